@@ -1,0 +1,88 @@
+// Package engine turns expression graphs into plans, and names the engines that
+// compute them.
+//
+// A Plan is the same for every engine: the steps in order, and which of them
+// may share memory. An Engine owns memory (Vectors) and compiles plans into
+// Programs that read and write it. What a search holds between steps (weights,
+// momentum, running statistics) stays in the engine's vectors.
+package engine
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// Engine computes plans in one precision on one device.
+type Engine interface {
+	// Precision is "float64" or "float32".
+	Precision() string
+	// Device describes the hardware, for provenance.
+	Device() string
+	// NewVector allocates n zeros.
+	NewVector(n int) Vector
+	// Compile prepares the plan to read its inputs from the named vectors and
+	// to write its outputs, in the plan's order, to the given ones. Activations
+	// are [N, C, H, W] row-major in vectors, whatever the engine does inside.
+	Compile(plan *Plan, inputs map[string]Vector, outputs []Vector) (Program, error)
+}
+
+// Program is a compiled plan.
+type Program interface {
+	// Run computes everything.
+	Run()
+	// Rerun computes only what depends on the plan's varying inputs, after at
+	// least one Run in which nothing else differed.
+	Rerun()
+}
+
+// Vector is memory of an engine. Vectors that meet in one call must come from
+// one engine and have equal lengths.
+type Vector interface {
+	Len() int
+	// Slice shares the elements from..to.
+	Slice(from, to int) Vector
+	// Read and Write convert to and from float64.
+	Read(dst []float64)
+	Write(src []float64)
+	// Scale multiplies by a.
+	Scale(a float64)
+	// Axpy adds a·x.
+	Axpy(a float64, x Vector)
+	// Dot is the inner product, summed in float64 in a fixed order.
+	Dot(x Vector) float64
+}
+
+// Definition describes an engine that can be opened by name.
+type Definition struct {
+	Name string
+	Doc  string
+	// Open starts the engine with so many threads (at least 1).
+	Open func(threads int) (Engine, error)
+}
+
+var definitions = map[string]Definition{}
+
+// Register makes an engine available by name. Engines call it when their
+// package is loaded.
+func Register(d Definition) {
+	if _, dup := definitions[d.Name]; dup {
+		panic("engine: " + d.Name + " registered twice")
+	}
+	definitions[d.Name] = d
+}
+
+// All lists the engines of this binary by name.
+func All() []Definition {
+	return slices.SortedFunc(maps.Values(definitions), func(a, b Definition) int { return strings.Compare(a.Name, b.Name) })
+}
+
+// Open starts the engine of the given name.
+func Open(name string, threads int) (Engine, error) {
+	d, ok := definitions[name]
+	if !ok {
+		return nil, fmt.Errorf("no engine %q in this binary; it has %s", name, strings.Join(slices.Sorted(maps.Keys(definitions)), ", "))
+	}
+	return d.Open(max(threads, 1))
+}

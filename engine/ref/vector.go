@@ -1,0 +1,35 @@
+package ref
+
+import "github.com/nb1shot/nb1shot/engine"
+
+type vector[T Float] struct{ data []T }
+
+func (v *vector[T]) Len() int { return len(v.data) }
+
+func (v *vector[T]) Slice(from, to int) engine.Vector { return &vector[T]{v.data[from:to:to]} }
+
+func (v *vector[T]) Read(dst []float64) {
+	for i, x := range v.data[:len(dst)] {
+		dst[i] = float64(x)
+	}
+}
+
+func (v *vector[T]) Write(src []float64) {
+	for i, x := range src {
+		v.data[i] = T(x)
+	}
+}
+
+func (v *vector[T]) Scale(a float64) {
+	for i := range v.data {
+		v.data[i] *= T(a)
+	}
+}
+
+func (v *vector[T]) Axpy(a float64, x engine.Vector) {
+	for i, y := range x.(*vector[T]).data {
+		v.data[i] += T(a) * y
+	}
+}
+
+func (v *vector[T]) Dot(x engine.Vector) float64 { return dot(v.data, x.(*vector[T]).data) }

@@ -1,0 +1,125 @@
+package graph
+
+import (
+	"fmt"
+	"slices"
+
+	"gorgonia.org/tensor"
+)
+
+// The builders below add one operation each and panic when shapes do not fit,
+// which only a mistake in the code that builds the network can cause.
+
+func assert(ok bool, format string, args ...any) {
+	if !ok {
+		panic("graph: " + fmt.Sprintf(format, args...))
+	}
+}
+
+func isActivation(n *Node) bool { return n.Dims() == 4 }
+
+// NewConv adds a K×K convolution of x [N, I, H, W] with w [O, I, K, K], stride
+// 1, zero padding (K-1)/2.
+func NewConv(x, w *Node) *Node {
+	xs, ws := x.Shape(), w.Shape()
+	assert(isActivation(x) && len(ws) == 4 && ws[1] == xs[1] && ws[2] == ws[3] && ws[2]%2 == 1, "conv of %v with %v", xs, ws)
+	k := ws[2]
+	return apply(Conv, Attr{K: k, S: 1, P: k / 2}, tensor.Shape{xs[0], ws[0], xs[2], xs[3]}, x, w)
+}
+
+// NewMaxPool adds a max-pooling with the given window, stride and padding.
+func NewMaxPool(x *Node, k, s, p int) *Node {
+	xs := x.Shape()
+	assert(isActivation(x) && p < k && xs[2]+2*p >= k && xs[3]+2*p >= k, "%d×%d max-pool of %v", k, k, xs)
+	out := func(n int) int { return (n+2*p-k)/s + 1 }
+	return apply(MaxPool, Attr{K: k, S: s, P: p}, tensor.Shape{xs[0], xs[1], out(xs[2]), out(xs[3])}, x)
+}
+
+// NewBatchStats adds the mean and biased variance of every channel of x, [2, C].
+func NewBatchStats(x *Node) *Node {
+	assert(isActivation(x), "batch statistics of %v", x.Shape())
+	return apply(BatchStats, Attr{}, tensor.Shape{2, x.Shape()[1]}, x)
+}
+
+// NewNormalize adds batch normalisation of x by its own statistics, the node
+// that NewBatchStats(x) gave.
+func NewNormalize(x, stats *Node) *Node {
+	assert(slices.Equal(Children(stats), []*Node{x}), "normalisation by the statistics of another node")
+	return apply(Normalize, Attr{}, x.Shape(), x, stats)
+}
+
+// NewNormalizeFixed adds batch normalisation of x by running statistics [2, C].
+func NewNormalizeFixed(x, stats *Node) *Node {
+	assert(isActivation(x) && stats.Shape().Eq(tensor.Shape{2, x.Shape()[1]}), "normalisation of %v by %v", x.Shape(), stats.Shape())
+	return apply(NormalizeFixed, Attr{}, x.Shape(), x, stats)
+}
+
+// NewScaleChannels multiplies each channel of x by its entry of c [C].
+func NewScaleChannels(x, c *Node) *Node { return channelwise(ScaleChannels, x, c) }
+
+// NewShiftChannels adds to each channel of x its entry of c [C].
+func NewShiftChannels(x, c *Node) *Node { return channelwise(ShiftChannels, x, c) }
+
+func channelwise(kind Kind, x, c *Node) *Node {
+	assert(isActivation(x) && c.Shape().Eq(tensor.Shape{x.Shape()[1]}), "%s of %v by %v", kind, x.Shape(), c.Shape())
+	return apply(kind, Attr{}, x.Shape(), x, c)
+}
+
+// NewReLU adds max(x, 0); its derivative at 0 is 0.
+func NewReLU(x *Node) *Node { return apply(ReLU, Attr{}, x.Shape(), x) }
+
+// NewWeightedSum adds Σ mixing[at+j]·xs[j].
+func NewWeightedSum(mixing *Node, at int, xs ...*Node) *Node {
+	assert(mixing.Dims() == 1 && at >= 0 && at+len(xs) <= mixing.Shape()[0], "mixing weights %d..%d of %v", at, at+len(xs), mixing.Shape())
+	sameShape(WeightedSum, xs)
+	return apply(WeightedSum, Attr{At: at}, xs[0].Shape(), append([]*Node{mixing}, xs...)...)
+}
+
+// NewAdd adds the sum of xs.
+func NewAdd(xs ...*Node) *Node {
+	if len(xs) == 1 {
+		return xs[0]
+	}
+	sameShape(Add, xs)
+	return apply(Add, Attr{}, xs[0].Shape(), xs...)
+}
+
+func sameShape(kind Kind, xs []*Node) {
+	for _, x := range xs {
+		assert(x.Shape().Eq(xs[0].Shape()), "%s of %v and %v", kind, xs[0].Shape(), x.Shape())
+	}
+}
+
+// NewConcat puts the channels of xs one after another.
+func NewConcat(xs ...*Node) *Node {
+	shape := xs[0].Shape().Clone()
+	shape[1] = 0
+	for _, x := range xs {
+		s := x.Shape()
+		assert(isActivation(x) && s[0] == shape[0] && s[2] == shape[2] && s[3] == shape[3], "concat of %v and %v", xs[0].Shape(), s)
+		shape[1] += s[1]
+	}
+	return apply(Concat, Attr{}, shape, xs...)
+}
+
+// NewSlice takes the channels from..to of x.
+func NewSlice(x *Node, from, to int) *Node {
+	s := x.Shape().Clone()
+	assert(isActivation(x) && 0 <= from && from < to && to <= s[1], "channels %d..%d of %v", from, to, s)
+	s[1] = to - from
+	return apply(Slice, Attr{From: from}, s, x)
+}
+
+// NewMean adds the mean over the positions of x, [N, C, 1, 1].
+func NewMean(x *Node) *Node {
+	assert(isActivation(x), "mean over the positions of %v", x.Shape())
+	return apply(Mean, Attr{}, tensor.Shape{x.Shape()[0], x.Shape()[1], 1, 1}, x)
+}
+
+// NewCrossEntropy adds the mean cross-entropy of logits against one-hot labels,
+// both [N, classes, 1, 1].
+func NewCrossEntropy(logits, labels *Node) *Node {
+	s := logits.Shape()
+	assert(isActivation(logits) && s[2] == 1 && s[3] == 1 && labels.Shape().Eq(s), "cross-entropy of %v against %v", s, labels.Shape())
+	return apply(CrossEntropy, Attr{}, tensor.Shape{}, logits, labels)
+}

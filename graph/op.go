@@ -1,0 +1,156 @@
+package graph
+
+import (
+	"errors"
+	"fmt"
+	"hash"
+	"hash/fnv"
+	"sync/atomic"
+
+	"github.com/chewxy/hm"
+	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+)
+
+// Kind names an operation. In the comments x and y are activations
+// [N, C, H, W], c is a vector [C], m a mixing vector [D], s a scalar; g and u
+// stand for the gradients that flow into a derivative.
+type Kind string
+
+// The operations, each beside those that make up its derivative.
+const (
+	Conv       Kind = "conv"        // x, w → y: K×K convolution, stride 1, zero padding (K-1)/2
+	ConvData   Kind = "conv-data"   // w, g → gradient of x
+	ConvWeight Kind = "conv-weight" // x, g → gradient of w
+
+	MaxPool     Kind = "max-pool"      // x → y: window K, stride S, padding P with -∞; ties go to the first in row-major order
+	MaxPoolBack Kind = "max-pool-back" // x, g → g scattered to where x had its maxima
+	MaxPoolTake Kind = "max-pool-take" // x, u → u gathered from where x has its maxima
+
+	BatchStats        Kind = "batch-stats"         // x → [2, C]: mean and biased variance of each channel; not differentiated by itself
+	Normalize         Kind = "normalize"           // x, stats → (x - mean)/√(var + Eps), stats being BatchStats(x) and differentiated as such
+	NormalizeBack     Kind = "normalize-back"      // x, stats, g → gradient of x
+	NormalizeBackBack Kind = "normalize-back-back" // x, stats, g, u → gradient of x through NormalizeBack
+	NormalizeFixed    Kind = "normalize-fixed"     // x, stats → the same by running statistics, which are constants
+	ScaleFixed        Kind = "scale-fixed"         // g, stats → g/√(var + Eps)
+
+	ScaleChannels Kind = "scale-channels" // x, c → x·c, channel by channel
+	ShiftChannels Kind = "shift-channels" // x, c → x + c
+	DotChannels   Kind = "dot-channels"   // x, g → [C]: inner product of each channel
+	SumChannels   Kind = "sum-channels"   // x → [C]: sum of each channel
+	FillChannels  Kind = "fill-channels"  // c → x: each channel filled with its entry
+
+	ReLU     Kind = "relu"      // x → max(x, 0)
+	ReLUBack Kind = "relu-back" // y, g → g where y > 0, else 0
+
+	WeightedSum   Kind = "weighted-sum"   // m, x1..xk → Σ m[At+j]·xj
+	InnerProducts Kind = "inner-products" // g, x1..xk → [D]: entry At+j is ⟨g, xj⟩, the others are 0
+
+	Add    Kind = "add"    // x1..xk → Σ xj; any shape
+	Concat Kind = "concat" // x1..xk → their channels one after another
+	Slice  Kind = "slice"  // x → its channels From..From+C(out)
+	Pad    Kind = "pad"    // x → x as the channels From.. of a larger activation, the others 0
+
+	Mean     Kind = "mean"      // x → [N, C, 1, 1]: mean over the positions
+	MeanBack Kind = "mean-back" // g → g/(H·W) at every position
+
+	CrossEntropy         Kind = "cross-entropy"           // logits l, one-hot labels t [N, C, 1, 1] → s: mean over the batch
+	CrossEntropyBack     Kind = "cross-entropy-back"      // l, t, s → s·(softmax(l) - t)/N
+	CrossEntropyBackBack Kind = "cross-entropy-back-back" // l, s, u → gradient of l through CrossEntropyBack
+	CrossEntropyDot      Kind = "cross-entropy-dot"       // l, t, u → s: ⟨(softmax(l) - t)/N, u⟩
+)
+
+// Eps is added to the variance in batch normalisation.
+const Eps = 1e-5
+
+// Attr holds the constants of an operation; which ones count depends on its kind.
+type Attr struct {
+	K, S, P int // Conv*, MaxPool*: window, stride, padding
+	At      int // WeightedSum, InnerProducts: first entry of the mixing vector
+	From    int // Slice, Pad: first channel
+}
+
+// Op is an operation of the graph: a gorgonia operation with a symbolic
+// derivative and no arithmetic of its own.
+type Op struct {
+	Kind  Kind
+	Attr  Attr
+	shape tensor.Shape
+	ranks []int
+	id    uint32 // tells equal operations on different operands apart, see WriteHash
+}
+
+var lastID atomic.Uint32
+
+func apply(kind Kind, attr Attr, shape tensor.Shape, operands ...*Node) *Node {
+	op := &Op{Kind: kind, Attr: attr, shape: shape, id: lastID.Add(1)}
+	for _, n := range operands {
+		op.ranks = append(op.ranks, n.Dims())
+	}
+	return applied(op, operands)
+}
+
+// AsOp returns the operation of a computed node. The sums that gorgonia itself
+// makes of the gradients of a node with several uses come back as Add.
+func AsOp(n *Node) (*Op, error) {
+	switch op := n.Op().(type) {
+	case *Op:
+		return op, nil
+	case gorgonia.BinaryOp:
+		if s := op.String(); len(s) > 0 && s[0] == '+' {
+			return &Op{Kind: Add, shape: n.Shape()}, nil
+		}
+	}
+	return nil, fmt.Errorf("graph: node %v is not an operation of this package", n)
+}
+
+func hmType(rank int) hm.Type {
+	if rank == 0 {
+		return dtype
+	}
+	return gorgonia.TensorType{Dims: rank, Of: dtype}
+}
+
+// Arity is the number of operands.
+func (o *Op) Arity() int { return len(o.ranks) }
+
+// Type is the function type of the operation, made afresh for each call because
+// gorgonia returns it to a pool.
+func (o *Op) Type() hm.Type {
+	types := make([]hm.Type, 0, len(o.ranks)+1)
+	for _, r := range o.ranks {
+		types = append(types, hmType(r))
+	}
+	return hm.NewFnType(append(types, hmType(len(o.shape)))...)
+}
+
+// InferShape returns the shape given at construction.
+func (o *Op) InferShape(...gorgonia.DimSizer) (tensor.Shape, error) { return o.shape, nil }
+
+// Do fails: the arithmetic is the engines'.
+func (o *Op) Do(...gorgonia.Value) (gorgonia.Value, error) {
+	return nil, errors.New("graph operations are computed by an engine, not by gorgonia")
+}
+
+// ReturnsPtr, CallsExtern and OverwritesInput answer gorgonia's own executors,
+// which do not run this graph.
+func (o *Op) ReturnsPtr() bool { return false }
+
+// CallsExtern is false, see ReturnsPtr.
+func (o *Op) CallsExtern() bool { return false }
+
+// OverwritesInput is none, see ReturnsPtr.
+func (o *Op) OverwritesInput() int { return -1 }
+
+// WriteHash writes the identity of the operation. Gorgonia's node hash leaves
+// the operands out, so the instance's own number is part of it.
+func (o *Op) WriteHash(h hash.Hash) { fmt.Fprintf(h, "%s %v %v %d", o.Kind, o.Attr, o.shape, o.id) }
+
+// Hashcode is a hash of what WriteHash writes.
+func (o *Op) Hashcode() uint32 {
+	h := fnv.New32a()
+	o.WriteHash(h)
+	return h.Sum32()
+}
+
+func (o *Op) String() string { return fmt.Sprintf("%s%+v→%v", o.Kind, o.Attr, o.shape) }

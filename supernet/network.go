@@ -1,0 +1,278 @@
+package supernet
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+
+	"github.com/nb1shot/nb1shot/graph"
+	"github.com/nb1shot/nb1shot/spaces"
+)
+
+// Config fixes the one-shot network.
+type Config struct {
+	Space    *spaces.Space
+	Channels int // of the stem and of the blocks of the first cells; the paper uses 16
+	Cells    int // a multiple of 3, the resolution halves after each third; the paper uses 9
+	Classes  int // 10 for CIFAR-10
+	Side     int // height and width of the images
+	// BatchNormMomentum is the weight of the newest batch in the running
+	// statistics (PyTorch's meaning). The released code uses 0.997 (quirk Q7).
+	BatchNormMomentum float64
+}
+
+// postprocessMomentum is the same for the last batch norm, which the released
+// code leaves at PyTorch's default.
+const postprocessMomentum = 0.1
+
+func (c Config) check() error {
+	switch {
+	case c.Space == nil:
+		return fmt.Errorf("supernet: no search space")
+	case c.Channels < 1:
+		return fmt.Errorf("supernet: %d channels, need at least 1", c.Channels)
+	case c.Cells < 3 || c.Cells%3 != 0:
+		return fmt.Errorf("supernet: %d cells, need a multiple of 3", c.Cells)
+	case c.Classes < 2:
+		return fmt.Errorf("supernet: %d classes, need at least 2", c.Classes)
+	case c.Side < 4:
+		return fmt.Errorf("supernet: images of %d×%d, need at least 4×4", c.Side, c.Side)
+	case !(c.BatchNormMomentum > 0 && c.BatchNormMomentum <= 1):
+		return fmt.Errorf("supernet: batch-norm momentum %g, need 0 < momentum ≤ 1", c.BatchNormMomentum)
+	}
+	return nil
+}
+
+// Tensor is one named part of a flat vector.
+type Tensor struct {
+	Name         string
+	Shape        []int
+	Offset, Size int
+}
+
+// batchNorm is one batch normalisation: its part of the running statistics
+// (means, then variances) and over how many positions of an image it averages.
+type batchNorm struct {
+	offset, channels, positions int
+	momentum                    float64
+}
+
+// blueprint lists what a network is made of, in the order in which the released
+// code numbers it; every graph of the network is built over it.
+type blueprint struct {
+	parameters []Tensor
+	statistics []Tensor
+	norms      []batchNorm
+}
+
+func add(list *[]Tensor, name string, shape ...int) {
+	t := Tensor{Name: name, Shape: shape, Size: 1}
+	for _, d := range shape {
+		t.Size *= d
+	}
+	if n := len(*list); n > 0 {
+		t.Offset = (*list)[n-1].Offset + (*list)[n-1].Size
+	}
+	*list = append(*list, t)
+}
+
+// size is the length of the flat vector.
+func size(list []Tensor) int {
+	last := list[len(list)-1]
+	return last.Offset + last.Size
+}
+
+// layer names the parts of one convolution with batch norm and ReLU.
+type layer struct{ conv, norm string }
+
+func operation(cell, block, op int) layer {
+	name := fmt.Sprintf("cells.%d._choice_blocks.%d.mixed_op._ops.%d.op.op", cell, block, op)
+	return layer{name + ".0", name + ".1"}
+}
+
+func projection(cell, i int) layer {
+	name := fmt.Sprintf("cells.%d._input_projections.%d.op", cell, i)
+	return layer{name + ".0", name + ".1"}
+}
+
+var stem = layer{"stem.op.0", "stem.op.1"}
+
+// downsamples tells whether the resolution halves before the cell.
+func (c Config) downsamples(cell int) bool { return cell == c.Cells/3 || cell == 2*c.Cells/3 }
+
+// halved is the side after the 2×2 max-pooling with padding 1 of quirk Q26.
+func halved(side int) int { return side/2 + 1 }
+
+func (c Config) blueprint() *blueprint {
+	b := &blueprint{}
+	norm := func(name string, channels, side int, momentum float64) {
+		at := 0
+		if len(b.statistics) > 0 {
+			at = size(b.statistics)
+		}
+		b.norms = append(b.norms, batchNorm{at, channels, side * side, momentum})
+		add(&b.statistics, name+".running_mean", channels)
+		add(&b.statistics, name+".running_var", channels)
+	}
+	convolution := func(l layer, in, out, k, side int) {
+		add(&b.parameters, l.conv+".weight", out, in, k, k)
+		add(&b.parameters, l.norm+".weight", out)
+		add(&b.parameters, l.norm+".bias", out)
+		norm(l.norm, out, side, c.BatchNormMomentum)
+	}
+	blocks := c.Space.Blocks()
+	in, channels, side := c.Channels, c.Channels, c.Side
+	convolution(stem, 3, channels, 3, side)
+	for cell := range c.Cells {
+		if c.downsamples(cell) {
+			channels *= 2
+			side = halved(side)
+		}
+		for block := range blocks {
+			convolution(operation(cell, block, 1), channels, channels, 3, side)
+			convolution(operation(cell, block, 2), channels, channels, 1, side)
+		}
+		for i := range blocks {
+			convolution(projection(cell, i), in, channels, 1, side)
+		}
+		convolution(projection(cell, blocks), in, blocks*channels, 1, side)
+		in = blocks * channels
+	}
+	add(&b.parameters, "postprocess.op.1.weight", channels, in, 1, 1)
+	norm("postprocess.op.2", channels, side, postprocessMomentum)
+	add(&b.parameters, "classifier.weight", c.Classes, channels)
+	add(&b.parameters, "classifier.bias", c.Classes)
+	return b
+}
+
+// initialize draws the weights as PyTorch's defaults do: kernels and the
+// classifier uniform within 1/√(fan in), batch norm 1 and 0.
+func (b *blueprint) initialize(r *rand.Rand) []float64 {
+	weights := make([]float64, size(b.parameters))
+	fanIn := 0
+	for _, t := range b.parameters {
+		part := weights[t.Offset : t.Offset+t.Size]
+		switch {
+		case len(t.Shape) > 1:
+			fanIn = t.Size / t.Shape[0]
+		case t.Name == "classifier.bias": // bounded like the weight before it
+		case t.Name[len(t.Name)-len("weight"):] == "weight":
+			for i := range part {
+				part[i] = 1
+			}
+			continue
+		default:
+			continue
+		}
+		bound := 1 / math.Sqrt(float64(fanIn))
+		for i := range part {
+			part[i] = bound * (2*r.Float64() - 1)
+		}
+	}
+	return weights
+}
+
+// Names of the inputs of the network's graphs; the parameters and statistics go
+// by their own.
+const (
+	inputImages    = "images"
+	inputLabels    = "labels"
+	inputMixing    = "mixing"
+	inputSeed      = "seed"
+	inputDirection = "direction"
+)
+
+// network is the graph of one forward pass over a batch.
+type network struct {
+	*graph.Graph
+	config     Config
+	bn         BatchNorm
+	parameters []*graph.Node // in blueprint order
+	mixing     *graph.Node
+	stats      []*graph.Node // [2, C] of each batch norm in blueprint order, when BatchStatistics
+	logits     *graph.Node
+	loss       *graph.Node
+
+	byName map[string]*graph.Node
+}
+
+// build makes the graph of the network for a batch of n images.
+func (c Config) build(b *blueprint, n int, bn BatchNorm) *network {
+	net := &network{Graph: graph.New(), config: c, bn: bn, byName: map[string]*graph.Node{}}
+	for _, t := range b.parameters {
+		shape := t.Shape
+		if t.Name == "classifier.weight" { // a linear layer is a 1×1 convolution of one position
+			shape = append(shape[:2:2], 1, 1)
+		}
+		node := net.Input(t.Name, graph.Parameter, shape...)
+		net.parameters = append(net.parameters, node)
+		net.byName[t.Name] = node
+	}
+	net.mixing = net.Input(inputMixing, graph.Parameter, c.Space.Dim())
+	images := net.Input(inputImages, graph.Activation, n, 3, c.Side, c.Side)
+	labels := net.Input(inputLabels, graph.Activation, n, c.Classes, 1, 1)
+
+	statsOf := map[string]*graph.Node{}
+	normalize := func(name string, x *graph.Node) *graph.Node {
+		if bn == BatchStatistics {
+			stats := graph.NewBatchStats(x)
+			statsOf[name] = stats
+			return graph.NewNormalize(x, stats)
+		}
+		return graph.NewNormalizeFixed(x, net.Input(name, graph.Parameter, 2, x.Shape()[1]))
+	}
+	convolution := func(l layer, x *graph.Node) *graph.Node {
+		y := normalize(l.norm, graph.NewConv(x, net.byName[l.conv+".weight"]))
+		y = graph.NewScaleChannels(y, net.byName[l.norm+".weight"])
+		y = graph.NewShiftChannels(y, net.byName[l.norm+".bias"])
+		return graph.NewReLU(y)
+	}
+
+	x := convolution(stem, images)
+	for cell := range c.Cells {
+		if c.downsamples(cell) {
+			x = graph.NewMaxPool(x, 2, 2, 1)
+		}
+		x = net.cell(cell, x, convolution)
+	}
+	x = normalize("postprocess.op.2", graph.NewConv(graph.NewReLU(x), net.byName["postprocess.op.1.weight"]))
+	x = graph.NewConv(graph.NewMean(x), net.byName["classifier.weight"])
+	net.logits = graph.NewShiftChannels(x, net.byName["classifier.bias"])
+	net.loss = graph.NewCrossEntropy(net.logits, labels)
+	if bn == BatchStatistics {
+		for i := 0; i < len(b.statistics); i += 2 {
+			net.stats = append(net.stats, statsOf[normName(b.statistics[i])])
+		}
+	}
+	return net
+}
+
+// normName is the name of the batch norm that a running mean belongs to.
+func normName(mean Tensor) string { return mean.Name[:len(mean.Name)-len(".running_mean")] }
+
+// cell builds one cell: every choice block adds up its own projection of the
+// cell's input and the blocks before it, and mixes the operations on that sum;
+// the output mixes a projection and the concatenated blocks.
+func (net *network) cell(cell int, x *graph.Node, convolution func(layer, *graph.Node) *graph.Node) *graph.Node {
+	space := net.config.Space
+	var states []*graph.Node
+	for block := range space.Blocks() {
+		inputs := append([]*graph.Node{convolution(projection(cell, block), x)}, states...)
+		var u *graph.Node
+		if at, learnable := space.InputOffset(block + 1); learnable {
+			u = graph.NewWeightedSum(net.mixing, at, inputs...)
+		} else {
+			u = graph.NewAdd(inputs...)
+		}
+		states = append(states, graph.NewWeightedSum(net.mixing, space.MixedOp(block+1),
+			graph.NewMaxPool(u, 3, 1, 1),
+			convolution(operation(cell, block, 1), u),
+			convolution(operation(cell, block, 2), u)))
+	}
+	at := space.OutputOffset()
+	direct := graph.NewWeightedSum(net.mixing, at, convolution(projection(cell, space.Blocks()), x))
+	for i, s := range states {
+		states[i] = graph.NewWeightedSum(net.mixing, at+1+i, s)
+	}
+	return graph.NewAdd(direct, graph.NewConcat(states...))
+}

@@ -1,0 +1,357 @@
+// Package supernet is the one-shot network over a search space: all operations
+// and edges at once, mixed by weights.
+//
+// It is built as an expression graph (package graph), differentiated
+// symbolically and compiled for an engine. A search sees losses and gradients.
+//
+// All weights that mix operations and edges arrive as one flat vector, the
+// mixing vector, laid out like the architecture parameters of the space and
+// shared by all cells. How an algorithm makes it (softmax, perturbed, 0/1) is
+// its own affair, and so is the chain rule back to its parameters.
+package supernet
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+
+	"github.com/nb1shot/nb1shot/data"
+	"github.com/nb1shot/nb1shot/engine"
+	"github.com/nb1shot/nb1shot/graph"
+)
+
+// Net is a supernet with its weights on an engine. It is not safe for use by
+// several goroutines at once.
+type Net struct {
+	config Config
+	engine engine.Engine
+	*blueprint
+
+	weights, gradient, momentum engine.Vector
+	running, batch              engine.Vector // batch-norm statistics: kept, and of the last batch
+	mixing, direction           engine.Vector
+	mixingGradient, product     engine.Vector
+	loss, one                   engine.Vector
+
+	programs map[key]*program
+}
+
+// key identifies a compiled program.
+type key struct {
+	task  task
+	bn    BatchNorm
+	batch int
+}
+
+// task is what a program computes besides loss and logits.
+type task int
+
+const (
+	forward task = iota
+	mixingGradient
+	weightGradient
+	hessianProduct
+)
+
+type program struct {
+	engine.Program
+	images, labels, logits engine.Vector
+}
+
+// New returns a supernet with zero weights; Initialize or WriteParameters fills
+// them.
+func New(config Config, e engine.Engine) (*Net, error) {
+	if err := config.check(); err != nil {
+		return nil, err
+	}
+	b := config.blueprint()
+	d := config.Space.Dim()
+	n := &Net{
+		config: config, engine: e, blueprint: b, programs: map[key]*program{},
+		weights: e.NewVector(size(b.parameters)), gradient: e.NewVector(size(b.parameters)), momentum: e.NewVector(size(b.parameters)),
+		running: e.NewVector(size(b.statistics)), batch: e.NewVector(size(b.statistics)),
+		mixing: e.NewVector(d), direction: e.NewVector(d), mixingGradient: e.NewVector(d), product: e.NewVector(d),
+		loss: e.NewVector(1), one: e.NewVector(1),
+	}
+	n.one.Write([]float64{1})
+	n.resetStatistics()
+	return n, nil
+}
+
+// Initialize draws new weights (PyTorch's default distributions), forgets the
+// momentum and resets the running statistics.
+func (n *Net) Initialize(r *rand.Rand) {
+	n.weights.Write(n.initialize(r))
+	n.momentum.Scale(0)
+	n.resetStatistics()
+}
+
+func (n *Net) resetStatistics() {
+	start := make([]float64, n.running.Len())
+	for _, bn := range n.norms {
+		for i := range bn.channels {
+			start[bn.offset+bn.channels+i] = 1
+		}
+	}
+	n.running.Write(start)
+}
+
+// Config returns what New was given.
+func (n *Net) Config() Config { return n.config }
+
+// Parameters lists the weight tensors in the order of the flat vectors.
+func (n *Net) Parameters() []Tensor { return n.parameters }
+
+// Statistics lists the running batch-norm statistics in the order of their flat
+// vector: mean and variance of each batch norm in turn.
+func (n *Net) Statistics() []Tensor { return n.statistics }
+
+// ParameterCount is the number of weights.
+func (n *Net) ParameterCount() int { return n.weights.Len() }
+
+// StatisticsCount is the number of running statistics.
+func (n *Net) StatisticsCount() int { return n.running.Len() }
+
+// ReadParameters and its siblings copy a flat vector from the engine into dst,
+// WriteParameters and its siblings one to the engine; lengths are
+// ParameterCount or StatisticsCount.
+func (n *Net) ReadParameters(dst []float64) { n.weights.Read(dst) }
+
+// WriteParameters sets the weights.
+func (n *Net) WriteParameters(src []float64) { n.weights.Write(src) }
+
+// ReadGradient copies the weight gradient of the last WeightGradient; after a
+// StepWeights it is the clipped one, before weight decay.
+func (n *Net) ReadGradient(dst []float64) { n.gradient.Read(dst) }
+
+// ReadMomentum copies the momentum buffer.
+func (n *Net) ReadMomentum(dst []float64) { n.momentum.Read(dst) }
+
+// WriteMomentum sets the momentum buffer.
+func (n *Net) WriteMomentum(src []float64) { n.momentum.Write(src) }
+
+// ReadStatistics copies the running batch-norm statistics.
+func (n *Net) ReadStatistics(dst []float64) { n.running.Read(dst) }
+
+// WriteStatistics sets the running batch-norm statistics.
+func (n *Net) WriteStatistics(src []float64) { n.running.Write(src) }
+
+// Forward evaluates the loss.
+func (n *Net) Forward(b data.Batch, mixing []float64, bn BatchNorm) (Pass, error) {
+	return n.run(forward, bn, b, mixing)
+}
+
+// MixingGradient evaluates the loss and its gradient with respect to the mixing
+// vector, which it stores in grad.
+func (n *Net) MixingGradient(b data.Batch, mixing []float64, bn BatchNorm, grad []float64) (Pass, error) {
+	pass, err := n.run(mixingGradient, bn, b, mixing)
+	if err != nil {
+		return Pass{}, err
+	}
+	n.mixingGradient.Read(grad)
+	return pass, nil
+}
+
+// WeightGradient evaluates the loss and its gradient with respect to the
+// weights, which stays on the engine for StepWeights.
+func (n *Net) WeightGradient(b data.Batch, mixing []float64, bn BatchNorm) (Pass, error) {
+	return n.run(weightGradient, bn, b, mixing)
+}
+
+// StepWeights clips the gradient of the last WeightGradient, adds weight decay
+// and takes a step of SGD with momentum. It returns the gradient's 2-norm
+// before clipping.
+func (n *Net) StepWeights(sgd SGD) (norm float64, err error) {
+	norm = math.Sqrt(n.gradient.Dot(n.gradient))
+	if math.IsNaN(norm) || math.IsInf(norm, 0) {
+		return norm, fmt.Errorf("weight step: the gradient's norm is %g; the training has diverged", norm)
+	}
+	if sgd.Clip > 0 {
+		// The 1e-6 is the released code's guard against division by 0.
+		n.gradient.Scale(min(1, sgd.Clip/(norm+1e-6)))
+	}
+	n.momentum.Scale(sgd.Momentum)
+	n.momentum.Axpy(1, n.gradient)
+	n.momentum.Axpy(sgd.WeightDecay, n.weights)
+	n.weights.Axpy(-sgd.LearningRate, n.momentum)
+	return norm, nil
+}
+
+// HessianProducts evaluates in training mode the loss, its gradient with respect
+// to the mixing vector, and the exact products of its Hessian with the given
+// directions. The running statistics move once.
+func (n *Net) HessianProducts(b data.Batch, mixing []float64, directions [][]float64) (pass Pass, grad []float64, products [][]float64, err error) {
+	d := n.config.Space.Dim()
+	for i, v := range directions {
+		if len(v) != d {
+			return Pass{}, nil, nil, fmt.Errorf("hessian: direction %d has %d entries, need %d", i, len(v), d)
+		}
+	}
+	n.direction.Write(make([]float64, d))
+	if len(directions) > 0 {
+		n.direction.Write(directions[0])
+	}
+	pass, err = n.run(hessianProduct, BatchStatistics, b, mixing)
+	if err != nil {
+		return Pass{}, nil, nil, err
+	}
+	grad = make([]float64, d)
+	n.mixingGradient.Read(grad)
+	p := n.programs[key{hessianProduct, BatchStatistics, b.N}]
+	for i, v := range directions {
+		if i > 0 {
+			n.direction.Write(v)
+			p.Rerun()
+		}
+		product := make([]float64, d)
+		n.product.Read(product)
+		products = append(products, product)
+	}
+	return pass, grad, products, nil
+}
+
+// run feeds and runs the program of a task, and moves the running statistics
+// when the pass used those of the batch.
+func (n *Net) run(t task, bn BatchNorm, b data.Batch, mixing []float64) (Pass, error) {
+	p, err := n.program(key{t, bn, b.N})
+	if err != nil {
+		return Pass{}, err
+	}
+	if err := n.feed(p, b, mixing); err != nil {
+		return Pass{}, err
+	}
+	p.Run()
+	if bn == BatchStatistics {
+		n.moveStatistics(b.N)
+	}
+	loss := make([]float64, 1)
+	n.loss.Read(loss)
+	pass := Pass{Loss: loss[0], Logits: make([]float64, p.logits.Len())}
+	p.logits.Read(pass.Logits)
+	for i, label := range b.Labels {
+		if argmax(pass.Logits[i*n.config.Classes:(i+1)*n.config.Classes]) == label {
+			pass.Correct++
+		}
+	}
+	return pass, nil
+}
+
+func argmax(xs []float64) int {
+	best := 0
+	for i, x := range xs {
+		if x > xs[best] {
+			best = i
+		}
+	}
+	return best
+}
+
+func (n *Net) feed(p *program, b data.Batch, mixing []float64) error {
+	if len(mixing) != n.mixing.Len() {
+		return fmt.Errorf("supernet: %d mixing weights, space %d has %d", len(mixing), n.config.Space.ID(), n.mixing.Len())
+	}
+	if b.Side != n.config.Side || len(b.Images) != p.images.Len() || len(b.Labels) != b.N {
+		return fmt.Errorf("supernet: batch of %d labels and %d pixel values for %d images of side %d, built for side %d",
+			len(b.Labels), len(b.Images), b.N, b.Side, n.config.Side)
+	}
+	oneHot := make([]float64, p.labels.Len())
+	for i, label := range b.Labels {
+		if label < 0 || label >= n.config.Classes {
+			return fmt.Errorf("supernet: image %d of the batch has label %d, need 0..%d", i, label, n.config.Classes-1)
+		}
+		oneHot[i*n.config.Classes+label] = 1
+	}
+	p.images.Write(b.Images)
+	p.labels.Write(oneHot)
+	n.mixing.Write(mixing)
+	return nil
+}
+
+// moveStatistics folds the statistics of the last batch into the running ones.
+// The running variance is the unbiased one.
+func (n *Net) moveStatistics(batch int) {
+	for _, bn := range n.norms {
+		mid, end := bn.offset+bn.channels, bn.offset+2*bn.channels
+		m := float64(batch * bn.positions)
+		n.batch.Slice(mid, end).Scale(m / (m - 1))
+		running := n.running.Slice(bn.offset, end)
+		running.Scale(1 - bn.momentum)
+		running.Axpy(bn.momentum, n.batch.Slice(bn.offset, end))
+	}
+}
+
+// program builds, differentiates and compiles a program when it is first asked for.
+func (n *Net) program(k key) (*program, error) {
+	if p, ok := n.programs[k]; ok {
+		return p, nil
+	}
+	last := n.norms[len(n.norms)-1]
+	if k.batch < 1 || k.bn == BatchStatistics && k.batch*last.positions < 2 {
+		return nil, fmt.Errorf("supernet: a batch of %d images is too small for batch normalisation", k.batch)
+	}
+	net := n.config.build(n.blueprint, k.batch, k.bn)
+	p := &program{
+		images: n.engine.NewVector(k.batch * 3 * n.config.Side * n.config.Side),
+		labels: n.engine.NewVector(k.batch * n.config.Classes),
+		logits: n.engine.NewVector(k.batch * n.config.Classes),
+	}
+	inputs := map[string]engine.Vector{
+		inputImages: p.images, inputLabels: p.labels, inputMixing: n.mixing,
+		inputSeed: n.one, inputDirection: n.direction,
+	}
+	for _, t := range n.parameters {
+		inputs[t.Name] = n.weights.Slice(t.Offset, t.Offset+t.Size)
+	}
+	for i, bn := range n.norms {
+		inputs[normName(n.statistics[2*i])] = n.running.Slice(bn.offset, bn.offset+2*bn.channels)
+	}
+
+	g := net.Graph
+	nodes := append([]*graph.Node{net.loss, net.logits}, net.stats...)
+	vectors := []engine.Vector{n.loss, p.logits}
+	for i := range net.stats {
+		bn := n.norms[i]
+		vectors = append(vectors, n.batch.Slice(bn.offset, bn.offset+2*bn.channels))
+	}
+	var varying []string
+	if k.task != forward {
+		wrt := []*graph.Node{net.mixing}
+		if k.task == weightGradient {
+			wrt = net.parameters
+		}
+		seed := g.Input(inputSeed, graph.Parameter)
+		gradients, err := g.Gradients(net.loss, seed, wrt)
+		if err != nil {
+			return nil, err
+		}
+		nodes = append(nodes, gradients...)
+	}
+	switch k.task {
+	case mixingGradient:
+		vectors = append(vectors, n.mixingGradient)
+	case weightGradient:
+		for _, t := range n.parameters {
+			vectors = append(vectors, n.gradient.Slice(t.Offset, t.Offset+t.Size))
+		}
+	case hessianProduct:
+		g, nodes = g.Replay(nodes...)
+		direction := g.Input(inputDirection, graph.Parameter, n.config.Space.Dim())
+		products, err := g.Gradients(nodes[len(nodes)-1], direction, []*graph.Node{g.Lookup(inputMixing)})
+		if err != nil {
+			return nil, err
+		}
+		nodes = append(nodes, products...)
+		vectors = append(vectors, n.mixingGradient, n.product)
+		varying = []string{inputDirection}
+	}
+	plan, err := engine.NewPlan(g, nodes, varying...)
+	if err != nil {
+		return nil, err
+	}
+	p.Program, err = n.engine.Compile(plan, inputs, vectors)
+	if err != nil {
+		return nil, err
+	}
+	n.programs[k] = p
+	return p, nil
+}
