@@ -58,6 +58,7 @@ type Vector interface {
 type Definition struct {
 	Name string
 	Doc  string
+	Rank int // the engine of the highest rank is Auto
 	// Open starts the engine with so many threads (at least 1).
 	Open func(threads int) (Engine, error)
 }
@@ -78,9 +79,21 @@ func All() []Definition {
 	return slices.SortedFunc(maps.Values(definitions), func(a, b Definition) int { return strings.Compare(a.Name, b.Name) })
 }
 
+// Auto, as a name, stands for the engine of the highest rank.
+const Auto = "auto"
+
+// Resolve returns the name of the engine that the given name stands for.
+func Resolve(name string) string {
+	if name != Auto {
+		return name
+	}
+	best := slices.MaxFunc(All(), func(a, b Definition) int { return a.Rank - b.Rank })
+	return best.Name
+}
+
 // Open starts the engine of the given name.
 func Open(name string, threads int) (Engine, error) {
-	d, ok := definitions[name]
+	d, ok := definitions[Resolve(name)]
 	if !ok {
 		return nil, fmt.Errorf("no engine %q in this binary; it has %s", name, strings.Join(slices.Sorted(maps.Keys(definitions)), ", "))
 	}

@@ -23,6 +23,8 @@ type Value struct {
 	Role  graph.Role // graph.Activation has a batch axis, see graph.Role
 	Input string     // name of the input that it is, or ""
 	Slot  int        // index into Plan.Slots, or -1 for an input
+
+	Varies bool // depends on the varying inputs, or is one
 }
 
 // Size is the number of elements.
@@ -103,7 +105,7 @@ func NewPlan(g *graph.Graph, outputs []*graph.Node, varying ...string) (*Plan, e
 			continue
 		}
 		value[n] = len(p.Values)
-		v := Value{Shape: n.Shape(), Role: graph.Parameter, Slot: -1}
+		v := Value{Shape: n.Shape(), Role: graph.Parameter, Slot: -1, Varies: varies[n]}
 		if in, isInput := g.InputOf(n); isInput {
 			v.Role, v.Input = in.Role, in.Name
 			p.Values = append(p.Values, v)

@@ -29,6 +29,7 @@ func init() {
 	engine.Register(engine.Definition{
 		Name: "ref32",
 		Doc:  "reference engine, plain Go, float32",
+		Rank: 1,
 		Open: func(threads int) (engine.Engine, error) { return New[float32](threads), nil },
 	})
 }
@@ -75,10 +76,11 @@ func (e *Engine[T]) split(n, work int, do func(from, to int)) {
 
 // program is a compiled plan: one closure for each step, over slots of memory.
 type program struct {
-	loads  []func() // inputs with a batch axis into the engine's layout
-	steps  []func()
-	split  int
-	stores []func()
+	loads   []func() // inputs with a batch axis into the engine's layout
+	reloads []func() // those of the loads that a Rerun needs
+	steps   []func()
+	split   int
+	stores  []func()
 }
 
 func (p *program) Run() {
@@ -88,6 +90,7 @@ func (p *program) Run() {
 }
 
 func (p *program) Rerun() {
+	call(p.reloads)
 	call(p.steps[p.split:])
 	call(p.stores)
 }
@@ -118,7 +121,11 @@ func (e *Engine[T]) Compile(plan *engine.Plan, inputs map[string]engine.Vector, 
 			t.data = bound.data
 			if v.Role == graph.Activation {
 				t.data = make([]T, v.Size())
-				p.loads = append(p.loads, func() { batchLast(t.data, bound.data, v.Shape) })
+				load := func() { batchLast(t.data, bound.data, v.Shape) }
+				p.loads = append(p.loads, load)
+				if v.Varies {
+					p.reloads = append(p.reloads, load)
+				}
 			}
 		}
 		values[i] = t
