@@ -1,0 +1,220 @@
+package benchmark_test
+
+import (
+	"context"
+	"errors"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/nb1shot/nb1shot/algorithms"
+	"github.com/nb1shot/nb1shot/benchmark"
+	"github.com/nb1shot/nb1shot/data"
+	_ "github.com/nb1shot/nb1shot/engine/ref"
+	"github.com/nb1shot/nb1shot/nasbench"
+	"github.com/nb1shot/nb1shot/nasbench/cell"
+	"github.com/nb1shot/nb1shot/results"
+	"github.com/nb1shot/nb1shot/spaces"
+)
+
+// tiny returns a job of a second or less.
+func tiny(t *testing.T, algorithm string, space int) benchmark.Job {
+	t.Helper()
+	config, err := benchmark.NewConfig("quick", space, algorithm)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.Epochs, config.Channels, config.Images, config.Batch = 2, 2, 20, 4
+	return benchmark.Job{
+		Config: config, Images: data.Procedural(20, 0), Oracle: nasbench.Default(),
+		Engine: "ref32", Threads: 1, Root: t.TempDir(),
+	}
+}
+
+func mustRun(t *testing.T, j benchmark.Job) *results.History {
+	t.Helper()
+	dir, err := j.Run(context.Background(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := results.Read(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+func TestRecord(t *testing.T) {
+	for _, s := range spaces.All() {
+		j := tiny(t, "sdarts-adv", s.ID())
+		h := mustRun(t, j)
+		if h.Status.State != results.Finished {
+			t.Errorf("space %d: state %q", s.ID(), h.Status.State)
+		}
+		if len(h.Epochs) != 3 || !h.Epochs[2].Final || h.Epochs[2].Epoch != 2 {
+			t.Fatalf("space %d: want two epochs and a final record, got %d records", s.ID(), len(h.Epochs))
+		}
+		for _, e := range h.Epochs[:2] {
+			if len(e.Hessian.Eigenvalues) != s.Dim() || e.Hessian.Batch != 2 {
+				t.Errorf("space %d: %d eigenvalues on %d images, want %d on the last batch of 2", s.ID(), len(e.Hessian.Eigenvalues), e.Hessian.Batch, s.Dim())
+			}
+			if e.Training.Epsilon != 0.03+0.27*float64(e.Epoch)/2 {
+				t.Errorf("space %d: epsilon %g in epoch %d", s.ID(), e.Training.Epsilon, e.Epoch)
+			}
+			if e.Lookup.Source != "surrogate" || e.Lookup.ErrorBar == nil {
+				t.Errorf("space %d: lookup %+v does not say that it is a prediction", s.ID(), e.Lookup)
+			}
+			for _, phase := range []string{"lookup", "steps", "hessian", "validation"} {
+				if _, ok := e.Seconds[phase]; !ok {
+					t.Errorf("space %d: no time of %s", s.ID(), phase)
+				}
+			}
+		}
+		if cmp.Equal(h.Epochs[0].Alphas, h.Epochs[2].Alphas) {
+			t.Errorf("space %d: the architecture parameters did not move", s.ID())
+		}
+	}
+}
+
+// The record of epoch e holds the cell of the parameters before it (quirk Q11):
+// the first is that of the random initialisation.
+func TestFirstRecordIsTheInitialArchitecture(t *testing.T) {
+	j := tiny(t, "darts", 2)
+	h := mustRun(t, j)
+	space, err := spaces.Get(2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	searcher, err := algorithms.New("darts", algorithms.Config{Space: space, Epochs: 2, Settings: j.Config.Settings})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var recorded []float64
+	for _, a := range h.Epochs[0].Alphas {
+		for _, row := range a.Rows {
+			recorded = append(recorded, row...)
+		}
+	}
+	if d := cmp.Diff(searcher.Alphas(), recorded); d != "" {
+		t.Error(d)
+	}
+}
+
+// Equal configuration and seed give equal bytes for any number of threads, and
+// another seed gives others.
+func TestDeterminism(t *testing.T) {
+	records := func(threads int, seed uint64) string {
+		j := tiny(t, "sdarts-rs", 3)
+		j.Threads, j.Seed = threads, seed
+		raw, err := os.ReadFile(filepath.Join(mustRun(t, j).Dir, "epochs.jsonl"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(results.Canonical(raw))
+	}
+	one := records(1, 5)
+	for _, threads := range []int{1, 2, 4} {
+		if d := cmp.Diff(one, records(threads, 5)); d != "" {
+			t.Errorf("%d threads: %s", threads, d)
+		}
+	}
+	if records(1, 6) == one {
+		t.Error("two seeds gave the same record")
+	}
+}
+
+func TestInterruptStopsAtAStep(t *testing.T) {
+	j := tiny(t, "darts", 1)
+	ctx, cancel := context.WithCancel(context.Background())
+	steps := 0
+	dir, err := j.Run(ctx, func(p benchmark.Progress) {
+		steps++
+		if p.Epoch == 1 && p.Step == 1 {
+			cancel()
+		}
+	})
+	if !errors.Is(err, context.Canceled) {
+		t.Fatalf("error %v, want the context's", err)
+	}
+	h, err := results.Read(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if h.Status.State != results.Interrupted || len(h.Epochs) != 1 || steps != 4 {
+		t.Errorf("state %q after %d records and %d steps, want %q after 1 and 4", h.Status.State, len(h.Epochs), steps, results.Interrupted)
+	}
+	var unfinished *results.UnfinishedError
+	if _, err := j.Run(context.Background(), nil); !errors.As(err, &unfinished) {
+		t.Errorf("running again: %v, want an *UnfinishedError", err)
+	}
+}
+
+func TestFinishedRunIsNotRepeated(t *testing.T) {
+	j := tiny(t, "darts", 1)
+	mustRun(t, j)
+	var finished *results.FinishedError
+	if _, err := j.Run(context.Background(), nil); !errors.As(err, &finished) {
+		t.Errorf("running again: %v, want a *FinishedError", err)
+	}
+}
+
+type broken struct{ nasbench.Oracle }
+
+func (broken) Query(cell.Spec) (nasbench.Metrics, error) {
+	return nasbench.Metrics{}, errors.New("the table is on fire")
+}
+
+func TestFailureIsRecorded(t *testing.T) {
+	j := tiny(t, "darts", 1)
+	j.Oracle = broken{j.Oracle}
+	dir, err := j.Run(context.Background(), nil)
+	if err == nil || !strings.Contains(err.Error(), "on fire") {
+		t.Fatalf("error %v does not tell the cause", err)
+	}
+	h, err := results.Read(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if h.Status.State != results.Failed || !strings.Contains(h.Status.Message, "on fire") {
+		t.Errorf("status %+v", h.Status)
+	}
+}
+
+func TestBadConfigurations(t *testing.T) {
+	for name, c := range map[string]struct {
+		spoil func(*benchmark.Job)
+		want  string
+	}{
+		"space":      {func(j *benchmark.Job) { j.Config.Space = 4 }, "4"},
+		"epochs":     {func(j *benchmark.Job) { j.Config.Epochs = 0 }, "epochs is 0"},
+		"batch":      {func(j *benchmark.Job) { j.Config.Batch = 1 }, "batch is 1"},
+		"cells":      {func(j *benchmark.Job) { j.Config.Cells = 4 }, "4 cells"},
+		"side":       {func(j *benchmark.Job) { j.Config.Side = 9 }, "side 9"},
+		"images":     {func(j *benchmark.Job) { j.Config.Images = 21 }, "21 images"},
+		"ties":       {func(j *benchmark.Job) { j.Config.Ties = "coin" }, "coin"},
+		"algorithm":  {func(j *benchmark.Job) { j.Config.Algorithm = "dart" }, "dart"},
+		"engine":     {func(j *benchmark.Job) { j.Engine = "abacus" }, "abacus"},
+		"setting":    {func(j *benchmark.Job) { j.Config.Settings = algorithms.Settings{"clip": math.NaN()} }, "clip"},
+		"momentum":   {func(j *benchmark.Job) { j.Config.BatchNormMomentum = 2 }, "momentum"},
+		"no setting": {func(j *benchmark.Job) { j.Config.Settings = algorithms.Settings{"clop": 1} }, "clop"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			j := tiny(t, "darts", 1)
+			c.spoil(&j)
+			_, err := j.Run(context.Background(), nil)
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("error %v, want one with %q", err, c.want)
+			}
+			if entries, _ := os.ReadDir(j.Root); len(entries) > 0 {
+				t.Errorf("%s was left behind", entries[0].Name())
+			}
+		})
+	}
+	if _, err := benchmark.NewConfig("slow", 1, "darts"); !errors.Is(err, benchmark.ErrPreset) {
+		t.Errorf("unknown preset: %v", err)
+	}
+}
