@@ -1,0 +1,165 @@
+package spaces
+
+import (
+	"fmt"
+	"math"
+	"slices"
+)
+
+// Ties says which of several equally large weights become parents. It matters
+// for NASP, whose architecture parameters are clipped to [0,1] (quirk Q31).
+type Ties int
+
+const (
+	// TiesNumPy keeps what numpy.argpartition (NumPy 1.24 without SIMD
+	// sorting) leaves in the last places, as the released code does.
+	TiesNumPy Ties = iota
+	// TiesLowest prefers lower nodes.
+	TiesLowest
+)
+
+var tiesNames = [...]string{TiesNumPy: "numpy", TiesLowest: "lowest"}
+
+// String returns "numpy" or "lowest".
+func (t Ties) String() string { return tiesNames[t] }
+
+// ParseTies reads what String returns.
+func ParseTies(name string) (Ties, error) {
+	for t, n := range tiesNames {
+		if n == name {
+			return Ties(t), nil
+		}
+	}
+	return 0, fmt.Errorf("unknown tie rule %q: want one of %q", name, tiesNames)
+}
+
+// Discretize returns the architecture that the architecture parameters alpha, of
+// length Dim() (see CheckAlpha), favour: in each block the operation of largest weight, the first on
+// ties; for each node as many parents of largest weight as it takes. The
+// weights are softmaxes in single precision, which can tie where alpha does
+// not. Parameters that are not finite tie their row.
+func (s *Space) Discretize(alpha []float64, ties Ties) Architecture {
+	a := Architecture{Space: s.id, Ops: make([]Operation, s.Blocks())}
+	for i := range a.Ops {
+		offset := s.MixedOp(i + 1)
+		weights := softmax32(alpha[offset : offset+operations])
+		a.Ops[i] = Operation(lowestTop(weights, 1)[0])
+	}
+	for node, choices := range s.choices {
+		parents := slices.Clone(choices[0])
+		if offset, learnable := s.InputOffset(node); learnable {
+			weights := softmax32(alpha[offset : offset+node])
+			if ties == TiesLowest {
+				parents = lowestTop(weights, len(parents))
+			} else {
+				parents = numPyTop(weights, len(parents))
+			}
+			slices.Sort(parents)
+		}
+		a.Parents = append(a.Parents, parents)
+	}
+	return a
+}
+
+// softmax32 is the softmax in single precision.
+func softmax32(row []float64) []float32 {
+	weights := make([]float32, len(row))
+	for i, v := range row {
+		weights[i] = float32(v)
+	}
+	largest, sum := slices.Max(weights), float32(0)
+	for i, v := range weights {
+		weights[i] = float32(math.Exp(float64(v - largest)))
+		sum += weights[i]
+	}
+	for i := range weights {
+		weights[i] /= sum
+	}
+	return weights
+}
+
+// lowestTop returns the indices of the k largest weights, the lowest on ties.
+func lowestTop(weights []float32, k int) []int {
+	order := identity(len(weights))
+	slices.SortStableFunc(order, func(i, j int) int {
+		switch {
+		case weights[i] > weights[j]:
+			return -1
+		case weights[i] < weights[j]:
+			return 1
+		}
+		return 0
+	})
+	return order[:k]
+}
+
+// numPyTop returns the last k places of NumPy's argpartition of the weights at
+// the k-th place from the end. A row of weights is either free of NaN or all
+// NaN, so that plain comparisons suffice.
+func numPyTop(weights []float32, k int) []int {
+	order := identity(len(weights))
+	less := func(a, b int) bool { return weights[order[a]] < weights[order[b]] }
+	swap := func(a, b int) { order[a], order[b] = order[b], order[a] }
+
+	kth := len(order) - k
+	if kth <= 2 {
+		// NumPy selects the few smallest one after the other.
+		for i := range kth + 1 {
+			smallest := i
+			for j := i + 1; j < len(order); j++ {
+				if less(j, smallest) {
+					smallest = j
+				}
+			}
+			swap(i, smallest)
+		}
+		return order[kth:]
+	}
+
+	// Quickselect with the median of three as pivot.
+	low, high := 0, len(order)-1
+	for low+1 < high {
+		mid := low + (high-low)/2
+		if less(high, mid) {
+			swap(high, mid)
+		}
+		if less(high, low) {
+			swap(high, low)
+		}
+		if less(low, mid) {
+			swap(low, mid)
+		}
+		swap(mid, low+1)
+
+		left, right := low+1, high
+		for {
+			for left++; less(left, low); left++ {
+			}
+			for right--; less(low, right); right-- {
+			}
+			if right < left {
+				break
+			}
+			swap(left, right)
+		}
+		swap(low, right)
+		if right >= kth {
+			high = right - 1
+		}
+		if right <= kth {
+			low = left
+		}
+	}
+	if high == low+1 && less(high, low) {
+		swap(high, low)
+	}
+	return order[kth:]
+}
+
+func identity(n int) []int {
+	order := make([]int, n)
+	for i := range order {
+		order[i] = i
+	}
+	return order
+}
