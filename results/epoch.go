@@ -1,0 +1,245 @@
+package results
+
+import (
+	"bytes"
+	"fmt"
+	"math"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// Epoch is one record of a run, a line of epochs.jsonl.
+//
+// Record e has the cell derived from the architecture parameters before epoch
+// e, so record 0 evaluates the random initialisation (quirk Q11). What the
+// epoch itself measures (Training, Search, Hessian) belongs to the parameters
+// after it, that is to the cell of record e+1. The marked Final record carries
+// the cell after the last epoch, which the released code never evaluates.
+type Epoch struct {
+	Epoch    int                `json:"epoch"`              // 0-based; the number of epochs in the Final record
+	Final    bool               `json:"final,omitempty"`    // the extra evaluation after the last epoch
+	Cell     Cell               `json:"cell"`               // the discrete cell
+	Lookup   Lookup             `json:"lookup"`             // what the table says of it
+	Training *Training          `json:"training,omitempty"` // nil in the Final record
+	Search   *Score             `json:"search,omitempty"`   // supernet on the search half in evaluation mode; nil where not measured
+	Hessian  *Hessian           `json:"hessian,omitempty"`  // nil where not measured
+	Alphas   []Alpha            `json:"alphas,omitempty"`   // raw architecture parameters that the cell was derived from, in tensor order
+	Seconds  map[string]float64 `json:"seconds,omitempty"`  // wall time by phase; stays last, see Canonical
+}
+
+// Cell is a discrete cell as sent to NAS-Bench-101, before pruning.
+type Cell struct {
+	Matrix     [][]int  `json:"matrix"`     // V×V, V from 2 to 7, strictly upper triangular, 0 or 1
+	Operations []string `json:"operations"` // V names, "input" first, "output" last
+	Hash       string   `json:"hash"`       // NAS-Bench-101's hash of the pruned cell, 32 lower-case hex digits
+}
+
+// Lookup is the answer to one query of the NAS-Bench-101 table, or of the
+// stand-in that Provenance.Table names: means over the table's repetitions at
+// 108 epochs. A nil value is one the table does not know.
+type Lookup struct {
+	Source       string   `json:"source"`                  // kind of table that answered
+	TestError    *float64 `json:"test_error,omitempty"`    // 1 − test accuracy, in [0,1]
+	ValidError   *float64 `json:"valid_error,omitempty"`   // 1 − validation accuracy, in [0,1]
+	ErrorBar     *float64 `json:"error_bar,omitempty"`     // a surrogate's own standard error of TestError
+	TrainingTime *float64 `json:"training_time,omitempty"` // seconds
+	Parameters   int      `json:"parameters,omitempty"`    // trainable parameters of the stand-alone network
+}
+
+// Score is the supernet's sample-weighted mean over a set of images.
+type Score struct {
+	Loss     float64 `json:"loss"`     // cross-entropy, nats
+	Accuracy float64 `json:"accuracy"` // top-1, in [0,1]
+}
+
+// Training is the weight steps of one epoch: running means over the epoch and
+// the values of its schedules.
+type Training struct {
+	Loss         float64 `json:"loss"`              // cross-entropy, nats
+	Accuracy     float64 `json:"accuracy"`          // top-1, in [0,1]
+	LearningRate float64 `json:"learning_rate"`     // of the weights, constant within the epoch (quirk Q1)
+	Epsilon      float64 `json:"epsilon,omitempty"` // perturbation radius (quirk Q3); 0 for an algorithm without
+}
+
+// Hessian is the spectrum of the architecture Hessian at the end of an epoch.
+type Hessian struct {
+	Eigenvalues  []float64 `json:"eigenvalues"`   // all 24, 26 or 35, ascending
+	Reported     float64   `json:"reported"`      // λ of the figures, by Definition
+	SpectralNorm float64   `json:"spectral_norm"` // largest absolute eigenvalue
+	Min          float64   `json:"min"`           // smallest eigenvalue
+	Batch        int       `json:"batch"`         // images the loss was taken on (quirk Q8)
+	Definition   string    `json:"definition"`    // how Reported follows from the spectrum (quirk Q9b)
+}
+
+// Alpha is one tensor of architecture parameters, before the softmax.
+type Alpha struct {
+	Name string      `json:"name"` // "mixed_op", "output", "input_node3", ...
+	Rows [][]float64 `json:"rows"`
+}
+
+// TestError is the anytime test error of a record, a quantity for
+// Curve.Trajectory.
+func TestError(e Epoch) *float64 { return e.Lookup.TestError }
+
+// Eigenvalue is the reported dominant eigenvalue λ of a record, a quantity for
+// Curve.Trajectory.
+func Eigenvalue(e Epoch) *float64 {
+	if e.Hessian == nil {
+		return nil
+	}
+	return &e.Hessian.Reported
+}
+
+// Canonical returns the contents of an epochs.jsonl without the wall times.
+// Two runs of one configuration and seed on the CPU agree in it byte for byte.
+func Canonical(epochs []byte) []byte {
+	var out []byte
+	for line := range bytes.Lines(epochs) {
+		// Seconds is the last member, and no text inside a JSON string holds bare quotes.
+		if i := bytes.LastIndex(line, []byte(`,"seconds":{`)); i >= 0 {
+			line = append(slices.Clone(line[:i]), "}\n"...)
+		}
+		out = append(out, line...)
+	}
+	return out
+}
+
+var hash = regexp.MustCompile(`^[0-9a-f]{32}$`)
+
+// check verifies one record by itself. The error is a *FormatError.
+func (e Epoch) check() error {
+	if field, x := nonFinite(reflect.ValueOf(e), ""); field != "" {
+		return invalid(field, "%v has no place in JSON: only finite numbers can be recorded", x)
+	}
+	if err := e.Cell.check(); err != nil {
+		return err
+	}
+	if e.Lookup.Source == "" {
+		return invalid("lookup.source", "is missing")
+	}
+	for field, x := range map[string]*float64{"lookup.test_error": e.Lookup.TestError, "lookup.valid_error": e.Lookup.ValidError} {
+		if x != nil && (*x < 0 || *x > 1) {
+			return invalid(field, "%v is not in [0,1]", *x)
+		}
+	}
+	switch {
+	case e.Final && e.Training != nil:
+		return invalid("training", "the final record evaluates only: it has no training")
+	case !e.Final && e.Training == nil:
+		return invalid("training", "is missing")
+	}
+	if e.Hessian != nil {
+		if err := e.Hessian.check(); err != nil {
+			return err
+		}
+	}
+	for i, a := range e.Alphas {
+		if a.Name == "" || len(a.Rows) == 0 {
+			return invalid(fmt.Sprintf("alphas[%d]", i), "has no name or no rows")
+		}
+	}
+	return nil
+}
+
+func (c Cell) check() error {
+	n := len(c.Matrix)
+	if n < 2 || n > 7 {
+		return invalid("cell.matrix", "has %d rows, not 2 to 7", n)
+	}
+	for i, row := range c.Matrix {
+		if len(row) != n {
+			return invalid(fmt.Sprintf("cell.matrix[%d]", i), "has %d columns, not %d", len(row), n)
+		}
+		for j, x := range row {
+			if x != 0 && (x != 1 || j <= i) {
+				return invalid(fmt.Sprintf("cell.matrix[%d][%d]", i, j), "is %d: the matrix is strictly upper triangular with entries 0 and 1", x)
+			}
+		}
+	}
+	if len(c.Operations) != n {
+		return invalid("cell.operations", "has %d names for %d vertices", len(c.Operations), n)
+	}
+	if !hash.MatchString(c.Hash) {
+		return invalid("cell.hash", "%q is not 32 lower-case hex digits", c.Hash)
+	}
+	return nil
+}
+
+func (h Hessian) check() error {
+	if len(h.Eigenvalues) == 0 {
+		return invalid("hessian.eigenvalues", "is missing")
+	}
+	if !slices.IsSorted(h.Eigenvalues) {
+		return invalid("hessian.eigenvalues", "does not ascend")
+	}
+	smallest, largest := h.Eigenvalues[0], h.Eigenvalues[len(h.Eigenvalues)-1]
+	if h.Min != smallest {
+		return invalid("hessian.min", "is %v, but the smallest eigenvalue is %v", h.Min, smallest)
+	}
+	if norm := max(math.Abs(smallest), math.Abs(largest)); h.SpectralNorm != norm {
+		return invalid("hessian.spectral_norm", "is %v, but the largest absolute eigenvalue is %v", h.SpectralNorm, norm)
+	}
+	if h.Batch < 1 {
+		return invalid("hessian.batch", "%d images", h.Batch)
+	}
+	return nil
+}
+
+// sequence verifies the order of records: epochs from 0 without a gap, and
+// nothing after the final one.
+type sequence struct {
+	next  int
+	final bool
+}
+
+func (s *sequence) accept(e Epoch) error {
+	if s.final {
+		return invalid("epoch", "a record follows the final one")
+	}
+	if e.Epoch != s.next {
+		return invalid("epoch", "is %d where %d is due", e.Epoch, s.next)
+	}
+	s.next++
+	s.final = e.Final
+	return nil
+}
+
+// nonFinite returns the JSON path and the value of the first NaN or infinity
+// within v; the path is empty where there is none.
+func nonFinite(v reflect.Value, path string) (string, float64) {
+	switch v.Kind() {
+	case reflect.Float64:
+		if x := v.Float(); math.IsNaN(x) || math.IsInf(x, 0) {
+			return path, x
+		}
+	case reflect.Pointer:
+		if !v.IsNil() {
+			return nonFinite(v.Elem(), path)
+		}
+	case reflect.Slice:
+		for i := range v.Len() {
+			if field, x := nonFinite(v.Index(i), fmt.Sprintf("%s[%d]", path, i)); field != "" {
+				return field, x
+			}
+		}
+	case reflect.Map:
+		for _, key := range slices.SortedFunc(slices.Values(v.MapKeys()), func(a, b reflect.Value) int { return strings.Compare(a.String(), b.String()) }) {
+			if field, x := nonFinite(v.MapIndex(key), path+"."+key.String()); field != "" {
+				return field, x
+			}
+		}
+	case reflect.Struct:
+		for i := range v.NumField() {
+			member := path
+			if name, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ","); name != "" {
+				member = strings.TrimPrefix(path+"."+name, ".")
+			}
+			if field, x := nonFinite(v.Field(i), member); field != "" {
+				return field, x
+			}
+		}
+	}
+	return "", 0
+}

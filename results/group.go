@@ -1,0 +1,177 @@
+package results
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+)
+
+// Curve is the runs of one configuration, apart only in their seed.
+type Curve struct {
+	Space      int
+	Algorithm  string
+	Variant    string     // the settings that tell it from other curves of its algorithm, "steps 1, cutout true"; empty where there is no other
+	Provenance Provenance // of the first run; Key is common to all
+	Runs       []*History // by ascending seed, at least one
+}
+
+// Point is the statistics of one quantity over the seeds that have it.
+type Point struct {
+	Epoch int
+	Final bool    // the marked evaluation after the last epoch
+	Mean  float64 // over the seeds
+	Std   float64 // sample standard deviation over the seeds; 0 for one seed
+	Seeds int     // at least 1
+}
+
+// Group gathers runs into curves: one for each space, algorithm, configuration
+// and Provenance.Key, in this order (all four make up ConfigHash). Runs of
+// different length are kept whole; Point.Seeds tells how many reach an epoch.
+// The same seed twice in one curve is an error.
+func Group(runs []*History) ([]Curve, error) {
+	sorted := slices.SortedFunc(slices.Values(runs), func(a, b *History) int {
+		return cmp.Or(
+			cmp.Compare(a.Run.Space, b.Run.Space),
+			strings.Compare(a.Run.Algorithm, b.Run.Algorithm),
+			strings.Compare(a.Run.ConfigHash, b.Run.ConfigHash),
+			cmp.Compare(a.Run.Seed, b.Run.Seed),
+		)
+	})
+	var curves []Curve
+	for i, h := range sorted {
+		if i == 0 || sorted[i-1].Run.ConfigHash != h.Run.ConfigHash {
+			curves = append(curves, Curve{
+				Space: h.Run.Space, Algorithm: h.Run.Algorithm, Provenance: h.Run.Provenance, Runs: []*History{h},
+			})
+			continue
+		}
+		if previous := sorted[i-1]; previous.Run.Seed == h.Run.Seed {
+			return nil, fmt.Errorf("results: %s and %s are the same run, seed %d: give one of them", previous.Dir, h.Dir, h.Run.Seed)
+		}
+		c := &curves[len(curves)-1]
+		c.Runs = append(c.Runs, h)
+	}
+	if err := nameVariants(curves); err != nil {
+		return nil, err
+	}
+	return curves, nil
+}
+
+// nameVariants sets Variant on the curves of every algorithm that has more
+// than one curve on some space: the settings in which those of one space
+// differ, so that a variant is called the same on every space.
+func nameVariants(curves []Curve) error {
+	settings := make([]map[string]string, len(curves))
+	apart := map[string]map[string]bool{} // algorithm → names of settings
+	for i, c := range curves {
+		var err error
+		if settings[i], err = c.settings(); err != nil {
+			return err
+		}
+		for j := range i {
+			if curves[j].Space != c.Space || curves[j].Algorithm != c.Algorithm {
+				continue
+			}
+			if apart[c.Algorithm] == nil {
+				apart[c.Algorithm] = map[string]bool{}
+			}
+			for _, pair := range [][2]map[string]string{{settings[i], settings[j]}, {settings[j], settings[i]}} {
+				for name, value := range pair[0] {
+					if other, ok := pair[1][name]; !ok || other != value {
+						apart[c.Algorithm][name] = true
+					}
+				}
+			}
+		}
+	}
+	for i := range curves {
+		var parts []string
+		for name := range apart[curves[i].Algorithm] {
+			if value, ok := settings[i][name]; ok {
+				parts = append(parts, name+" "+value)
+			}
+		}
+		slices.Sort(parts)
+		curves[i].Variant = strings.Join(parts, ", ")
+	}
+	return nil
+}
+
+// settings lists the configuration and the Provenance.Key of the curve by
+// dotted name.
+func (c Curve) settings() (map[string]string, error) {
+	all := map[string]string{}
+	for _, m := range c.Provenance.key() {
+		all[m.name] = m.value
+	}
+	if err := flatten("", c.Runs[0].Run.Config, all); err != nil {
+		return nil, fmt.Errorf("results: %s: configuration: %w", c.Runs[0].Dir, err)
+	}
+	return all, nil
+}
+
+func flatten(name string, value json.RawMessage, into map[string]string) error {
+	if value[0] != '{' {
+		into[name] = strings.Trim(string(value), `"`)
+		return nil
+	}
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(value, &members); err != nil {
+		return err
+	}
+	for member, value := range members {
+		if err := flatten(strings.TrimPrefix(name+"."+member, "."), value, into); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Trajectory is the mean and the spread of a quantity over the seeds, one
+// point for every epoch at which at least one seed has it (the quantity is
+// nil where a record lacks it). A final record is a point of its own.
+func (c Curve) Trajectory(quantity func(Epoch) *float64) []Point {
+	longest := 0
+	for _, h := range c.Runs {
+		longest = max(longest, len(h.Epochs))
+	}
+	var points []Point
+	for epoch := range longest {
+		for _, final := range []bool{false, true} {
+			var values []float64
+			for _, h := range c.Runs {
+				if epoch >= len(h.Epochs) || h.Epochs[epoch].Final != final {
+					continue
+				}
+				if x := quantity(h.Epochs[epoch]); x != nil {
+					values = append(values, *x)
+				}
+			}
+			if len(values) > 0 {
+				mean, std := meanStd(values)
+				points = append(points, Point{Epoch: epoch, Final: final, Mean: mean, Std: std, Seeds: len(values)})
+			}
+		}
+	}
+	return points
+}
+
+// meanStd returns the mean and the sample standard deviation (n−1) of x; the
+// latter is 0 for one value.
+func meanStd(x []float64) (mean, std float64) {
+	n := float64(len(x))
+	for _, v := range x {
+		mean += v
+	}
+	mean /= n
+	if len(x) == 1 {
+		return mean, 0
+	}
+	for _, v := range x {
+		std += (v - mean) * (v - mean)
+	}
+	return mean, math.Sqrt(std / (n - 1))
+}

@@ -1,0 +1,176 @@
+package results
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// History is one run as read from its directory.
+type History struct {
+	Dir      string
+	Run      Run
+	Status   Status
+	Epochs   []Epoch  // in order, the Final record last where there is one
+	Warnings []string // what was passed over while reading
+}
+
+// Read reads the run directory dir. A line of epochs.jsonl that a crash cut
+// short, the last one without a line end, is left out with a warning; every
+// other departure from the format is a *FormatError. Members it does not know
+// are passed over: they are additions of a later program.
+func Read(dir string) (*History, error) {
+	h, err := read(os.DirFS(dir), dir)
+	if err != nil {
+		return nil, fmt.Errorf("results: read run: %w", err)
+	}
+	return h, nil
+}
+
+// ReadAll reads the runs at the given paths. A path is a run directory, or a
+// folder whose run directories are all read, in the order of their names;
+// those that MoveAside renamed are left out.
+func ReadAll(paths ...string) ([]*History, error) {
+	var dirs []string
+	for _, path := range paths {
+		if _, err := os.Stat(filepath.Join(path, configFile)); err == nil {
+			dirs = append(dirs, path)
+			continue
+		}
+		entries, err := os.ReadDir(path)
+		if err != nil {
+			return nil, fmt.Errorf("results: find runs: %w", err)
+		}
+		found := len(dirs)
+		for _, entry := range entries {
+			dir := filepath.Join(path, entry.Name())
+			if _, err := os.Stat(filepath.Join(dir, configFile)); err == nil && !strings.Contains(entry.Name(), asideMark) {
+				dirs = append(dirs, dir)
+			}
+		}
+		if len(dirs) == found {
+			return nil, fmt.Errorf("results: no run in %s: neither it nor a folder in it has a %s", path, configFile)
+		}
+	}
+	var all []*History
+	for _, dir := range dirs {
+		h, err := Read(dir)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, h)
+	}
+	return all, nil
+}
+
+// read reads a run directory whose files are in fsys; dir is its name.
+func read(fsys fs.FS, dir string) (*History, error) {
+	h := &History{Dir: dir}
+	var err error
+	if h.Run, err = readConfig(fsys, dir); err != nil {
+		return nil, err
+	}
+	if h.Status, err = readStatus(fsys, dir); err != nil {
+		return nil, err
+	}
+
+	path := filepath.Join(dir, epochsFile)
+	data, err := fs.ReadFile(fsys, epochsFile)
+	if err != nil {
+		return nil, err
+	}
+	var due sequence
+	line := 0
+	for text := range bytes.Lines(data) {
+		line++
+		if !bytes.HasSuffix(text, []byte("\n")) {
+			h.Warnings = append(h.Warnings, fmt.Sprintf("%s:%d: the last line is cut short, left out", path, line))
+			break
+		}
+		var e Epoch
+		if err := decode(path, line, text, &e); err != nil {
+			return nil, err
+		}
+		err := due.accept(e)
+		if err == nil {
+			err = e.check()
+		}
+		if err != nil {
+			return nil, locate(err, path, line)
+		}
+		h.Epochs = append(h.Epochs, e)
+	}
+	return h, nil
+}
+
+func readConfig(fsys fs.FS, dir string) (Run, error) {
+	path := filepath.Join(dir, configFile)
+	data, err := fs.ReadFile(fsys, configFile)
+	if err != nil {
+		return Run{}, err
+	}
+	var version struct {
+		Format int `json:"format"`
+	}
+	if err := decode(path, 1, data, &version); err != nil {
+		return Run{}, err
+	}
+	if version.Format != Version {
+		return Run{}, locate(invalid("format", "version %d, but this program reads version %d only", version.Format, Version), path, 0)
+	}
+	var run Run
+	if err := decode(path, 1, data, &run); err != nil {
+		return Run{}, err
+	}
+	if run, err = run.checked(); err != nil {
+		return Run{}, locate(err, path, 0)
+	}
+	return run, nil
+}
+
+func readStatus(fsys fs.FS, dir string) (Status, error) {
+	path := filepath.Join(dir, statusFile)
+	data, err := fs.ReadFile(fsys, statusFile)
+	if err != nil {
+		return Status{}, err
+	}
+	var s Status
+	if err := decode(path, 1, data, &s); err != nil {
+		return Status{}, err
+	}
+	if states := []State{Running, Finished, Interrupted, Failed}; !slices.Contains(states, s.State) {
+		return Status{}, locate(invalid("state", "%q is none of %s", s.State, states), path, 0)
+	}
+	if s.Started.IsZero() {
+		return Status{}, locate(invalid("started", "is missing"), path, 0)
+	}
+	return s, nil
+}
+
+// decode unmarshals data, which begins at the given line of the file at path.
+func decode(path string, line int, data []byte, v any) error {
+	err := json.Unmarshal(data, v)
+	if err == nil {
+		return nil
+	}
+	f := &FormatError{Path: path, Err: err}
+	var offset int64
+	var syntax *json.SyntaxError
+	var wrong *json.UnmarshalTypeError
+	switch {
+	case errors.As(err, &syntax):
+		offset = syntax.Offset
+	case errors.As(err, &wrong):
+		offset, f.Field = wrong.Offset, wrong.Field
+		f.Err = fmt.Errorf("a JSON %s does not fit", wrong.Value)
+	}
+	before := data[:min(int(offset), len(bytes.TrimRight(data, "\n")))]
+	f.Line = line + bytes.Count(before, []byte("\n"))
+	return f
+}

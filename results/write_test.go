@@ -1,0 +1,378 @@
+package results
+
+import (
+	"bytes"
+	"errors"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"pgregory.net/rapid"
+)
+
+func TestWriteThenRead(t *testing.T) {
+	root := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		run := testRun(t, 0)
+		w, err := Create(root, run)
+		if err != nil {
+			t.Fatal(err)
+		}
+		records := []Epoch{record(0), record(1), final(2)}
+		for _, e := range records {
+			if err := w.Append(e); err != nil {
+				t.Fatal(err)
+			}
+		}
+		started := now()
+		time.Sleep(90 * time.Second)
+		if err := w.Finish(); err != nil {
+			t.Fatal(err)
+		}
+		got, err := Read(w.Dir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := &History{
+			Dir: filepath.Join(root, run.Name()), Run: run, Epochs: records,
+			Status: Status{State: Finished, Started: started, Ended: started.Add(90 * time.Second)},
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
+// Every finite number comes back bit for bit.
+func TestRoundTrip(t *testing.T) {
+	root := t.TempDir()
+	seed := uint64(0)
+	rapid.Check(t, func(rt *rapid.T) {
+		w, err := Create(root, testRun(t, seed))
+		seed++
+		if err != nil {
+			rt.Fatal(err)
+		}
+		records := []Epoch{anyRecord(rt, 0), anyRecord(rt, 1)}
+		for _, e := range records {
+			if err := w.Append(e); err != nil {
+				rt.Fatal(err)
+			}
+		}
+		got, err := Read(w.Dir())
+		if err != nil {
+			rt.Fatal(err)
+		}
+		bits := cmp.Comparer(func(a, b float64) bool { return math.Float64bits(a) == math.Float64bits(b) })
+		// JSON text is UTF-8: other bytes in a phase name do not survive.
+		if diff := cmp.Diff(records, got.Epochs, bits, cmpopts.IgnoreFields(Epoch{}, "Seconds")); diff != "" {
+			rt.Error(diff)
+		}
+	})
+}
+
+func TestCreateRefuses(t *testing.T) {
+	t.Run("unfinished", func(t *testing.T) {
+		root := t.TempDir()
+		w := create(t, root, 0)
+		if err := w.Append(record(0)); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Interrupt(); err != nil {
+			t.Fatal(err)
+		}
+		_, err := Create(root, testRun(t, 0))
+		var unfinished *UnfinishedError
+		if !errors.As(err, &unfinished) {
+			t.Fatalf("error %v, want an UnfinishedError", err)
+		}
+		if unfinished.Dir != w.Dir() || unfinished.Records != 1 || unfinished.Status.State != Interrupted {
+			t.Errorf("%+v", unfinished)
+		}
+	})
+	t.Run("finished", func(t *testing.T) {
+		root := t.TempDir()
+		w := create(t, root, 0)
+		if err := w.Finish(); err != nil {
+			t.Fatal(err)
+		}
+		var finished *FinishedError
+		if _, err := Create(root, testRun(t, 0)); !errors.As(err, &finished) || finished.Dir != w.Dir() {
+			t.Fatalf("error %v, want a FinishedError of %s", err, w.Dir())
+		}
+		if _, err := MoveAside(w.Dir()); !errors.As(err, &finished) {
+			t.Errorf("moved a finished run aside: %v", err)
+		}
+	})
+	other, err := NewRun(2, "sdarts-adv", 0, provenance(), map[string]int{"epochs": 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, run := range map[string]Run{"another seed": testRun(t, 1), "another configuration": other} {
+		t.Run(name, func(t *testing.T) {
+			root := t.TempDir()
+			w, err := Create(root, run)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := errors.Join(w.Finish(), os.Rename(w.Dir(), filepath.Join(root, testRun(t, 0).Name()))); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := Create(root, testRun(t, 0)); err == nil || !strings.Contains(err.Error(), "holds another run") {
+				t.Errorf("error %v", err)
+			}
+		})
+	}
+	t.Run("not a run", func(t *testing.T) {
+		root := t.TempDir()
+		if err := os.Mkdir(filepath.Join(root, testRun(t, 0).Name()), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Create(root, testRun(t, 0)); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("error %v", err)
+		}
+	})
+	t.Run("run made by hand", func(t *testing.T) {
+		run := testRun(t, 0)
+		run.Config = []byte(`{"epochs":3}`)
+		var f *FormatError
+		if _, err := Create(t.TempDir(), run); !errors.As(err, &f) || f.Field != "config_hash" {
+			t.Errorf("error %v", err)
+		}
+	})
+}
+
+func TestCreateLeavesNothingBehind(t *testing.T) {
+	root := t.TempDir()
+	create(t, root, 0)
+	entries, err := os.ReadDir(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(entries) != 1 || entries[0].Name() != testRun(t, 0).Name() {
+		t.Errorf("the root holds %v", entries)
+	}
+	files, err := os.ReadDir(filepath.Join(root, entries[0].Name()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, f := range files {
+		names = append(names, f.Name())
+	}
+	if diff := cmp.Diff([]string{"config.json", "epochs.jsonl", "status.json"}, names); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestMoveAside(t *testing.T) {
+	root := t.TempDir()
+	for i, want := range []string{".old-1", ".old-2"} {
+		w := create(t, root, 0)
+		if err := w.Fail(errors.New("loss is NaN")); err != nil {
+			t.Fatal(err)
+		}
+		aside, err := MoveAside(w.Dir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if aside != w.Dir()+want {
+			t.Errorf("move %d: %s, want %s", i, aside, w.Dir()+want)
+		}
+		h, err := Read(aside)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if h.Status.State != Failed || h.Status.Message != "loss is NaN" {
+			t.Errorf("status %+v", h.Status)
+		}
+	}
+	if _, err := ReadAll(root); err == nil {
+		t.Error("ReadAll read a run that was moved aside")
+	}
+	create(t, root, 0)
+	create(t, root, 1)
+	all, err := ReadAll(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(all) != 2 || all[0].Run.Seed != 0 || all[1].Run.Seed != 1 {
+		t.Errorf("ReadAll gave %d runs", len(all))
+	}
+	if one, err := ReadAll(all[1].Dir); err != nil || len(one) != 1 || one[0].Run.Seed != 1 {
+		t.Errorf("ReadAll of one run: %v, %v", one, err)
+	}
+}
+
+func TestAppendRefuses(t *testing.T) {
+	tests := map[string]struct {
+		change func(*Epoch)
+		field  string
+	}{
+		"NaN":               {func(e *Epoch) { e.Hessian.Eigenvalues[1] = math.NaN() }, "hessian.eigenvalues[1]"},
+		"infinity":          {func(e *Epoch) { e.Training.Loss = math.Inf(1) }, "training.loss"},
+		"NaN in a pointer":  {func(e *Epoch) { e.Lookup.TestError = ptr(math.NaN()) }, "lookup.test_error"},
+		"NaN in alphas":     {func(e *Epoch) { e.Alphas[1].Rows[0][1] = math.NaN() }, "alphas[1].rows[0][1]"},
+		"NaN in a map":      {func(e *Epoch) { e.Seconds["steps"] = math.Inf(-1) }, "seconds.steps"},
+		"gap":               {func(e *Epoch) { e.Epoch = 2 }, "epoch"},
+		"lower triangle":    {func(e *Epoch) { e.Cell.Matrix[1][0] = 1 }, "cell.matrix[1][0]"},
+		"ragged matrix":     {func(e *Epoch) { e.Cell.Matrix[0] = []int{0} }, "cell.matrix[0]"},
+		"operations":        {func(e *Epoch) { e.Cell.Operations = e.Cell.Operations[:1] }, "cell.operations"},
+		"hash":              {func(e *Epoch) { e.Cell.Hash = "043721B9" }, "cell.hash"},
+		"percent":           {func(e *Epoch) { e.Lookup.TestError = ptr(6.25) }, "lookup.test_error"},
+		"source":            {func(e *Epoch) { e.Lookup.Source = "" }, "lookup.source"},
+		"unsorted spectrum": {func(e *Epoch) { e.Hessian.Eigenvalues[0] = 1 }, "hessian.eigenvalues"},
+		"spectral norm":     {func(e *Epoch) { e.Hessian.SpectralNorm = 0.25 }, "hessian.spectral_norm"},
+		"smallest":          {func(e *Epoch) { e.Hessian.Min = 0 }, "hessian.min"},
+		"no training":       {func(e *Epoch) { e.Training = nil }, "training"},
+		"trained final":     {func(e *Epoch) { e.Final = true }, "training"},
+		"nameless tensor":   {func(e *Epoch) { e.Alphas[0].Name = "" }, "alphas[0]"},
+	}
+	w := create(t, t.TempDir(), 0)
+	if err := w.Append(record(0)); err != nil {
+		t.Fatal(err)
+	}
+	before := contents(t, w)
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			e := record(1)
+			test.change(&e)
+			err := w.Append(e)
+			var f *FormatError
+			if !errors.As(err, &f) || f.Field != test.field {
+				t.Fatalf("error %v, want a FormatError of %s", err, test.field)
+			}
+			if name != "gap" && !strings.Contains(err.Error(), "epoch 1 ") {
+				t.Errorf("%q does not name the epoch", err)
+			}
+			if !bytes.Equal(contents(t, w), before) {
+				t.Error("the file was touched")
+			}
+		})
+	}
+	for _, e := range []Epoch{record(1), final(2)} { // a refused record does not end the run
+		if err := w.Append(e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Append(record(3)); err == nil {
+		t.Error("a record after the final one was taken")
+	}
+	if err := w.Finish(); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Append(record(3)); err == nil {
+		t.Error("a record after the end was taken")
+	}
+	if err := w.Interrupt(); err == nil {
+		t.Error("a run ended twice")
+	}
+}
+
+// A failed write must be the last thing in the file.
+func TestAppendAfterWriteError(t *testing.T) {
+	w := create(t, t.TempDir(), 0)
+	readOnly, err := os.Open(filepath.Join(w.Dir(), epochsFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.epochs.Close()
+	w.epochs = readOnly
+	first := w.Append(record(0))
+	if first == nil {
+		t.Fatal("wrote to a read-only file")
+	}
+	if again := w.Append(record(0)); again != first {
+		t.Errorf("%v, want the first error again", again)
+	}
+	if err := w.Fail(first); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestCanonical(t *testing.T) {
+	write := func(seconds float64) []byte {
+		w := create(t, t.TempDir(), 0)
+		for _, e := range []Epoch{record(0), final(1)} {
+			e.Seconds = map[string]float64{"steps": seconds, `,"seconds":{`: 1}
+			e.Lookup.Source = `,"seconds":{`
+			if err := w.Append(e); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return contents(t, w)
+	}
+	a, b := write(1), write(2)
+	if bytes.Equal(a, b) {
+		t.Fatal("the wall times were not written")
+	}
+	if diff := cmp.Diff(string(Canonical(a)), string(Canonical(b))); diff != "" {
+		t.Error(diff)
+	}
+	for line := range bytes.Lines(Canonical(a)) {
+		var e Epoch
+		if err := decode("", 1, line, &e); err != nil {
+			t.Fatal(err)
+		}
+		if err := e.check(); err != nil {
+			t.Error(err)
+		}
+		if e.Seconds != nil || len(e.Alphas) != 2 {
+			t.Errorf("canonical line %s", line)
+		}
+	}
+}
+
+func TestWriteFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "figure.svg")
+	for _, text := range []string{"old", "new"} {
+		if err := WriteFile(path, []byte(text)); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := os.ReadFile(path); err != nil || string(got) != text {
+			t.Errorf("%q, %v", got, err)
+		}
+	}
+	if err := WriteFile(filepath.Join(path, "below", "a file"), nil); err == nil {
+		t.Error("wrote below a file")
+	}
+	folder := filepath.Join(filepath.Dir(path), "folder")
+	if err := os.Mkdir(folder, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := WriteFile(folder, []byte("x")); err == nil {
+		t.Error("replaced a folder")
+	}
+	if entries, _ := os.ReadDir(filepath.Dir(path)); len(entries) != 2 {
+		t.Errorf("left behind beside the file and the folder: %v", entries)
+	}
+}
+
+func create(t *testing.T, root string, seed uint64) *Writer {
+	t.Helper()
+	w, err := Create(root, testRun(t, seed))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if w.epochs != nil {
+			w.epochs.Close()
+		}
+	})
+	return w
+}
+
+func contents(t *testing.T, w *Writer) []byte {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(w.Dir(), epochsFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
