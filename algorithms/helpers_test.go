@@ -1,0 +1,52 @@
+package algorithms_test
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/nb1shot/nb1shot/algorithms"
+	"github.com/nb1shot/nb1shot/spaces"
+)
+
+// golden decodes a JSON file of the golden data.
+func golden(t *testing.T, name string, into any) {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join("..", "testdata", "golden", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(b, into); err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+}
+
+func space(t *testing.T, id int) *spaces.Space {
+	t.Helper()
+	s, err := spaces.Get(id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func searcher(t *testing.T, name string, cfg algorithms.Config) algorithms.Searcher {
+	t.Helper()
+	if cfg.Epochs == 0 {
+		cfg.Epochs = 100
+	}
+	s, err := algorithms.New(name, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func alphasOf(d int) []float64 {
+	a := make([]float64, d)
+	for i := range a {
+		a[i] = 0.1*float64(i%7) - 0.2*float64(i%3)
+	}
+	return a
+}

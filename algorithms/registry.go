@@ -1,0 +1,177 @@
+package algorithms
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Definition describes an algorithm and builds its searchers.
+type Definition struct {
+	Name    string // as written on the command line, for example "sdarts-adv"
+	Title   string // as written in figures, for example "SDARTS-ADV"
+	Doc     string // one paragraph: what it does and whose it is
+	Options []Option
+	// New builds a searcher from a configuration whose settings are complete and
+	// checked. Call the package's New instead, which sees to that.
+	New func(Config) (Searcher, error)
+}
+
+// Kind is the type of an option's value.
+type Kind int
+
+const (
+	Real   Kind = iota // any number in the range
+	Count              // whole numbers
+	Switch             // 0 = off, 1 = on
+)
+
+// Option describes one setting of an algorithm: a number between Min and Max,
+// both included. A Switch needs no range.
+type Option struct {
+	Name     string
+	Kind     Kind
+	Default  float64
+	Min, Max float64
+	Doc      string // what it does, its source, and for a quirk its number
+}
+
+// Settings holds values of options by name.
+type Settings map[string]float64
+
+// ErrUnknown reports the name of an algorithm or option that does not exist.
+var ErrUnknown = errors.New("unknown name")
+
+var registry = map[string]Definition{}
+
+// Register makes an algorithm known under its name. Each algorithm does so in an
+// init function of its own file. It panics if the name is taken or a default is
+// outside its own range, which are mistakes of the program and not of its input.
+func Register(d Definition) {
+	if _, taken := registry[d.Name]; taken {
+		panic(fmt.Sprintf("algorithms: %q registered twice", d.Name))
+	}
+	if _, err := d.Resolve(nil); err != nil {
+		panic(fmt.Sprintf("algorithms: default of %v", err))
+	}
+	registry[d.Name] = d
+}
+
+// Names returns the names of all algorithms in alphabetical order.
+func Names() []string { return slices.Sorted(maps.Keys(registry)) }
+
+// Lookup returns the algorithm of the given name, or an error that wraps
+// [ErrUnknown] and lists the names there are.
+func Lookup(name string) (Definition, error) {
+	d, ok := registry[name]
+	if !ok {
+		return Definition{}, fmt.Errorf("algorithm %q: %w, choose one of %s", name, ErrUnknown, strings.Join(Names(), ", "))
+	}
+	return d, nil
+}
+
+// New builds a searcher of the named algorithm. Settings left out take their
+// defaults; a setting the algorithm does not have, or a value outside its range,
+// is an error.
+func New(name string, cfg Config) (Searcher, error) {
+	d, err := Lookup(name)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Space == nil {
+		return nil, fmt.Errorf("algorithm %s: no search space given", name)
+	}
+	if cfg.Epochs < 1 {
+		return nil, fmt.Errorf("algorithm %s: %d epochs, need at least 1", name, cfg.Epochs)
+	}
+	if cfg.Settings, err = d.Resolve(cfg.Settings); err != nil {
+		return nil, err
+	}
+	return d.New(cfg)
+}
+
+// Resolve returns a value for every option: the given settings, checked, and
+// defaults for the rest.
+func (d Definition) Resolve(given Settings) (Settings, error) {
+	all := Settings{}
+	for _, o := range d.Options {
+		v, ok := given[o.Name]
+		if !ok {
+			v = o.Default
+		}
+		if err := o.check(v); err != nil {
+			return nil, fmt.Errorf("algorithm %s: %w", d.Name, err)
+		}
+		all[o.Name] = v
+	}
+	for _, name := range slices.Sorted(maps.Keys(given)) {
+		if _, ok := all[name]; !ok {
+			return nil, fmt.Errorf("algorithm %s: setting %q: %w, choose one of %s",
+				d.Name, name, ErrUnknown, strings.Join(slices.Sorted(maps.Keys(all)), ", "))
+		}
+	}
+	return all, nil
+}
+
+func (o Option) check(v float64) error {
+	if o.Kind == Switch {
+		if v != 0 && v != 1 {
+			return fmt.Errorf("setting %s is %v, want 0 (off) or 1 (on)", o.Name, v)
+		}
+		return nil
+	}
+	if !(v >= o.Min && v <= o.Max) {
+		return fmt.Errorf("setting %s is %v, want %v to %v", o.Name, v, o.Min, o.Max)
+	}
+	if o.Kind == Count && v != math.Trunc(v) {
+		return fmt.Errorf("setting %s is %v, want a whole number", o.Name, v)
+	}
+	return nil
+}
+
+// Parse reads a value of the option as written on a command line: a number, or
+// on and off for a switch.
+func (o Option) Parse(text string) (float64, error) {
+	if o.Kind == Switch {
+		switch text {
+		case "on":
+			return 1, nil
+		case "off":
+			return 0, nil
+		}
+	}
+	v, err := strconv.ParseFloat(text, 64)
+	if err != nil {
+		return 0, fmt.Errorf("setting %s: %q is not a number", o.Name, text)
+	}
+	return v, o.check(v)
+}
+
+// Format writes a value of the option as Parse reads it.
+func (o Option) Format(v float64) string {
+	if o.Kind == Switch {
+		if v == 0 {
+			return "off"
+		}
+		return "on"
+	}
+	return strconv.FormatFloat(v, 'g', -1, 64)
+}
+
+// number returns a resolved setting. Asking for one that the algorithm's
+// definition does not list is a mistake of the program.
+func (s Settings) number(name string) float64 {
+	v, ok := s[name]
+	if !ok {
+		panic(fmt.Sprintf("algorithms: setting %q is not among the algorithm's options", name))
+	}
+	return v
+}
+
+func (s Settings) count(name string) int { return int(s.number(name)) }
+
+func (s Settings) on(name string) bool { return s.number(name) == 1 }

@@ -1,0 +1,107 @@
+package algorithms_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/nb1shot/nb1shot/algorithms"
+)
+
+func TestNames(t *testing.T) {
+	for _, name := range []string{"darts", "sdarts-adv", "sdarts-rs"} {
+		d, err := algorithms.Lookup(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d.Name != name || d.Title == "" || d.Doc == "" {
+			t.Errorf("%s: incomplete definition %+v", name, d)
+		}
+		seen := map[string]bool{}
+		for _, o := range d.Options {
+			if seen[o.Name] || o.Doc == "" {
+				t.Errorf("%s: option %q is repeated or undocumented", name, o.Name)
+			}
+			seen[o.Name] = true
+			if v, err := o.Parse(o.Format(o.Default)); err != nil || v != o.Default {
+				t.Errorf("%s: default of %s reads back as %v, %v", name, o.Name, v, err)
+			}
+		}
+	}
+}
+
+func TestNewErrors(t *testing.T) {
+	sp := space(t, 1)
+	for _, tt := range []struct {
+		name      string
+		algorithm string
+		cfg       algorithms.Config
+		unknown   bool
+		want      string
+	}{
+		{"algorithm", "dart", algorithms.Config{Space: sp, Epochs: 1}, true, "darts"},
+		{"setting", "darts", algorithms.Config{Space: sp, Epochs: 1, Settings: algorithms.Settings{"epsilon-max": 0.3}}, true, "epsilon-max"},
+		{"range", "darts", algorithms.Config{Space: sp, Epochs: 1, Settings: algorithms.Settings{"momentum": -0.1}}, false, "momentum"},
+		{"not a number", "darts", algorithms.Config{Space: sp, Epochs: 1, Settings: algorithms.Settings{"clip": nan}}, false, "clip"},
+		{"fraction", "sdarts-adv", algorithms.Config{Space: sp, Epochs: 1, Settings: algorithms.Settings{"pgd-steps": 1.5}}, false, "whole"},
+		{"switch", "sdarts-adv", algorithms.Config{Space: sp, Epochs: 1, Settings: algorithms.Settings{"simplex": 2}}, false, "on"},
+		{"no epochs", "darts", algorithms.Config{Space: sp}, false, "epochs"},
+		{"no space", "darts", algorithms.Config{Epochs: 1}, false, "space"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := algorithms.New(tt.algorithm, tt.cfg)
+			if err == nil || errors.Is(err, algorithms.ErrUnknown) != tt.unknown || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("got error %v", err)
+			}
+		})
+	}
+}
+
+func TestParse(t *testing.T) {
+	onOff := algorithms.Option{Name: "x", Kind: algorithms.Switch}
+	count := algorithms.Option{Name: "x", Kind: algorithms.Count, Max: 9}
+	for _, tt := range []struct {
+		option algorithms.Option
+		text   string
+		want   float64
+		fails  bool
+	}{
+		{onOff, "on", 1, false},
+		{onOff, "off", 0, false},
+		{onOff, "maybe", 0, true},
+		{count, "9", 9, false},
+		{count, "10", 0, true},
+		{count, "NaN", 0, true},
+		{count, "", 0, true},
+	} {
+		v, err := tt.option.Parse(tt.text)
+		if (err != nil) != tt.fails || (!tt.fails && v != tt.want) {
+			t.Errorf("Parse(%q) = %v, %v", tt.text, v, err)
+		}
+	}
+}
+
+// The defaults are the settings of the paper's experiments.
+func TestDefaults(t *testing.T) {
+	d, err := algorithms.Lookup("sdarts-adv")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := d.Resolve(algorithms.Settings{"pgd-steps": 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := algorithms.Settings{
+		"learning-rate": 0.025, "learning-rate-min": 0.001, "learning-rate-shift": 1,
+		"momentum": 0.9, "weight-decay": 3e-4, "clip": 5,
+		"arch-learning-rate": 3e-4, "arch-beta1": 0.5, "arch-beta2": 0.999, "arch-weight-decay": 1e-3,
+		"warm-start-epochs": 0,
+		"epsilon-min":       0.03, "epsilon-max": 0.3, "epsilon-reaches-max": 0, "simplex": 1,
+		"pgd-steps": 1, "pgd-random-start": 1, "pgd-roll-back": 1, "pgd-batch-statistics": 0,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}

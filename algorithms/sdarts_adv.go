@@ -1,0 +1,51 @@
+package algorithms
+
+import (
+	"github.com/nb1shot/nb1shot/data"
+	"github.com/nb1shot/nb1shot/supernet"
+)
+
+func init() {
+	Register(Definition{
+		Name:  "sdarts-adv",
+		Title: "SDARTS-ADV",
+		Doc: "SmoothDARTS with an adversary (Chen and Hsieh, ICML 2020): as DARTS, but each weight step mixes by the worst " +
+			"point that projected gradient ascent on the training batch finds within ε of the softmax. ε grows over the epochs.",
+		Options: append(append(relaxationOptions(), perturbationOptions()...),
+			Option{Name: "pgd-steps", Kind: Count, Default: 7, Min: 1, Max: 1000, Doc: "attack: steps, each of size 2ε/steps"},
+			Option{Name: "pgd-random-start", Kind: Switch, Default: 1, Doc: "attack: start at a random point of the ε-box (quirk Q5); off starts at the softmax"},
+			Option{Name: "pgd-roll-back", Kind: Switch, Default: 1, Doc: "attack: no perturbation where the loss did not rise (quirk Q6b)"},
+			Option{Name: "pgd-batch-statistics", Kind: Switch, Doc: "attack: normalise by the batch, which moves the running statistics; off uses the running statistics, essentially those of the search batch before (quirk Q4)"},
+		),
+		New: newSDARTSADV,
+	})
+}
+
+func newSDARTSADV(cfg Config) (Searcher, error) {
+	r := newRelaxation("sdarts-adv", cfg)
+	epsilon := epsilonSchedule(cfg)
+	randomStart := cfg.Settings.on("pgd-random-start")
+	pgd := PGD{
+		Steps:     cfg.Settings.count("pgd-steps"),
+		Simplex:   cfg.Settings.on("simplex"),
+		RollBack:  cfg.Settings.on("pgd-roll-back"),
+		BatchNorm: supernet.RunningStatistics,
+	}
+	if cfg.Settings.on("pgd-batch-statistics") {
+		pgd.BatchNorm = supernet.BatchStatistics
+	}
+	r.perturb = func(net Supernet, train data.Batch, info *StepInfo) error {
+		info.Epsilon = epsilon.At(r.epoch)
+		var delta []float64
+		if randomStart {
+			delta = r.draw(info.Epsilon)
+		}
+		attack, err := pgd.Attack(net, cfg.Space, train, info.Simplex, info.Epsilon, delta)
+		if err != nil {
+			return err
+		}
+		info.Attack, info.Mixing = &attack, attack.Mixing
+		return nil
+	}
+	return r, nil
+}

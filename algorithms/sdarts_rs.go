@@ -1,0 +1,48 @@
+package algorithms
+
+import "github.com/nb1shot/nb1shot/data"
+
+func init() {
+	Register(Definition{
+		Name:  "sdarts-rs",
+		Title: "SDARTS-RS",
+		Doc: "SmoothDARTS with random smoothing (Chen and Hsieh, ICML 2020): as DARTS, but each weight step mixes by the " +
+			"softmax plus uniform noise in [-ε, ε], brought back to the simplex. ε grows over the epochs.",
+		Options: append(relaxationOptions(), perturbationOptions()...),
+		New:     newSDARTSRS,
+	})
+}
+
+// perturbationOptions returns the options SDARTS-RS and SDARTS-ADV share.
+func perturbationOptions() []Option {
+	return []Option{
+		{Name: "epsilon-min", Default: 0.03, Max: 1, Doc: "perturbation: ε in the first epoch"},
+		{Name: "epsilon-max", Default: 0.3, Max: 1, Doc: "perturbation: ε after the last epoch"},
+		{Name: "epsilon-reaches-max", Kind: Switch, Doc: "perturbation: ε is epsilon-max in the last epoch already, e/(E-1) instead of e/E (quirk Q3)"},
+		{Name: "simplex", Kind: Switch, Default: 1, Doc: "perturbation: clamp to [0,1] and renormalise each row, which may leave the ε-box (quirk Q6); off keeps to the box alone"},
+	}
+}
+
+// epsilonSchedule returns ε as a function of the epoch.
+func epsilonSchedule(cfg Config) Linear {
+	l := Linear{From: cfg.Settings.number("epsilon-min"), To: cfg.Settings.number("epsilon-max"), Length: cfg.Epochs}
+	if cfg.Settings.on("epsilon-reaches-max") {
+		l.Length = max(cfg.Epochs-1, 1)
+	}
+	return l
+}
+
+func newSDARTSRS(cfg Config) (Searcher, error) {
+	r := newRelaxation("sdarts-rs", cfg)
+	epsilon := epsilonSchedule(cfg)
+	simplex := cfg.Settings.on("simplex")
+	r.perturb = func(_ Supernet, _ data.Batch, info *StepInfo) error {
+		info.Epsilon = epsilon.At(r.epoch)
+		info.Mixing = sum(info.Simplex, r.draw(info.Epsilon))
+		if simplex {
+			clipSimplex(cfg.Space, info.Mixing)
+		}
+		return nil
+	}
+	return r, nil
+}
