@@ -1,0 +1,304 @@
+package data
+
+import (
+	"bytes"
+	"context"
+	"crypto/md5"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// server serves an archive, the way its fields say, and records the ranges that
+// it was asked for.
+type server struct {
+	content   []byte
+	noRanges  bool // it answers with all of the archive, always
+	status    int  // unless 0, it answers with this only
+	breakAt   int  // unless 0, it drops the connection there
+	stallAt   int  // unless 0, it sends no more from there
+	wrongFrom bool // it answers with a range that was not asked for
+
+	mu     sync.Mutex
+	ranges []string
+}
+
+func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	s.ranges = append(s.ranges, r.Header.Get("Range"))
+	s.mu.Unlock()
+	if s.status != 0 {
+		http.Error(w, "no", s.status)
+		return
+	}
+	if s.wrongFrom {
+		w.Header().Set("Content-Range", fmt.Sprintf("bytes 1-%d/%d", len(s.content)-1, len(s.content)))
+		w.WriteHeader(http.StatusPartialContent)
+		return
+	}
+	if stop := s.breakAt + s.stallAt; stop > 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(len(s.content)))
+		w.Write(s.content[:stop])
+		w.(http.Flusher).Flush()
+		if s.stallAt > 0 {
+			<-r.Context().Done()
+		}
+		panic(http.ErrAbortHandler)
+	}
+	if s.noRanges {
+		w.Write(s.content)
+		return
+	}
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(s.content))
+}
+
+func start(t *testing.T, s *server) (archive, *server) {
+	t.Helper()
+	r := rand.New(rand.NewPCG(1, 2))
+	if s.content == nil {
+		for range 300000 {
+			s.content = append(s.content, byte(r.Uint32()))
+		}
+	}
+	h := httptest.NewServer(s)
+	t.Cleanup(h.Close)
+	return archive{name: "a.tar.gz", url: h.URL + "/somewhere", md5: fmt.Sprintf("%x", md5.Sum(s.content)), size: int64(len(s.content))}, s
+}
+
+// content returns a file's content, nil where there is none.
+func content(t *testing.T, path string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// checkFetched fetches, and checks that the archive is there and nothing else.
+func checkFetched(t *testing.T, a archive, s *server, dir string) {
+	t.Helper()
+	path, err := a.fetch(context.Background(), dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if path != filepath.Join(dir, a.name) || !bytes.Equal(content(t, path), s.content) {
+		t.Errorf("%s does not hold the archive", path)
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {
+		t.Errorf("the folder holds %v, %v", entries, err)
+	}
+}
+
+func TestFetch(t *testing.T) {
+	a, s := start(t, &server{})
+	dir := filepath.Join(t.TempDir(), "new", "folder")
+	var done []int64
+	path, err := a.fetch(context.Background(), dir, func(n, total int64) {
+		if total != a.size {
+			t.Errorf("total %d, want %d", total, a.size)
+		}
+		done = append(done, n)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(content(t, path), s.content) {
+		t.Error("other content")
+	}
+	if len(done) < 2 || done[len(done)-1] != a.size {
+		t.Errorf("progress %v, want several steps to %d", done, a.size)
+	}
+	// What is there is not fetched again.
+	checkFetched(t, a, s, dir)
+	if len(s.ranges) != 1 {
+		t.Errorf("%d requests, want 1", len(s.ranges))
+	}
+}
+
+func TestFetchResumes(t *testing.T) {
+	for _, test := range []struct {
+		name     string
+		part     int // bytes that an earlier transfer left
+		noRanges bool
+		want     string // range asked for
+	}{
+		{"half", 150000, false, "bytes=150000-"},
+		{"all", 300000, false, "bytes=300000-"},
+		{"nothing", 0, false, ""},
+		{"server without ranges", 150000, true, "bytes=150000-"},
+		{"all, server without ranges", 300000, true, "bytes=300000-"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			a, s := start(t, &server{noRanges: test.noRanges})
+			dir := t.TempDir()
+			if err := os.WriteFile(filepath.Join(dir, a.name+".part"), s.content[:test.part], 0o666); err != nil {
+				t.Fatal(err)
+			}
+			checkFetched(t, a, s, dir)
+			if len(s.ranges) != 1 || s.ranges[0] != test.want {
+				t.Errorf("ranges asked for: %q, want %q", s.ranges, test.want)
+			}
+		})
+	}
+}
+
+func TestFetchInterrupted(t *testing.T) {
+	a, s := start(t, &server{breakAt: 100000})
+	dir := t.TempDir()
+	_, err := a.fetch(context.Background(), dir, nil)
+	if err == nil || !strings.Contains(err.Error(), "100000 of 300000 bytes, fetch again to continue") {
+		t.Fatalf("error %v", err)
+	}
+	if part := content(t, filepath.Join(dir, a.name+".part")); !bytes.Equal(part, s.content[:100000]) {
+		t.Fatalf("%d bytes were kept", len(part))
+	}
+	s.breakAt = 0
+	checkFetched(t, a, s, dir)
+	if s.ranges[1] != "bytes=100000-" {
+		t.Errorf("ranges asked for: %q", s.ranges)
+	}
+}
+
+func TestFetchCancelled(t *testing.T) {
+	a, s := start(t, &server{stallAt: 100000})
+	dir := t.TempDir()
+	ctx, cancel := context.WithCancel(context.Background())
+	_, err := a.fetch(ctx, dir, func(done, _ int64) {
+		if done == 100000 {
+			cancel()
+		}
+	})
+	if !errors.Is(err, context.Canceled) {
+		t.Fatalf("error %v", err)
+	}
+	if part := content(t, filepath.Join(dir, a.name+".part")); !bytes.Equal(part, s.content[:100000]) {
+		t.Errorf("%d bytes were kept", len(part))
+	}
+	s.stallAt = 0
+	checkFetched(t, a, s, dir)
+}
+
+func TestFetchWrongContent(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		server *server
+		part   []byte
+	}{
+		{"another file", &server{content: []byte("<html>sign in</html>")}, nil},
+		{"longer", &server{content: make([]byte, 400000)}, nil},
+		{"as long", &server{content: make([]byte, 300000)}, nil},
+		{"damaged part", &server{}, make([]byte, 1000)},
+		{"part too long", &server{}, make([]byte, 300001)},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			a, _ := start(t, &server{})
+			wrong, _ := start(t, test.server)
+			a.url = wrong.url
+			dir := t.TempDir()
+			part := filepath.Join(dir, a.name+".part")
+			if test.part != nil {
+				if err := os.WriteFile(part, test.part, 0o666); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if _, err := a.fetch(context.Background(), dir, nil); !errors.Is(err, ErrChecksum) || !strings.Contains(err.Error(), a.url) {
+				t.Errorf("error %v, want a checksum mismatch that names the server", err)
+			}
+			if entries, err := os.ReadDir(dir); err != nil || len(entries) != 0 {
+				t.Errorf("the folder still holds %v, %v", entries, err)
+			}
+		})
+	}
+}
+
+func TestFetchErrors(t *testing.T) {
+	a, _ := start(t, &server{})
+	for _, test := range []struct {
+		name   string
+		server *server
+		part   int
+		want   string
+	}{
+		{"404", &server{status: 404}, 10, "404 Not Found"},
+		{"503", &server{status: 503}, 10, "503 Service Unavailable"},
+		{"another range", &server{wrongFrom: true}, 10, "bytes 1-"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			a, s := start(t, test.server)
+			dir := t.TempDir()
+			part := filepath.Join(dir, a.name+".part")
+			if err := os.WriteFile(part, s.content[:test.part], 0o666); err != nil {
+				t.Fatal(err)
+			}
+			_, err := a.fetch(context.Background(), dir, nil)
+			if err == nil || !strings.Contains(err.Error(), test.want) || !strings.Contains(err.Error(), a.url) {
+				t.Errorf("error %v, want one with %q and the URL", err, test.want)
+			}
+			if len(content(t, part)) != test.part {
+				t.Error("what an earlier transfer left is gone")
+			}
+		})
+	}
+	t.Run("other file in its place", func(t *testing.T) {
+		dir := t.TempDir()
+		path := filepath.Join(dir, a.name)
+		if err := os.WriteFile(path, []byte("mine"), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := a.fetch(context.Background(), dir, nil); !errors.Is(err, ErrChecksum) || !strings.Contains(err.Error(), path) {
+			t.Errorf("error %v", err)
+		}
+		if string(content(t, path)) != "mine" {
+			t.Error("the file was touched")
+		}
+	})
+	t.Run("folder is a file", func(t *testing.T) {
+		dir := filepath.Join(t.TempDir(), "file")
+		if err := os.WriteFile(dir, nil, 0o666); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := a.fetch(context.Background(), dir, nil); err == nil || !strings.Contains(err.Error(), dir) {
+			t.Errorf("error %v", err)
+		}
+	})
+	t.Run("read-only folder", func(t *testing.T) {
+		if os.Geteuid() == 0 {
+			t.Skip("root may write everywhere")
+		}
+		dir := t.TempDir()
+		if err := os.Chmod(dir, 0o555); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := a.fetch(context.Background(), dir, nil); !errors.Is(err, os.ErrPermission) || !strings.Contains(err.Error(), dir) {
+			t.Errorf("error %v", err)
+		}
+	})
+	t.Run("full disk", func(t *testing.T) {
+		const full = "/dev/full"
+		if _, err := os.Stat(full); err != nil {
+			t.Skipf("no %s here", full)
+		}
+		dir := t.TempDir()
+		if err := os.Symlink(full, filepath.Join(dir, a.name+".part")); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := a.fetch(context.Background(), dir, nil); !errors.Is(err, syscall.ENOSPC) {
+			t.Errorf("error %v", err)
+		}
+	})
+	t.Run("bad URL", func(t *testing.T) {
+		if _, err := Fetch(context.Background(), t.TempDir(), FetchOptions{URL: "nowhere://x"}); err == nil || !strings.HasPrefix(err.Error(), "fetch CIFAR-10: ") {
+			t.Errorf("error %v", err)
+		}
+	})
+}

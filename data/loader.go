@@ -1,0 +1,118 @@
+package data
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/nb1shot/nb1shot/random"
+)
+
+// Batch is what one step of training or evaluation works on.
+type Batch struct {
+	Images  []float64 // N×3×Side×Side, transformed
+	Labels  []int     // N
+	N, Side int
+}
+
+// Queue says which batches to make of which images. The released code has a
+// training queue and a search queue, both transformed for training (Q10).
+type Queue struct {
+	Name      string // names the random streams: queues of different names are independent
+	Seed      uint64 // of the run
+	Set       *Set
+	Images    []int // numbers of the set's images, as Split gives them
+	BatchSize int   // 96, and 64 for ENAS
+	Transform Transform
+	InOrder   bool // keeps the order of Images in every pass; the default permutes it afresh
+}
+
+// Loader makes the batches of a queue. Every batch is a function of its epoch and
+// number alone, so a resumed run or a goroutine that works ahead needs no replay;
+// a Loader may be used by several goroutines at once.
+type Loader struct {
+	queue  Queue
+	levels *Levels
+
+	mu    sync.Mutex
+	pass  pass
+	order []int // Images, as permuted for pass
+}
+
+// pass names one run through a queue: an epoch passes a queue several times if it
+// takes more batches than the queue has.
+type pass struct{ epoch, number int }
+
+// NewLoader checks the queue and returns its loader.
+func NewLoader(q Queue) (*Loader, error) {
+	if err := q.check(); err != nil {
+		return nil, fmt.Errorf("queue %q: %w", q.Name, err)
+	}
+	return &Loader{queue: q, levels: q.Transform.Normalization.Levels()}, nil
+}
+
+func (q Queue) check() error {
+	switch {
+	case q.Name == "":
+		return errors.New("a queue needs a name")
+	case q.Set.Side < 8 || q.Set.Side%8 != 0:
+		return fmt.Errorf("images of side %d: want a multiple of 8", q.Set.Side)
+	case len(q.Set.Images) != q.Set.Len()*3*q.Set.Side*q.Set.Side:
+		return fmt.Errorf("%d pixel values for %d images of side %d", len(q.Set.Images), q.Set.Len(), q.Set.Side)
+	case len(q.Images) == 0:
+		return errors.New("no images")
+	case slices.Min(q.Images) < 0 || slices.Max(q.Images) >= q.Set.Len():
+		return fmt.Errorf("image numbers from %d to %d: the set has %d images", slices.Min(q.Images), slices.Max(q.Images), q.Set.Len())
+	case q.BatchSize < 1:
+		return fmt.Errorf("batch size %d: want at least 1", q.BatchSize)
+	}
+	return q.Transform.check()
+}
+
+// Len returns the number of batches of one pass. The last one holds what is
+// left: 25,000 images are 261 batches of 96, the last of 40.
+func (l *Loader) Len() int {
+	return (len(l.queue.Images) + l.queue.BatchSize - 1) / l.queue.BatchSize
+}
+
+// Batch fills dst with batch k ≥ 0 of an epoch ≥ 0, reusing its slices where they
+// are large enough. Numbers from Len on continue with further passes, each in an
+// order of its own, as when a short search queue accompanies a longer training
+// queue.
+//
+// The order of a pass and the augmentation of a batch come from the streams
+// data/NAME/order, by epoch and pass, and data/NAME/augment, by epoch and k.
+func (l *Loader) Batch(dst *Batch, epoch, k int) {
+	q := &l.queue
+	order := l.passOrder(pass{epoch, k / l.Len()})
+	first := k % l.Len() * q.BatchSize
+	order = order[first:min(first+q.BatchSize, len(order))]
+
+	size := 3 * q.Set.Side * q.Set.Side
+	dst.N, dst.Side = len(order), q.Set.Side
+	dst.Labels = slices.Grow(dst.Labels[:0], dst.N)[:dst.N]
+	dst.Images = slices.Grow(dst.Images[:0], dst.N*size)[:dst.N*size]
+	draw := q.Transform.draws(q.Seed, q.Name, epoch, k, q.Set.Side)
+	for i, number := range order {
+		dst.Labels[i] = int(q.Set.Labels[number])
+		draw().Apply(dst.Images[i*size:(i+1)*size], q.Set.Image(number), q.Set.Side, l.levels)
+	}
+}
+
+// passOrder returns the image numbers in the order of a pass. That of the latest
+// pass is kept.
+func (l *Loader) passOrder(p pass) []int {
+	if l.queue.InOrder {
+		return l.queue.Images
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.order == nil || l.pass != p {
+		r := random.New(l.queue.Seed, "data/"+l.queue.Name+"/order", uint64(p.epoch), uint64(p.number))
+		order := slices.Clone(l.queue.Images)
+		r.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
+		l.pass, l.order = p, order
+	}
+	return l.order
+}
