@@ -1,0 +1,110 @@
+// Package nasbench answers what a cell of NAS-Bench-101 (Ying et al., 2019) is
+// worth: from a table of measured results that Import built, or, when there is
+// none, from a small embedded model of them. Both are an Oracle, and both say
+// which of the two they are.
+package nasbench
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/nb1shot/nb1shot/nasbench/cell"
+)
+
+// Epochs is the training budget at which a search is judged: the longest of
+// NAS-Bench-101's budgets of 4, 12, 36 and 108 epochs.
+const Epochs = 108
+
+// The kinds of source an answer can come from, as written in Source.Kind.
+const (
+	// KindOnly108 is NAS-Bench-101's published file of the 108-epoch runs,
+	// recognised by its SHA-256.
+	KindOnly108 = "official-only108"
+	// KindFull is NAS-Bench-101's published file of all four budgets,
+	// recognised by its SHA-256.
+	KindFull = "official-full"
+	// KindMeans is a means-only TSV: measured results, but not the repeats one
+	// by one, from a file that no published checksum vouches for.
+	KindMeans = "means-tsv"
+	// KindSynthetic is any other file of records in NAS-Bench-101's layout:
+	// what is not the published file is taken to be made up.
+	KindSynthetic = "synthetic"
+	// KindSurrogate is the embedded model: predicted, not measured.
+	KindSurrogate = "surrogate"
+)
+
+// Source says where the answers of an Oracle come from.
+type Source struct {
+	Kind   string `json:"kind"`   // one of the Kind constants
+	Detail string `json:"detail"` // for a reader: the file, or the model and its error
+	Digest string `json:"digest"` // SHA-256, in hexadecimal, of the imported content or of the model
+}
+
+// Oracle is what a search asks after every epoch for the quality of its cell.
+// Its methods may be called from many goroutines.
+type Oracle interface {
+	// Query returns what is known of the cell after Epochs epochs of training.
+	// It fails with the errors of cell.Spec.Check where the cell is not one of
+	// NAS-Bench-101, and with ErrUnknownHash or ErrUnknownBudget where it is
+	// but the oracle knows nothing of it.
+	Query(cell.Spec) (Metrics, error)
+	Source() Source
+	Close() error
+}
+
+// Metrics is what an Oracle knows of one cell at one training budget. Errors
+// are fractions of the images misclassified, in [0, 1]; validation and test
+// are NAS-Bench-101's 10,000 images each.
+type Metrics struct {
+	Hash   cell.Hash
+	Epochs int
+	Kind   string // Source.Kind of the oracle
+
+	TestError       float64  // mean over Runs training runs, or predicted
+	ErrorBar        float64  // half width of a 68 % interval around a predicted TestError; 0 where it was measured
+	ValidationError *float64 // nil where unknown
+	TrainSeconds    *float64 // training time without evaluation; nil where unknown
+	Parameters      int      // trainable parameters of the network built of the cell
+
+	// Runs is the number of training runs that TestError averages: three in
+	// NAS-Bench-101, 0 for a prediction. ValidationError and TrainSeconds
+	// average the same runs, but are of a single one in a means-only table.
+	Runs int
+	// Repeats holds the runs one by one in file order, nil where only means
+	// are known.
+	Repeats []Repeat
+}
+
+// Repeat is one training run, evaluated twice.
+type Repeat struct {
+	Halfway, Final Evaluation
+}
+
+// Evaluation is a network's state at one moment of its training. Accuracies
+// are in [0, 1].
+type Evaluation struct {
+	Seconds            float64 // training time so far, evaluation excluded
+	TrainAccuracy      float64
+	ValidationAccuracy float64
+	TestAccuracy       float64
+}
+
+var (
+	// ErrUnknownHash reports a valid cell that is not in the table.
+	ErrUnknownHash = errors.New("cell is not in the table")
+	// ErrUnknownBudget reports a cell whose test error at the asked number of
+	// epochs is not in the table.
+	ErrUnknownBudget = errors.New("training budget is not in the table")
+)
+
+// CorruptError reports a file that cannot be imported because of what it
+// contains.
+type CorruptError struct {
+	Path   string
+	Offset int64 // of the record or line at fault, in bytes of the uncompressed content
+	Reason string
+}
+
+func (e *CorruptError) Error() string {
+	return fmt.Sprintf("%s is corrupt at byte %d: %s", e.Path, e.Offset, e.Reason)
+}

@@ -1,0 +1,269 @@
+package nasbench
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"gonum.org/v1/gonum/stat"
+
+	"github.com/nb1shot/nb1shot/nasbench/cell"
+	"github.com/nb1shot/nb1shot/spaces"
+)
+
+func TestOpenRefuses(t *testing.T) {
+	folder := t.TempDir()
+	good := filepath.Join(folder, "good")
+	if err := Import(context.Background(), filepath.Join(golden, "synthetic.tfrecord"), good, nil); err != nil {
+		t.Fatal(err)
+	}
+	changed := func(name, statement string) string {
+		path := writeFile(t, filepath.Join(folder, name), readFile(t, good))
+		db, err := sql.Open("sqlite3", path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		if _, err := db.Exec(statement); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	for _, c := range []struct{ name, path, want string }{
+		{"missing", filepath.Join(folder, "nowhere"), "no such file"},
+		{"folder", folder, "is a directory"},
+		{"empty", writeFile(t, filepath.Join(folder, "empty"), nil), "not a SQLite database"},
+		{"the file to import", filepath.Join(golden, "synthetic.tfrecord"), "not a SQLite database"},
+		{"truncated", writeFile(t, filepath.Join(folder, "truncated"), readFile(t, good)[:1000]), "malformed"},
+		{"another program's", changed("foreign", `PRAGMA application_id = 0`), "not one that an import of NAS-Bench-101 built"},
+		{"later layout", changed("later", `PRAGMA user_version = 2`), "layout has version 2, but this program reads version 1"},
+		{"no source", changed("nosource", `DELETE FROM source`), "read source"},
+		{"column missing", changed("column", `ALTER TABLE run DROP COLUMN half_time`), "half_time"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			table, err := Open(c.path)
+			if err == nil {
+				table.Close()
+			}
+			if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), c.path) {
+				t.Errorf("got %v, want an error with %q and the path", err, c.want)
+			}
+		})
+	}
+}
+
+func TestOpenReadOnly(t *testing.T) {
+	folder := t.TempDir()
+	path := filepath.Join(folder, "table")
+	if err := Import(context.Background(), filepath.Join(golden, "synthetic.tfrecord"), path, nil); err != nil {
+		t.Fatal(err)
+	}
+	table, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer table.Close()
+	if _, err := table.db.Exec(`DELETE FROM run`); err == nil {
+		t.Error("a table open for reading was written to")
+	}
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(entries) != 1 {
+		t.Errorf("files beside the open table: %v", entries)
+	}
+}
+
+func TestTableErrors(t *testing.T) {
+	table := importTable(t, writeFile(t, filepath.Join(t.TempDir(), "records"), tfrecord(t, chainRecord(t, cell.Conv3x3, 12, 0.5))))
+	known := chainRecord(t, cell.Conv3x3, 12, 0.5).spec
+	unknown := chainRecord(t, cell.Conv1x1, 12, 0.5).spec
+	if _, err := table.Query(unknown); !errors.Is(err, ErrUnknownHash) {
+		t.Errorf("cell not in the table: %v", err)
+	}
+	if _, err := table.Query(known); !errors.Is(err, ErrUnknownBudget) {
+		t.Errorf("cell without runs of 108 epochs: %v", err)
+	}
+	hash, err := known.Hash()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m, err := table.Lookup(hash, 12); err != nil || m.TestError != 0.5 || m.Runs != 1 {
+		t.Errorf("got %+v, %v", m, err)
+	}
+}
+
+// TestOraclesRefuse: both oracles fail alike on what is no cell of NAS-Bench-101.
+func TestOraclesRefuse(t *testing.T) {
+	table := importTable(t, filepath.Join(golden, "synthetic.tfrecord"))
+	dense := make([][]int, 7)
+	for x := range dense {
+		dense[x] = make([]int, 7)
+		for y := x + 1; y < 7; y++ {
+			dense[x][y] = 1
+		}
+	}
+	for name, oracle := range map[string]Oracle{"table": table, "surrogate": Default()} {
+		_, err := oracle.Query(mustParse(t, [][]int{{0, 1, 0}, {0, 0, 0}, {0, 0, 0}}, "input", "maxpool3x3", "output"))
+		if !errors.Is(err, cell.ErrDisconnected) {
+			t.Errorf("%s, disconnected cell: %v", name, err)
+		}
+		_, err = oracle.Query(mustParse(t, dense, "input", "maxpool3x3", "maxpool3x3", "maxpool3x3", "maxpool3x3", "maxpool3x3", "output"))
+		var domain *cell.DomainError
+		if !errors.As(err, &domain) {
+			t.Errorf("%s, cell of 21 edges: %v", name, err)
+		}
+		var matrix *cell.MatrixError
+		if _, err := oracle.Query(cell.Spec{}); !errors.As(err, &matrix) {
+			t.Errorf("%s, no cell: %v", name, err)
+		}
+	}
+}
+
+// TestPruning: a loose end does not change what is found.
+func TestPruning(t *testing.T) {
+	table := importTable(t, writeFile(t, filepath.Join(t.TempDir(), "means"), []byte(meansHeader+chainLine)))
+	m, err := table.Query(mustParse(t, [][]int{{0, 1, 1, 0}, {0, 0, 0, 1}, {0, 0, 0, 0}, {0, 0, 0, 0}}, "input", "conv3x3-bn-relu", "maxpool3x3", "output"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	hash, err := cell.ParseHash("b49ac8c578b4561d79ac7087988f1c61")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Metrics{Hash: hash, Epochs: 108, Kind: KindMeans, TestError: 0.25, ValidationError: new(0.25), TrainSeconds: new(12.5), Parameters: 200, Runs: 3}
+	if diff := cmp.Diff(want, m); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestInfo(t *testing.T) {
+	table := importTable(t, filepath.Join(golden, "synthetic.tfrecord"))
+	got, err := table.Info(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Info{
+		Source:  table.Source(),
+		Cells:   5,
+		Budgets: []BudgetInfo{{Epochs: 4, Cells: 5, Runs: 15, Validation: 5}, {Epochs: 108, Cells: 5, Runs: 15, Validation: 5}},
+		Spaces:  []SpaceInfo{{Space: 1, Reachable: 2685}, {Space: 2, Reachable: 7773}, {Space: 3, Reachable: 55854}},
+	}
+	for i, space := range spaces.All() {
+		s := &want.Spaces[i]
+		s.BestError = math.Inf(1)
+		for _, h := range space.Hashes() {
+			if m, err := table.Lookup(h, Epochs); err == nil {
+				s.Cells++
+				if m.TestError < s.BestError {
+					s.Best, s.BestError = h, m.TestError
+				}
+			}
+		}
+		if s.Cells == 0 {
+			s.BestError = 0
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestConcurrentQueries(t *testing.T) {
+	table := importTable(t, filepath.Join(golden, "synthetic.tfrecord"))
+	records := goldenRecords(t)
+	var group sync.WaitGroup
+	for worker := range 16 {
+		group.Go(func() {
+			for i := range 50 {
+				r := records[(worker+i)%len(records)]
+				m, err := table.Lookup(r.ModuleHash, r.Epochs)
+				if err != nil || m.Hash != r.ModuleHash || !slices.Contains(m.Repeats, r.repeat()) {
+					t.Errorf("got %+v, %v", m, err)
+				}
+			}
+		})
+	}
+	group.Wait()
+}
+
+// TestRealTable imports all of NAS-Bench-101 and compares it with facts known of
+// it, then fits the surrogate to it.
+func TestRealTable(t *testing.T) {
+	table := importTable(t, realMeans(t))
+
+	t.Run("best cell", func(t *testing.T) {
+		var best Entry
+		cells := 0
+		err := table.Each(context.Background(), 0, Epochs, func(e Entry) error {
+			if cells == 0 || e.TestError < best.TestError {
+				best = e
+			}
+			cells++
+			parameters, err := TrainableParameters(e.Spec)
+			if err == nil && parameters != e.Parameters {
+				t.Errorf("cell %v has %d parameters, computed %d", e.Hash, e.Parameters, parameters)
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if cells != 423624 || !strings.HasPrefix(best.Hash.String(), "02e5a0247bbd") || math.Abs(1-best.TestError-0.9431758) > 1e-7 {
+			t.Errorf("%d cells, the best %v with test accuracy %.7f", cells, best.Hash, 1-best.TestError)
+		}
+		m, err := table.Query(best.Spec)
+		if err != nil || m.TestError != best.TestError || m.Hash != best.Hash {
+			t.Errorf("query of the best cell: %+v, %v", m, err)
+		}
+	})
+
+	t.Run("spaces", func(t *testing.T) {
+		info, err := table.Info(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff([]BudgetInfo{{Epochs: 108, Cells: 423624, Validation: 30001}}, info.Budgets); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+		for i, want := range []struct {
+			best                  string
+			lowest                float64
+			tenth, median, ninety float64
+		}{
+			{"49f7891fc1771926d85dfce1df854041", 0.0579928, 0.0666, 0.0855, 0.1214},
+			{"0c6034b2f9668482453138e9d00079cf", 0.0603299, 0.0693, 0.0869, 0.1217},
+			{"a958be818a5f3d98eb5ce84f41a7764a", 0.0582265, 0.0699, 0.0917, 0.1268},
+		} {
+			s := info.Spaces[i]
+			if s.Cells != s.Reachable || s.Best.String() != want.best || math.Abs(s.BestError-want.lowest) > 5e-8 {
+				t.Errorf("got %+v, want %+v", s, want)
+			}
+			var errors []float64
+			err := table.Each(context.Background(), s.Space, Epochs, func(e Entry) error {
+				errors = append(errors, e.TestError)
+				return nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			slices.Sort(errors)
+			for p, w := range map[float64]float64{0.1: want.tenth, 0.5: want.median, 0.9: want.ninety} {
+				if got := stat.Quantile(p, stat.Empirical, errors, nil); math.Abs(got-w) > 6e-5 {
+					t.Errorf("space %d: %v quantile %v, want %v", s.Space, p, got, w)
+				}
+			}
+		}
+	})
+
+	t.Run("surrogate", func(t *testing.T) { checkEmbedded(t, table) })
+}
