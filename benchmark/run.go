@@ -163,7 +163,7 @@ func (s *search) describe() (results.Run, error) {
 	images, table := s.Images.Source, s.Oracle.Source()
 	return results.NewRun(s.Config.Space, s.Config.Algorithm, s.Seed, results.Provenance{
 		Images: images.Kind, ImagesDetail: images.Detail, ImagesDigest: images.Digest,
-		Table: table.Kind, TableDetail: table.Detail, TableDigest: table.Digest,
+		Table: tableKind(table.Kind), TableDetail: table.Detail, TableDigest: table.Digest,
 		Preset: s.Config.Preset,
 		Scale: fmt.Sprintf("%d cells, %d channels, side %d, %d+%d images, batch %d",
 			s.Config.Cells, s.Config.Channels, s.Config.Side, s.images[0], s.images[1], s.Config.Batch),
@@ -171,10 +171,21 @@ func (s *search) describe() (results.Run, error) {
 	}, s.Config)
 }
 
+// tableKind is the name that results and figures have for a kind of table.
+func tableKind(kind string) string {
+	switch kind {
+	case nasbench.KindOnly108, nasbench.KindFull:
+		return results.NASBench101
+	case nasbench.KindMeans:
+		return results.NASBench101Means
+	}
+	return kind
+}
+
 // lookup brings the oracle's answer into the record's form.
 func lookup(kind string, m nasbench.Metrics) results.Lookup {
 	l := results.Lookup{
-		Source: kind, TestError: &m.TestError, ValidError: m.ValidationError,
+		Source: tableKind(kind), TestError: &m.TestError, ValidError: m.ValidationError,
 		TrainingTime: m.TrainSeconds, Parameters: m.Parameters,
 	}
 	if m.ErrorBar > 0 {

@@ -28,6 +28,9 @@ const Version = 1
 const (
 	CIFAR10     = "cifar10"     // Provenance.Images
 	NASBench101 = "nasbench101" // Provenance.Table
+	// NASBench101Means is a table of means over the repeats, imported from a
+	// file that no published checksum vouches for.
+	NASBench101Means = "nasbench101-means" // Provenance.Table
 )
 
 // Provenance says what a run was measured on. All fields but the details are

@@ -78,7 +78,8 @@ func softmax32(row []float64) []float32 {
 	return weights
 }
 
-// lowestTop returns the indices of the k largest weights, the lowest on ties.
+// lowestTop returns the indices of the k largest weights, the largest first, the
+// lowest on ties.
 func lowestTop(weights []float32, k int) []int {
 	order := identity(len(weights))
 	slices.SortStableFunc(order, func(i, j int) int {
@@ -93,9 +94,9 @@ func lowestTop(weights []float32, k int) []int {
 	return order[:k]
 }
 
-// numPyTop returns the last k places of NumPy's argpartition of the weights at
-// the k-th place from the end. A row of weights is either free of NaN or all
-// NaN, so that plain comparisons suffice.
+// numPyTop returns, in any order, the last k places of NumPy's argpartition of
+// the weights at the k-th place from the end, for rows of up to six weights. A
+// row is either free of NaN or all NaN, so that plain comparisons suffice.
 func numPyTop(weights []float32, k int) []int {
 	order := identity(len(weights))
 	less := func(a, b int) bool { return weights[order[a]] < weights[order[b]] }
@@ -116,7 +117,8 @@ func numPyTop(weights []float32, k int) []int {
 		return order[kth:]
 	}
 
-	// Quickselect with the median of three as pivot.
+	// Quickselect with the median of three as pivot, as far as it decides which
+	// indices end up in the last k places; their order does not matter.
 	low, high := 0, len(order)-1
 	for low+1 < high {
 		mid := low + (high-low)/2
@@ -143,15 +145,11 @@ func numPyTop(weights []float32, k int) []int {
 			swap(left, right)
 		}
 		swap(low, right)
-		if right >= kth {
+		if right < kth {
+			low = left
+		} else {
 			high = right - 1
 		}
-		if right <= kth {
-			low = left
-		}
-	}
-	if high == low+1 && less(high, low) {
-		swap(high, low)
 	}
 	return order[kth:]
 }

@@ -212,7 +212,7 @@ func TestSampleStaysInSpace(t *testing.T) {
 
 // Every set of parents and every operation of every node comes up as often.
 func TestSampleIsUniform(t *testing.T) {
-	const draws = 30_000
+	const draws = 10_000
 	for _, s := range All() {
 		r := rand.New(rand.NewPCG(1, 2))
 		seen := map[string]int{}

@@ -1,0 +1,482 @@
+package plots
+
+import (
+	"bytes"
+	"fmt"
+	"image/color"
+	"maps"
+	"math"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"golang.org/x/image/font/sfnt"
+	"golang.org/x/image/math/fixed"
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/font"
+	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/text"
+	"gonum.org/v1/plot/vg"
+	canvas "gonum.org/v1/plot/vg/draw"
+	"gonum.org/v1/plot/vg/vgimg"
+	"gonum.org/v1/plot/vg/vgpdf"
+	"gonum.org/v1/plot/vg/vgsvg"
+
+	"github.com/nb1shot/nb1shot/results"
+)
+
+// Width is the width of a figure in print.
+type Width int
+
+const (
+	// Page is a figure across the page, 17 cm, with the panels side by side.
+	Page Width = iota
+	// Column is a figure in one column, 8.5 cm, with the panels below each
+	// other.
+	Column
+)
+
+// Lengths of the layout, at print size.
+const (
+	margin     = 3 * vg.Millimeter / 2
+	dataHeight = 4.4 * vg.Centimeter // of each panel's axes
+	panelGap   = 3 * vg.Millimeter
+	labelGap   = vg.Length(6)  // beside the label of the y axis, points
+	thumbWidth = vg.Length(20) // of a line in the legend
+	thumbGap   = vg.Length(4)
+	entryGap   = vg.Length(10)
+	lineWidth  = vg.Length(1.1)
+	dotRadius  = vg.Length(1.6)
+	markRadius = vg.Length(2.8)
+)
+
+// Figure is a figure ready to be saved.
+type Figure struct {
+	width, height vg.Length
+	parts         []func(canvas.Canvas) // what to draw, on a canvas of that size
+}
+
+// Save writes the figure to base.png (300 dpi), base.svg and base.pdf, each
+// atomically, and returns the three names.
+func (f *Figure) Save(base string) ([]string, error) {
+	formats := []string{"png", "svg", "pdf"}
+	images := make([][]byte, len(formats))
+	for i, format := range formats {
+		var err error
+		if images[i], err = f.encode(format); err != nil {
+			return nil, fmt.Errorf("plots: draw %s.%s: %w", base, format, err)
+		}
+	}
+	var paths []string
+	for i, format := range formats {
+		path := base + "." + format
+		if err := results.WriteFile(path, images[i]); err != nil {
+			return nil, fmt.Errorf("plots: %w", err)
+		}
+		paths = append(paths, path)
+	}
+	return paths, nil
+}
+
+// pdfDate is the date of drawing in a PDF.
+var pdfDate = regexp.MustCompile(`\(D:\d{14}\)`)
+
+// encode draws the figure in a format: png, svg or pdf.
+func (f *Figure) encode(format string) ([]byte, error) {
+	var to vg.CanvasWriterTo
+	var on vg.CanvasSizer
+	switch format {
+	case "png":
+		to = vgimg.PngCanvas{Canvas: vgimg.NewWith(vgimg.UseWH(f.width, f.height), vgimg.UseDPI(300), vgimg.UseBackgroundColor(color.White))}
+		on = to
+	case "svg":
+		to = vgsvg.NewWith(vgsvg.UseWH(f.width, f.height), vgsvg.EmbedFonts(true))
+		on = to
+	case "pdf":
+		to = vgpdf.New(f.width, f.height)
+		on = pdfCanvas{to}
+	}
+	for _, part := range f.parts {
+		part(canvas.New(on))
+	}
+	var b bytes.Buffer
+	if _, err := to.WriteTo(&b); err != nil {
+		return nil, err
+	}
+	image := b.Bytes()
+	switch format {
+	case "svg": // programs that pass over the embedded font have one of the same widths
+		image = bytes.ReplaceAll(image, []byte("font-family:Liberation Sans;"), []byte("font-family:Liberation Sans,Arial,Helvetica,sans-serif;"))
+	case "pdf": // equal figures have equal bytes; the length stays, since a PDF refers to its own offsets
+		image = pdfDate.ReplaceAll(image, []byte("(D:20000101000000)"))
+	}
+	return image, nil
+}
+
+// pdfCanvas mends two things in the canvas of gonum's vgpdf. It embeds fonts
+// with eight-bit codes, which have no λ, so text beyond ASCII is drawn as the
+// outlines of its glyphs. And it takes colours with their alpha multiplied in
+// for plain ones, which turns a transparent colour dark.
+type pdfCanvas struct{ vg.CanvasSizer }
+
+// SetColor implements vg.Canvas.
+func (p pdfCanvas) SetColor(c color.Color) {
+	p.CanvasSizer.SetColor(plainColour(color.NRGBAModel.Convert(c).(color.NRGBA)))
+}
+
+// plainColour is a colour whose RGBA method leaves its alpha out of the others.
+type plainColour color.NRGBA
+
+// RGBA implements color.Color as vgpdf understands it.
+func (c plainColour) RGBA() (r, g, b, a uint32) {
+	return 0x101 * uint32(c.R), 0x101 * uint32(c.G), 0x101 * uint32(c.B), 0x101 * uint32(c.A)
+}
+
+// FillString implements vg.Canvas.
+func (p pdfCanvas) FillString(face font.Face, at vg.Point, s string) {
+	for s != "" {
+		n := strings.IndexFunc(s, func(r rune) bool { return r >= utf8.RuneSelf })
+		if n < 0 {
+			n = len(s)
+		}
+		if n > 0 {
+			p.CanvasSizer.FillString(face, at, s[:n])
+		} else {
+			_, n = utf8.DecodeRuneInString(s)
+			p.Fill(outline(face, at, []rune(s[:n])[0]))
+		}
+		at.X += face.Width(s[:n])
+		s = s[n:]
+	}
+}
+
+// outline is the path of one glyph with its origin at a point.
+func outline(face font.Face, at vg.Point, r rune) vg.Path {
+	em := face.Face.UnitsPerEm()
+	index, err := face.Face.GlyphIndex(nil, r)
+	if err != nil {
+		index = 0 // the box of a missing glyph
+	}
+	segments, err := face.Face.LoadGlyph(nil, index, fixed.Int26_6(em), nil)
+	if err != nil {
+		return nil
+	}
+	point := func(p fixed.Point26_6) vg.Point {
+		scale := face.Font.Size / vg.Length(em)
+		return at.Add(vg.Point{X: vg.Length(p.X) * scale, Y: -vg.Length(p.Y) * scale})
+	}
+	var path vg.Path
+	for _, s := range segments {
+		switch s.Op {
+		case sfnt.SegmentOpMoveTo:
+			path.Move(point(s.Args[0]))
+		case sfnt.SegmentOpLineTo:
+			path.Line(point(s.Args[0]))
+		case sfnt.SegmentOpQuadTo:
+			path.QuadTo(point(s.Args[0]), point(s.Args[1]))
+		case sfnt.SegmentOpCubeTo:
+			path.CubeTo(point(s.Args[0]), point(s.Args[1]), point(s.Args[2]))
+		}
+	}
+	return path
+}
+
+// legendEntry is a line of the legend and its sample.
+type legendEntry struct {
+	text  string
+	thumb func(c canvas.Canvas, left vg.Point) // drawn thumbWidth to the right of a point, and around its height
+}
+
+func curveEntry(name string, seeds [2]int, style lineStyle) legendEntry {
+	n := fmt.Sprint(seeds[0])
+	if seeds[1] > seeds[0] {
+		n += fmt.Sprintf("–%d", seeds[1])
+	}
+	return legendEntry{fmt.Sprintf("%s (n = %s)", name, n), func(c canvas.Canvas, left vg.Point) {
+		right := left.Add(vg.Point{X: thumbWidth})
+		if seeds[1] > 1 {
+			up := vg.Point{Y: 3}
+			c.FillPolygon(style.band(), []vg.Point{left.Sub(up), right.Sub(up), right.Add(up), left.Add(up)})
+		}
+		c.StrokeLines(style.line(), []vg.Point{left, right})
+	}}
+}
+
+func finalEntry() legendEntry {
+	return legendEntry{"after the last epoch", func(c canvas.Canvas, left vg.Point) {
+		mark(c, left.Add(vg.Point{X: thumbWidth / 2}), noteColour)
+	}}
+}
+
+func (s lineStyle) line() canvas.LineStyle {
+	return canvas.LineStyle{Color: s.colour, Width: lineWidth, Dashes: s.dashes}
+}
+
+// mark draws the diamond of a final evaluation.
+func mark(c canvas.Canvas, at vg.Point, outline color.Color) {
+	corners := make([]vg.Point, 5)
+	for i := range corners {
+		sin, cos := math.Sincos(float64(i) * math.Pi / 2)
+		corners[i] = at.Add(vg.Point{X: markRadius * vg.Length(cos), Y: markRadius * vg.Length(sin)})
+	}
+	c.FillPolygon(color.White, corners[:4])
+	c.StrokeLines(canvas.LineStyle{Color: outline, Width: 1}, corners)
+}
+
+// layOut places, from the top, the legend, the panels by space, and the notes.
+func layOut(panels map[int][]series, q quantity, axis valueAxis, end int, legend []legendEntry, notes []string, width Width) *Figure {
+	f := &Figure{width: 17 * vg.Centimeter}
+	columns := len(panels)
+	if width == Column {
+		f.width, columns = 8.5*vg.Centimeter, 1
+	}
+	inner := f.width - 2*margin
+
+	// Every part is placed at a depth below the upper edge; only at the end is
+	// the height known, from which the canvas counts.
+	depth := margin
+	place := func(part func(c canvas.Canvas, top vg.Length)) {
+		top := depth
+		f.parts = append(f.parts, func(c canvas.Canvas) { part(c, f.height-top) })
+	}
+
+	rows := layLegend(legend, inner)
+	for _, row := range rows {
+		place(row.draw)
+		depth += row.height
+	}
+	depth += 2 * vg.Millimeter
+
+	spaces := slices.Sorted(maps.Keys(panels))
+	for len(spaces) > 0 {
+		depth += layPanels(spaces[:columns], panels, q, axis, end, width, inner, place)
+		spaces = spaces[columns:]
+		depth += vg.Millimeter
+	}
+
+	style := textStyle(noteSize, noteColour)
+	depth += vg.Millimeter / 2
+	for _, note := range notes {
+		for _, line := range wrap(note, style, inner) {
+			place(func(c canvas.Canvas, top vg.Length) { c.FillText(style, vg.Point{X: margin, Y: top}, line) })
+			depth += 1.25 * style.Font.Size
+		}
+	}
+	f.height = depth + margin
+	return f
+}
+
+// legendRow is one row of the legend.
+type legendRow struct {
+	height vg.Length
+	draw   func(c canvas.Canvas, top vg.Length)
+}
+
+// layLegend arranges the entries in as few rows as a width allows, in columns,
+// centred.
+func layLegend(legend []legendEntry, inner vg.Length) []legendRow {
+	style := textStyle(legendSize, color.Black)
+	lines := make([][]string, len(legend))
+	widths := make([]vg.Length, len(legend))
+	for i, e := range legend {
+		lines[i] = wrap(e.text, style, inner-thumbWidth-thumbGap)
+		for _, line := range lines[i] {
+			widths[i] = max(widths[i], thumbWidth+thumbGap+style.Width(line))
+		}
+	}
+	// offsets gives the left edges of so many columns and their total width.
+	offsets := func(columns int) ([]vg.Length, vg.Length) {
+		x := make([]vg.Length, columns)
+		var total vg.Length
+		for c := range columns {
+			var column vg.Length
+			for i := c; i < len(widths); i += columns {
+				column = max(column, widths[i])
+			}
+			x[c] = total
+			total += column + entryGap
+		}
+		return x, total - entryGap
+	}
+	columns := len(legend)
+	for _, total := offsets(columns); columns > 1 && total > inner; _, total = offsets(columns) {
+		columns--
+	}
+	rows := (len(legend) + columns - 1) / columns
+	if even := (len(legend) + rows - 1) / rows; even < columns { // rows of equal length, if they fit
+		if _, total := offsets(even); total <= inner {
+			columns = even
+		}
+	}
+
+	x, total := offsets(columns)
+	var laid []legendRow
+	for first := 0; first < len(legend); first += columns {
+		last := min(first+columns, len(legend))
+		tallest := 1
+		for i := first; i < last; i++ {
+			tallest = max(tallest, len(lines[i]))
+		}
+		lineHeight := 1.4 * style.Font.Size
+		laid = append(laid, legendRow{lineHeight * vg.Length(tallest), func(c canvas.Canvas, top vg.Length) {
+			for i := first; i < last; i++ {
+				left := margin + (inner-total)/2 + x[i-first]
+				legend[i].thumb(c, vg.Point{X: left, Y: top - lineHeight/2})
+				for k, line := range lines[i] {
+					middle := style
+					middle.YAlign = text.YCenter
+					descent := middle.FontExtents().Descent
+					c.FillText(middle, vg.Point{X: left + thumbWidth + thumbGap, Y: top - lineHeight*(vg.Length(k)+0.5) + descent/2}, line)
+				}
+			}
+		}})
+	}
+	return laid
+}
+
+// layPanels places one row of panels, with axes of equal size, and returns its
+// height.
+func layPanels(spaces []int, panels map[int][]series, q quantity, axis valueAxis, end int, width Width, inner vg.Length, place func(func(canvas.Canvas, vg.Length))) vg.Length {
+	title, label := textStyle(titleSize, color.Black), textStyle(labelSize, color.Black)
+	title.XAlign, label.XAlign = text.XCenter, text.XCenter
+	label.Rotation = math.Pi / 2
+	titleHeight, labelWidth := 1.7*title.Font.Size, label.Font.Size+labelGap
+
+	n := vg.Length(len(spaces))
+	labels := n // panels with a label of the y axis
+	if width == Page {
+		labels = 1
+	}
+	// All panels have the same ticks, hence the same room around their axes.
+	about := canvas.Canvas{Rectangle: vg.Rectangle{Max: vg.Point{X: inner / n, Y: dataHeight}}}
+	axes := panel(panels[spaces[0]], q.scale, axis, end).DataCanvas(about)
+	left, right, below, above := axes.Min.X, about.Max.X-axes.Max.X, axes.Min.Y, about.Max.Y-axes.Max.Y
+	data := (inner-labels*labelWidth-(n-1)*panelGap)/n - left - right
+
+	x := margin
+	for i, space := range spaces {
+		if vg.Length(i) < labels {
+			at := x
+			place(func(c canvas.Canvas, top vg.Length) {
+				c.FillText(label, vg.Point{X: at, Y: top - titleHeight - dataHeight/2}, q.label)
+			})
+			x += labelWidth
+		}
+		outer := vg.Rectangle{Min: vg.Point{X: x, Y: -titleHeight - dataHeight - below}, Max: vg.Point{X: x + left + data + right, Y: above - titleHeight}}
+		p := panel(panels[space], q.scale, axis, end)
+		place(func(c canvas.Canvas, top vg.Length) {
+			c.FillText(title, vg.Point{X: outer.Min.X + left + data/2, Y: top}, fmt.Sprintf("Space %d", space))
+			c.Rectangle = outer.Add(vg.Point{Y: top})
+			p.Draw(c)
+		})
+		x = outer.Max.X + panelGap
+	}
+	return titleHeight + dataHeight + below
+}
+
+// panel is the plot of one space, without title and label of the y axis.
+func panel(all []series, scale func(float64) float64, axis valueAxis, end int) *plot.Plot {
+	p := plot.New()
+	p.BackgroundColor = nil
+	p.X.Label.Text = "Epoch"
+	for _, a := range []*plot.Axis{&p.X, &p.Y} {
+		a.Label.TextStyle.Font = textStyle(labelSize, color.Black).Font
+		a.Label.Padding = 2
+		a.Tick.Label.Font = textStyle(tickSize, color.Black).Font
+		a.Tick.Length = 3
+		a.Padding = 0
+	}
+	p.X.Tick.Marker = epochTicks(end)
+	p.Y.Tick.Marker, p.Y.Scale = axis.ticks, axis.scale
+
+	grid := plotter.NewGrid()
+	grid.Horizontal.Color, grid.Vertical.Color = color.Gray{225}, color.Gray{225}
+	grid.Horizontal.Width, grid.Vertical.Width = 0.4, 0.4
+	p.Add(grid)
+	for _, layer := range []func(canvas.Canvas, *plot.Plot, series, func(float64) float64){drawBand, drawLine, drawFinal} {
+		for _, s := range all {
+			p.Add(plotterFunc(func(c canvas.Canvas, p *plot.Plot) { layer(c, p, s, scale) }))
+		}
+	}
+	p.X.Min, p.X.Max = -0.02*float64(end), 1.02*float64(end)
+	p.Y.Min, p.Y.Max = axis.min, axis.max
+	return p
+}
+
+// plotterFunc is a plot.Plotter.
+type plotterFunc func(canvas.Canvas, *plot.Plot)
+
+// Plot implements plot.Plotter.
+func (f plotterFunc) Plot(c canvas.Canvas, p *plot.Plot) { f(c, p) }
+
+// stretches cuts the epochs of a series where one is missing or does not
+// belong; the final evaluation never does.
+func stretches(points []results.Point, belongs func(results.Point) bool) [][]results.Point {
+	var all [][]results.Point
+	next := -1
+	for _, p := range points {
+		if p.Final || !belongs(p) {
+			continue
+		}
+		if p.Epoch != next {
+			all = append(all, nil)
+		}
+		all[len(all)-1] = append(all[len(all)-1], p)
+		next = p.Epoch + 1
+	}
+	return all
+}
+
+// drawBand fills the area of one standard deviation around the mean, where
+// there are at least two seeds; around a lone epoch it is an error bar.
+func drawBand(c canvas.Canvas, p *plot.Plot, s series, scale func(float64) float64) {
+	x, y := p.Transforms(&c)
+	for _, points := range stretches(s.points, func(p results.Point) bool { return p.Seeds > 1 }) {
+		if len(points) == 1 {
+			drawErrorBar(c, p, points[0], s, scale)
+			continue
+		}
+		n := len(points)
+		outline := make([]vg.Point, 2*n)
+		for i, p := range points {
+			outline[i] = vg.Point{X: x(float64(p.Epoch)), Y: y(scale(p.Mean + p.Std))}
+			outline[2*n-1-i] = vg.Point{X: x(float64(p.Epoch)), Y: y(scale(p.Mean - p.Std))}
+		}
+		c.FillPolygon(s.style.band(), outline)
+	}
+}
+
+// drawLine draws the mean; a lone epoch is a dot.
+func drawLine(c canvas.Canvas, p *plot.Plot, s series, scale func(float64) float64) {
+	x, y := p.Transforms(&c)
+	for _, points := range stretches(s.points, func(results.Point) bool { return true }) {
+		line := make([]vg.Point, len(points))
+		for i, p := range points {
+			line[i] = vg.Point{X: x(float64(p.Epoch)), Y: y(scale(p.Mean))}
+		}
+		if len(line) == 1 {
+			c.DrawGlyph(canvas.GlyphStyle{Color: s.style.colour, Radius: dotRadius, Shape: canvas.CircleGlyph{}}, line[0])
+			continue
+		}
+		c.StrokeLines(s.style.line(), line)
+	}
+}
+
+// drawFinal marks the evaluation after the last epoch.
+func drawFinal(c canvas.Canvas, p *plot.Plot, s series, scale func(float64) float64) {
+	x, y := p.Transforms(&c)
+	for _, point := range s.points {
+		if point.Final {
+			drawErrorBar(c, p, point, s, scale)
+			mark(c, vg.Point{X: x(float64(point.Epoch)), Y: y(scale(point.Mean))}, s.style.colour)
+		}
+	}
+}
+
+// drawErrorBar draws one standard deviation around one mean.
+func drawErrorBar(c canvas.Canvas, p *plot.Plot, point results.Point, s series, scale func(float64) float64) {
+	x, y := p.Transforms(&c)
+	at := x(float64(point.Epoch))
+	c.StrokeLine2(canvas.LineStyle{Color: s.style.colour, Width: 0.8}, at, y(scale(point.Mean-point.Std)), at, y(scale(point.Mean+point.Std)))
+}

@@ -1,0 +1,266 @@
+// Package plots draws the figures of the benchmark from run directories: the
+// anytime test error and the trajectory of the dominant eigenvalue of the
+// architecture Hessian, one panel per search space. Equal curves give equal
+// bytes in every format.
+package plots
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/nb1shot/nb1shot/results"
+)
+
+// MixedError reports two runs that one figure must not show together, because
+// they were not measured on the same images, table, preset and scale.
+type MixedError struct {
+	Field  string // as in config.json, such as "table_digest"
+	Dirs   [2]string
+	Values [2]string // of Field
+}
+
+// Error names both runs and what they differ in.
+func (e *MixedError) Error() string {
+	return fmt.Sprintf("plots: %s and %s differ in %s (%s, %s): draw them in separate figures",
+		e.Dirs[0], e.Dirs[1], e.Field, e.Values[0], e.Values[1])
+}
+
+// AnytimeTestError draws the test error of each epoch's discrete cell, in
+// percent: means over the seeds with a band of one standard deviation where
+// there are at least two. Epoch e shows the architecture before epoch e; the
+// marked final evaluation stands at x = number of epochs (quirk Q11). Runs of
+// different provenance give a *MixedError.
+func AnytimeTestError(curves []results.Curve, width Width) (*Figure, error) {
+	q := quantity{
+		of:    results.TestError,
+		name:  "test error",
+		label: "Test error (%)",
+		scale: func(x float64) float64 { return 100 * max(x, 0) },
+		axis:  linearAxis,
+		notes: []string{"The test error at epoch e is that of the architecture before epoch e."},
+	}
+	if len(curves) > 0 {
+		if table := curves[0].Provenance.Table; tableNames[table] == "" {
+			q.label = strings.ToUpper(table[:1]) + table[1:] + " test error (%)"
+		}
+	}
+	return draw(curves, q, width)
+}
+
+// HessianTrajectory draws the reported dominant eigenvalue λ of the
+// architecture Hessian on a logarithmic axis, no lower than 0.001, which the
+// architecture weight decay on the diagonal adds anyway (quirk Q9). λ at epoch
+// e is taken after epoch e: it belongs to the architecture whose test error
+// AnytimeTestError shows at e+1 (quirk Q11). Runs of different provenance give
+// a *MixedError.
+func HessianTrajectory(curves []results.Curve, width Width) (*Figure, error) {
+	const floor = 0.001
+	q := quantity{
+		of:    results.Eigenvalue,
+		name:  "λ",
+		label: "Dominant Hessian eigenvalue λ",
+		scale: func(x float64) float64 { return max(x, floor) },
+		axis:  logAxis,
+		notes: []string{"λ at epoch e is measured after epoch e, on the architecture whose test error stands at e + 1."},
+	}
+	if d := definitions(curves); d != "" {
+		q.notes = append(q.notes, "λ: "+d+".")
+	}
+	return draw(curves, q, width)
+}
+
+// quantity is what a figure shows of a record, and how.
+type quantity struct {
+	of    func(results.Epoch) *float64
+	name  string
+	label string                            // of the y axis
+	scale func(float64) float64             // to the unit of the y axis
+	axis  func(low, high float64) valueAxis // that holds the scaled values
+	notes []string
+}
+
+// series is one curve of one panel.
+type series struct {
+	name   string
+	style  lineStyle
+	points []results.Point
+}
+
+// draw lays out the figure of a quantity.
+func draw(curves []results.Curve, q quantity, width Width) (*Figure, error) {
+	if len(curves) == 0 {
+		return nil, errors.New("plots: no runs to draw")
+	}
+	if err := checkSetting(curves); err != nil {
+		return nil, err
+	}
+	styles, err := assignStyles(curves)
+	if err != nil {
+		return nil, err
+	}
+
+	panels := map[int][]series{}
+	seeds := map[string][2]int{} // name → fewest and most seeds at an epoch
+	lacking := map[string]bool{}
+	low, high, end, final := math.Inf(1), math.Inf(-1), 1, false
+	for _, c := range curves {
+		s := series{name: displayName(c), points: c.Trajectory(q.of)}
+		s.style = styles[s.name]
+		if len(s.points) == 0 {
+			lacking[s.name] = true
+			continue
+		}
+		panels[c.Space] = append(panels[c.Space], s)
+		for _, p := range s.points {
+			low = min(low, q.scale(p.Mean-p.Std))
+			high = max(high, q.scale(p.Mean+p.Std))
+			final = final || p.Final
+			n, ok := seeds[s.name]
+			if !ok {
+				n = [2]int{p.Seeds, p.Seeds}
+			}
+			seeds[s.name] = [2]int{min(n[0], p.Seeds), max(n[1], p.Seeds)}
+		}
+		for _, h := range c.Runs {
+			end = max(end, epochs(h))
+		}
+	}
+	if len(panels) == 0 {
+		return nil, fmt.Errorf("plots: no %s in any of the runs", q.name)
+	}
+	if !(high < 1e300) {
+		return nil, fmt.Errorf("plots: %s reaches %g, too large to draw", q.name, high)
+	}
+
+	for _, all := range panels { // the first of the legend is drawn last, on top
+		slices.SortFunc(all, func(a, b series) int { return cmp.Compare(b.style.rank, a.style.rank) })
+	}
+	var legend []legendEntry
+	names := slices.SortedFunc(maps.Keys(seeds), func(a, b string) int { return cmp.Compare(styles[a].rank, styles[b].rank) })
+	for _, name := range names {
+		legend = append(legend, curveEntry(name, seeds[name], styles[name]))
+	}
+	if final {
+		legend = append(legend, finalEntry())
+	}
+
+	if slices.ContainsFunc(slices.Collect(maps.Values(seeds)), func(n [2]int) bool { return n[1] > 1 }) {
+		q.notes = append([]string{"Means over n seeds; bands: ± one standard deviation."}, q.notes...)
+	}
+	for _, name := range slices.Sorted(maps.Keys(lacking)) {
+		q.notes = append(q.notes, fmt.Sprintf("No %s recorded: %s.", q.name, name))
+	}
+	notes := []string{strings.Join(q.notes, " "), provenanceNote(curves)}
+	if note := incompleteNote(curves); note != "" {
+		notes = append(notes, note)
+	}
+	return layOut(panels, q, q.axis(low, high), end, legend, notes, width), nil
+}
+
+// checkSetting refuses curves that were not measured on the same things.
+func checkSetting(curves []results.Curve) error {
+	first := curves[0].Runs[0]
+	for _, c := range curves {
+		for _, h := range c.Runs {
+			field, a, b := results.Difference(first.Run.Provenance.Setting(), h.Run.Provenance.Setting())
+			if field != "" {
+				return &MixedError{Field: field, Dirs: [2]string{first.Dir, h.Dir}, Values: [2]string{a, b}}
+			}
+		}
+	}
+	return nil
+}
+
+// displayName is what a curve is called in the legend.
+func displayName(c results.Curve) string {
+	name := strings.ToUpper(c.Algorithm)
+	if c.Variant != "" {
+		name += ", " + c.Variant
+	}
+	return name
+}
+
+// epochs is the number of epochs that a run has recorded, the final evaluation
+// aside.
+func epochs(h *results.History) int {
+	n := len(h.Epochs)
+	if n > 0 && h.Epochs[n-1].Final {
+		n--
+	}
+	return n
+}
+
+// The kinds that are what they are named after; every other one is a stand-in.
+var (
+	imageNames = map[string]string{results.CIFAR10: "CIFAR-10"}
+	tableNames = map[string]string{results.NASBench101: "NAS-Bench-101", results.NASBench101Means: "NAS-Bench-101 means"}
+)
+
+// provenanceNote says what the runs were measured on, and that a stand-in is
+// one.
+func provenanceNote(curves []results.Curve) string {
+	origin := func(kind, detail string, real map[string]string, standsInFor string) string {
+		name := real[kind]
+		if detail != "" {
+			detail = " (" + detail + ")"
+		}
+		if name == "" {
+			return kind + detail + ", not " + standsInFor
+		}
+		return name + detail
+	}
+	p := curves[0].Provenance
+	engines := map[string]bool{}
+	for _, c := range curves {
+		engines[c.Provenance.Engine+", "+c.Provenance.Precision] = true
+	}
+	return fmt.Sprintf("Images: %s. Table: %s. Preset %s: %s. Engine: %s.",
+		origin(p.Images, p.ImagesDetail, imageNames, "CIFAR-10"),
+		origin(p.Table, p.TableDetail, tableNames, "NAS-Bench-101"),
+		p.Preset, p.Scale, strings.Join(slices.Sorted(maps.Keys(engines)), "; "))
+}
+
+// incompleteNote lists the runs that are not finished or shorter than others of
+// their curve, so that a mean over fewer seeds is never mistaken.
+func incompleteNote(curves []results.Curve) string {
+	var parts []string
+	for _, c := range curves {
+		longest := 0
+		for _, h := range c.Runs {
+			longest = max(longest, len(h.Epochs))
+		}
+		var seeds []string
+		for _, h := range c.Runs {
+			if h.Status.State != results.Finished || len(h.Epochs) < longest {
+				seeds = append(seeds, fmt.Sprintf("seed %d %s, %d epochs", h.Run.Seed, h.Status.State, epochs(h)))
+			}
+		}
+		if seeds != nil {
+			parts = append(parts, fmt.Sprintf("%s, space %d (%s)", displayName(c), c.Space, strings.Join(seeds, "; ")))
+		}
+	}
+	if parts == nil {
+		return ""
+	}
+	return "Incomplete: " + strings.Join(parts, ", ") + "."
+}
+
+// definitions lists how the runs define λ.
+func definitions(curves []results.Curve) string {
+	all := map[string]bool{}
+	for _, c := range curves {
+		for _, h := range c.Runs {
+			for _, e := range h.Epochs {
+				if e.Hessian != nil {
+					all[e.Hessian.Definition] = true
+				}
+			}
+		}
+	}
+	return strings.Join(slices.Sorted(maps.Keys(all)), "; ")
+}

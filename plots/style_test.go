@@ -1,0 +1,181 @@
+package plots
+
+import (
+	"fmt"
+	"image/color"
+	"strconv"
+	"strings"
+	"testing"
+
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/recorder"
+	"pgregory.net/rapid"
+
+	"github.com/nb1shot/nb1shot/results"
+)
+
+func curves(algorithms ...string) []results.Curve {
+	var all []results.Curve
+	for _, a := range algorithms {
+		name, variant, _ := strings.Cut(a, "/")
+		all = append(all, results.Curve{Algorithm: name, Variant: variant})
+	}
+	return all
+}
+
+func TestStyles(t *testing.T) {
+	few, err := assignStyles(curves("sdarts-adv", "aaa"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	many, err := assignStyles(curves("zzz", "darts", "sdarts-adv", "sdarts-adv/steps 1", "gdas", "aaa", "enas"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if few["SDARTS-ADV"].rank != many["SDARTS-ADV"].rank || few["AAA"].rank != many["AAA"].rank {
+		t.Error("the company of a curve changes its style")
+	}
+	if few["AAA"].rank < len(known) {
+		t.Error("an unknown algorithm has the style of a known one")
+	}
+
+	var names []string
+	for i := range len(colours) * len(dashes) {
+		names = append(names, fmt.Sprintf("a%02d", i))
+	}
+	full, err := assignStyles(curves(names...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]string{}
+	for name, s := range full {
+		look := fmt.Sprint(s.colour, s.dashes)
+		if seen[look] != "" {
+			t.Errorf("%s and %s look the same", name, seen[look])
+		}
+		seen[look] = name
+	}
+	if _, err := assignStyles(curves(append(names, "darts")...)); err == nil {
+		t.Error("more curves than styles")
+	}
+}
+
+// Labels are few, distinct, within the axis and true.
+func checkTicks(t *rapid.T, ticks []plot.Tick, min, max float64, least, most int) {
+	seen := map[string]bool{}
+	for _, tick := range ticks {
+		if tick.Value < min || tick.Value > max {
+			t.Errorf("tick %v outside %v..%v", tick.Value, min, max)
+		}
+		if tick.Label == "" {
+			continue
+		}
+		if seen[tick.Label] {
+			t.Errorf("two labels %s in %v", tick.Label, ticks)
+		}
+		seen[tick.Label] = true
+		if x, err := strconv.ParseFloat(tick.Label, 64); err != nil || x-tick.Value > 1e-3*(max-min) || tick.Value-x > 1e-3*(max-min) {
+			t.Errorf("label %s at %v", tick.Label, tick.Value)
+		}
+	}
+	if len(seen) < least || len(seen) > most {
+		t.Errorf("%d labels on %v..%v: %v", len(seen), min, max, ticks)
+	}
+}
+
+func TestAxes(t *testing.T) {
+	t.Run("linear", func(t *testing.T) {
+		rapid.Check(t, func(t *rapid.T) {
+			low := rapid.Float64Range(0, 100).Draw(t, "low")
+			high := low + rapid.Float64Range(0, 100).Draw(t, "range")
+			a := linearAxis(low, high)
+			if a.min > low || a.max < high || a.min < 0 {
+				t.Errorf("axis %v..%v for %v..%v", a.min, a.max, low, high)
+			}
+			checkTicks(t, a.ticks, a.min, a.max, 2, 8)
+		})
+	})
+	t.Run("logarithmic", func(t *testing.T) {
+		rapid.Check(t, func(t *rapid.T) {
+			low := rapid.Float64Range(1e-3, 1e4).Draw(t, "low")
+			high := low * (1 + rapid.Float64Range(0, 1e10).Draw(t, "ratio"))
+			a := logAxis(low, high)
+			if a.min >= low || a.max <= high {
+				t.Errorf("axis %v..%v for %v..%v", a.min, a.max, low, high)
+			}
+			checkTicks(t, a.ticks, a.min, a.max, 2, 10)
+		})
+	})
+	t.Run("epochs", func(t *testing.T) {
+		rapid.Check(t, func(t *rapid.T) {
+			end := rapid.IntRange(1, 2000).Draw(t, "end")
+			checkTicks(t, epochTicks(end), 0, float64(end), 2, 6)
+		})
+	})
+}
+
+// Wrapped text has all its letters and fits.
+func TestWrap(t *testing.T) {
+	style := textStyle(legendSize, color.Black)
+	rapid.Check(t, func(t *rapid.T) {
+		s := rapid.StringMatching(`([a-zA-Z0-9,._λ–]{1,40} ?){0,12}`).Draw(t, "text")
+		width := vg.Length(rapid.Float64Range(20, 300).Draw(t, "width"))
+		lines := wrap(s, style, width)
+		for _, line := range lines {
+			if style.Width(line) > width {
+				t.Errorf("%q is %v wide, more than %v", line, style.Width(line), width)
+			}
+		}
+		letters := func(s string) string { return strings.ReplaceAll(s, " ", "") }
+		if got := letters(strings.Join(lines, "")); got != letters(s) {
+			t.Errorf("%q became %q", s, lines)
+		}
+	})
+	if got := wrap("one two three", style, style.Width("one two")); len(got) != 2 || got[0] != "one two" {
+		t.Errorf("wrapped to %q", got)
+	}
+}
+
+// The PDF canvas gets ASCII as text, the rest as outlines where it belongs, and
+// colours without alpha in them.
+func TestPDFCanvas(t *testing.T) {
+	r := new(recorder.Canvas)
+	c := pdfCanvas{sized{r}}
+	style := textStyle(10, color.Black)
+	face := style.Handler.Cache().Lookup(style.Font, style.Font.Size)
+	c.FillString(face, vg.Point{}, "a λ–b")
+	c.SetColor(color.NRGBA{R: 255, G: 128, A: 51})
+
+	var at []vg.Length
+	var got []string
+	for _, action := range r.Actions {
+		switch action := action.(type) {
+		case *recorder.FillString:
+			got = append(got, action.String)
+			at = append(at, action.Point.X)
+		case *recorder.Fill:
+			got = append(got, "outline")
+		case *recorder.SetColor:
+			red, green, blue, alpha := action.Color.RGBA()
+			if red != 0xffff || green != 0x8080 || blue != 0 || alpha != 0x3333 {
+				t.Errorf("colour %x %x %x %x", red, green, blue, alpha)
+			}
+			got = append(got, "colour")
+		}
+	}
+	if want := "[a  outline outline b colour]"; fmt.Sprint(got) != want {
+		t.Errorf("drew %v, want %s", got, want)
+	}
+	if want := face.Width("a ") + face.Width("λ") + face.Width("–"); at[1] != want {
+		t.Errorf("the second text stands at %v, want %v", at[1], want)
+	}
+	if path := outline(face, vg.Point{X: 100}, 'λ'); len(path) < 5 || path[0].Pos.X < 100 || path[0].Pos.X > 100+face.Width("λ") {
+		t.Errorf("outline %v", path)
+	}
+}
+
+// sized gives the recorder a size.
+type sized struct{ vg.Canvas }
+
+func (sized) Size() (x, y vg.Length) { return 100, 100 }
