@@ -1,7 +1,6 @@
 package algorithms
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -176,9 +175,7 @@ func (r *relaxation) State() ([]byte, error) {
 
 func (r *relaxation) SetState(b []byte) error {
 	var s State
-	dec := json.NewDecoder(bytes.NewReader(b))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&s); err != nil {
+	if err := json.Unmarshal(b, &s); err != nil {
 		return fmt.Errorf("restore state of %s: %w", r.name, err)
 	}
 	if s.Algorithm != r.name {

@@ -293,3 +293,33 @@ func FuzzSetState(f *testing.F) {
 		}
 	})
 }
+
+// The attack's settings reach it: its start lowers the loss, from where it
+// cannot move.
+func TestAttackSettings(t *testing.T) {
+	sp := space(t, 1)
+	slope, delta := make([]float64, sp.Dim()), make([]float64, sp.Dim())
+	slope[0], delta[0] = 1, -0.02
+	for _, tt := range []struct {
+		name       string
+		settings   algorithms.Settings
+		rolledBack bool
+		moved      float64 // of the first mixing weight
+		sum        float64 // of the first row
+	}{
+		{"default", nil, true, 0, 1},
+		{"no roll-back", algorithms.Settings{"pgd-roll-back": 0}, false, -0.02 / 0.98 * 2 / 3, 1},
+		{"no roll-back, box alone", algorithms.Settings{"pgd-roll-back": 0, "simplex": 0}, false, -0.02, 0.98},
+		{"no random start", algorithms.Settings{"pgd-random-start": 0}, false, 0, 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := searcher(t, "sdarts-adv", algorithms.Config{Space: sp, Settings: tt.settings, Noise: func(dst []float64) { copy(dst, delta) }})
+			info := oneStep(t, s, &stopAfter{linear(sp, slope), 1})
+			moved := info.Mixing[0] - info.Simplex[0]
+			sum := info.Mixing[0] + info.Mixing[1] + info.Mixing[2]
+			if info.Attack.RolledBack != tt.rolledBack || math.Abs(moved-tt.moved) > 1e-4 || math.Abs(sum-tt.sum) > 1e-12 {
+				t.Errorf("rolled back %v, moved by %v, row sums to %v", info.Attack.RolledBack, moved, sum)
+			}
+		})
+	}
+}

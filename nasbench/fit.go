@@ -16,10 +16,10 @@ import (
 )
 
 const (
-	// diverged is the mean test error from which on one of a cell's three runs
-	// must have diverged. Diverged cells would drown the rest; a lower bound
-	// would lose cells of 1×1 convolutions only, at 16 to 24 %, to which
-	// one-shot searches collapse.
+	// diverged is the mean test error from which on, nearly always, one of a
+	// cell's three runs diverged. Such cells would drown the rest. A lower bound
+	// would also lose the cells of 1×1 convolutions only, at 16 to 24 %, to
+	// which one-shot searches collapse.
 	diverged = 0.25
 	// ridge is the weight of the squared coefficients in the fit.
 	ridge = 1

@@ -105,8 +105,8 @@ func TestImportSources(t *testing.T) {
 	records := readFile(t, filepath.Join(golden, "synthetic.tfrecord"))
 	means := []byte(meansHeader + directLine + chainLine)
 	for _, c := range []struct {
-		name             string
-		file, content    []byte
+		name          string
+		file, content []byte
 		kind, detail  string
 	}{
 		{"records", records, records, KindSynthetic, "records, 30 records"},
@@ -151,7 +151,7 @@ func TestImportFails(t *testing.T) {
 		{"wrong hash in a line", []byte(meansHeader + strings.Replace(chainLine, "b49", "b59", 1)), "stored hash"},
 		{"repeated line", []byte(meansHeader + chainLine + chainLine), "second line"},
 		{"truncated gzip of records", compress(t, synthetic)[:3000], "truncated"},
-		{"truncated gzip of lines", compress(t, []byte(meansHeader + chainLine))[:60], "truncated"},
+		{"truncated gzip of lines", compress(t, []byte(meansHeader+chainLine))[:60], "truncated"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			err := importOver(t, context.Background(), c.content, nil)
@@ -213,7 +213,7 @@ func TestImportPaths(t *testing.T) {
 		{"no source", filepath.Join(folder, "nowhere"), filepath.Join(folder, "table"), "no such file"},
 		{"no folder for the table", src, filepath.Join(folder, "nowhere", "table"), "no such file"},
 		{"same file", src, src, "both the source and the table"},
-		{"table is a folder", src, t.TempDir(), "is a directory"},
+		{"table is a folder", src, t.TempDir(), "file exists"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if err := Import(context.Background(), c.src, c.dst, nil); err == nil || !strings.Contains(err.Error(), c.want) {

@@ -16,7 +16,7 @@ const (
 // TrainableParameters returns the number of trainable parameters of
 // NAS-Bench-101's network of the cell. It is exact, but depends on how the
 // cell's vertices are numbered where its output width is not divisible by the
-// number of vertices concatenated there, so a cell may differ by a few parameters
+// number of vertices concatenated there, so a cell may differ, by less than 1 %,
 // from the isomorphic one that NAS-Bench-101 trained. The errors are those of
 // cell.Spec.Check.
 func TrainableParameters(spec cell.Spec) (int, error) {

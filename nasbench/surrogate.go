@@ -17,8 +17,8 @@ import (
 
 // Surrogate predicts the mean test error of any cell of NAS-Bench-101 at 108
 // epochs: the logarithm of the error is linear in features of the pruned cell,
-// with coefficients from Fit. Its predictions are the same for isomorphic cells. It is an
-// Oracle, and safe for use by many goroutines.
+// with coefficients from Fit. Isomorphic cells have the same prediction. It is
+// an Oracle, and safe for use by many goroutines.
 type Surrogate struct {
 	model  model
 	digest string
@@ -40,9 +40,9 @@ type model struct {
 }
 
 // HeldOut tells how well a surrogate predicts the mean test error of the cells
-// of one space that it was not fitted to. Cells with a run that diverged, whose
-// mean test error is at or above 25 %, are left out: whether a run diverges is
-// chance that no property of the cell foretells.
+// of one space that it was not fitted to. Cells whose mean test error is at or
+// above 25 % are left out: nearly always one of their runs diverged, which the
+// surrogate does not predict.
 type HeldOut struct {
 	Space       int     `json:"space"`
 	Cells       int     `json:"cells"`
