@@ -28,20 +28,29 @@ func (e *Engine[T]) kernel(kind graph.Kind, a graph.Attr, in []tensor[T], out te
 		list := runsOf(x, a.K)
 		return func() { e.convWeight(out.data, x, g, a.K, list) }, nil
 
-	case graph.MaxPool, graph.MaxPoolTake:
-		x, from := in[0], in[len(in)-1]
-		return e.pool(a, x, out, func(c int, at, best []int) {
-			src, dst := from.channel(c), out.channel(c)
-			for i, j := range at {
-				dst[j] = src[best[i]]
+	case graph.MaxPool:
+		x := in[0]
+		return e.pool(a, x, out, func(c, at int, windows []int, n int) {
+			src, dst := x.channel(c), out.channel(c)[at:at+n]
+			copy(dst, src[windows[0]:])
+			for _, w := range windows[1:] {
+				larger(dst, src[w:w+n])
+			}
+		}), nil
+	case graph.MaxPoolTake:
+		x, u := in[0], in[1]
+		return e.pool(a, x, out, func(c, at int, windows []int, n int) {
+			src, from, dst := x.channel(c), u.channel(c), out.channel(c)[at:at+n]
+			for i := range dst {
+				dst[i] = from[largest(src, windows, i)]
 			}
 		}), nil
 	case graph.MaxPoolBack:
 		x, g := in[0], in[1]
-		scatter := e.pool(a, x, g, func(c int, at, best []int) {
-			src, dst := g.channel(c), out.channel(c)
-			for i, j := range at {
-				dst[best[i]] += src[j]
+		scatter := e.pool(a, x, g, func(c, at int, windows []int, n int) {
+			src, dst, from := x.channel(c), out.channel(c), g.channel(c)[at:at+n]
+			for i, v := range from {
+				dst[largest(src, windows, i)] += v
 			}
 		})
 		return func() {
@@ -192,41 +201,55 @@ func (e *Engine[T]) each(x tensor[T], do func(c int)) func() {
 	}
 }
 
-// pool calls do, for every channel and every window of a pooling of x to y,
-// with the elements of y's slab at that window (one for each image) and those
-// of x's slab that are the maxima. The first of equal elements in row-major
-// order is the maximum.
-func (e *Engine[T]) pool(a graph.Attr, x, y tensor[T], do func(c int, at, best []int)) func() {
+// pool calls do for every channel c and every window of a pooling of x to y. The
+// window's element of y for image 0 is at in y's slab; those of x in its slab are
+// listed in row-major order, so that the first of equal ones is the maximum. The
+// other images of the batch follow each of them, n in all.
+func (e *Engine[T]) pool(a graph.Attr, x, y tensor[T], do func(c, at int, windows []int, n int)) func() {
 	n, _, h, w := x.dims()
 	_, _, oh, ow := y.dims()
+	var windows [][]int
+	for oy := range oh {
+		for ox := range ow {
+			var window []int
+			for iy := max(0, oy*a.S-a.P); iy < min(h, oy*a.S-a.P+a.K); iy++ {
+				for ix := max(0, ox*a.S-a.P); ix < min(w, ox*a.S-a.P+a.K); ix++ {
+					window = append(window, (iy*w+ix)*n)
+				}
+			}
+			windows = append(windows, window)
+		}
+	}
 	return func() {
 		e.split(x.channels(), len(y.data)*a.K*a.K, func(from, to int) {
-			at, best := make([]int, n), make([]int, n)
 			for c := from; c < to; c++ {
-				src := x.channel(c)
-				for oy := range oh {
-					y0, y1 := max(0, oy*a.S-a.P), min(h, oy*a.S-a.P+a.K)
-					for ox := range ow {
-						x0, x1 := max(0, ox*a.S-a.P), min(w, ox*a.S-a.P+a.K)
-						for i := range n {
-							at[i] = (oy*ow+ox)*n + i
-							best[i] = (y0*w+x0)*n + i
-						}
-						for iy := y0; iy < y1; iy++ {
-							for ix := x0; ix < x1; ix++ {
-								row := (iy*w + ix) * n
-								for i, v := range src[row : row+n] {
-									if v > src[best[i]] {
-										best[i] = row + i
-									}
-								}
-							}
-						}
-						do(c, at, best)
-					}
+				for i, window := range windows {
+					do(c, i*n, window, n)
 				}
 			}
 		})
+	}
+}
+
+// largest returns where in the window the maximum of image i is.
+func largest[T Float](src []T, window []int, i int) int {
+	best := window[0] + i
+	top := src[best]
+	for _, w := range window[1:] {
+		if v := src[w+i]; v > top {
+			best, top = w+i, v
+		}
+	}
+	return best
+}
+
+// larger raises the entries of d to those of x.
+func larger[T Float](d, x []T) {
+	x = x[:len(d)]
+	for i := range d {
+		if x[i] > d[i] {
+			d[i] = x[i]
+		}
 	}
 }
 

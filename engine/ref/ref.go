@@ -56,7 +56,7 @@ func (e *Engine[T]) NewVector(n int) engine.Vector { return &vector[T]{make([]T,
 
 // worthSplitting is the number of elementary operations below which handing
 // work to other threads costs more than it saves.
-const worthSplitting = 1 << 14
+const worthSplitting = 1 << 13
 
 // split calls do with disjoint ranges that cover 0..n, on several threads when
 // the work in elementary operations is worth it.
@@ -111,6 +111,9 @@ func (e *Engine[T]) Compile(plan *engine.Plan, inputs map[string]engine.Vector, 
 	values := make([]tensor[T], len(plan.Values))
 	for i, v := range plan.Values {
 		t := tensor[T]{shape: v.Shape}
+		if v.Role == graph.Activation {
+			t.slab = v.Size() / v.Shape[1]
+		}
 		if v.Input == "" {
 			t.data = slots[v.Slot][:v.Size()]
 		} else {
@@ -163,6 +166,7 @@ func (e *Engine[T]) Compile(plan *engine.Plan, inputs map[string]engine.Vector, 
 type tensor[T Float] struct {
 	data  []T
 	shape []int
+	slab  int // elements in one channel of an activation
 }
 
 // dims returns the shape of an activation.
@@ -173,8 +177,7 @@ func (t tensor[T]) channels() int { return t.shape[1] }
 
 // channel is the slab [H, W, N] of one channel.
 func (t tensor[T]) channel(c int) []T {
-	size := len(t.data) / t.shape[1]
-	return t.data[c*size : (c+1)*size]
+	return t.data[c*t.slab : (c+1)*t.slab]
 }
 
 // batchLast copies [N, rest] to [rest, N], batchFirst back.
