@@ -1,0 +1,62 @@
+package benchmark_test
+
+import (
+	"testing"
+
+	"github.com/nb1shot/nb1shot/algorithms"
+	"github.com/nb1shot/nb1shot/algorithms/algorithmstest"
+	"github.com/nb1shot/nb1shot/data"
+	"github.com/nb1shot/nb1shot/engine"
+	"github.com/nb1shot/nb1shot/random"
+	"github.com/nb1shot/nb1shot/spaces"
+	"github.com/nb1shot/nb1shot/supernet"
+)
+
+// Every algorithm passes its suite on the real supernet, on every engine and in
+// every space.
+func TestConformance(t *testing.T) {
+	set := data.Procedural(40, 1)
+	small, err := data.Downsample(set, 8)
+	if err != nil {
+		t.Fatal(err)
+	}
+	batches := func(queue string) (pair [2]data.Batch) {
+		loader, err := data.NewLoader(data.Queue{
+			Name: queue, Set: small, Images: []int{0, 1, 2, 3, 4, 5, 6, 7}, BatchSize: 4,
+			Transform: data.Transform{Normalization: data.DARTSNormalization, Augment: true},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for k := range pair {
+			loader.Batch(&pair[k], 0, k)
+		}
+		return pair
+	}
+	for _, name := range algorithms.Names() {
+		for _, definition := range engine.All() {
+			for _, space := range spaces.All() {
+				if testing.Short() && space.ID() != 2 {
+					continue
+				}
+				t.Run(name+"/"+definition.Name+"/space "+string(rune('0'+space.ID())), func(t *testing.T) {
+					newNet := func() algorithms.Supernet {
+						e, err := definition.Open(1)
+						if err != nil {
+							t.Fatal(err)
+						}
+						net, err := supernet.New(supernet.Config{
+							Space: space, Channels: 1, Cells: 3, Classes: data.Classes, Side: 8, BatchNormMomentum: 0.997,
+						}, e)
+						if err != nil {
+							t.Fatal(err)
+						}
+						net.Initialize(random.New(1, "weights"))
+						return net
+					}
+					algorithmstest.Conform(t, name, space, newNet, batches("train"), batches("search"))
+				})
+			}
+		}
+	}
+}
