@@ -158,7 +158,7 @@ func openArchive(path string, formats []format) (*CIFAR, error) {
 func readArchive(r io.Reader, formats []format) (*CIFAR, error) {
 	z, err := gzip.NewReader(r)
 	if err != nil {
-		return nil, fmt.Errorf("decompress: %w", err)
+		return nil, fmt.Errorf("decompress as .tar.gz: %w", err)
 	}
 	archive := tar.NewReader(z)
 	var a *assembly

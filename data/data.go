@@ -87,8 +87,8 @@ func Downsample(s *Set, side int) (*Set, error) {
 
 // Split returns the numbers of the images that train the weights and of those
 // that drive the search, in file order: the first ⌊portion·N⌋ images and the
-// rest. The search spaces' algorithms use portion 0.5; ENAS uses 0.9, its search
-// images being those that reward the controller (Q18).
+// rest. The portion is 0.5 but for ENAS, where it is 0.9 and the rest rewards the
+// controller (Q18).
 //
 // A limit other than 0 makes a smaller problem of that many images in all: the
 // first ⌊portion·limit⌋ of the training part and the first of the search part,

@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -139,11 +140,12 @@ func TestFetchResumes(t *testing.T) {
 		{"nothing", 0, false, ""},
 		{"server without ranges", 150000, true, "bytes=150000-"},
 		{"all, server without ranges", 300000, true, "bytes=300000-"},
+		{"too much, server without ranges", 300001, true, "bytes=300001-"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			a, s := start(t, &server{noRanges: test.noRanges})
 			dir := t.TempDir()
-			if err := os.WriteFile(filepath.Join(dir, a.name+".part"), s.content[:test.part], 0o666); err != nil {
+			if err := os.WriteFile(filepath.Join(dir, a.name+".part"), append(slices.Clone(s.content), 0)[:test.part], 0o666); err != nil {
 				t.Fatal(err)
 			}
 			checkFetched(t, a, s, dir)

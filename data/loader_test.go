@@ -209,7 +209,7 @@ func TestAugmentationIsUniform(t *testing.T) {
 	where := map[[2]int]int{}
 	var b data.Batch
 	for k := range n {
-		l.Batch(&b, 0, k)
+		l.Batch(&b, k/71, k%71)
 		i := slices.Index(b.Images, 1)
 		where[[2]int{i / 16, i % 16}]++
 	}
@@ -240,16 +240,22 @@ func TestCutoutProbability(t *testing.T) {
 	for _, p := range []float64{0, 0.3, 1} {
 		l := newLoader(t, func(q *data.Queue) { q.Set, q.Images, q.BatchSize, q.Transform.Cutout = set, []int{0}, 1, p })
 		const n = 2000
-		cut := 0
 		var b data.Batch
-		for k := range n {
-			l.Batch(&b, 0, k)
-			if slices.Contains(b.Images, 0) {
-				cut++
+		for name, at := range map[string]func(i int) (epoch, k int){
+			"batches": func(i int) (int, int) { return 0, i },
+			"epochs":  func(i int) (int, int) { return i, 0 },
+		} {
+			cut := 0
+			for i := range n {
+				epoch, k := at(i)
+				l.Batch(&b, epoch, k)
+				if slices.Contains(b.Images, 0) {
+					cut++
+				}
 			}
-		}
-		if math.Abs(float64(cut)-p*n) > 5*math.Sqrt(p*(1-p)*n) {
-			t.Errorf("probability %v: %d of %d images cut", p, cut, n)
+			if math.Abs(float64(cut)-p*n) > 5*math.Sqrt(p*(1-p)*n) {
+				t.Errorf("probability %v: %d of %d %s cut", p, cut, n, name)
+			}
 		}
 	}
 }

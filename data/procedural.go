@@ -65,9 +65,9 @@ func Procedural(n int, seed uint64) *Set {
 func paint(img []uint8, class int, r *rand.Rand) {
 	canvas := make([]float64, len(img))
 	shade(canvas, r)
-	contrast := uniform(r, 20, 90)
+	contrast := uniform(r, 16, 80)
 	other := (class + 1 + r.IntN(Classes-1)) % Classes
-	newStructure(other, contrast*uniform(r, 0, 0.9), r).stamp(canvas)
+	newStructure(other, contrast*r.Float64(), r).stamp(canvas)
 	newStructure(class, contrast, r).stamp(canvas)
 	const noise = 20 // standard deviation in grey levels
 	for i, v := range canvas {
@@ -103,8 +103,9 @@ type structure struct {
 	ink    [3]float64 // what the pattern adds to red, green and blue, in grey levels
 }
 
-// newStructure draws all but the class. The coarsest box average, to 8×8, still
-// resolves the smallest: about two stripes across a diameter of 18 pixels.
+// newStructure draws a structure of the given class whose ink has the contrast as
+// its root mean square. The smallest, about two stripes across 18 pixels, still
+// shows at side 8.
 func newStructure(class int, contrast float64, r *rand.Rand) structure {
 	s := structure{
 		class:  class,
@@ -123,11 +124,15 @@ func newStructure(class int, contrast float64, r *rand.Rand) structure {
 	case spots:
 		s.pitch *= 1.2
 	}
+	// Towards white or black, with a tint.
 	polarity := float64(2*r.IntN(2) - 1)
-	tint := [3]float64{r.NormFloat64(), r.NormFloat64(), r.NormFloat64()}
-	norm := math.Sqrt(tint[0]*tint[0] + tint[1]*tint[1] + tint[2]*tint[2])
+	squares := 0.0
 	for c := range s.ink {
-		s.ink[c] = contrast * (polarity + 0.8*tint[c]/norm)
+		s.ink[c] = polarity + 0.5*r.NormFloat64()
+		squares += s.ink[c] * s.ink[c]
+	}
+	for c := range s.ink {
+		s.ink[c] *= contrast * math.Sqrt(3/squares)
 	}
 	return s
 }

@@ -52,30 +52,29 @@ func write(path string) (err error) {
 
 // sheet lays the images of a set, whose labels go round, out by class.
 func sheet(set *data.Set) image.Image {
-	img := image.NewRGBA(image.Rect(0, 0, names+samples*cell+gap, data.Classes*cell+gap))
-	draw.Draw(img, img.Bounds(), image.White, image.Point{}, draw.Src)
-	for i, label := range set.Labels {
-		paste(img, image.Pt(names+i/data.Classes*cell+gap, int(label)*cell+gap), set.Image(i), set.Side)
-	}
-	canvas := vgimg.NewWith(vgimg.UseImage(img), vgimg.UseDPI(72)) // a point is a pixel
-	canvas.SetColor(color.Black)
+	const width, height = names + samples*cell + gap, data.Classes*cell + gap
+	canvas := vgimg.NewWith(vgimg.UseWH(width, height), vgimg.UseDPI(72)) // a point is a pixel
 	font := plot.DefaultFont
 	font.Size = 13
 	face := plot.DefaultTextHandler.Cache().Lookup(font, font.Size)
 	for class, name := range data.ProceduralClasses {
-		fromTop := class*cell + gap + 32*zoom/2 + 4
-		canvas.FillString(face, vg.Point{X: gap, Y: vg.Length(img.Bounds().Dy() - fromTop)}, name)
+		baseline := class*cell + gap + 16*zoom + 4 // from the top
+		canvas.FillString(face, vg.Point{X: gap, Y: vg.Length(height - baseline)}, name)
+	}
+	img := canvas.Image()
+	for i, label := range set.Labels {
+		paste(img, image.Pt(names+i/data.Classes*cell+gap, int(label)*cell+gap), set.Image(i), set.Side)
 	}
 	return img
 }
 
 // paste draws an image, zoomed, with its corner at a point.
-func paste(dst *image.RGBA, at image.Point, pixels []uint8, side int) {
+func paste(dst draw.Image, at image.Point, pixels []uint8, side int) {
 	plane := side * side
 	for y := range side * zoom {
 		for x := range side * zoom {
 			p := y/zoom*side + x/zoom
-			dst.SetRGBA(at.X+x, at.Y+y, color.RGBA{R: pixels[p], G: pixels[plane+p], B: pixels[2*plane+p], A: 255})
+			dst.Set(at.X+x, at.Y+y, color.RGBA{R: pixels[p], G: pixels[plane+p], B: pixels[2*plane+p], A: 255})
 		}
 	}
 }
