@@ -1,0 +1,163 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/urfave/cli/v2"
+)
+
+// The exit codes, but for those of signals.
+const (
+	exitFailure = 1
+	exitUsage   = 2
+)
+
+// failure is an error with what the user can do about it.
+type failure struct {
+	error
+	hint string // "" where there is nothing to say
+	code int    // exit code
+}
+
+func (f *failure) Unwrap() error { return f.error }
+
+// hinted adds a hint to an error.
+func hinted(err error, format string, args ...any) error {
+	return &failure{err, fmt.Sprintf(format, args...), exitFailure}
+}
+
+// misuse is an error of the command line.
+func misuse(err error, format string, args ...any) error {
+	return &failure{err, fmt.Sprintf(format, args...), exitUsage}
+}
+
+// unknown is the misuse of a name that does not exist. The hint is the nearest
+// candidate if there is one, and otherwise the given text.
+func unknown(kind, name string, candidates []string, otherwise string) error {
+	if n := nearest(name, candidates); n != "" {
+		otherwise = fmt.Sprintf("did you mean %s?", n)
+	}
+	return misuse(fmt.Errorf("unknown %s %q", kind, name), "%s", otherwise)
+}
+
+// report prints the error and returns the exit code.
+func report(w io.Writer, err error) int {
+	if err == nil {
+		return 0
+	}
+	fmt.Fprintf(w, "nb1shot: %s\n", strings.ReplaceAll(err.Error(), "\n", "; "))
+	var f *failure
+	if !errors.As(err, &f) {
+		return exitFailure
+	}
+	if f.hint != "" {
+		fmt.Fprintf(w, "hint: %s\n", f.hint)
+	}
+	return f.code
+}
+
+// group is the action of a command that only holds others.
+func group(c *cli.Context) error {
+	if !c.Args().Present() {
+		return cli.ShowSubcommandHelp(c)
+	}
+	var names []string
+	for _, sub := range c.Command.Subcommands {
+		names = append(names, sub.Name)
+	}
+	return unknown("command", c.Args().First(), names, "choose one of "+strings.Join(names, ", "))
+}
+
+// usageError words the errors of package flag as ours.
+func usageError(c *cli.Context, err error, _ bool) error {
+	help := fmt.Sprintf("see %s --help", c.Command.HelpName)
+	text := err.Error()
+	if name, ok := strings.CutPrefix(text, "flag provided but not defined: -"); ok {
+		var names []string
+		for _, f := range c.Command.Flags {
+			for _, n := range f.Names() {
+				names = append(names, dashes(n))
+			}
+		}
+		return unknown("option", dashes(name), names, help)
+	}
+	if name, ok := strings.CutPrefix(text, "flag needs an argument: -"); ok {
+		return misuse(fmt.Errorf("option %s needs a value", dashes(name)), "%s", help)
+	}
+	return misuse(errors.New(strings.Replace(text, " for flag -", " for option --", 1)), "%s", help)
+}
+
+func dashes(name string) string {
+	if len(name) == 1 {
+		return "-" + name
+	}
+	return "--" + name
+}
+
+// noArguments refuses arguments.
+func noArguments(c *cli.Context) error {
+	if !c.Args().Present() {
+		return nil
+	}
+	return misuse(fmt.Errorf("unexpected argument %q", c.Args().First()), "see %s --help", c.Command.HelpName)
+}
+
+// oneArgument returns the only argument, called what in the error.
+func oneArgument(c *cli.Context, what string) (string, error) {
+	switch n := c.Args().Len(); n {
+	case 1:
+		return c.Args().First(), nil
+	case 0:
+		return "", misuse(fmt.Errorf("%s is missing", what), "see %s --help", c.Command.HelpName)
+	default:
+		return "", misuse(fmt.Errorf("%d arguments, want %s alone", n, what), "see %s --help", c.Command.HelpName)
+	}
+}
+
+// grace is for how long after a signal another one is the same: timeout(1), for
+// one, sends its signal twice.
+const grace = 500 * time.Millisecond
+
+// interruptible lets SIGINT and SIGTERM cancel the action's context. A second
+// signal kills the program.
+func interruptible(action cli.ActionFunc) cli.ActionFunc {
+	return func(c *cli.Context) error {
+		signals := make(chan os.Signal, 1)
+		signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+		ctx, cancel := context.WithCancel(c.Context)
+		code := make(chan int, 1)
+		go func() {
+			defer signal.Stop(signals)
+			select {
+			case s := <-signals:
+				code <- 128 + int(s.(syscall.Signal))
+				cancel()
+				time.Sleep(grace)
+			case <-ctx.Done():
+				code <- 0
+			}
+		}()
+		c.Context = ctx
+		err := action(c)
+		cancel()
+		signalled := <-code
+		if err == nil || signalled == 0 {
+			return err
+		}
+		interrupted := &failure{error: err, code: signalled}
+		if f := (*failure)(nil); errors.As(err, &f) {
+			interrupted.hint = f.hint
+		} else if errors.Is(err, context.Canceled) {
+			interrupted.error = errors.New("interrupted")
+		}
+		return interrupted
+	}
+}

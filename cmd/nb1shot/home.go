@@ -1,0 +1,132 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/nb1shot/nb1shot/data"
+	"github.com/nb1shot/nb1shot/nasbench"
+	"github.com/nb1shot/nb1shot/results"
+)
+
+// The names of the stand-ins, where a path could stand.
+const (
+	procedural = "procedural"
+	surrogate  = "surrogate"
+)
+
+// cifarNames are the archives and folders of CIFAR-10 that data.OpenCIFAR10
+// finds in the data home.
+var cifarNames = []string{"cifar-10-batches-bin", "cifar-10-batches-py", "cifar-10-binary.tar.gz", "cifar-10-python.tar.gz"}
+
+// dataHome is the folder of CIFAR-10 and of the default table.
+func dataHome() (string, error) {
+	if dir := os.Getenv("NB1SHOT_HOME"); dir != "" {
+		return dir, nil
+	}
+	if dir := os.Getenv("XDG_DATA_HOME"); dir != "" {
+		return filepath.Join(dir, "nb1shot"), nil
+	}
+	dir, err := os.UserHomeDir()
+	if err != nil {
+		return "", hinted(fmt.Errorf("find the data home: %w", err), "set NB1SHOT_HOME to the folder for CIFAR-10 and the table")
+	}
+	return filepath.Join(dir, ".local", "share", "nb1shot"), nil
+}
+
+// defaultTable is the path of the default table.
+func defaultTable() (string, error) {
+	home, err := dataHome()
+	return filepath.Join(home, "nasbench.sqlite"), err
+}
+
+// findImages returns the path that data.OpenCIFAR10 shall read, or procedural.
+// An empty choice is CIFAR-10 in the data home if it is there.
+func findImages(choice string) (string, error) {
+	if choice != "" {
+		return choice, nil
+	}
+	home, err := dataHome()
+	if err != nil {
+		return "", err
+	}
+	for _, name := range cifarNames {
+		if ok, err := exists(filepath.Join(home, name)); err != nil || ok {
+			return home, err
+		}
+	}
+	return procedural, nil
+}
+
+// openImages returns the training images of CIFAR-10 at the path, or so many
+// generated ones.
+func openImages(path string, generated int) (*data.Set, error) {
+	if path == procedural {
+		return data.Procedural(generated, 0), nil
+	}
+	c, err := data.OpenCIFAR10(path)
+	switch {
+	case err == nil:
+		return c.Train, nil
+	case errors.Is(err, data.ErrChecksum):
+		return nil, hinted(err, "remove the damaged file and run: nb1shot data fetch")
+	}
+	return nil, hinted(err, "to download CIFAR-10: nb1shot data fetch; to do without: --data procedural")
+}
+
+// openTable opens the table at the path, or the surrogate. An empty choice is
+// the table in the data home if it is there, and otherwise the surrogate.
+func openTable(choice string) (nasbench.Oracle, error) {
+	if choice == "" {
+		path, err := defaultTable()
+		if err != nil {
+			return nil, err
+		}
+		ok, err := exists(path)
+		if err != nil {
+			return nil, err
+		}
+		if choice = path; !ok {
+			choice = surrogate
+		}
+	}
+	if choice == surrogate {
+		return nasbench.Default(), nil
+	}
+	t, err := nasbench.Open(choice)
+	if err != nil {
+		return nil, hinted(err, "to build a table: nb1shot table import FILE; to do without: --table surrogate")
+	}
+	return t, nil
+}
+
+func exists(path string) (bool, error) {
+	_, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// tableTitle says in a few words what a kind of table, by its name in package
+// nasbench or results, is worth.
+func tableTitle(kind string) string {
+	switch kind {
+	case nasbench.KindOnly108, nasbench.KindFull, results.NASBench101:
+		return "NAS-Bench-101"
+	case nasbench.KindMeans, results.NASBench101Means:
+		return "means of NAS-Bench-101"
+	case nasbench.KindSurrogate:
+		return "surrogate of NAS-Bench-101: predicted, not measured"
+	default:
+		return "synthetic records, not NAS-Bench-101"
+	}
+}
+
+// measured tells whether the kind of table holds NAS-Bench-101's results.
+func measured(kind string) bool {
+	return kind == nasbench.KindOnly108 || kind == nasbench.KindFull || kind == nasbench.KindMeans
+}

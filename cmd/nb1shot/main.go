@@ -1,0 +1,82 @@
+// Command nb1shot is the NAS-Bench-1Shot1 stability benchmark: it runs one-shot
+// architecture searches, looks up the cell of every epoch in a NAS-Bench-101
+// table, follows the architecture Hessian, and draws the figures.
+//
+// It prints what was asked for on standard output, and everything else on
+// standard error. It exits with 0 on success, 1 on failure, 2 where the command
+// line is wrong, and 128 plus the number of the signal that ended it.
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+
+	"github.com/urfave/cli/v2"
+)
+
+func main() {
+	os.Exit(run(os.Args, os.Stdout, os.Stderr))
+}
+
+// run executes a command line and returns the exit code.
+func run(args []string, stdout, stderr io.Writer) int {
+	app := newApp(stdout, stderr)
+	return report(stderr, app.RunContext(context.Background(), arrange(app, args)))
+}
+
+func newApp(stdout, stderr io.Writer) *cli.App {
+	app := &cli.App{
+		Name:      "nb1shot",
+		Usage:     "the NAS-Bench-1Shot1 stability benchmark",
+		UsageText: "nb1shot COMMAND [options] [arguments]",
+		Commands: []*cli.Command{
+			runCommand(),
+			plotCommand(),
+			queryCommand(),
+			tableCommand(),
+			dataCommand(),
+			spacesCommand(),
+			algosCommand(),
+			verifyCommand(),
+			versionCommand(),
+			helpCommand(),
+		},
+		Flags:                     []cli.Flag{cli.HelpFlag},
+		Version:                   version(),
+		HideHelpCommand:           true,
+		DisableSliceFlagSeparator: true, // a value may hold a comma
+		Action:                    group,
+		OnUsageError:              usageError,
+		ExitErrHandler:            func(*cli.Context, error) {}, // report does it
+		Writer:                    stdout,
+		ErrWriter:                 stderr,
+	}
+	complete(app.Commands)
+	return app
+}
+
+// complete fills in what all commands have in common.
+func complete(commands []*cli.Command) {
+	for _, c := range commands {
+		c.HideHelpCommand = true
+		c.OnUsageError = usageError
+		if len(c.Subcommands) > 0 {
+			c.Action = group
+			c.UsageText = "nb1shot " + c.Name + " COMMAND [options] [arguments]"
+		}
+		complete(c.Subcommands)
+	}
+}
+
+func helpCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "help",
+		Usage:     "show the options of a command",
+		ArgsUsage: "[COMMAND]",
+		Action: func(c *cli.Context) error {
+			args := append([]string{c.App.Name}, c.Args().Slice()...)
+			return c.App.RunContext(c.Context, append(args, "--help"))
+		},
+	}
+}

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/nb1shot/nb1shot/plots"
+	"github.com/nb1shot/nb1shot/results"
+)
+
+func plotCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "plot",
+		Usage:     "draw the figures of runs",
+		ArgsUsage: "RUN_DIR...",
+		Description: `Draws the anytime test error and the trajectory of the dominant eigenvalue, one
+panel per space, as means over the seeds. RUN_DIR is a run directory or a folder
+of run directories. Each figure is written as PNG, SVG and PDF.
+
+Example:
+  nb1shot plot runs -o figures`,
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "o", Usage: "write the figures to `DIR`", Value: "."},
+			&cli.StringFlag{Name: "name", Usage: "begin the names of the files with `NAME`"},
+		},
+		Action: func(c *cli.Context) error {
+			if !c.Args().Present() {
+				return misuse(errors.New("RUN_DIR is missing"), "an example is: nb1shot plot runs -o figures")
+			}
+			runs, err := results.ReadAll(c.Args().Slice()...)
+			if err != nil {
+				return err
+			}
+			for _, r := range runs {
+				for _, warning := range r.Warnings {
+					fmt.Fprintln(c.App.ErrWriter, "nb1shot: warning:", warning)
+				}
+			}
+			files, err := draw(runs, c.String("o"), c.String("name"))
+			for _, file := range files {
+				fmt.Fprintln(c.App.Writer, file)
+			}
+			return err
+		},
+	}
+}
+
+// draw writes both figures of the runs into the folder dir and returns the
+// names of the files. Nothing is written if one of them cannot be drawn.
+func draw(runs []*results.History, dir, name string) ([]string, error) {
+	curves, err := results.Group(runs)
+	if err != nil {
+		return nil, err
+	}
+	width := plots.Column
+	if slices.ContainsFunc(curves, func(c results.Curve) bool { return c.Space != curves[0].Space }) {
+		width = plots.Page
+	}
+	errorFigure, err := plots.AnytimeTestError(curves, width)
+	if err != nil {
+		return nil, err
+	}
+	hessianFigure, err := plots.HessianTrajectory(curves, width)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return nil, err
+	}
+	if name != "" {
+		name += "-"
+	}
+	var files []string
+	for _, f := range []struct {
+		figure *plots.Figure
+		name   string
+	}{{errorFigure, "test-error"}, {hessianFigure, "hessian"}} {
+		written, err := f.figure.Save(filepath.Join(dir, name+f.name))
+		files = append(files, written...)
+		if err != nil {
+			return files, err
+		}
+	}
+	return files, nil
+}

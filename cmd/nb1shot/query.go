@@ -1,0 +1,267 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/nb1shot/nb1shot/nasbench"
+	"github.com/nb1shot/nb1shot/nasbench/cell"
+)
+
+func queryCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "query",
+		Usage:     "look up a cell of NAS-Bench-101",
+		UsageText: "nb1shot query HASH [options]\nnb1shot query --matrix ROWS --ops NAMES [options]\nnb1shot query --file CELL.json [options]",
+		Description: `The cell is given by its hash, by its adjacency matrix and operations, or by a
+file that holds both: {"matrix": [[0,1],[0,0]], "operations": ["input","output"]}.
+
+Example:
+  nb1shot query --matrix 0110,0001,0001,0000 --ops conv3x3-bn-relu,maxpool3x3`,
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "matrix", Usage: "`ROWS` of 0 and 1 separated by commas, or a JSON array of arrays"},
+			&cli.StringFlag{Name: "ops", Usage: "`NAMES` of the operations separated by commas; input and output may be left out"},
+			&cli.StringFlag{Name: "file", Usage: "read the cell from a JSON `FILE`"},
+			&cli.IntFlag{Name: "epochs", Usage: "training budget: 4, 12, 36 or 108 `EPOCHS`", Value: nasbench.Epochs},
+			tableFlag(),
+			jsonFlag(),
+		},
+		Action: interruptible(query),
+	}
+}
+
+func tableFlag() cli.Flag {
+	return &cli.StringFlag{Name: "table", Usage: "table at `PATH`, or \"surrogate\"", DefaultText: "nasbench.sqlite in the data home, else surrogate"}
+}
+
+// answer is what is known of a cell; it is the output of query --json.
+type answer struct {
+	Hash            cell.Hash `json:"hash"`
+	Cell            cell.Spec `json:"cell"` // pruned
+	Epochs          int       `json:"epochs"`
+	Source          source    `json:"source"`
+	TestError       float64   `json:"test_error"`
+	ErrorBar        float64   `json:"error_bar,omitempty"`
+	ValidationError *float64  `json:"validation_error"`
+	TrainSeconds    *float64  `json:"training_seconds"`
+	Parameters      int       `json:"parameters"`
+	Runs            int       `json:"runs"`
+	Repeats         []repeat  `json:"repeats,omitempty"`
+}
+
+type source struct {
+	Kind   string `json:"kind"`
+	Detail string `json:"detail"`
+	Digest string `json:"digest"`
+}
+
+type repeat struct {
+	Halfway evaluation `json:"halfway"`
+	Final   evaluation `json:"final"`
+}
+
+type evaluation struct {
+	Seconds            float64 `json:"seconds"`
+	TrainAccuracy      float64 `json:"train_accuracy"`
+	ValidationAccuracy float64 `json:"validation_accuracy"`
+	TestAccuracy       float64 `json:"test_accuracy"`
+}
+
+func query(c *cli.Context) error {
+	spec, hash, err := readCell(c)
+	if err != nil {
+		return err
+	}
+	oracle, err := openTable(c.String("table"))
+	if err != nil {
+		return err
+	}
+	defer oracle.Close()
+	m, err := lookUp(c, oracle, spec, hash)
+	if err != nil {
+		return err
+	}
+	a := answer{
+		Hash: m.Hash, Epochs: m.Epochs, Source: source(oracle.Source()),
+		TestError: m.TestError, ErrorBar: m.ErrorBar, ValidationError: m.ValidationError,
+		TrainSeconds: m.TrainSeconds, Parameters: m.Parameters, Runs: m.Runs,
+	}
+	for _, r := range m.Repeats {
+		a.Repeats = append(a.Repeats, repeat{evaluation(r.Halfway), evaluation(r.Final)})
+	}
+	if t, ok := oracle.(*nasbench.Table); ok && spec == nil {
+		a.Cell, err = findCell(c.Context, t, hash, m.Epochs)
+	} else {
+		a.Cell, err = spec.Prune()
+	}
+	if err != nil {
+		return err
+	}
+	if c.Bool("json") {
+		return writeJSON(c.App.Writer, a)
+	}
+	return a.print(c.App.Writer)
+}
+
+// readCell returns the cell that the command line gives, or nil where it gives
+// a hash alone.
+func readCell(c *cli.Context) (*cell.Spec, cell.Hash, error) {
+	ways := c.Args().Len()
+	for _, name := range []string{"matrix", "file"} {
+		if c.IsSet(name) {
+			ways++
+		}
+	}
+	if ways != 1 || c.IsSet("ops") && !c.IsSet("matrix") {
+		return nil, cell.Hash{}, misuse(errors.New("one cell is wanted: a hash, or --matrix with --ops, or --file"), "see %s --help", c.Command.HelpName)
+	}
+	var spec cell.Spec
+	var err error
+	switch {
+	case c.IsSet("matrix"):
+		spec, err = parseCell(c.String("matrix"), c.String("ops"))
+	case c.IsSet("file"):
+		spec, err = readCellFile(c.String("file"))
+	default:
+		hash, err := cell.ParseHash(c.Args().First())
+		if err != nil {
+			return nil, hash, misuse(err, "see %s --help", c.Command.HelpName)
+		}
+		return nil, hash, nil
+	}
+	if err != nil {
+		return nil, cell.Hash{}, err
+	}
+	hash, err := spec.Hash()
+	return &spec, hash, err
+}
+
+func readCellFile(path string) (cell.Spec, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return cell.Spec{}, err
+	}
+	var spec cell.Spec
+	if err := json.Unmarshal(text, &spec); err != nil {
+		return cell.Spec{}, fmt.Errorf("%s: %w", path, err)
+	}
+	return spec, nil
+}
+
+// parseCell reads a matrix such as 011,001,000 or [[0,1,1],[0,0,1],[0,0,0]], and
+// the names of its operations separated by commas.
+func parseCell(matrix, ops string) (cell.Spec, error) {
+	var rows [][]int
+	if strings.HasPrefix(matrix, "[") {
+		if err := json.Unmarshal([]byte(matrix), &rows); err != nil {
+			return cell.Spec{}, misuse(fmt.Errorf("--matrix: %w", err), "an example is [[0,1,1],[0,0,1],[0,0,0]]")
+		}
+	} else {
+		for text := range strings.SplitSeq(matrix, ",") {
+			var row []int
+			for _, digit := range text {
+				if digit != '0' && digit != '1' {
+					return cell.Spec{}, misuse(fmt.Errorf("--matrix: row %q holds %q, want 0 or 1", text, digit), "an example is 011,001,000")
+				}
+				row = append(row, int(digit-'0'))
+			}
+			rows = append(rows, row)
+		}
+	}
+	names := strings.FieldsFunc(ops, func(r rune) bool { return r == ',' || r == ' ' })
+	if len(names) == 0 || names[0] != "input" {
+		names = slices.Concat([]string{"input"}, names, []string{"output"})
+	}
+	spec, err := cell.Parse(rows, names)
+	if err != nil {
+		return cell.Spec{}, misuse(err, "operations are %v, %v and %v", cell.Conv3x3, cell.Conv1x1, cell.MaxPool3x3)
+	}
+	return spec, nil
+}
+
+// lookUp asks for the cell or, where it is nil, for the hash.
+func lookUp(c *cli.Context, oracle nasbench.Oracle, spec *cell.Spec, hash cell.Hash) (nasbench.Metrics, error) {
+	t, ok := oracle.(*nasbench.Table)
+	if ok {
+		m, err := t.Lookup(hash, c.Int("epochs"))
+		if errors.Is(err, nasbench.ErrUnknownHash) || errors.Is(err, nasbench.ErrUnknownBudget) {
+			err = hinted(err, "what the table holds: nb1shot table info")
+		}
+		return m, err
+	}
+	if spec == nil {
+		return nasbench.Metrics{}, hinted(errors.New("the surrogate predicts from a cell, not from its hash"), "give --matrix and --ops, or a table with --table PATH")
+	}
+	if e := c.Int("epochs"); e != nasbench.Epochs {
+		return nasbench.Metrics{}, hinted(fmt.Errorf("the surrogate knows %d epochs, not %d", nasbench.Epochs, e), "give a table with --table PATH")
+	}
+	return oracle.Query(*spec)
+}
+
+// findCell returns the cell of a hash that the table has at so many epochs.
+func findCell(ctx context.Context, t *nasbench.Table, hash cell.Hash, epochs int) (cell.Spec, error) {
+	var spec cell.Spec
+	found := errors.New("found")
+	err := t.Each(ctx, 0, epochs, func(e nasbench.Entry) error {
+		if e.Hash != hash {
+			return nil
+		}
+		spec = e.Spec
+		return found
+	})
+	if !errors.Is(err, found) {
+		return cell.Spec{}, err
+	}
+	return spec, nil
+}
+
+func (a answer) print(w io.Writer) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	bar := ""
+	if a.ErrorBar > 0 {
+		bar = " ± " + percent(a.ErrorBar)
+	}
+	validation, seconds := "unknown", "unknown"
+	if a.ValidationError != nil {
+		validation = percent(*a.ValidationError)
+	}
+	if a.TrainSeconds != nil {
+		seconds = duration(time.Duration(*a.TrainSeconds * float64(time.Second)))
+	}
+	runs := "none"
+	if a.Runs > 0 {
+		runs = strconv.Itoa(a.Runs)
+	}
+	fmt.Fprintf(t, "test error\t%s%s\n", percent(a.TestError), bar)
+	fmt.Fprintf(t, "validation error\t%s\n", validation)
+	fmt.Fprintf(t, "training time\t%s\n", seconds)
+	fmt.Fprintf(t, "training runs\t%s\n", runs)
+	for i, r := range a.Repeats {
+		fmt.Fprintf(t, "  run %d\ttest %s, validation %s, %s\n", i+1,
+			percent(1-r.Final.TestAccuracy), percent(1-r.Final.ValidationAccuracy), duration(time.Duration(r.Final.Seconds*float64(time.Second))))
+	}
+	fmt.Fprintf(t, "epochs\t%d\n", a.Epochs)
+	fmt.Fprintf(t, "parameters\t%s\n", grouped(a.Parameters))
+	fmt.Fprintf(t, "source\t%s (%s)\n", tableTitle(a.Source.Kind), a.Source.Detail)
+	fmt.Fprintf(t, "hash\t%v\n", a.Hash)
+	fmt.Fprintln(t, "cell, pruned")
+	for x, name := range a.Cell.OpNames() {
+		row := ""
+		for _, edge := range a.Cell.Matrix[x] {
+			row += strconv.Itoa(int(edge))
+		}
+		fmt.Fprintf(t, "  %s\t%s\n", name, row)
+	}
+	return t.Flush()
+}

@@ -1,0 +1,319 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/nb1shot/nb1shot/algorithms"
+	"github.com/nb1shot/nb1shot/benchmark"
+	"github.com/nb1shot/nb1shot/engine"
+	"github.com/nb1shot/nb1shot/results"
+)
+
+// officialImages is the size of CIFAR-10's training set, and of the stand-in
+// where no limit is given.
+const officialImages = 50000
+
+func runCommand() *cli.Command {
+	scale := func(name, usage string) cli.Flag {
+		return &cli.IntFlag{Name: name, Usage: usage, DefaultText: "the preset's"}
+	}
+	return &cli.Command{
+		Name:      "run",
+		Usage:     "run a search and draw its figures",
+		UsageText: "nb1shot run --space N --algo NAME [options]",
+		Description: `Trains the supernet of a search space by an algorithm. Every epoch it looks up the
+discrete cell in NAS-Bench-101 and takes the spectrum of the architecture Hessian.
+The record and the two figures are in a folder named from the configuration.
+
+Presets:
+` + presetList() + `
+
+Example:
+  nb1shot run --space 2 --algo sdarts-adv --epochs 100`,
+		Flags: []cli.Flag{
+			&cli.IntFlag{Name: "space", Usage: "search `SPACE` 1, 2 or 3", DefaultText: "must be given"},
+			&cli.StringFlag{Name: "algo", Usage: "search by `ALGORITHM` " + strings.Join(algorithms.Names(), ", "), DefaultText: "must be given"},
+			scale("epochs", "train for `N` epochs"),
+			&cli.Uint64Flag{Name: "seed", Usage: "`SEED` of every random number"},
+			&cli.StringFlag{Name: "preset", Usage: "`PRESET` that the configuration starts from: paper or quick", DefaultText: "paper where images and table are the real ones, else quick"},
+			&cli.StringFlag{Name: "data", Usage: "CIFAR-10 at `PATH`, or \"procedural\"", DefaultText: "CIFAR-10 in the data home, else procedural"},
+			tableFlag(),
+			engineFlag(engine.Auto),
+			threadsFlag(),
+			&cli.StringFlag{Name: "out", Usage: "make the run directory in `DIR`", Value: "runs"},
+			scale("limit", "use `N` of the training images, half of them for the search; 0 is all"),
+			scale("batch", "`N` images in a batch"),
+			scale("channels", "`N` channels of the first cells"),
+			scale("cells", "`N` cells in the supernet, a multiple of 3"),
+			scale("side", "average the images down to `N` pixels a side: 8, 16 or 32"),
+			&cli.StringSliceFlag{Name: "set", Usage: "set a `SETTING=VALUE` of the algorithm; nb1shot algos lists them; repeatable"},
+			&cli.BoolFlag{Name: "quiet", Usage: "print errors and the final line only", DisableDefaultText: true},
+			&cli.BoolFlag{Name: "json", Usage: "print the records as JSON lines, then a summary", DisableDefaultText: true},
+			&cli.BoolFlag{Name: "restart", Usage: "start an unfinished run again; the old record is kept aside", DisableDefaultText: true},
+			&cli.BoolFlag{Name: "no-figures", Usage: "draw no figures", DisableDefaultText: true},
+		},
+		Action: interruptible(runSearch),
+	}
+}
+
+func presetList() string {
+	var lines []string
+	for _, p := range benchmark.Presets {
+		lines = append(lines, fmt.Sprintf("  %-6s %s", p.Name, p.Doc))
+	}
+	return strings.Join(lines, "\n")
+}
+
+func runSearch(c *cli.Context) error {
+	job, err := newJob(c)
+	if err != nil {
+		return err
+	}
+	defer job.Oracle.Close()
+	run, err := job.Describe()
+	if err != nil {
+		return misuse(err, "see %s --help", c.Command.HelpName)
+	}
+	dir := filepath.Join(job.Root, run.Name())
+	log := c.App.ErrWriter
+	if c.Bool("quiet") {
+		log = io.Discard
+	}
+	if err := introduce(log, job, run, dir); err != nil {
+		return err
+	}
+	if c.Bool("restart") {
+		if err := moveAside(log, dir); err != nil {
+			return err
+		}
+	}
+
+	records := &recordWriter{w: io.Discard}
+	if c.Bool("json") {
+		records.w = c.App.Writer
+	}
+	course := newCourse(log)
+	var at benchmark.Progress
+	_, err = job.Run(c.Context, func(p benchmark.Progress) {
+		at = p
+		course.update(p)
+		records.update(p.Last)
+	})
+	course.end()
+	var finished *results.FinishedError
+	if errors.As(err, &finished) {
+		fmt.Fprintln(log, "this run is finished already; its record:")
+	} else if err != nil {
+		return stopped(err, dir, at)
+	}
+
+	history, err := results.Read(dir)
+	if err != nil {
+		return err
+	}
+	s := summarise(history)
+	if !c.Bool("no-figures") {
+		if s.Figures, err = draw([]*results.History{history}, dir, ""); err != nil {
+			return err
+		}
+	}
+	switch {
+	case c.Bool("json"):
+		return records.finish(history, s)
+	case c.Bool("quiet"):
+		_, err = fmt.Fprintln(c.App.Writer, s.line())
+		return err
+	}
+	return s.print(c.App.Writer)
+}
+
+// newJob reads the command line and opens images and table.
+func newJob(c *cli.Context) (benchmark.Job, error) {
+	if err := noArguments(c); err != nil {
+		return benchmark.Job{}, err
+	}
+	for _, name := range []string{"space", "algo"} {
+		if !c.IsSet(name) {
+			return benchmark.Job{}, misuse(fmt.Errorf("option --%s is missing", name), "an example is: nb1shot run --space 2 --algo sdarts-adv --epochs 100")
+		}
+	}
+	if err := checkEngine(c); err != nil {
+		return benchmark.Job{}, err
+	}
+	path, err := findImages(c.String("data"))
+	if err != nil {
+		return benchmark.Job{}, err
+	}
+	oracle, err := openTable(c.String("table"))
+	if err != nil {
+		return benchmark.Job{}, err
+	}
+	job := benchmark.Job{
+		Seed: c.Uint64("seed"), Oracle: oracle,
+		Engine: c.String("engine"), Threads: c.Int("threads"), Root: c.String("out"),
+	}
+	preset := c.String("preset")
+	if preset == "" {
+		preset = defaultPreset(path, oracle.Source().Kind)
+	}
+	if job.Config, err = newConfig(c, preset); err == nil {
+		generated := job.Config.Images
+		if generated == 0 {
+			generated = officialImages
+		}
+		job.Images, err = openImages(path, generated)
+	}
+	if err != nil {
+		oracle.Close()
+		return benchmark.Job{}, err
+	}
+	return job, nil
+}
+
+// defaultPreset is the paper's where both images and table are the real ones.
+func defaultPreset(images, table string) string {
+	if images != procedural && measured(table) {
+		return "paper"
+	}
+	return "quick"
+}
+
+// newConfig returns the configuration of the preset with the options that the
+// command line changes.
+func newConfig(c *cli.Context, preset string) (benchmark.Config, error) {
+	var presets []string
+	for _, p := range benchmark.Presets {
+		presets = append(presets, p.Name)
+	}
+	if !slices.Contains(presets, preset) {
+		return benchmark.Config{}, unknown("preset", preset, presets, "choose one of "+strings.Join(presets, ", "))
+	}
+	algorithm := c.String("algo")
+	if !slices.Contains(algorithms.Names(), algorithm) {
+		return benchmark.Config{}, unknown("algorithm", algorithm, algorithms.Names(), "choose one of "+strings.Join(algorithms.Names(), ", "))
+	}
+	config, err := benchmark.NewConfig(preset, c.Int("space"), algorithm)
+	if err != nil {
+		return benchmark.Config{}, err
+	}
+	for name, field := range map[string]*int{
+		"epochs": &config.Epochs, "limit": &config.Images, "batch": &config.Batch,
+		"channels": &config.Channels, "cells": &config.Cells, "side": &config.Side,
+	} {
+		if c.IsSet(name) {
+			*field = c.Int(name)
+		}
+	}
+	settings, err := parseSettings(algorithm, c.StringSlice("set"))
+	if err != nil {
+		return benchmark.Config{}, err
+	}
+	if err := config.Set(settings); err != nil {
+		return benchmark.Config{}, misuse(err, "nb1shot algos lists the settings of %s", algorithm)
+	}
+	if config.Images > officialImages {
+		return benchmark.Config{}, misuse(fmt.Errorf("--limit is %d, want at most %d", config.Images, officialImages), "see %s --help", c.Command.HelpName)
+	}
+	if err := config.Check(); err != nil {
+		return benchmark.Config{}, misuse(err, "see %s --help", c.Command.HelpName)
+	}
+	return config, nil
+}
+
+// parseSettings reads the NAME=VALUE of --set.
+func parseSettings(algorithm string, pairs []string) (algorithms.Settings, error) {
+	definition, err := algorithms.Lookup(algorithm)
+	if err != nil {
+		return nil, err
+	}
+	settings := algorithms.Settings{}
+	for _, pair := range pairs {
+		name, value, ok := strings.Cut(pair, "=")
+		if !ok {
+			return nil, misuse(fmt.Errorf("--set %s: no value", pair), "write --set NAME=VALUE; nb1shot algos lists the names")
+		}
+		i := slices.IndexFunc(definition.Options, func(o algorithms.Option) bool { return o.Name == name })
+		if i < 0 {
+			var names []string
+			for _, o := range definition.Options {
+				names = append(names, o.Name)
+			}
+			return nil, unknown("setting", name, names, "nb1shot algos lists the settings of "+algorithm)
+		}
+		if settings[name], err = definition.Options[i].Parse(value); err != nil {
+			return nil, misuse(fmt.Errorf("--set %s: %w", pair, err), "nb1shot algos lists the settings of %s", algorithm)
+		}
+	}
+	return settings, nil
+}
+
+// introduce says what the run will be, and what it uses for want of the real things.
+func introduce(w io.Writer, job benchmark.Job, run results.Run, dir string) error {
+	definition, err := algorithms.Lookup(run.Algorithm)
+	if err != nil {
+		return err
+	}
+	p := run.Provenance
+	images := p.ImagesDetail
+	if p.Images != results.CIFAR10 {
+		images = "a stand-in, generated; for the real ones: nb1shot data fetch"
+	}
+	kind := job.Oracle.Source().Kind
+	table := fmt.Sprintf("%s: %s", tableTitle(kind), p.TableDetail)
+	if !measured(kind) {
+		table = fmt.Sprintf("a stand-in, %s; for the real one: nb1shot table import FILE", tableTitle(kind))
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(t, "search\t%s on space %d, epochs %d, seed %d\n", definition.Title, run.Space, job.Config.Epochs, run.Seed)
+	fmt.Fprintf(t, "images\t%s\n", images)
+	fmt.Fprintf(t, "table\t%s\n", table)
+	fmt.Fprintf(t, "preset\t%s: %s\n", p.Preset, p.Scale)
+	fmt.Fprintf(t, "engine\t%s: %s, threads %d, %s\n", p.Engine, p.Precision, job.Threads, p.Device)
+	fmt.Fprintf(t, "record\t%s\n", dir)
+	return t.Flush()
+}
+
+// moveAside makes room for the run where an unfinished one stands.
+func moveAside(w io.Writer, dir string) error {
+	if there, err := exists(dir); err != nil || !there {
+		return err
+	}
+	aside, err := results.MoveAside(dir)
+	var finished *results.FinishedError
+	if errors.As(err, &finished) {
+		return nil // Run reports it
+	}
+	if err == nil {
+		fmt.Fprintf(w, "the old record is kept in %s\n", aside)
+	}
+	return err
+}
+
+// stopped words the error that ended a run.
+func stopped(err error, dir string, at benchmark.Progress) error {
+	var unfinished *results.UnfinishedError
+	switch {
+	case errors.As(err, &unfinished):
+		return hinted(fmt.Errorf("%s holds this run unfinished: %s after %d records", dir, unfinished.Status.State, unfinished.Records),
+			"if no other process works on it, --restart starts it again and keeps the old record aside")
+	case errors.Is(err, context.Canceled):
+		where := "before the first step"
+		if at.Step > 0 {
+			where = fmt.Sprintf("in epoch %d of %d, step %d of %d", at.Epoch+1, at.Epochs, at.Step, at.Steps)
+		}
+		return hinted(fmt.Errorf("interrupted %s: %s", where, dir),
+			"the same command with --restart starts it again and keeps this record aside")
+	case errors.Is(err, algorithms.ErrDiverged):
+		return hinted(err, "the record so far is in %s; a lower learning rate may help", dir)
+	}
+	return err
+}
