@@ -40,7 +40,9 @@ func (s *search) append(record results.Epoch) error {
 	}
 	s.last = &record
 	if record.Final {
-		s.progress(s.Config.Epochs, 0)
+		s.progress(record.Epoch, 0)
+	} else {
+		s.progress(record.Epoch, s.train.Len())
 	}
 	return nil
 }

@@ -66,7 +66,7 @@ func (j Job) Describe() (results.Run, error) {
 	return s.describe()
 }
 
-// Run runs the job to its end, calling report after every step, and returns the
+// Run runs the job to its end, calling report after every step and record, and returns the
 // run directory. The errors of results.Create say that the directory holds this
 // run already; that error and the directory are returned together. When ctx is
 // done, the run stops at the next step boundary, is marked as interrupted, and
