@@ -25,7 +25,6 @@ type oracle struct {
 	g       *G.ExprGraph
 	weights map[string]*G.Node
 	mixing  []*G.Node
-	eps     *G.Node
 	count   int
 }
 
