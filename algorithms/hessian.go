@@ -1,6 +1,7 @@
 package algorithms
 
 import (
+	"context"
 	"fmt"
 	"math"
 
@@ -17,7 +18,7 @@ type HessianNet interface {
 	// HessianProducts returns the gradient and the Hessian's product with each
 	// direction, all of the loss with respect to mixing, normalising by batch
 	// statistics and moving the running ones once.
-	HessianProducts(b data.Batch, mixing []float64, directions [][]float64) (pass supernet.Pass, grad []float64, products [][]float64, err error)
+	HessianProducts(ctx context.Context, b data.Batch, mixing []float64, directions [][]float64) (pass supernet.Pass, grad []float64, products [][]float64, err error)
 }
 
 // Hessian returns the exact second derivative of the loss with respect to the
@@ -29,7 +30,7 @@ type HessianNet interface {
 // product is Jᵀ(∂²L/∂s²·t) + t∘(g − ⟨s,g⟩) − s⟨t,g⟩ within each softmax row.
 // Adding a constant to a row changes nothing, so a row's columns sum to zero and
 // its last one needs no product.
-func Hessian(net HessianNet, space *spaces.Space, b data.Batch, alphas []float64, decay float64) (*mat.SymDense, Spectrum, error) {
+func Hessian(ctx context.Context, net HessianNet, space *spaces.Space, b data.Batch, alphas []float64, decay float64) (*mat.SymDense, Spectrum, error) {
 	d := space.Dim()
 	s := softmax(space, alphas)
 	var directions [][]float64
@@ -40,7 +41,7 @@ func Hessian(net HessianNet, space *spaces.Space, b data.Batch, alphas []float64
 			directions = append(directions, SoftmaxGradient(space, s, e))
 		}
 	}
-	pass, grad, products, err := net.HessianProducts(b, s, directions)
+	pass, grad, products, err := net.HessianProducts(ctx, b, s, directions)
 	if err != nil {
 		return nil, nil, fmt.Errorf("architecture Hessian: %w", err)
 	}

@@ -28,7 +28,7 @@ func TestHessianMatchesDifferences(t *testing.T) {
 			}
 			return algorithms.SoftmaxGradient(sp, s, g)
 		}
-		h, spectrum, err := algorithms.Hessian(net, sp, batch, alphas, decay)
+		h, spectrum, err := algorithms.Hessian(t.Context(), net, sp, batch, alphas, decay)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -69,7 +69,7 @@ func TestHessianMatchesDifferences(t *testing.T) {
 func TestHessianPassesOnce(t *testing.T) {
 	sp := space(t, 1)
 	net := algorithmstest.NewQuadratic(sp, 1)
-	if _, _, err := algorithms.Hessian(net, sp, algorithmstest.Batch(2), alphasOf(sp.Dim()), 0); err != nil {
+	if _, _, err := algorithms.Hessian(t.Context(), net, sp, algorithmstest.Batch(2), alphasOf(sp.Dim()), 0); err != nil {
 		t.Fatal(err)
 	}
 	if len(net.Calls) != 1 || net.Calls[0].Method != "HessianProducts" {

@@ -216,7 +216,7 @@ func TestDiverged(t *testing.T) {
 			if _, err := s.Step(net, algorithmstest.Batch(1), algorithmstest.Batch(2)); !errors.Is(err, algorithms.ErrDiverged) {
 				t.Errorf("got error %v", err)
 			}
-			if _, _, err := algorithms.Hessian(net, sp, algorithmstest.Batch(1), s.Point(), 0); !errors.Is(err, algorithms.ErrDiverged) {
+			if _, _, err := algorithms.Hessian(t.Context(), net, sp, algorithmstest.Batch(1), s.Point(), 0); !errors.Is(err, algorithms.ErrDiverged) {
 				t.Errorf("Hessian: got error %v", err)
 			}
 		})

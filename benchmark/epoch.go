@@ -71,7 +71,7 @@ func (s *search) epoch(ctx context.Context, epoch int) (results.Epoch, error) {
 		return results.Epoch{}, err
 	}
 	err = phase("hessian", func() (err error) {
-		record.Hessian, err = s.hessian(epoch)
+		record.Hessian, err = s.hessian(ctx, epoch)
 		return err
 	})
 	if err != nil {
@@ -145,10 +145,10 @@ func (s *search) steps(ctx context.Context, epoch int) (*results.Training, error
 }
 
 // hessian takes the spectrum on the last search batch of the epoch (quirk Q8).
-func (s *search) hessian(epoch int) (*results.Hessian, error) {
+func (s *search) hessian(ctx context.Context, epoch int) (*results.Hessian, error) {
 	var batch data.Batch
 	s.search.Batch(&batch, epoch, s.train.Len()-1)
-	_, spectrum, err := algorithms.Hessian(s.net, s.space, batch, s.searcher.Point(), s.decay)
+	_, spectrum, err := algorithms.Hessian(ctx, s.net, s.space, batch, s.searcher.Point(), s.decay)
 	if err != nil {
 		return nil, fmt.Errorf("epoch %d: %w", epoch, err)
 	}

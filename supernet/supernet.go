@@ -11,6 +11,7 @@
 package supernet
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -179,8 +180,9 @@ func (n *Net) StepWeights(sgd SGD) (norm float64, err error) {
 
 // HessianProducts evaluates in training mode the loss, its gradient with respect
 // to the mixing vector, and the exact products of its Hessian with the given
-// directions. The running statistics move once.
-func (n *Net) HessianProducts(b data.Batch, mixing []float64, directions [][]float64) (pass Pass, grad []float64, products [][]float64, err error) {
+// directions. The running statistics move once. When ctx is done, it stops
+// before the next direction with ctx's error.
+func (n *Net) HessianProducts(ctx context.Context, b data.Batch, mixing []float64, directions [][]float64) (pass Pass, grad []float64, products [][]float64, err error) {
 	d := n.config.Space.Dim()
 	for i, v := range directions {
 		if len(v) != d {
@@ -199,6 +201,9 @@ func (n *Net) HessianProducts(b data.Batch, mixing []float64, directions [][]flo
 	n.mixingGradient.Read(grad)
 	p := n.programs[key{hessianProduct, BatchStatistics, b.N}]
 	for i, v := range directions {
+		if err := ctx.Err(); err != nil {
+			return Pass{}, nil, nil, err
+		}
 		if i > 0 {
 			n.direction.Write(v)
 			p.Rerun()

@@ -1,6 +1,8 @@
 package supernet_test
 
 import (
+	"context"
+	"errors"
 	"math"
 	"slices"
 	"strings"
@@ -182,7 +184,7 @@ func TestRunningStatistics(t *testing.T) {
 		t.Error("a pass in evaluation mode moved the running statistics")
 	}
 	directions := [][]float64{uniform(s), uniform(s), uniform(s)}
-	if _, _, _, err := net.HessianProducts(batch(4), uniform(s), directions); err != nil {
+	if _, _, _, err := net.HessianProducts(t.Context(), batch(4), uniform(s), directions); err != nil {
 		t.Fatal(err)
 	}
 	once := read()
@@ -251,8 +253,13 @@ func TestBadInputIsRefused(t *testing.T) {
 			t.Errorf("%s: error %v, want one with %q", name, err, c.want)
 		}
 	}
-	if _, _, _, err := net.HessianProducts(batch(4), uniform(s), [][]float64{{1}}); err == nil {
+	if _, _, _, err := net.HessianProducts(t.Context(), batch(4), uniform(s), [][]float64{{1}}); err == nil {
 		t.Error("a direction of the wrong length was taken")
+	}
+	done, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, _, _, err := net.HessianProducts(done, batch(4), uniform(s), [][]float64{uniform(s)}); !errors.Is(err, context.Canceled) {
+		t.Errorf("Hessian products of a cancelled context: %v", err)
 	}
 	good := net.Config()
 	for name, spoil := range map[string]func(*supernet.Config){

@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -134,7 +135,8 @@ func (b *bench) pass(prefix string, p supernet.Pass) {
 
 // hessian records the architecture Hessian and its spectrum under a prefix.
 func (b *bench) hessian(batch data.Batch, alphas []float64, prefix, reported string) error {
-	h, spectrum, err := algorithms.Hessian(b, b.space, batch, alphas, b.g.number("arch_weight_decay"))
+	// A case is a step: Run looks at its own context between cases.
+	h, spectrum, err := algorithms.Hessian(context.Background(), b, b.space, batch, alphas, b.g.number("arch_weight_decay"))
 	if err != nil {
 		return err
 	}

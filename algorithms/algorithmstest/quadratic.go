@@ -3,6 +3,7 @@
 package algorithmstest
 
 import (
+	"context"
 	"math"
 	"slices"
 
@@ -137,7 +138,7 @@ func (q *Quadratic) StepWeights(sgd supernet.SGD) (float64, error) {
 }
 
 // HessianProducts implements algorithms.HessianNet.
-func (q *Quadratic) HessianProducts(b data.Batch, mixing []float64, directions [][]float64) (supernet.Pass, []float64, [][]float64, error) {
+func (q *Quadratic) HessianProducts(_ context.Context, b data.Batch, mixing []float64, directions [][]float64) (supernet.Pass, []float64, [][]float64, error) {
 	r, pass := q.residuals("HessianProducts", b, mixing, supernet.BatchStatistics)
 	grad := make([]float64, len(mixing))
 	q.mixingGradient(r, mixing, grad)
