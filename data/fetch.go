@@ -12,6 +12,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/nb1shot/nb1shot/internal/durable"
 )
 
 // archive is a file to fetch.
@@ -80,10 +82,10 @@ func (a archive) fetch(ctx context.Context, dir string, progress func(done, tota
 		}
 		return "", err
 	}
-	if err := os.Rename(part, path); err != nil {
+	if err := durable.Rename(part, path); err != nil {
 		return "", err
 	}
-	return path, syncFolder(dir)
+	return path, nil
 }
 
 // check compares a file's MD5 sum with the archive's.
@@ -170,14 +172,4 @@ func (p *progressWriter) Write(b []byte) (int, error) {
 		p.report(p.done, p.total)
 	}
 	return n, err
-}
-
-// syncFolder makes a rename in the folder durable.
-func syncFolder(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
 }

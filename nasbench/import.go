@@ -22,6 +22,7 @@ import (
 
 	_ "github.com/mattn/go-sqlite3" // the database/sql driver "sqlite3"
 
+	"github.com/nb1shot/nb1shot/internal/durable"
 	"github.com/nb1shot/nb1shot/nasbench/cell"
 	"github.com/nb1shot/nb1shot/spaces"
 )
@@ -83,26 +84,10 @@ func Import(ctx context.Context, src, dst string, progress func(read, size int64
 	if err := fillTable(temp.Name(), src, read, check); err != nil {
 		return err
 	}
-	return replace(temp.Name(), dst)
-}
-
-// replace makes temp durable under the name dst.
-func replace(temp, dst string) error {
-	if err := syncFile(temp); err != nil {
+	if err := durable.Sync(temp.Name()); err != nil {
 		return err
 	}
-	if err := os.Rename(temp, dst); err != nil {
-		return err
-	}
-	return syncFile(filepath.Dir(dst))
-}
-
-func syncFile(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
+	return durable.Rename(temp.Name(), dst)
 }
 
 // content is the uncompressed content of a file, hashed as it is read.

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/nb1shot/nb1shot/internal/durable"
 )
 
 // The files of a run directory.
@@ -118,13 +120,10 @@ func Create(root string, run Run) (_ *Writer, err error) {
 	if w.epochs, err = os.OpenFile(filepath.Join(temp, epochsFile), os.O_CREATE|os.O_EXCL|os.O_WRONLY|os.O_APPEND, 0o644); err != nil {
 		return nil, err
 	}
-	if err := syncDir(temp); err != nil {
+	if err := durable.Sync(temp); err != nil {
 		return nil, err
 	}
-	if err := os.Rename(temp, w.dir); err != nil {
-		return nil, err
-	}
-	if err := syncDir(root); err != nil {
+	if err := durable.Rename(temp, w.dir); err != nil {
 		return nil, err
 	}
 	return w, nil
@@ -164,7 +163,7 @@ func MoveAside(dir string) (string, error) {
 		if err != nil {
 			return "", fmt.Errorf("results: move aside: %w", err)
 		}
-		return aside, syncDir(filepath.Dir(dir))
+		return aside, durable.Sync(filepath.Dir(dir))
 	}
 }
 
@@ -269,17 +268,5 @@ func WriteFile(path string, data []byte) (err error) {
 	if err := f.Close(); err != nil {
 		return err
 	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	return syncDir(dir)
-}
-
-// syncDir makes the names in dir durable.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return durable.Rename(f.Name(), path)
 }
