@@ -186,27 +186,22 @@ const (
 type network struct {
 	*graph.Graph
 	config     Config
-	bn         BatchNorm
 	parameters []*graph.Node // in blueprint order
 	mixing     *graph.Node
 	stats      []*graph.Node // [2, C] of each batch norm in blueprint order, when BatchStatistics
 	logits     *graph.Node
 	loss       *graph.Node
-
-	byName map[string]*graph.Node
 }
 
 // build makes the graph of the network for a batch of n images.
 func (c Config) build(b *blueprint, n int, bn BatchNorm) *network {
-	net := &network{Graph: graph.New(), config: c, bn: bn, byName: map[string]*graph.Node{}}
+	net := &network{Graph: graph.New(), config: c}
 	for _, t := range b.parameters {
 		shape := t.Shape
 		if t.Name == "classifier.weight" { // a linear layer is a 1×1 convolution of one position
 			shape = append(shape[:2:2], 1, 1)
 		}
-		node := net.Input(t.Name, graph.Parameter, shape...)
-		net.parameters = append(net.parameters, node)
-		net.byName[t.Name] = node
+		net.parameters = append(net.parameters, net.Input(t.Name, graph.Parameter, shape...))
 	}
 	net.mixing = net.Input(inputMixing, graph.Parameter, c.Space.Dim())
 	images := net.Input(inputImages, graph.Activation, n, 3, c.Side, c.Side)
@@ -222,9 +217,9 @@ func (c Config) build(b *blueprint, n int, bn BatchNorm) *network {
 		return graph.NewNormalizeFixed(x, net.Input(name, graph.Parameter, 2, x.Shape()[1]))
 	}
 	convolution := func(l layer, x *graph.Node) *graph.Node {
-		y := normalize(l.norm, graph.NewConv(x, net.byName[l.conv+".weight"]))
-		y = graph.NewScaleChannels(y, net.byName[l.norm+".weight"])
-		y = graph.NewShiftChannels(y, net.byName[l.norm+".bias"])
+		y := normalize(l.norm, graph.NewConv(x, net.Lookup(l.conv+".weight")))
+		y = graph.NewScaleChannels(y, net.Lookup(l.norm+".weight"))
+		y = graph.NewShiftChannels(y, net.Lookup(l.norm+".bias"))
 		return graph.NewReLU(y)
 	}
 
@@ -235,9 +230,9 @@ func (c Config) build(b *blueprint, n int, bn BatchNorm) *network {
 		}
 		x = net.cell(cell, x, convolution)
 	}
-	x = normalize("postprocess.op.2", graph.NewConv(graph.NewReLU(x), net.byName["postprocess.op.1.weight"]))
-	x = graph.NewConv(graph.NewMean(x), net.byName["classifier.weight"])
-	net.logits = graph.NewShiftChannels(x, net.byName["classifier.bias"])
+	x = normalize("postprocess.op.2", graph.NewConv(graph.NewReLU(x), net.Lookup("postprocess.op.1.weight")))
+	x = graph.NewConv(graph.NewMean(x), net.Lookup("classifier.weight"))
+	net.logits = graph.NewShiftChannels(x, net.Lookup("classifier.bias"))
 	net.loss = graph.NewCrossEntropy(net.logits, labels)
 	if bn == BatchStatistics {
 		for i := 0; i < len(b.statistics); i += 2 {

@@ -45,15 +45,11 @@ func (r *results) flag(name string, value bool) {
 }
 
 func (r *results) integers(name string, values []int) {
-	r.set(name, floats(values)...)
-}
-
-func floats(values []int) []float64 {
 	f := make([]float64, len(values))
 	for i, v := range values {
 		f[i] = float64(v)
 	}
-	return f
+	r.set(name, f...)
 }
 
 // descriptive are the leaves that every case may store about its own making,

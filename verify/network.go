@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"gonum.org/v1/gonum/floats"
 	"gonum.org/v1/gonum/mat"
 
 	"github.com/nb1shot/nb1shot/algorithms"
@@ -327,36 +328,18 @@ func fullSize(g *golden, e engine.Engine, out *results) error {
 		at := fmt.Sprintf("grad_digest[%d].", i)
 		p, grad := parameters[t.Offset:t.Offset+t.Size], gradient[t.Offset:t.Offset+t.Size]
 		out.text(at+"name", t.Name)
-		out.set(at+"param_sum", sum(p))
+		out.set(at+"param_sum", floats.Sum(p))
 		out.set(at+"param_first", p[:min(2, t.Size)]...)
-		out.set(at+"grad_norm", norm(grad))
-		out.setSum(at+"grad_sum", sum(grad), norm(grad))
-		out.setSum(at+"grad_dot", dot(grad, splitMix(7).fill(t.Size, 2, -1)), norm(grad))
+		out.set(at+"grad_norm", floats.Norm(grad, 2))
+		out.setSum(at+"grad_sum", floats.Sum(grad), floats.Norm(grad, 2))
+		out.setSum(at+"grad_dot", floats.Dot(grad, splitMix(7).fill(t.Size, 2, -1)), floats.Norm(grad, 2))
 		out.set(at+"grad_first", grad[:min(4, t.Size)]...)
 	}
-	out.set("grad_total_norm", norm(gradient))
+	out.set("grad_total_norm", floats.Norm(gradient, 2))
 
 	restore()
 	return b.hessian(batch, alphas, "hessian", "hessian_eigenvalue_reported")
 }
-
-func sum(v []float64) float64 {
-	total := 0.0
-	for _, x := range v {
-		total += x
-	}
-	return total
-}
-
-func dot(a, b []float64) float64 {
-	total := 0.0
-	for i, x := range a {
-		total += x * b[i]
-	}
-	return total
-}
-
-func norm(v []float64) float64 { return math.Sqrt(dot(v, v)) }
 
 // attacks computes stand-alone attacks of SDARTS-ADV on one network.
 func attacks(g *golden, e engine.Engine, out *results) error {
@@ -529,7 +512,7 @@ func (b *bench) step(k int, s algorithms.Searcher, info algorithms.StepInfo, bat
 	b.out.set(at+"weight_loss", info.Weights.Loss)
 	b.out.set(at+"train_top1_percent", 100*float64(info.Weights.Correct)/float64(batch))
 	b.out.set(at+"weight_grad_norm_before_clip", info.GradientNorm)
-	b.out.set(at+"clipped_grad_norm", norm(gradient))
+	b.out.set(at+"clipped_grad_norm", floats.Norm(gradient, 2))
 	b.out.set(at + "params_without_gradient") // all operations are mixed, so none lacks one
 	if a := info.Attack; a != nil {
 		b.out.set(at+"pgd_loss_before", a.Before)
