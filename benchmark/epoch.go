@@ -16,7 +16,7 @@ import (
 const hessianDefinition = "last search batch of the epoch, batch statistics, arch weight decay on the diagonal, |largest algebraic eigenvalue|"
 
 // run does the epochs and the marked final evaluation (quirk Q11).
-func (s *search) run(ctx context.Context) error {
+func (s *Search) run(ctx context.Context) error {
 	for epoch := range s.Config.Epochs {
 		record, err := s.epoch(ctx, epoch)
 		if err != nil {
@@ -34,7 +34,7 @@ func (s *search) run(ctx context.Context) error {
 	return s.append(final)
 }
 
-func (s *search) append(record results.Epoch) error {
+func (s *Search) append(record results.Epoch) error {
 	if err := s.writer.Append(record); err != nil {
 		return err
 	}
@@ -50,7 +50,7 @@ func (s *search) append(record results.Epoch) error {
 // epoch evaluates the architecture as it stands (quirk Q11), then trains, takes
 // the Hessian and validates the supernet, in the order of the released code:
 // the Hessian moves the running statistics that the validation uses.
-func (s *search) epoch(ctx context.Context, epoch int) (results.Epoch, error) {
+func (s *Search) epoch(ctx context.Context, epoch int) (results.Epoch, error) {
 	record, err := s.evaluate(epoch)
 	if err != nil {
 		return results.Epoch{}, err
@@ -85,7 +85,7 @@ func (s *search) epoch(ctx context.Context, epoch int) (results.Epoch, error) {
 }
 
 // evaluate derives the discrete cell and looks it up.
-func (s *search) evaluate(epoch int) (results.Epoch, error) {
+func (s *Search) evaluate(epoch int) (results.Epoch, error) {
 	start := time.Now()
 	alphas := s.searcher.Alphas()
 	spec := s.space.Discretize(alphas, s.ties).Cell()
@@ -118,7 +118,7 @@ func (s *search) evaluate(epoch int) (results.Epoch, error) {
 }
 
 // steps does the training steps of one epoch, step k on batch k of both halves.
-func (s *search) steps(ctx context.Context, epoch int) (*results.Training, error) {
+func (s *Search) steps(ctx context.Context, epoch int) (*results.Training, error) {
 	s.searcher.StartEpoch(epoch)
 	training := &results.Training{}
 	var images, correct int
@@ -145,7 +145,7 @@ func (s *search) steps(ctx context.Context, epoch int) (*results.Training, error
 }
 
 // hessian takes the spectrum on the last search batch of the epoch (quirk Q8).
-func (s *search) hessian(ctx context.Context, epoch int) (*results.Hessian, error) {
+func (s *Search) hessian(ctx context.Context, epoch int) (*results.Hessian, error) {
 	var batch data.Batch
 	s.search.Batch(&batch, epoch, s.train.Len()-1)
 	_, spectrum, err := algorithms.Hessian(ctx, s.net, s.space, batch, s.searcher.Point(), s.decay)
@@ -159,7 +159,7 @@ func (s *search) hessian(ctx context.Context, epoch int) (*results.Hessian, erro
 }
 
 // validate scores the supernet on the whole search half by running statistics.
-func (s *search) validate(ctx context.Context, epoch int) (*results.Score, error) {
+func (s *Search) validate(ctx context.Context, epoch int) (*results.Score, error) {
 	mixing := make([]float64, s.space.Dim())
 	s.space.Softmax(mixing, s.searcher.Point())
 	score := &results.Score{}
@@ -183,7 +183,7 @@ func (s *search) validate(ctx context.Context, epoch int) (*results.Score, error
 	return score, nil
 }
 
-func (s *search) progress(epoch, step int) {
+func (s *Search) progress(epoch, step int) {
 	if s.report == nil {
 		return
 	}

@@ -39,9 +39,10 @@ type Progress struct {
 	Remaining     time.Duration  // estimate, 0 while unknown
 }
 
-// search is a job under way.
-type search struct {
+// Search is a job made ready: images, supernet and searcher, nothing on disk yet.
+type Search struct {
 	Job
+	record   results.Run
 	space    *spaces.Space
 	ties     spaces.Ties
 	engine   engine.Engine
@@ -57,31 +58,25 @@ type search struct {
 	report                    func(Progress)
 }
 
-// Describe checks the job and returns what its record will say of it.
-func (j Job) Describe() (results.Run, error) {
-	s, err := j.prepare()
+// Run prepares and runs the job, see Search.Run.
+func (j Job) Run(ctx context.Context, report func(Progress)) (dir string, err error) {
+	s, err := j.Prepare()
 	if err != nil {
-		return results.Run{}, err
+		return "", err
 	}
-	return s.describe()
+	return s.Run(ctx, report)
 }
 
-// Run runs the job to its end, calling report after every step and record, and returns the
-// run directory. The errors of results.Create say that the directory holds this
-// run already; that error and the directory are returned together. When ctx is
-// done, the run stops at the next step boundary, is marked as interrupted, and
-// ctx's error returned.
-func (j Job) Run(ctx context.Context, report func(Progress)) (dir string, err error) {
-	s, err := j.prepare()
-	if err != nil {
-		return "", err
-	}
-	run, err := s.describe()
-	if err != nil {
-		return "", err
-	}
+// Record is what the run directory will say of the run, its name included.
+func (s *Search) Record() results.Run { return s.record }
+
+// Run runs the search to its end, once, calling report after every step and
+// record, and returns the run directory. The errors of results.Create say that
+// the directory holds this run already. When ctx is done, the run stops at the
+// next step boundary, is marked as interrupted, and ctx's error returned.
+func (s *Search) Run(ctx context.Context, report func(Progress)) (dir string, err error) {
 	s.report = report
-	s.writer, err = results.Create(j.Root, run)
+	s.writer, err = results.Create(s.Root, s.record)
 	if err != nil {
 		return "", err
 	}
@@ -97,12 +92,12 @@ func (j Job) Run(ctx context.Context, report func(Progress)) (dir string, err er
 	return s.writer.Dir(), err
 }
 
-// prepare builds everything that a run needs, without touching the disk.
-func (j Job) prepare() (*search, error) {
+// Prepare checks the job and builds everything that its run needs.
+func (j Job) Prepare() (*Search, error) {
 	if err := j.Config.Check(); err != nil {
 		return nil, err
 	}
-	s := &search{Job: j}
+	s := &Search{Job: j}
 	var err error
 	if s.space, err = spaces.Get(j.Config.Space); err != nil {
 		return nil, err
@@ -128,13 +123,17 @@ func (j Job) prepare() (*search, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s, s.loaders()
+	if err := s.loaders(); err != nil {
+		return nil, err
+	}
+	s.record, err = s.describe()
+	return s, err
 }
 
 // loaders makes the queues of the training and the search half. Parity
 // validates on augmented images too, so the validation is a queue of its own
 // over the search half (quirk Q10).
-func (s *search) loaders() error {
+func (s *Search) loaders() error {
 	train, search, err := data.Split(s.Images, 0.5, s.Config.Images)
 	if err != nil {
 		return err
@@ -159,7 +158,7 @@ func (s *search) loaders() error {
 }
 
 // describe says what the run is measured on.
-func (s *search) describe() (results.Run, error) {
+func (s *Search) describe() (results.Run, error) {
 	images, table := s.Images.Source, s.Oracle.Source()
 	return results.NewRun(s.Config.Space, s.Config.Algorithm, s.Seed, results.Provenance{
 		Images: images.Kind, ImagesDetail: images.Detail, ImagesDigest: images.Digest,

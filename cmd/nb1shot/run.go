@@ -79,10 +79,11 @@ func runSearch(c *cli.Context) error {
 		return err
 	}
 	defer job.Oracle.Close()
-	run, err := job.Describe()
+	search, err := job.Prepare()
 	if err != nil {
 		return misuse(err, "see %s --help", c.Command.HelpName)
 	}
+	run := search.Record()
 	dir := filepath.Join(job.Root, run.Name())
 	log := c.App.ErrWriter
 	if c.Bool("quiet") {
@@ -103,7 +104,7 @@ func runSearch(c *cli.Context) error {
 	}
 	course := newCourse(log)
 	var at benchmark.Progress
-	_, err = job.Run(c.Context, func(p benchmark.Progress) {
+	_, err = search.Run(c.Context, func(p benchmark.Progress) {
 		at = p
 		course.update(p)
 		records.update(p.Last)
