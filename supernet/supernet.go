@@ -285,16 +285,15 @@ func (n *Net) moveStatistics(batch int) {
 	}
 }
 
-// program builds, differentiates and compiles a program when it is first asked for.
+// program compiles a program when it is first asked for.
 func (n *Net) program(k key) (*program, error) {
 	if p, ok := n.programs[k]; ok {
 		return p, nil
 	}
-	last := n.norms[len(n.norms)-1]
-	if k.batch < 1 || k.bn == BatchStatistics && k.batch*last.positions < 2 {
-		return nil, fmt.Errorf("supernet: a batch of %d images is too small for batch normalisation", k.batch)
+	plan, err := n.plan(k)
+	if err != nil {
+		return nil, err
 	}
-	net := n.config.build(n.blueprint, k.batch, k.bn)
 	p := &program{
 		images: n.engine.NewVector(k.batch * 3 * n.config.Side * n.config.Side),
 		labels: n.engine.NewVector(k.batch * n.config.Classes),
@@ -307,17 +306,42 @@ func (n *Net) program(k key) (*program, error) {
 	for _, t := range n.parameters {
 		inputs[t.Name] = n.weights.Slice(t.Offset, t.Offset+t.Size)
 	}
+	outputs := []engine.Vector{n.loss, p.logits}
 	for i, bn := range n.norms {
 		inputs[normName(n.statistics[2*i])] = n.running.Slice(bn.offset, bn.offset+2*bn.channels)
+		if k.bn == BatchStatistics {
+			outputs = append(outputs, n.batch.Slice(bn.offset, bn.offset+2*bn.channels))
+		}
 	}
+	switch k.task {
+	case mixingGradient:
+		outputs = append(outputs, n.mixingGradient)
+	case weightGradient:
+		for _, t := range n.parameters {
+			outputs = append(outputs, n.gradient.Slice(t.Offset, t.Offset+t.Size))
+		}
+	case hessianProduct:
+		outputs = append(outputs, n.mixingGradient, n.product)
+	}
+	p.Program, err = n.engine.Compile(plan, inputs, outputs)
+	if err != nil {
+		return nil, err
+	}
+	n.programs[k] = p
+	return p, nil
+}
 
-	g := net.Graph
-	nodes := append([]*graph.Node{net.loss, net.logits}, net.stats...)
-	vectors := []engine.Vector{n.loss, p.logits}
-	for i := range net.stats {
-		bn := n.norms[i]
-		vectors = append(vectors, n.batch.Slice(bn.offset, bn.offset+2*bn.channels))
+// plan builds and differentiates the graph of a program. Its outputs are loss,
+// logits, the statistics of every batch norm that takes the batch's, gradients,
+// and the product of the Hessian.
+func (n *Net) plan(k key) (*engine.Plan, error) {
+	last := n.norms[len(n.norms)-1]
+	if k.batch < 1 || k.bn == BatchStatistics && k.batch*last.positions < 2 {
+		return nil, fmt.Errorf("supernet: a batch of %d images is too small for batch normalisation", k.batch)
 	}
+	net := n.config.build(n.blueprint, k.batch, k.bn)
+	g := net.Graph
+	outputs := append([]*graph.Node{net.loss, net.logits}, net.stats...)
 	var varying []string
 	if k.task != forward {
 		wrt := []*graph.Node{net.mixing}
@@ -329,34 +353,17 @@ func (n *Net) program(k key) (*program, error) {
 		if err != nil {
 			return nil, err
 		}
-		nodes = append(nodes, gradients...)
+		outputs = append(outputs, gradients...)
 	}
-	switch k.task {
-	case mixingGradient:
-		vectors = append(vectors, n.mixingGradient)
-	case weightGradient:
-		for _, t := range n.parameters {
-			vectors = append(vectors, n.gradient.Slice(t.Offset, t.Offset+t.Size))
-		}
-	case hessianProduct:
-		g, nodes = g.Replay(nodes...)
+	if k.task == hessianProduct {
+		g, outputs = g.Replay(outputs...)
 		direction := g.Input(inputDirection, graph.Parameter, n.config.Space.Dim())
-		products, err := g.Gradients(nodes[len(nodes)-1], direction, []*graph.Node{g.Lookup(inputMixing)})
+		products, err := g.Gradients(outputs[len(outputs)-1], direction, []*graph.Node{g.Lookup(inputMixing)})
 		if err != nil {
 			return nil, err
 		}
-		nodes = append(nodes, products...)
-		vectors = append(vectors, n.mixingGradient, n.product)
+		outputs = append(outputs, products...)
 		varying = []string{inputDirection}
 	}
-	plan, err := engine.NewPlan(g, nodes, varying...)
-	if err != nil {
-		return nil, err
-	}
-	p.Program, err = n.engine.Compile(plan, inputs, vectors)
-	if err != nil {
-		return nil, err
-	}
-	n.programs[k] = p
-	return p, nil
+	return engine.NewPlan(g, outputs, varying...)
 }

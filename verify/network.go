@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 
@@ -15,6 +14,7 @@ import (
 	"github.com/nb1shot/nb1shot/algorithms"
 	"github.com/nb1shot/nb1shot/data"
 	"github.com/nb1shot/nb1shot/engine"
+	"github.com/nb1shot/nb1shot/internal/formula"
 	"github.com/nb1shot/nb1shot/spaces"
 	"github.com/nb1shot/nb1shot/supernet"
 )
@@ -250,49 +250,6 @@ func (b *bench) architecture() (spaces.Architecture, error) {
 	return a, a.Check()
 }
 
-// splitMix is the generator of the inputs of a full-size case.
-type splitMix uint64
-
-// uniform returns the next number of [0, 1).
-func (s *splitMix) uniform() float64 {
-	*s += 0x9E3779B97F4A7C15
-	z := uint64(*s)
-	z = (z ^ z>>30) * 0xBF58476D1CE4E5B9
-	z = (z ^ z>>27) * 0x94D049BB133111EB
-	z ^= z >> 31
-	return float64(z>>11) / (1 << 53)
-}
-
-// fill returns n numbers a·u + b.
-func (s splitMix) fill(n int, a, b float64) []float64 {
-	v := make([]float64, n)
-	for i := range v {
-		v[i] = a*s.uniform() + b
-	}
-	return v
-}
-
-// formulaParameters returns the weights of a full-size case, whose tensor k
-// comes from the stream seed+k and is scaled by what it is.
-func formulaParameters(tensors []supernet.Tensor, seed int) []float64 {
-	var all []float64
-	fanIn := 0
-	for k, t := range tensors {
-		if len(t.Shape) > 1 {
-			fanIn = t.Size / t.Shape[0]
-		}
-		a, b := 1.0, 0.5 // weight of a batch norm
-		switch bound := 1 / math.Sqrt(float64(fanIn)); {
-		case len(t.Shape) > 1, t.Name == "classifier.bias":
-			a, b = 2*bound, -bound
-		case strings.HasSuffix(t.Name, ".bias"):
-			a, b = 0.4, -0.2
-		}
-		all = append(all, splitMix(seed+k).fill(t.Size, a, b)...)
-	}
-	return all
-}
-
 // fullSize computes a case of the paper's network, whose weights and images
 // follow a formula and whose gradients are kept as digests.
 func fullSize(g *golden, e engine.Engine, out *results) error {
@@ -302,7 +259,7 @@ func fullSize(g *golden, e engine.Engine, out *results) error {
 		return err
 	}
 	seed := g.integer("formula_seed")
-	parameters := formulaParameters(b.Parameters(), seed)
+	parameters := formula.Weights(b.Parameters(), seed)
 	statistics := b.statistics() // as a new network has them: means 0, variances 1
 	restore := func() {
 		b.WriteParameters(parameters)
@@ -310,11 +267,11 @@ func fullSize(g *golden, e engine.Engine, out *results) error {
 	}
 	var alphas []float64
 	for k, t := range b.space.Tensors() {
-		alphas = append(alphas, splitMix(seed+900+k).fill(t.Rows*t.Cols, 2, -1)...)
+		alphas = append(alphas, formula.Uniform(seed+900+k, t.Rows*t.Cols, 2, -1)...)
 	}
 	out.set("alphas", alphas...)
 	n := g.integer("batch")
-	batch := data.Batch{N: n, Side: side, Images: splitMix(g.integer("image_seed")).fill(n*3*side*side, 4, -2)}
+	batch := data.Batch{N: n, Side: side, Images: formula.Images(g.integer("image_seed"), n, side)}
 	for _, l := range g.numbers("labels", n) {
 		batch.Labels = append(batch.Labels, int(l))
 	}
@@ -332,7 +289,7 @@ func fullSize(g *golden, e engine.Engine, out *results) error {
 		out.set(at+"param_first", p[:min(2, t.Size)]...)
 		out.set(at+"grad_norm", floats.Norm(grad, 2))
 		out.setSum(at+"grad_sum", floats.Sum(grad), floats.Norm(grad, 2))
-		out.setSum(at+"grad_dot", floats.Dot(grad, splitMix(7).fill(t.Size, 2, -1)), floats.Norm(grad, 2))
+		out.setSum(at+"grad_dot", floats.Dot(grad, formula.Uniform(7, t.Size, 2, -1)), floats.Norm(grad, 2))
 		out.set(at+"grad_first", grad[:min(4, t.Size)]...)
 	}
 	out.set("grad_total_norm", floats.Norm(gradient, 2))

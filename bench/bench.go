@@ -1,0 +1,227 @@
+// Package bench times the steps that a search consists of, on an engine and in
+// one run with the machine's peak, so that its rates can be compared with what
+// the machine can do and, through a problem given by formula, with other
+// programs. What algorithms are compared by is package benchmark.
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"runtime"
+	"slices"
+	"time"
+
+	"github.com/nb1shot/nb1shot/engine"
+	"github.com/nb1shot/nb1shot/internal/fma"
+)
+
+// Config says what to time.
+type Config struct {
+	Space        int // 1, 2 or 3
+	Channels     int // of the first cells
+	Cells        int // a multiple of 3
+	Side         int // of the images, in pixels
+	Batch        int // images, but for the Hessian
+	HessianBatch int // images for the Hessian
+	Steps        []string
+	Repeats      int    // of each step; 0 is the step's own number
+	Engine       string // name of an engine, or engine.Auto
+	Threads      int    // of the engine and of the peak
+}
+
+func (c Config) check() error {
+	between := func(name string, v, low, high int) error {
+		if v < low || v > high {
+			return fmt.Errorf("%s is %d, need %d to %d", name, v, low, high)
+		}
+		return nil
+	}
+	for _, name := range c.Steps {
+		if _, err := lookup(name); err != nil {
+			return err
+		}
+	}
+	// The upper bounds are far beyond any use, as in a search.
+	return errors.Join(
+		between("channels", c.Channels, 1, 512),
+		between("cells", c.Cells, 3, 99),
+		between("side", c.Side, 4, 512),
+		between("batch", c.Batch, 1, 100_000),
+		between("batch of the Hessian", c.HessianBatch, 1, 100_000),
+		between("repeats", c.Repeats, 0, 1_000_000),
+		between("threads", c.Threads, 1, 1024),
+	)
+}
+
+// Setup is what a bench runs on.
+type Setup struct {
+	Engine    string `json:"engine"`
+	Device    string `json:"device"`
+	Precision string `json:"precision"`
+	Threads   int    `json:"threads"`
+	Space     int    `json:"space"`
+	Batch     int    `json:"batch"` // but for the Hessian
+	Channels  int    `json:"channels"`
+	Cells     int    `json:"cells"`
+	Side      int    `json:"side"`
+}
+
+// Report is what a bench measured.
+type Report struct {
+	Setup
+	ISA        string   `json:"isa"`         // instructions of the peak, see fma.Peak
+	Peak       float64  `json:"peak_gflops"` // the larger of the next two
+	PeakBefore float64  `json:"peak_before"` // of all threads in single precision, in GFLOP/s
+	PeakAfter  float64  `json:"peak_after"`  // the same after the last step
+	Steps      []Timing `json:"steps"`       // in the order of Config.Steps
+}
+
+// Timing is what was measured of one step. Times are in seconds.
+type Timing struct {
+	Step  string `json:"step"`
+	Batch int    `json:"batch"` // images
+	Outcome
+	Seconds []float64 `json:"seconds"` // of each repeat in turn
+	Median  float64   `json:"median"`
+	Min     float64   `json:"min"`
+	Max     float64   `json:"max"`
+	FLOPs   float64   `json:"flops"`  // arithmetic of a repeat, see engine.Plan.FLOPs
+	Rate    float64   `json:"gflops"` // by the median, in GFLOP/s
+	Share   float64   `json:"share"`  // Rate as a fraction of Report.Peak
+	// PeakRSS is the most memory that the process, with all that it did until
+	// the end of this step, has had resident. 0 where the system does not tell.
+	PeakRSS int64 `json:"peak_rss_bytes,omitempty"`
+}
+
+// Progress tells how far a bench has come.
+type Progress struct {
+	Step            string
+	Repeat, Repeats int // repeat 0 is the warm-up, which does not count
+}
+
+// Bench is a configuration made ready.
+type Bench struct {
+	Setup
+	steps   []Step
+	repeats int
+	problem *problem
+}
+
+// Prepare checks the configuration and makes the network and the images.
+func Prepare(c Config) (*Bench, error) {
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	name := engine.Resolve(c.Engine)
+	e, err := engine.Open(name, c.Threads)
+	if err != nil {
+		return nil, err
+	}
+	b := &Bench{
+		Setup: Setup{
+			Engine: name, Device: e.Device(), Precision: e.Precision(), Threads: c.Threads,
+			Space: c.Space, Batch: c.Batch, Channels: c.Channels, Cells: c.Cells, Side: c.Side,
+		},
+		repeats: c.Repeats,
+	}
+	for _, name := range c.Steps {
+		s, err := lookup(name)
+		if err != nil {
+			return nil, err
+		}
+		b.steps = append(b.steps, s)
+	}
+	b.problem, err = newProblem(c, e)
+	return b, err
+}
+
+// Run measures, calling progress, if not nil, before every repeat. When ctx is
+// done, it stops before the next repeat with ctx's error.
+func (b *Bench) Run(ctx context.Context, progress func(Progress)) (Report, error) {
+	r := Report{Setup: b.Setup}
+	r.PeakBefore, r.ISA = fma.Peak(b.Threads)
+	for _, s := range b.steps {
+		t, err := b.time(ctx, s, progress)
+		if err != nil {
+			return Report{}, fmt.Errorf("bench %s: %w", s.Name, err)
+		}
+		r.Steps = append(r.Steps, t)
+	}
+	r.PeakAfter, _ = fma.Peak(b.Threads)
+	// Load from outside can only lower what is measured.
+	r.Peak = max(r.PeakBefore, r.PeakAfter)
+
+	// Counting builds the graphs once more, which no step's memory should show.
+	for i, s := range b.steps {
+		var err error
+		t := &r.Steps[i]
+		if t.FLOPs, err = s.flops(b.problem); err != nil {
+			return Report{}, fmt.Errorf("bench %s: %w", s.Name, err)
+		}
+		t.Rate = t.FLOPs / t.Median / 1e9
+		t.Share = t.Rate / r.Peak
+	}
+	return r, nil
+}
+
+// time repeats the step from the state in which every step starts.
+func (b *Bench) time(ctx context.Context, s Step, progress func(Progress)) (Timing, error) {
+	t := Timing{Step: s.Name, Batch: s.batch(b.problem).N}
+	repeats := b.repeats
+	if repeats == 0 {
+		repeats = s.Repeats
+	}
+	b.problem.reset()
+	for i := range repeats + 1 {
+		if err := ctx.Err(); err != nil {
+			return Timing{}, err
+		}
+		if progress != nil {
+			progress(Progress{Step: s.Name, Repeat: i, Repeats: repeats})
+		}
+		start := time.Now()
+		outcome, err := s.do(ctx, b.problem)
+		took := time.Since(start).Seconds()
+		if err != nil {
+			return Timing{}, err
+		}
+		if i > 0 {
+			t.Seconds = append(t.Seconds, took)
+			continue
+		}
+		if err := outcome.check(); err != nil {
+			return Timing{}, err
+		}
+		t.Outcome = outcome
+		runtime.GC() // compiling leaves garbage that is not for the repeats to clear
+	}
+	t.Median, t.Min, t.Max = median(t.Seconds), slices.Min(t.Seconds), slices.Max(t.Seconds)
+	t.PeakRSS = peakRSS()
+	return t, nil
+}
+
+func median(values []float64) float64 {
+	sorted := slices.Sorted(slices.Values(values))
+	n := len(sorted)
+	return (sorted[(n-1)/2] + sorted[n/2]) / 2
+}
+
+// Outcome is what the first repeat of a step computed, by which two programs can
+// tell that they time the same. What a step does not compute is nil.
+type Outcome struct {
+	Loss       *float64 `json:"loss,omitempty"`
+	Before     *float64 `json:"before,omitempty"`     // loss before the attack
+	After      *float64 `json:"after,omitempty"`      // loss after the attack
+	Eigenvalue *float64 `json:"eigenvalue,omitempty"` // the algebraically largest of the Hessian
+}
+
+func (o Outcome) check() error {
+	for _, v := range []*float64{o.Loss, o.Before, o.After, o.Eigenvalue} {
+		if v != nil && (math.IsNaN(*v) || math.IsInf(*v, 0)) {
+			return fmt.Errorf("the step computes %v; the engine or the size is at fault", *v)
+		}
+	}
+	return nil
+}

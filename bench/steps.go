@@ -1,0 +1,127 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/nb1shot/nb1shot/algorithms"
+	"github.com/nb1shot/nb1shot/data"
+	"github.com/nb1shot/nb1shot/supernet"
+)
+
+// Step is a kind of work that a search does over and over.
+type Step struct {
+	Name    string
+	Doc     string
+	Repeats int // unless the configuration says
+
+	batch func(*problem) data.Batch
+	do    func(context.Context, *problem) (Outcome, error)
+	flops func(*problem) (float64, error)
+}
+
+// Steps are all steps there are.
+var Steps = []Step{
+	{"arch", "loss and its gradient by the alphas, training mode", 10, all, arch, archFLOPs},
+	{"weight", "loss and its gradient by the weights, training mode; clip, step of SGD", 10, all, weight, weightFLOPs},
+	{"pgd", "attack of SDARTS-ADV in 7 steps, evaluation mode", 10, all, attack, attackFLOPs},
+	{"forward", "loss alone, evaluation mode", 10, all, forward, forwardFLOPs},
+	{"hessian", "exact Hessian of the loss by the alphas on a smaller batch, training mode", 3, some, hessian, hessianFLOPs},
+}
+
+// Names lists the names of Steps.
+func Names() []string {
+	var names []string
+	for _, s := range Steps {
+		names = append(names, s.Name)
+	}
+	return names
+}
+
+func lookup(name string) (Step, error) {
+	i := slices.IndexFunc(Steps, func(s Step) bool { return s.Name == name })
+	if i < 0 {
+		return Step{}, fmt.Errorf("unknown step %q", name)
+	}
+	return Steps[i], nil
+}
+
+func all(p *problem) data.Batch  { return p.images }
+func some(p *problem) data.Batch { return p.hessianImages }
+
+func arch(_ context.Context, p *problem) (Outcome, error) {
+	pass, err := p.net.MixingGradient(p.images, p.mixing, supernet.BatchStatistics, p.gradient)
+	algorithms.SoftmaxGradient(p.space, p.mixing, p.gradient)
+	return Outcome{Loss: new(pass.Loss)}, err
+}
+
+func archFLOPs(p *problem) (float64, error) { return p.net.MixingGradientFLOPs(p.images.N) }
+
+// sgd is the weight step of the paper.
+var sgd = supernet.SGD{LearningRate: 0.025, Momentum: 0.9, WeightDecay: 3e-4, Clip: 5}
+
+func weight(_ context.Context, p *problem) (Outcome, error) {
+	pass, err := p.net.WeightGradient(p.images, p.mixing, supernet.BatchStatistics)
+	if err != nil {
+		return Outcome{}, err
+	}
+	_, err = p.net.StepWeights(sgd)
+	return Outcome{Loss: new(pass.Loss)}, err
+}
+
+func weightFLOPs(p *problem) (float64, error) { return p.net.WeightGradientFLOPs(p.images.N) }
+
+// The attack has no random start, so that two programs attack the same.
+var pgd = algorithms.PGD{Steps: 7, Simplex: true, BatchNorm: supernet.RunningStatistics}
+
+const epsilon = 0.1
+
+func attack(_ context.Context, p *problem) (Outcome, error) {
+	a, err := pgd.Attack(p.net, p.space, p.images, p.mixing, epsilon, nil)
+	return Outcome{Before: &a.Before, After: &a.After}, err
+}
+
+// attackFLOPs counts a pass before and one after the steps.
+func attackFLOPs(p *problem) (float64, error) {
+	pass, err := p.net.ForwardFLOPs(p.images.N)
+	if err != nil {
+		return 0, err
+	}
+	step, err := p.net.MixingGradientFLOPs(p.images.N)
+	return 2*pass + float64(pgd.Steps)*step, err
+}
+
+func forward(_ context.Context, p *problem) (Outcome, error) {
+	pass, err := p.net.Forward(p.images, p.mixing, supernet.RunningStatistics)
+	return Outcome{Loss: new(pass.Loss)}, err
+}
+
+func forwardFLOPs(p *problem) (float64, error) { return p.net.ForwardFLOPs(p.images.N) }
+
+func hessian(ctx context.Context, p *problem) (Outcome, error) {
+	net := &observed{Net: p.net}
+	_, spectrum, err := algorithms.Hessian(ctx, net, p.space, p.hessianImages, p.alphas, 0)
+	if err != nil {
+		return Outcome{}, err
+	}
+	p.directions = net.directions
+	return Outcome{Loss: &net.loss, Eigenvalue: new(spectrum[len(spectrum)-1])}, nil
+}
+
+func hessianFLOPs(p *problem) (float64, error) {
+	return p.net.HessianFLOPs(p.hessianImages.N, p.directions)
+}
+
+// observed notes what algorithms.Hessian asks of a network.
+type observed struct {
+	*supernet.Net
+	loss       float64
+	directions int
+}
+
+func (o *observed) HessianProducts(ctx context.Context, b data.Batch, mixing []float64, directions [][]float64) (supernet.Pass, []float64, [][]float64, error) {
+	pass, grad, products, err := o.Net.HessianProducts(ctx, b, mixing, directions)
+	o.loss, o.directions = pass.Loss, len(directions)
+	return pass, grad, products, err
+}

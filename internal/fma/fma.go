@@ -1,0 +1,62 @@
+// Package fma measures how fast this machine multiplies and adds in single
+// precision, which is the yardstick for everything that it computes.
+package fma
+
+// #cgo CFLAGS: -O2
+// #include "fma.h"
+import "C"
+
+import (
+	"sync"
+	"time"
+)
+
+const (
+	window  = 100 * time.Millisecond // of one measurement
+	windows = 5                      // measurements, of which the fastest counts
+)
+
+// Peak returns the rate in GFLOP/s at which so many threads (at least 1)
+// together do fused multiply-adds on registers, each counted as two operations,
+// and the instructions that they use: "AVX-512", "AVX2" or "plain C". The last
+// fuses only where the compiler can rely on the processor to. It takes about
+// half a second.
+func Peak(threads int) (gflops float64, isa string) {
+	threads = max(threads, 1)
+	rounds := calibrate()
+	best := time.Duration(1<<63 - 1)
+	for range windows {
+		best = min(best, together(threads, rounds))
+	}
+	work := float64(threads) * float64(rounds) * float64(C.nb1_fma_flops())
+	return work / best.Seconds() / 1e9, C.GoString(C.nb1_fma_isa())
+}
+
+// calibrate returns how many rounds fill the window.
+func calibrate() int {
+	for rounds := 1 << 12; ; rounds *= 2 {
+		if took := together(1, rounds); took > window/16 {
+			return int(float64(rounds) * float64(window) / float64(took))
+		}
+	}
+}
+
+// together times so many rounds on each of the threads at once.
+func together(threads, rounds int) time.Duration {
+	var ready, done sync.WaitGroup
+	begin := make(chan struct{})
+	for range threads {
+		ready.Add(1)
+		done.Go(func() {
+			ready.Done()
+			<-begin
+			// A factor below 1 keeps the numbers bounded and away from 0.
+			C.nb1_fma_rounds(C.long(rounds), 0.999, 0.001)
+		})
+	}
+	ready.Wait()
+	start := time.Now()
+	close(begin)
+	done.Wait()
+	return time.Since(start)
+}

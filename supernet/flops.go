@@ -1,0 +1,32 @@
+package supernet
+
+// The methods below count the arithmetic of one call on a batch of so many
+// images, as engine.Plan.FLOPs does, without making it. It does not depend on
+// which statistics normalise.
+
+// ForwardFLOPs is the arithmetic of Forward.
+func (n *Net) ForwardFLOPs(batch int) (float64, error) { return n.flops(forward, batch) }
+
+// MixingGradientFLOPs is the arithmetic of MixingGradient.
+func (n *Net) MixingGradientFLOPs(batch int) (float64, error) { return n.flops(mixingGradient, batch) }
+
+// WeightGradientFLOPs is the arithmetic of WeightGradient.
+func (n *Net) WeightGradientFLOPs(batch int) (float64, error) { return n.flops(weightGradient, batch) }
+
+func (n *Net) flops(t task, batch int) (float64, error) {
+	plan, err := n.plan(key{t, RunningStatistics, batch})
+	if err != nil {
+		return 0, err
+	}
+	return plan.FLOPs(), nil
+}
+
+// HessianFLOPs is the arithmetic of HessianProducts in so many directions, of
+// which the first comes with the loss and the gradient.
+func (n *Net) HessianFLOPs(batch, directions int) (float64, error) {
+	plan, err := n.plan(key{hessianProduct, BatchStatistics, batch})
+	if err != nil {
+		return 0, err
+	}
+	return plan.FLOPs() + float64(max(directions-1, 0))*plan.VaryingFLOPs(), nil
+}

@@ -1,0 +1,58 @@
+package supernet_test
+
+import (
+	"testing"
+
+	"github.com/nb1shot/nb1shot/engine/ref"
+	"github.com/nb1shot/nb1shot/supernet"
+)
+
+// Counted by hand: weights times positions of each layer of a network of space 2
+// with 2 channels, 3 cells and side 4.
+func TestFLOPs(t *testing.T) {
+	net, err := supernet.New(supernet.Config{
+		Space: space(t, 2), Channels: 2, Cells: 3, Classes: 10, Side: 4, BatchNormMomentum: 0.997,
+	}, ref.New[float32](1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const (
+		stem        = (3 * 2 * 9) * 16
+		projections = (5*2*2 + 3*2*2) * 16 // of the first cell: four to 2 channels, one to 8
+		block       = (2*2*9 + 2*2) * 16   // of the first cell
+		second      = (4*4*4*10 + 4*8*4 + 8*16) * 9
+		third       = (4*8*8*10 + 4*16*8 + 16*32) * 4
+		head        = (32*8)*4 + 8*10
+		all         = stem + projections + 4*block + second + third + head
+		// The first block's sum is fixed, so its operations have no gradient to pass on.
+		mixed = 3*block + second + third + head
+	)
+	const images = 3
+	for _, test := range []struct {
+		name  string
+		count func() (float64, error)
+		want  int
+	}{
+		{"forward", func() (float64, error) { return net.ForwardFLOPs(images) }, all},
+		{"mixing gradient", func() (float64, error) { return net.MixingGradientFLOPs(images) }, all + mixed},
+		{"weight gradient", func() (float64, error) { return net.WeightGradientFLOPs(images) }, 3*all - stem},
+		{"Hessian, gradient alone", func() (float64, error) { return net.HessianFLOPs(images, 0) }, all + 3*mixed},
+		{"Hessian, 1 direction", func() (float64, error) { return net.HessianFLOPs(images, 1) }, all + 3*mixed},
+		{"Hessian, 5 directions", func() (float64, error) { return net.HessianFLOPs(images, 5) }, all + mixed + 5*2*mixed},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			got, err := test.count()
+			if want := float64(2 * images * test.want); err != nil || got != want {
+				t.Errorf("%v operations, %v; want %v", got, err, want)
+			}
+		})
+	}
+	for _, count := range []func() (float64, error){
+		func() (float64, error) { return net.ForwardFLOPs(0) },
+		func() (float64, error) { return net.HessianFLOPs(0, 1) },
+	} {
+		if _, err := count(); err == nil {
+			t.Error("a batch without images was counted")
+		}
+	}
+}
