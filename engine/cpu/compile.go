@@ -1,0 +1,716 @@
+package cpu
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/nb1shot/nb1shot/engine"
+	"github.com/nb1shot/nb1shot/graph"
+)
+
+// compiler turns a plan into instructions.
+//
+// Instructions work on one image and belong to a phase. Only what needs the
+// whole batch, the sums of batch normalisation first of all, separates phases:
+// everything that a sum goes into comes in a later one. Evaluation mode has no
+// such sums, so there the whole network, forward and backward, is one phase.
+type compiler struct {
+	plan    *engine.Plan
+	inputs  map[string]engine.Vector
+	batch   int
+	split   int // first phase for what depends on the varying inputs
+	values  []*value
+	uses    []int // of each value of the plan, outputs among them
+	wanted  map[int]*vector
+	pending map[int]bool // gradients by an input that only a sum uses, see add
+
+	instructions []*instruction
+	storages     []*storage
+	hosts        []host
+
+	sums       map[sumKey]*coef
+	reductions map[reductionKey][]*reduction
+	splats     map[entryKey]*coef
+	channels   map[entryKey]*coef
+	products   map[[2]*coef]*coef
+	poolings   map[[2]plane]*pooling
+}
+
+// value is a value of the plan: an activation with an expression for each
+// block of channels, or a parameter.
+type value struct {
+	engine.Value
+	blocks []expression
+
+	pooled *value       // is the 3×3 or other max-pooling of this, if not computed yet
+	pool   graph.Attr   // its window
+	conv   *convolution // is this convolution, if not computed yet
+
+	param *parameter
+}
+
+// parameter is a value without a batch axis: host numbers, or an array in C
+// memory where kernels or the caller want it.
+type parameter struct {
+	moment
+	shape []int
+	host  []float64
+	array *vector
+}
+
+// host is a small computation between phases.
+type host struct {
+	moment
+	run func()
+}
+
+// instruction is a kernel call for every image.
+type instruction struct {
+	id       int
+	kind     int
+	phase    int
+	varies   bool
+	sinkable bool // may move to the phase of its first reader
+	follows  bool // a weight gradient: may move to the last phase that reads its operands anyway
+	reads    []*storage
+
+	in, out, aux []plane
+	attr         graph.Attr
+	h, w, oh, ow int
+	accumulate   bool
+	channels     int
+	scale        float64
+	weights      *weights     // OP_CONV*, OP_WEIGHT*
+	seed         *parameter   // OP_LOSS_BACK*
+	passes       []pass       // OP_COMBINE
+	reductions   []*reduction // OP_REDUCE
+	moves        []move       // OP_REPACK
+	stats        []*sums      // OP_CONV*: of each output plane, or nil
+	sums         *sums        // OP_LOSS*, OP_POOL_BACK
+}
+
+// sums is room for n float64 partial sums, added up over the images into total
+// before the next phase.
+type sums struct {
+	n     int
+	slot  int
+	total []float64
+}
+
+type pass struct {
+	out        plane
+	terms      []term
+	b          *coef
+	accumulate bool
+	last       bool
+}
+
+type reduction struct {
+	mask mask
+	z    plane
+	w    []plane
+	in   *instruction
+	sums sums
+}
+
+type move struct{ src, lane, block, to, count int }
+
+// pooling is a memoised backward pooling: the gradient and its inner product
+// with the input.
+type pooling struct {
+	in   *instruction
+	out  *storage
+	dots []*coef
+}
+
+type sumKey struct {
+	mask mask
+	z, w plane
+}
+
+type reductionKey struct {
+	mask  mask
+	z     plane
+	phase int
+}
+
+type entryKey struct {
+	param *parameter
+	at    int
+}
+
+// A value with more terms than this goes to memory when it is used twice.
+const worthKeeping = 1
+
+func newCompiler(plan *engine.Plan, inputs map[string]engine.Vector, outputs []engine.Vector) (*compiler, error) {
+	c := &compiler{
+		plan: plan, inputs: inputs, values: make([]*value, len(plan.Values)), uses: make([]int, len(plan.Values)),
+		wanted: map[int]*vector{}, pending: map[int]bool{},
+		sums: map[sumKey]*coef{}, reductions: map[reductionKey][]*reduction{}, splats: map[entryKey]*coef{}, channels: map[entryKey]*coef{},
+		products: map[[2]*coef]*coef{}, poolings: map[[2]plane]*pooling{},
+	}
+	if len(outputs) != len(plan.Outputs) {
+		return nil, fmt.Errorf("compile: %d vectors for %d outputs", len(outputs), len(plan.Outputs))
+	}
+	for i, v := range plan.Values {
+		if v.Role == graph.Activation {
+			if c.batch != 0 && c.batch != v.Shape[0] {
+				return nil, fmt.Errorf("compile: activations of %d and of %d images in one plan", c.batch, v.Shape[0])
+			}
+			c.batch = v.Shape[0]
+		}
+		if v.Input == "" {
+			continue
+		}
+		bound, ok := inputs[v.Input].(*vector)
+		if !ok || bound.Len() != v.Size() {
+			return nil, fmt.Errorf("compile: input %q needs a vector of this engine with %d elements", v.Input, v.Size())
+		}
+		c.values[i] = c.input(v, bound)
+	}
+	for i, o := range plan.Outputs {
+		v := plan.Values[o]
+		bound, ok := outputs[i].(*vector)
+		if !ok || bound.Len() != v.Size() {
+			return nil, fmt.Errorf("compile: output %d needs a vector of this engine with %d elements", i, v.Size())
+		}
+		c.wanted[o] = bound
+		c.uses[o]++
+	}
+	users := make([][]int, len(plan.Values))
+	for i, s := range plan.Steps {
+		for _, o := range s.Operands {
+			c.uses[o]++
+			users[o] = append(users[o], i)
+		}
+	}
+	for _, s := range plan.Steps {
+		u := users[s.Result]
+		c.pending[s.Result] = s.Kind == graph.ConvData && len(u) == 1 && c.uses[s.Result] == 1 && plan.Steps[u[0]].Kind == graph.Add &&
+			plan.Values[s.Result].Varies == plan.Values[plan.Steps[u[0]].Result].Varies
+	}
+	return c, nil
+}
+
+// compile lowers all steps and stores the outputs.
+func (c *compiler) compile() error {
+	for i, s := range c.plan.Steps {
+		if i == c.plan.Split {
+			c.split = c.lastPhase() + 1
+		}
+		v, err := c.lower(s)
+		if err != nil {
+			return err
+		}
+		c.values[s.Result] = v
+		if v.param == nil && c.uses[s.Result] > 1 {
+			for _, e := range v.blocks {
+				if len(e.terms) > worthKeeping {
+					c.planes(v)
+					break
+				}
+			}
+		}
+	}
+	for i, o := range c.plan.Outputs {
+		if slices.Index(c.plan.Outputs, o) != i {
+			return fmt.Errorf("compile: value %d is wanted twice", o)
+		}
+		c.store(c.values[o], c.wanted[o])
+	}
+	return nil
+}
+
+func (c *compiler) lastPhase() int {
+	last := -1
+	for _, in := range c.instructions {
+		last = max(last, in.phase)
+	}
+	for _, h := range c.hosts {
+		last = max(last, h.level)
+	}
+	return last
+}
+
+func (c *compiler) input(v engine.Value, bound *vector) *value {
+	out := &value{Value: v}
+	if v.Role != graph.Activation {
+		out.param = &parameter{moment: moment{varies: v.Varies}, shape: v.Shape, array: bound}
+		return out
+	}
+	s := c.newStorage(v.Shape)
+	raw := &storage{id: -1, vector: bound, varies: v.Varies, channels: v.Shape[1], h: v.Shape[2], w: v.Shape[3], phase: -1}
+	c.emit(&instruction{kind: opLoad, in: []plane{{raw, 0}}, out: planesOf(s), channels: v.Shape[1], sinkable: true})
+	out.blocks = blocksFrom(s)
+	return out
+}
+
+func planesOf(s *storage) []plane {
+	p := make([]plane, s.blocks())
+	for i := range p {
+		p[i] = plane{s, i}
+	}
+	return p
+}
+
+func blocksFrom(s *storage) []expression {
+	e := make([]expression, s.blocks())
+	for i, p := range planesOf(s) {
+		e[i] = plainOf(p)
+	}
+	return e
+}
+
+func (c *compiler) newStorage(shape []int) *storage {
+	s := &storage{id: len(c.storages), channels: shape[1], h: shape[2], w: shape[3]}
+	c.storages = append(c.storages, s)
+	return s
+}
+
+// emit adds an instruction in the first phase that has what it reads, given
+// the level of the coefficients it uses.
+func (c *compiler) emit(in *instruction, needs ...*coef) *instruction {
+	in.id = len(c.instructions)
+	read := func(planes []plane) {
+		for _, p := range planes {
+			if p.storage != nil && !slices.Contains(in.reads, p.storage) {
+				in.reads = append(in.reads, p.storage)
+			}
+		}
+	}
+	read(in.in)
+	read(in.aux)
+	for _, p := range in.passes {
+		for _, t := range p.terms {
+			read([]plane{t.z, t.y})
+			needs = append(needs, t.a, t.s, t.t)
+		}
+		needs = append(needs, p.b)
+	}
+	for _, s := range in.reads {
+		in.phase, in.varies = max(in.phase, s.phase), in.varies || s.varies
+	}
+	for _, p := range in.out {
+		if in.accumulate {
+			in.phase, in.varies = max(in.phase, p.phase), in.varies || p.varies
+		}
+	}
+	for _, a := range needs {
+		if a != nil {
+			in.wait(a.moment)
+		}
+	}
+	if in.weights != nil {
+		in.wait(in.weights.moment)
+	}
+	if in.seed != nil {
+		in.wait(in.seed.moment)
+	}
+	if in.varies {
+		in.phase = max(in.phase, c.split)
+	}
+	for _, p := range in.out {
+		p.phase, p.varies, p.producer = in.phase, in.varies, in
+		in.oh, in.ow = p.h, p.w
+	}
+	if len(in.in) > 0 {
+		in.h, in.w = in.in[0].h, in.in[0].w
+	}
+	if in.kind == opPoolBack { // which has windows for outputs
+		in.oh, in.ow = in.aux[0].h, in.aux[0].w
+	}
+	c.instructions = append(c.instructions, in)
+	return in
+}
+
+// wait puts the instruction where something computed on the host is known, and
+// pins what that depends on.
+func (in *instruction) wait(m moment) {
+	in.phase, in.varies = max(in.phase, m.level), in.varies || m.varies
+	for _, f := range m.from {
+		f.sinkable = false
+	}
+}
+
+// planes returns the planes of a value, computing those that are not in memory.
+func (c *compiler) planes(v *value) []plane {
+	c.resolve(v)
+	planes := make([]plane, len(v.blocks))
+	var missing []int
+	for i, e := range v.blocks {
+		if p, ok := e.asPlane(); ok {
+			planes[i] = p
+		} else {
+			missing = append(missing, i)
+		}
+	}
+	if len(missing) == 0 {
+		return planes
+	}
+	s := c.newStorage([]int{0, min(len(missing)*lanes, v.Shape[1]-missing[0]*lanes), v.Shape[2], v.Shape[3]})
+	if last := len(v.blocks) - 1; missing[len(missing)-1] == last {
+		s.channels = (len(missing)-1)*lanes + v.Shape[1] - last*lanes
+	} else {
+		s.channels = len(missing) * lanes
+	}
+	in := &instruction{kind: opCombine, out: planesOf(s), sinkable: true}
+	for k, i := range missing {
+		in.passes = append(in.passes, passes(plane{s, k}, v.blocks[i], false)...)
+		planes[i] = plane{s, k}
+		v.blocks[i] = plainOf(planes[i])
+	}
+	c.emit(in)
+	return planes
+}
+
+// passes divides an expression among passes of at most three terms, whose kinds
+// are in order.
+func passes(out plane, e expression, accumulate bool) []pass {
+	terms := slices.Clone(e.terms)
+	slices.SortStableFunc(terms, func(a, b term) int { return int(a.kind - b.kind) })
+	var list []pass
+	for {
+		n := min(len(terms), 3)
+		p := pass{out: out, terms: terms[:n], accumulate: accumulate || len(list) > 0}
+		if len(list) == 0 {
+			p.b = e.b
+		}
+		list = append(list, p)
+		terms = terms[n:]
+		if len(terms) == 0 {
+			break
+		}
+	}
+	list[len(list)-1].last = true
+	return list
+}
+
+// resolve computes a value that waits to be asked for.
+func (c *compiler) resolve(v *value) {
+	switch {
+	case v.pooled != nil:
+		s := c.newStorage(v.Shape)
+		c.emit(&instruction{kind: opPool, in: c.planes(v.pooled), out: planesOf(s), attr: v.pool, sinkable: true})
+		v.blocks, v.pooled = blocksFrom(s), nil
+	case v.conv != nil:
+		s := c.newStorage(v.Shape)
+		conv := v.conv
+		v.conv = nil
+		c.convolve(s, []*convolution{conv}, false, 0)
+		v.blocks = blocksFrom(s)
+	}
+}
+
+// simple returns the blocks of a value, each with at most n terms.
+func (c *compiler) simple(v *value, n int) []expression {
+	c.resolve(v)
+	for _, e := range v.blocks {
+		if len(e.terms) > n {
+			c.planes(v)
+			break
+		}
+	}
+	return v.blocks
+}
+
+// ---- Coefficients
+
+// compute registers the computation of a coefficient from others.
+func (c *compiler) compute(run func(d *coef), operands ...*coef) *coef {
+	d := &coef{moment: known(operands)}
+	c.host(d.moment, func() { run(d) })
+	return d
+}
+
+// known is when all of the coefficients are.
+func known(operands []*coef) (m moment) {
+	for _, a := range operands {
+		if a != nil {
+			m = m.and(a.moment)
+		}
+	}
+	return m
+}
+
+func (c *compiler) host(m moment, run func()) { c.hosts = append(c.hosts, host{m, run}) }
+
+func (c *compiler) mul(a, b *coef) *coef {
+	switch {
+	case a == nil || b == nil:
+		return nil
+	case a == one:
+		return b
+	case b == one:
+		return a
+	}
+	key := [2]*coef{a, b}
+	if c.products[key] == nil {
+		c.products[key] = c.compute(func(d *coef) {
+			for i := range d.v {
+				d.v[i] = a.v[i] * b.v[i]
+			}
+		}, a, b)
+	}
+	return c.products[key]
+}
+
+// add adds two coefficients, nil standing for 0.
+func (c *compiler) add(a, b *coef) *coef {
+	switch {
+	case a == nil:
+		return b
+	case b == nil:
+		return a
+	}
+	return c.compute(func(d *coef) {
+		for i := range d.v {
+			d.v[i] = a.v[i] + b.v[i]
+		}
+	}, a, b)
+}
+
+func (c *compiler) scaled(by float64, a *coef) *coef {
+	return c.compute(func(d *coef) {
+		for i := range d.v {
+			d.v[i] = by * a.v[i]
+		}
+	}, a)
+}
+
+// splat is an entry of a parameter for all channels.
+func (c *compiler) splat(p *parameter, at int) *coef {
+	key := entryKey{p, at}
+	if c.splats[key] == nil {
+		numbers := c.numbers(p)
+		d := &coef{moment: p.moment}
+		c.host(d.moment, func() {
+			for i := range d.v {
+				d.v[i] = numbers[at]
+			}
+		})
+		c.splats[key] = d
+	}
+	return c.splats[key]
+}
+
+// channelwise is a block of a parameter's entries from the given one on, 0
+// beyond n of them.
+func (c *compiler) channelwise(p *parameter, from, n int) *coef {
+	key := entryKey{p, from}
+	if c.channels[key] == nil {
+		numbers := c.numbers(p)[from : from+min(n, lanes)]
+		d := &coef{moment: p.moment}
+		c.host(d.moment, func() { copy(d.v[:], numbers) })
+		c.channels[key] = d
+	}
+	return c.channels[key]
+}
+
+// numbers returns the parameter's entries on the host.
+func (c *compiler) numbers(p *parameter) []float64 {
+	if p.host == nil {
+		p.host = make([]float64, len(p.array.data))
+		c.host(p.moment, func() { p.array.Read(p.host) })
+	}
+	return p.host
+}
+
+// floats returns the parameter's entries in C memory.
+func (c *compiler) floats(p *parameter) *vector {
+	if p.array == nil {
+		p.array = newVector(len(p.host))
+		c.host(p.moment, func() { p.array.Write(p.host) })
+	}
+	return p.array
+}
+
+// gather makes a parameter of the channels of coefficients.
+func (c *compiler) gather(shape []int, blocks []*coef, at int) *parameter {
+	n := 1
+	for _, d := range shape {
+		n *= d
+	}
+	p := &parameter{moment: known(blocks), shape: shape, host: make([]float64, n)}
+	c.host(p.moment, func() {
+		for i, b := range blocks {
+			if b != nil {
+				from := at + i*lanes
+				copy(p.host[from:min(from+lanes, n)], b.v[:])
+			}
+		}
+	})
+	return p
+}
+
+// ---- Sums over the batch
+
+// sumOf is the sum of z·w over the batch where the mask holds; z and w that are
+// no planes stand for 1.
+func (c *compiler) sumOf(m mask, z, w plane) *coef {
+	if z.storage == nil || w.storage != nil && (w.id > z.id || w.id == z.id && w.block > z.block) {
+		z, w = w, z
+	}
+	key := sumKey{m, z, w}
+	if s := c.sums[key]; s != nil {
+		return s
+	}
+	if m.y.storage == nil {
+		if s := c.fromConvolution(z, w); s != nil {
+			c.sums[key] = s
+			return s
+		}
+	}
+	var phase int
+	var varies bool
+	for _, p := range []plane{m.y, z, w} {
+		if p.storage != nil {
+			phase, varies = max(phase, p.phase), varies || p.varies
+		}
+	}
+	at := known([]*coef{m.s, m.t})
+	phase, varies = max(phase, at.level), varies || at.varies
+	for _, f := range at.from {
+		f.sinkable = false
+	}
+	if varies {
+		phase = max(phase, c.split)
+	}
+	family := reductionKey{m, z, phase}
+	var r *reduction
+	for _, f := range c.reductions[family] {
+		fits := w.storage == nil || len(f.w) < 3 && w.producerBefore(f.in)
+		if fits {
+			r = f
+			break
+		}
+	}
+	if r == nil {
+		r = &reduction{mask: m, z: z}
+		r.sums.total = make([]float64, 4*lanes)
+		r.in = c.reduce(r, phase, varies)
+		c.reductions[family] = append(c.reductions[family], r)
+	}
+	offset := 0
+	if w.storage != nil {
+		r.w = append(r.w, w)
+		offset = len(r.w) * lanes
+		if !slices.Contains(r.in.reads, w.storage) {
+			r.in.reads = append(r.in.reads, w.storage)
+		}
+		r.in.varies = r.in.varies || w.varies
+	}
+	c.sums[key] = c.total(&r.sums, offset, r.in)
+	return c.sums[key]
+}
+
+// producerBefore reports whether the plane is there when the instruction runs.
+func (p plane) producerBefore(in *instruction) bool {
+	return p.phase < in.phase || p.producer.id < in.id
+}
+
+// reduce adds a reduction to an instruction of its phase, a new one unless the
+// last instruction is such a one.
+func (c *compiler) reduce(r *reduction, phase int, varies bool) *instruction {
+	in := &instruction{kind: opReduce, id: len(c.instructions), phase: phase, varies: varies, reductions: []*reduction{r}}
+	for _, p := range []plane{r.mask.y, r.z} {
+		if p.storage != nil {
+			in.h, in.w = p.h, p.w
+			if !slices.Contains(in.reads, p.storage) {
+				in.reads = append(in.reads, p.storage)
+			}
+		}
+	}
+	c.instructions = append(c.instructions, in)
+	return in
+}
+
+// total is 16 of the sums that the instruction computes.
+func (c *compiler) total(s *sums, at int, in *instruction) *coef {
+	d := &coef{moment: moment{level: in.phase + 1, varies: in.varies}}
+	if in.sinkable {
+		d.from = []*instruction{in}
+	}
+	c.host(d.moment, func() { copy(d.v[:], s.total[at:at+lanes]) })
+	return d
+}
+
+// fromConvolution takes the sum of a plane or of its squares from the
+// convolution that writes it.
+func (c *compiler) fromConvolution(z, w plane) *coef {
+	in := z.producer
+	if z.storage == nil || in == nil || w.storage != nil && w != z {
+		return nil
+	}
+	if in.kind != opConv1 && in.kind != opConv3 && in.kind != opConvK {
+		return nil
+	}
+	// Convolutions that accumulate into one storage: the last one has the sum.
+	at := slices.Index(in.out, z)
+	if at < 0 {
+		return nil
+	}
+	if in.stats == nil {
+		in.stats = make([]*sums, len(in.out))
+	}
+	for len(in.stats) < len(in.out) {
+		in.stats = append(in.stats, nil)
+	}
+	if in.stats[at] == nil {
+		in.stats[at] = &sums{n: 2 * lanes, total: make([]float64, 2*lanes)}
+	}
+	offset := 0
+	if w.storage != nil {
+		offset = lanes
+	}
+	return c.total(in.stats[at], offset, in)
+}
+
+// dot is the sum of e·f over the batch by channel, for one block of two values.
+func (c *compiler) dot(v, u *value, block int) *coef {
+	n := c.batch * v.Shape[2] * v.Shape[3]
+	if d, ok := c.product(v.blocks[block], u.blocks[block], n); ok {
+		return d
+	}
+	c.planes(u)
+	if d, ok := c.product(v.blocks[block], u.blocks[block], n); ok {
+		return d
+	}
+	c.planes(v)
+	d, _ := c.product(v.blocks[block], u.blocks[block], n)
+	return d
+}
+
+// addUp is the sum over the batch and all channels.
+func (c *compiler) addUp(blocks []*coef) *parameter {
+	p := &parameter{moment: known(blocks), host: make([]float64, 1)}
+	c.host(p.moment, func() {
+		var s float64
+		for _, b := range blocks {
+			if b != nil {
+				for _, x := range b.v {
+					s += x
+				}
+			}
+		}
+		p.host[0] = s
+	})
+	return p
+}
+
+// moments of a block: mean and 1/√(variance + Eps), from statistics [2, C].
+func (c *compiler) moments(stats *parameter, block int) (mean, scale *coef) {
+	channels := stats.shape[1]
+	n := min(lanes, channels-block*lanes)
+	mean = c.channelwise(stats, block*lanes, n)
+	variance := c.channelwise(stats, channels+block*lanes, n)
+	key := [2]*coef{variance, nil}
+	if c.products[key] == nil {
+		c.products[key] = c.compute(func(d *coef) {
+			for i := range d.v {
+				d.v[i] = 1 / math.Sqrt(variance.v[i]+graph.Eps)
+			}
+		}, variance)
+	}
+	return mean, c.products[key]
+}

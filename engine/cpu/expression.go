@@ -1,0 +1,225 @@
+package cpu
+
+import "slices"
+
+// lanes is how many channels a plane holds, LANES in ops.h.
+const lanes = 16
+
+// A storage is memory for the planes of one value.
+type storage struct {
+	id       int
+	channels int
+	h, w     int
+	phase    int  // in which it is written
+	varies   bool // depends on the varying inputs
+	producer *instruction
+	vector   *vector // of the caller, row-major, instead of planes
+
+	// decided at the end
+	uses    []*instruction
+	scratch bool // lives within one image of one phase
+	at      int  // bytes into the scratch or the batch space
+}
+
+func blocksOf(channels int) int { return (channels + lanes - 1) / lanes }
+
+func (s *storage) blocks() int { return blocksOf(s.channels) }
+
+// planeBytes is the size of one plane, imageBytes that of all planes of an image.
+func (s *storage) planeBytes() int { return s.h * s.w * lanes * 4 }
+func (s *storage) imageBytes() int { return s.blocks() * s.planeBytes() }
+
+// plane is a block of 16 channels of a storage.
+type plane struct {
+	*storage
+	block int
+}
+
+// depth is the number of channels that the plane really has.
+func (p plane) depth() int { return min(lanes, p.channels-p.block*lanes) }
+
+// coef is one number for each of 16 channels, computed on the host in float64
+// before the phases that use it.
+type coef struct {
+	moment
+	v [lanes]float64
+}
+
+var one = &coef{v: [lanes]float64{1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1}}
+
+// moment says when something computed on the host is known.
+type moment struct {
+	level  int  // the first phase before which it is known
+	varies bool // depends on the varying inputs
+	// sums are of these, which may still move to a later phase as long as no
+	// instruction depends on them
+	from []*instruction
+}
+
+// and is the moment when both are known.
+func (m moment) and(n moment) moment {
+	return moment{max(m.level, n.level), m.varies || n.varies, append(m.from[:len(m.from):len(m.from)], n.from...)}
+}
+
+type termKind int32
+
+const (
+	plain  termKind = iota // a·z
+	relu                   // a·max(s·y + t, 0)
+	masked                 // a·z where s·y + t > 0
+)
+
+// term is one summand of an expression. The zero of z in a masked term stands
+// for 1; t may be nil for 0.
+type term struct {
+	kind termKind
+	z, y plane
+	a    *coef
+	s, t *coef
+}
+
+// expression is what a plane of a value is before anyone needs it in memory: a
+// channel-wise linear combination of planes, some of them rectified or masked.
+// Batch normalisation, mixing, sums and rectifiers become expressions, so that
+// whole chains of them are computed in one pass, and their gradients too.
+type expression struct {
+	terms []term
+	b     *coef // nil for 0
+}
+
+func plainOf(p plane) expression {
+	return expression{terms: []term{{kind: plain, z: p, a: one}}}
+}
+
+// asPlane returns the plane that the expression is, if it is one.
+func (e expression) asPlane() (plane, bool) {
+	if len(e.terms) == 1 && e.b == nil && e.terms[0].kind == plain && e.terms[0].a == one {
+		return e.terms[0].z, true
+	}
+	return plane{}, false
+}
+
+// sameMask reports whether both terms are masked or rectified at the same places.
+func (t term) sameMask(u term) bool {
+	return t.kind != plain && u.kind != plain && t.y == u.y && t.s == u.s && t.t == u.t
+}
+
+func (t term) alike(u term) bool {
+	return t.kind == u.kind && t.z == u.z && (t.kind == plain || t.sameMask(u))
+}
+
+// times scales each channel.
+func (c *compiler) times(e expression, a *coef) expression {
+	var d expression
+	for _, t := range e.terms {
+		t.a = c.mul(t.a, a)
+		d.terms = append(d.terms, t)
+	}
+	if e.b != nil {
+		d.b = c.mul(e.b, a)
+	}
+	return d
+}
+
+// plus adds two expressions.
+func (c *compiler) plus(e, f expression) expression {
+	d := expression{slices.Clone(e.terms), c.add(e.b, f.b)}
+next:
+	for _, t := range f.terms {
+		for i, u := range d.terms {
+			if t.alike(u) {
+				d.terms[i].a = c.add(u.a, t.a)
+				continue next
+			}
+		}
+		d.terms = append(d.terms, t)
+	}
+	return d
+}
+
+// product is the sum of e·f over the batch, n positions in all, for each channel.
+// It reports whether both are simple enough; planes always are.
+func (c *compiler) product(e, f expression, n int) (*coef, bool) {
+	var sum *coef
+	put := func(a, b, s *coef) { sum = c.add(sum, c.mul(c.mul(a, b), s)) }
+	for _, t := range e.terms {
+		for _, u := range f.terms {
+			if t.kind > u.kind {
+				t, u = u, t
+			}
+			a := c.mul(t.a, u.a)
+			switch {
+			case u.kind == plain:
+				sum = c.add(sum, c.mul(a, c.sumOf(mask{}, t.z, u.z)))
+			case t.kind == plain && u.kind == relu:
+				m := maskOf(u)
+				put(a, u.s, c.sumOf(m, t.z, u.y))
+				if u.t != nil {
+					put(a, u.t, c.sumOf(m, t.z, plane{}))
+				}
+			case t.kind == plain && u.kind == masked:
+				sum = c.add(sum, c.mul(a, c.sumOf(maskOf(u), t.z, u.z)))
+			case !t.sameMask(u):
+				return nil, false
+			case t.kind == relu && u.kind == relu:
+				m := maskOf(u)
+				put(a, c.mul(u.s, u.s), c.sumOf(m, u.y, u.y))
+				if u.t != nil {
+					put(a, c.mul(c.scaled(2, u.s), u.t), c.sumOf(m, u.y, plane{}))
+					put(a, c.mul(u.t, u.t), c.sumOf(m, plane{}, plane{}))
+				}
+			case t.kind == relu && u.kind == masked:
+				m := maskOf(u)
+				put(a, t.s, c.sumOf(m, u.z, t.y))
+				if t.t != nil {
+					put(a, t.t, c.sumOf(m, u.z, plane{}))
+				}
+			default:
+				sum = c.add(sum, c.mul(a, c.sumOf(maskOf(u), t.z, u.z)))
+			}
+		}
+	}
+	for _, x := range []struct {
+		b *coef
+		e expression
+	}{{f.b, expression{e.terms, nil}}, {e.b, expression{f.terms, nil}}} {
+		if x.b != nil && len(x.e.terms) > 0 {
+			sum = c.add(sum, c.mul(x.b, c.sum(x.e, n)))
+		}
+	}
+	if e.b != nil && f.b != nil {
+		sum = c.add(sum, c.scaled(float64(n), c.mul(e.b, f.b)))
+	}
+	return sum, true
+}
+
+// sum is the sum of the expression over the n positions of the batch for each channel.
+func (c *compiler) sum(e expression, n int) *coef {
+	var sum *coef
+	for _, t := range e.terms {
+		switch t.kind {
+		case plain:
+			sum = c.add(sum, c.mul(t.a, c.sumOf(mask{}, t.z, plane{})))
+		case masked:
+			sum = c.add(sum, c.mul(t.a, c.sumOf(maskOf(t), t.z, plane{})))
+		case relu:
+			m := maskOf(t)
+			sum = c.add(sum, c.mul(c.mul(t.a, t.s), c.sumOf(m, t.y, plane{})))
+			if t.t != nil {
+				sum = c.add(sum, c.mul(c.mul(t.a, t.t), c.sumOf(m, plane{}, plane{})))
+			}
+		}
+	}
+	if e.b != nil {
+		sum = c.add(sum, c.scaled(float64(n), e.b))
+	}
+	return sum
+}
+
+// mask is where s·y + t > 0; without y it is everywhere.
+type mask struct {
+	y    plane
+	s, t *coef
+}
+
+func maskOf(t term) mask { return mask{t.y, t.s, t.t} }

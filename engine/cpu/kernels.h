@@ -1,0 +1,968 @@
+// The kernels, written once for vectors of VL floats. Each instruction set
+// includes this file after defining VL, the vector type vf, the mask type vm and
+// the operations below. Functions are static: the tables at the end are what
+// leaves the file.
+//
+//   LD ST SET1 FMA(a,b,c)=a·b+c ADD SUB MUL MAX   on vf
+//   GT(a,b) → vm, ANDNOT(a,b)=b and not a, OR(a,b), ALL, NONE, KEEP(m,x)=x where m, else 0
+//
+// MAX returns its second operand if either is NaN, so that NaNs are not hidden.
+
+#include <math.h>
+#include <string.h>
+
+#include "ops.h"
+#include "repeat.h"
+
+#define ZERO SET1(0.f)
+#define EACH_PART(h) for (int h = 0; h < LANES; h += VL) // vectors of one pixel
+
+static inline float *at(const nb_ref *r, const nb_context *c) {
+	return (float *)((intptr_t)c->spaces[r->space] + r->base + r->stride * c->image);
+}
+
+// ---- Linear combinations
+
+static inline __attribute__((always_inline)) vf term(int kind, const float *z, const float *y, vf a, vf s, vf t, vf sum) {
+	if (kind == TERM_PLAIN) return FMA(a, LD(z), sum);
+	vf v = FMA(s, LD(y), t);
+	if (kind == TERM_RELU) return FMA(a, MAX(ZERO, v), sum);
+	return FMA(a, KEEP(GT(v, ZERO), LD(z)), sum);
+}
+
+static inline __attribute__((always_inline)) void combine(int n, int k0, int k1, int k2, int accumulate,
+	float *out, const float *const *z, const float *const *y, const float *coef, int64_t pixels) {
+	EACH_PART(h) {
+		const float *q = coef + h;
+		vf b = LD(q), a0 = ZERO, s0 = a0, t0 = a0, a1 = a0, s1 = a0, t1 = a0, a2 = a0, s2 = a0, t2 = a0;
+		if (n > 0) a0 = LD(q + 16), s0 = LD(q + 32), t0 = LD(q + 48);
+		if (n > 1) a1 = LD(q + 64), s1 = LD(q + 80), t1 = LD(q + 96);
+		if (n > 2) a2 = LD(q + 112), s2 = LD(q + 128), t2 = LD(q + 144);
+		for (int64_t i = h; i < pixels * LANES; i += LANES) {
+			vf v = accumulate ? LD(out + i) : b;
+			if (n > 0) v = term(k0, z[0] + i, y[0] + i, a0, s0, t0, v);
+			if (n > 1) v = term(k1, z[1] + i, y[1] + i, a1, s1, t1, v);
+			if (n > 2) v = term(k2, z[2] + i, y[2] + i, a2, s2, t2, v);
+			ST(out + i, v);
+		}
+	}
+}
+
+typedef void (*combiner)(float *, const float *const *, const float *const *, const float *, int64_t);
+
+#define COMBINER(n, k0, k1, k2) \
+	static void combine_##n##k0##k1##k2##_0(float *o, const float *const *z, const float *const *y, const float *q, int64_t p) { combine(n, k0, k1, k2, 0, o, z, y, q, p); } \
+	static void combine_##n##k0##k1##k2##_1(float *o, const float *const *z, const float *const *y, const float *q, int64_t p) { combine(n, k0, k1, k2, 1, o, z, y, q, p); }
+#define ENTRY(n, k0, k1, k2) [n * 27 + k0 * 9 + k1 * 3 + k2] = { combine_##n##k0##k1##k2##_0, combine_##n##k0##k1##k2##_1 },
+#define COMBINERS(X) X(0, 0, 0, 0) X(1, 0, 0, 0) X(1, 1, 0, 0) X(1, 2, 0, 0) \
+	X(2, 0, 0, 0) X(2, 0, 1, 0) X(2, 0, 2, 0) X(2, 1, 1, 0) X(2, 1, 2, 0) X(2, 2, 2, 0) \
+	X(3, 0, 0, 0) X(3, 0, 0, 1) X(3, 0, 0, 2) X(3, 0, 1, 1) X(3, 0, 1, 2) X(3, 0, 2, 2) \
+	X(3, 1, 1, 1) X(3, 1, 1, 2) X(3, 1, 2, 2) X(3, 2, 2, 2)
+COMBINERS(COMBINER)
+static const combiner combiners[4 * 27][2] = { COMBINERS(ENTRY) };
+
+// ones fills the work area with a piece of a plane of ones.
+static const float *ones(const nb_context *c) {
+	for (int i = 0; i < NB_PIECE * LANES; i++) c->work[i] = 1;
+	return c->work;
+}
+
+// Passes over one plane take turns on pieces of it that stay in the nearest cache.
+
+static void op_combine(const nb_op *op, const nb_context *c) {
+	int64_t pixels = (int64_t)op->oh * op->ow;
+	for (int32_t i = 0, j; i < op->count; i = j) {
+		for (j = i; !op->passes[j].last; j++);
+		j++;
+		for (int64_t from = 0; from < pixels; from += NB_PIECE) {
+			int64_t n = pixels - from < NB_PIECE ? pixels - from : NB_PIECE, offset = from * LANES;
+			for (int32_t p = i; p < j; p++) {
+				const nb_pass *q = &op->passes[p];
+				const float *z[3] = { 0 }, *y[3] = { 0 };
+				int key = q->terms * 27, weight = 9;
+				for (int t = 0; t < q->terms; t++, weight /= 3) {
+					key += q->kind[t] * weight;
+					if (q->kind[t] != TERM_PLAIN) y[t] = at(&q->y[t], c) + offset;
+					if (q->kind[t] == TERM_RELU) z[t] = y[t];
+					else z[t] = q->z[t].space == SPACE_NONE ? ones(c) : at(&q->z[t], c) + offset;
+					if (q->kind[t] == TERM_PLAIN) y[t] = z[t];
+				}
+				combiners[key][q->accumulate](at(&q->out, c) + offset, z, y, q->coef, n);
+			}
+		}
+	}
+}
+
+// ---- Reductions
+
+static inline __attribute__((always_inline)) void reduce(int masked, int has_z, int nw,
+	const float *y, const float *z, const float *w0, const float *w1, const float *w2, const float *coef, int64_t pixels, double *sums) {
+	EACH_PART(h) {
+		vf s = ZERO, t = ZERO, one = SET1(1.f);
+		if (masked) s = LD(coef + h), t = LD(coef + 16 + h);
+		vf a0 = ZERO, b0 = ZERO, c0 = ZERO, d0 = ZERO, a1 = ZERO, b1 = ZERO, c1 = ZERO, d1 = ZERO;
+		int64_t i = h, end = pixels * LANES;
+#define STEP(a, b, c, d, i) do { \
+		vf v = has_z ? LD(z + (i)) : one; \
+		if (masked) v = KEEP(GT(FMA(s, LD(y + (i)), t), ZERO), v); \
+		a = ADD(a, v); \
+		if (nw > 0) b = FMA(v, LD(w0 + (i)), b); \
+		if (nw > 1) c = FMA(v, LD(w1 + (i)), c); \
+		if (nw > 2) d = FMA(v, LD(w2 + (i)), d); \
+	} while (0)
+		for (; i + LANES < end; i += 2 * LANES) {
+			STEP(a0, b0, c0, d0, i);
+			STEP(a1, b1, c1, d1, i + LANES);
+		}
+		if (i < end) STEP(a0, b0, c0, d0, i);
+#undef STEP
+		float total[4][VL];
+		ST(total[0], ADD(a0, a1));
+		ST(total[1], ADD(b0, b1));
+		ST(total[2], ADD(c0, c1));
+		ST(total[3], ADD(d0, d1));
+		for (int k = 0; k <= nw; k++)
+			for (int l = 0; l < VL; l++) sums[k * LANES + h + l] += total[k][l];
+	}
+}
+
+static void op_reduce(const nb_op *op, const nb_context *c) {
+	int64_t pixels = (int64_t)op->h * op->w;
+	for (int32_t i = 0; i < op->count; i++) {
+		const nb_reduction *r = &op->reductions[i];
+		const float *y = r->masked ? at(&r->y, c) : 0, *z = r->has_z ? at(&r->z, c) : 0, *w[3] = { 0 };
+		for (int k = 0; k < r->nw; k++) w[k] = at(&r->w[k], c);
+		double *sums = c->sums + r->slot;
+#define CASE(m, v, n) case (m) * 8 + (v) * 4 + (n): reduce(m, v, n, y, z, w[0], w[1], w[2], r->coef, pixels, sums); break;
+		switch (r->masked * 8 + r->has_z * 4 + r->nw) {
+			CASE(0, 0, 0) CASE(0, 0, 1) CASE(0, 0, 2) CASE(0, 0, 3) CASE(0, 1, 0) CASE(0, 1, 1) CASE(0, 1, 2) CASE(0, 1, 3)
+			CASE(1, 0, 0) CASE(1, 0, 1) CASE(1, 0, 2) CASE(1, 0, 3) CASE(1, 1, 0) CASE(1, 1, 1) CASE(1, 1, 2) CASE(1, 1, 3)
+		}
+#undef CASE
+	}
+}
+
+// ---- Matrix products: every convolution comes down to these
+
+// pair_N computes N pixels of two vectors of output channels: out = Σ over the
+// input planes and their channels of weight·x. x holds the planes, off the first
+// pixel's place in them; w is [in block][in][16] and its second vector ws floats
+// further. With st, the sums of the results and of their squares are added there.
+#define DECLARE(n) vf a##n = ZERO, b##n = ZERO;
+#define LOAD(n) a##n = LD(y0 + n * LANES); b##n = LD(y1 + n * LANES);
+#define MULTIPLY(n) { vf s = SET1(p[n * LANES]); a##n = FMA(w0, s, a##n); b##n = FMA(w1, s, b##n); }
+#define STORE(n) ST(y0 + n * LANES, a##n); ST(y1 + n * LANES, b##n);
+#define MOMENTS(n) m0 = ADD(m0, a##n); q0 = FMA(a##n, a##n, q0); m1 = ADD(m1, b##n); q1 = FMA(b##n, b##n, q1);
+#define PAIR(N) \
+	static void pair_##N(const float *const *x, int64_t off, int nin, const int32_t *depth, const float *w, int64_t ws, \
+		float *y0, float *y1, int accumulate, float *st0, float *st1) { \
+		REPEAT(N, DECLARE) \
+		if (accumulate) { REPEAT(N, LOAD) } \
+		for (int ib = 0; ib < nin; ib++) { \
+			const float *p = x[ib] + off, *v = w + ib * LANES * LANES; \
+			for (const float *end = v + depth[ib] * LANES; v < end; v += LANES, p++) { \
+				vf w0 = LD(v), w1 = LD(v + ws); \
+				REPEAT(N, MULTIPLY) \
+			} \
+		} \
+		REPEAT(N, STORE) \
+		if (st0) { \
+			vf m0 = LD(st0), q0 = LD(st0 + LANES), m1 = LD(st1), q1 = LD(st1 + LANES); \
+			REPEAT(N, MOMENTS) \
+			ST(st0, m0); ST(st0 + LANES, q0); ST(st1, m1); ST(st1 + LANES, q1); \
+		} \
+	}
+typedef void (*pair)(const float *const *, int64_t, int, const int32_t *, const float *, int64_t, float *, float *, int, float *, float *);
+
+PAIR(1) PAIR(2) PAIR(3) PAIR(4) PAIR(5) PAIR(6)
+#if VL == 16
+PAIR(7) PAIR(8) PAIR(9) PAIR(10) PAIR(11) PAIR(12) PAIR(13) PAIR(14)
+enum { PAIR_PIXELS = 14 };
+static const pair pairs[] = { 0, pair_1, pair_2, pair_3, pair_4, pair_5, pair_6, pair_7, pair_8, pair_9, pair_10, pair_11, pair_12, pair_13, pair_14 };
+#else
+enum { PAIR_PIXELS = 6 };
+static const pair pairs[] = { 0, pair_1, pair_2, pair_3, pair_4, pair_5, pair_6 };
+#endif
+#undef DECLARE
+#undef LOAD
+#undef MULTIPLY
+#undef STORE
+#undef MOMENTS
+
+#if VL == 16
+// single_N is the same for one vector, when the number of output blocks is odd.
+#define DECLARE(n) vf a##n = ZERO;
+#define LOAD(n) a##n = LD(y + n * LANES);
+#define MULTIPLY(n) a##n = FMA(w0, SET1(p[n * LANES]), a##n);
+#define STORE(n) ST(y + n * LANES, a##n);
+#define MOMENTS(n) m = ADD(m, a##n); q = FMA(a##n, a##n, q);
+#define SINGLE(N) \
+	static void single_##N(const float *const *x, int64_t off, int nin, const int32_t *depth, const float *w, float *y, int accumulate, float *st) { \
+		REPEAT(N, DECLARE) \
+		if (accumulate) { REPEAT(N, LOAD) } \
+		for (int ib = 0; ib < nin; ib++) { \
+			const float *p = x[ib] + off, *v = w + ib * LANES * LANES; \
+			for (const float *end = v + depth[ib] * LANES; v < end; v += LANES, p++) { \
+				vf w0 = LD(v); \
+				REPEAT(N, MULTIPLY) \
+			} \
+		} \
+		REPEAT(N, STORE) \
+		if (st) { \
+			vf m = LD(st), q = LD(st + LANES); \
+			REPEAT(N, MOMENTS) \
+			ST(st, m); ST(st + LANES, q); \
+		} \
+	}
+SINGLE(1) SINGLE(2) SINGLE(3) SINGLE(4) SINGLE(5) SINGLE(6) SINGLE(7) SINGLE(8) SINGLE(9) SINGLE(10)
+SINGLE(11) SINGLE(12) SINGLE(13) SINGLE(14) SINGLE(15) SINGLE(16) SINGLE(17) SINGLE(18) SINGLE(19) SINGLE(20)
+SINGLE(21) SINGLE(22) SINGLE(23) SINGLE(24) SINGLE(25) SINGLE(26) SINGLE(27) SINGLE(28)
+typedef void (*single)(const float *const *, int64_t, int, const int32_t *, const float *, float *, int, float *);
+enum { SINGLE_PIXELS = 28 };
+static const single singles[] = { 0, single_1, single_2, single_3, single_4, single_5, single_6, single_7, single_8, single_9, single_10,
+	single_11, single_12, single_13, single_14, single_15, single_16, single_17, single_18, single_19, single_20,
+	single_21, single_22, single_23, single_24, single_25, single_26, single_27, single_28 };
+#undef DECLARE
+#undef LOAD
+#undef MULTIPLY
+#undef STORE
+#undef MOMENTS
+#endif
+
+// product multiplies all pixels of the input planes into all output planes.
+// Pixels go in chunks whose inputs stay in the nearest cache while the output
+// blocks are computed one after another.
+static void product(const float *const *x, int nin, const int32_t *depth, const float *w, int64_t between,
+	float *const *y, int nout, int64_t pixels, int accumulate, float *st) {
+	enum { NEAR = 20 << 10 };
+	int64_t tiles = (pixels + PAIR_PIXELS - 1) / PAIR_PIXELS, chunk = NEAR / ((int64_t)nin * PAIR_PIXELS * LANES * 4);
+	if (chunk < 1) chunk = 1;
+	for (int64_t first = 0; first < tiles; first += chunk) {
+		int64_t end = first + chunk < tiles ? first + chunk : tiles;
+		int o = 0;
+#if VL == 16
+		for (; o + 1 < nout; o += 2)
+			for (int64_t t = first; t < end; t++) {
+				int64_t a = pixels * t / tiles, b = pixels * (t + 1) / tiles;
+				pairs[b - a](x, a * LANES, nin, depth, w + o * between, between, y[o] + a * LANES, y[o + 1] + a * LANES, accumulate,
+					st ? st + o * 32 : 0, st ? st + o * 32 + 32 : 0);
+			}
+		if (o < nout) {
+			int64_t from = pixels * first / tiles, n = pixels * end / tiles - from, wide = (n + SINGLE_PIXELS - 1) / SINGLE_PIXELS;
+			for (int64_t t = 0; t < wide; t++) {
+				int64_t a = from + n * t / wide, b = from + n * (t + 1) / wide;
+				singles[b - a](x, a * LANES, nin, depth, w + o * between, y[o] + a * LANES, accumulate, st ? st + o * 32 : 0);
+			}
+		}
+#else
+		for (; o < nout; o++)
+			for (int h = 0; h < LANES; h += 2 * VL)
+				for (int64_t t = first; t < end; t++) {
+					int64_t a = pixels * t / tiles, b = pixels * (t + 1) / tiles;
+					float *q = y[o] + a * LANES + h, *s = st ? st + o * 32 + h : 0;
+					pairs[b - a](x, a * LANES, nin, depth, w + o * between + h, VL, q, q + VL, accumulate, s, s ? s + VL : 0);
+				}
+#endif
+	}
+}
+
+// outer adds Σ over the pixels of x[i]·g[o] to the 16×16 blocks dw of one input
+// plane and several output planes, which are `between` floats apart.
+#define OUTER_4(N, ...) \
+	static void outer_4(const float *x, const float *const *g, float *dw, int64_t between, int64_t pixels) { \
+		const float *g0 = g[0], *g1 = g[1], *g2 = g[2], *g3 = g[3]; \
+		float *d0 = dw, *d1 = d0 + between, *d2 = d1 + between, *d3 = d2 + between; \
+		REPEAT(N, LOAD) \
+		for (int64_t p = 0; p < pixels * LANES; p += LANES) { \
+			vf v0 = LD(g0 + p), v1 = LD(g1 + p), v2 = LD(g2 + p), v3 = LD(g3 + p); \
+			REPEAT(N, MULTIPLY) \
+		} \
+		REPEAT(N, STORE) \
+	}
+#if VL == 16
+#define LOAD(n) vf a##n = LD(d0 + n * LANES), b##n = LD(d1 + n * LANES), c##n = LD(d2 + n * LANES), e##n = LD(d3 + n * LANES);
+#define MULTIPLY(n) { vf s = SET1(x[p + n]); a##n = FMA(v0, s, a##n); b##n = FMA(v1, s, b##n); c##n = FMA(v2, s, c##n); e##n = FMA(v3, s, e##n); }
+#define STORE(n) ST(d0 + n * LANES, a##n); ST(d1 + n * LANES, b##n); ST(d2 + n * LANES, c##n); ST(d3 + n * LANES, e##n);
+OUTER_4(4)
+#undef LOAD
+#undef MULTIPLY
+#undef STORE
+#endif
+
+enum { OUTER_ROWS = VL == 16 ? 8 : 4 };
+#define LOAD(n) vf a##n = LD(d0 + n * LANES), b##n = LD(d1 + n * LANES);
+#define MULTIPLY(n) { vf s = SET1(x[p + n]); a##n = FMA(v0, s, a##n); b##n = FMA(v1, s, b##n); }
+#define STORE(n) ST(d0 + n * LANES, a##n); ST(d1 + n * LANES, b##n);
+#define OUTER_2(N) \
+	static void outer_2(const float *x, const float *g0, const float *g1, float *d0, float *d1, int64_t pixels) { \
+		REPEAT(N, LOAD) \
+		for (int64_t p = 0; p < pixels * LANES; p += LANES) { \
+			vf v0 = LD(g0 + p), v1 = LD(g1 + p); \
+			REPEAT(N, MULTIPLY) \
+		} \
+		REPEAT(N, STORE) \
+	}
+#if VL == 16
+OUTER_2(8)
+#else
+OUTER_2(4)
+#endif
+#undef LOAD
+#undef MULTIPLY
+#undef STORE
+
+#if VL == 16
+#define LOAD(n) vf a##n = LD(d + n * LANES);
+#define MULTIPLY(n) a##n = FMA(v, SET1(x[p + n]), a##n);
+#define STORE(n) ST(d + n * LANES, a##n);
+static void outer_1(const float *x, const float *g, float *d, int64_t pixels) {
+	REPEAT(16, LOAD)
+	for (int64_t p = 0; p < pixels * LANES; p += LANES) {
+		vf v = LD(g + p);
+		REPEAT(16, MULTIPLY)
+	}
+	REPEAT(16, STORE)
+}
+#undef LOAD
+#undef MULTIPLY
+#undef STORE
+#endif
+
+// outer_product adds the products of all input with all output planes to dw
+// [out block][in block][16][16], chunk of pixels by chunk.
+static void outer_product(const float *const *x, int nin, const int32_t *depth, const float *const *g, int nout, float *dw, int64_t pixels) {
+	enum { CHUNK = 96 };
+	int64_t between = (int64_t)nin * LANES * LANES;
+	for (int64_t from = 0; from < pixels; from += CHUNK) {
+		int64_t n = pixels - from < CHUNK ? pixels - from : CHUNK, off = from * LANES;
+		int o = 0;
+#if VL == 16
+		for (; o + 3 < nout; o += 4) {
+			const float *q[4] = { g[o] + off, g[o + 1] + off, g[o + 2] + off, g[o + 3] + off };
+			for (int i = 0; i < nin; i++)
+				for (int r = 0; r < depth[i]; r += 4)
+					outer_4(x[i] + off + r, q, dw + o * between + (i * LANES + r) * LANES, between, n);
+		}
+		for (; o + 1 < nout; o += 2)
+			for (int i = 0; i < nin; i++)
+				for (int r = 0; r < depth[i]; r += OUTER_ROWS) {
+					float *d = dw + o * between + (i * LANES + r) * LANES;
+					outer_2(x[i] + off + r, g[o] + off, g[o + 1] + off, d, d + between, n);
+				}
+		if (o < nout)
+			for (int i = 0; i < nin; i++)
+				outer_1(x[i] + off, g[o] + off, dw + o * between + i * LANES * LANES, n);
+#else
+		for (; o < nout; o++)
+			for (int h = 0; h < LANES; h += 2 * VL)
+				for (int i = 0; i < nin; i++)
+					for (int r = 0; r < depth[i]; r += OUTER_ROWS) {
+						float *d = dw + o * between + (i * LANES + r) * LANES + h;
+						outer_2(x[i] + off + r, g[o] + off + h, g[o] + off + h + VL, d, d + VL, n);
+					}
+#endif
+	}
+}
+
+// ---- Convolutions
+
+enum { MAX_PLANES = 512 }; // of one instruction; Go checks it
+
+static void planes(float **p, const nb_ref *r, int n, const nb_context *c) {
+	for (int i = 0; i < n; i++) p[i] = at(&r[i], c);
+}
+
+static void flush(const nb_op *op, const nb_context *c, const float *st) {
+	for (int o = 0; o < op->nout; o++)
+		if (op->slots[o] >= 0)
+			for (int l = 0; l < 2 * LANES; l++) c->sums[op->slots[o] + l] += st[o * 2 * LANES + l];
+}
+
+static void op_conv1(const nb_op *op, const nb_context *c) {
+	float *x[MAX_PLANES], *y[MAX_PLANES];
+	planes(x, op->in, op->nin, c);
+	planes(y, op->out, op->nout, c);
+	float *st = op->slots ? c->work : 0;
+	if (st) memset(st, 0, sizeof(float) * 2 * LANES * op->nout);
+	product((const float *const *)x, op->nin, op->depth, op->weights, (int64_t)op->nin * LANES * LANES, y, op->nout,
+		(int64_t)op->h * op->w, op->accumulate, st);
+	if (st) flush(op, c, st);
+}
+
+static void op_weight1(const nb_op *op, const nb_context *c) {
+	float *x[MAX_PLANES], *g[MAX_PLANES];
+	planes(x, op->in, op->nin, c);
+	planes(g, op->aux, op->naux, c);
+	outer_product((const float *const *)x, op->nin, op->depth, (const float *const *)g, op->naux, c->gradients + op->slot,
+		(int64_t)op->h * op->w);
+}
+
+// 3×3 convolutions by Winograd's minimal filtering F(2×2, 3×3): 16 products
+// where direct computation needs 36, with additions alone around them.
+// Lavin & Gray, "Fast Algorithms for Convolutional Neural Networks", 2015.
+//
+// A strip is several rows of 2×2 tiles, worked on while it stays in the cache.
+enum { STRIP = 32 }; // tiles, roughly
+
+typedef struct {
+	int across, down, rows; // tiles in a row, rows in the image and in a strip
+} tiling;
+
+static tiling tiles_of(int h, int w) {
+	tiling t = { (w + 1) / 2, (h + 1) / 2, 0 };
+	t.rows = STRIP / t.across;
+	if (t.rows < 1) t.rows = 1;
+	if (t.rows > t.down) t.rows = t.down;
+	return t;
+}
+
+// winograd_input transforms the 4×4 windows of one row of tiles, which begin at
+// row 2·row - 1 and overlap by two, into v, whose positions are `between` floats
+// apart. zeros is a row of zeros.
+static void winograd_input(const float *x, int h, int w, int row, int across, const float *zeros, float *v, int64_t between) {
+	const float *r[4];
+	for (int i = 0; i < 4; i++) {
+		int y = 2 * row - 1 + i;
+		r[i] = y < 0 || y >= h ? zeros : x + (int64_t)y * w * LANES;
+	}
+	EACH_PART(l) {
+		const float *r0 = r[0] + l, *r1 = r[1] + l, *r2 = r[2] + l, *r3 = r[3] + l;
+		float *q = v + l;
+		vf a0 = ZERO, a1 = ZERO, a2 = ZERO, a3 = ZERO; // column 2t - 1
+		vf d0 = LD(r0), d1 = LD(r1), d2 = LD(r2), d3 = LD(r3);
+		vf b0 = SUB(d0, d2), b1 = ADD(d1, d2), b2 = SUB(d2, d1), b3 = SUB(d1, d3); // column 2t
+		for (int t = 0; t < across; t++, q += LANES) {
+			vf c0 = ZERO, c1 = ZERO, c2 = ZERO, c3 = ZERO, e0 = ZERO, e1 = ZERO, e2 = ZERO, e3 = ZERO;
+			int64_t col = (2 * t + 1) * LANES;
+			if (2 * t + 1 < w) {
+				d0 = LD(r0 + col), d1 = LD(r1 + col), d2 = LD(r2 + col), d3 = LD(r3 + col);
+				c0 = SUB(d0, d2), c1 = ADD(d1, d2), c2 = SUB(d2, d1), c3 = SUB(d1, d3);
+			}
+			if (2 * t + 2 < w) {
+				col += LANES;
+				d0 = LD(r0 + col), d1 = LD(r1 + col), d2 = LD(r2 + col), d3 = LD(r3 + col);
+				e0 = SUB(d0, d2), e1 = ADD(d1, d2), e2 = SUB(d2, d1), e3 = SUB(d1, d3);
+			}
+			ST(q, SUB(a0, c0)), ST(q + between, ADD(b0, c0)), ST(q + 2 * between, SUB(c0, b0)), ST(q + 3 * between, SUB(b0, e0));
+			float *u = q + 4 * between;
+			ST(u, SUB(a1, c1)), ST(u + between, ADD(b1, c1)), ST(u + 2 * between, SUB(c1, b1)), ST(u + 3 * between, SUB(b1, e1));
+			u += 4 * between;
+			ST(u, SUB(a2, c2)), ST(u + between, ADD(b2, c2)), ST(u + 2 * between, SUB(c2, b2)), ST(u + 3 * between, SUB(b2, e2));
+			u += 4 * between;
+			ST(u, SUB(a3, c3)), ST(u + between, ADD(b3, c3)), ST(u + 2 * between, SUB(c3, b3)), ST(u + 3 * between, SUB(b3, e3));
+			a0 = c0, a1 = c1, a2 = c2, a3 = c3;
+			b0 = e0, b1 = e1, b2 = e2, b3 = e3;
+		}
+	}
+}
+
+// winograd_output transforms one row of tiles of m back into the two rows of y
+// that it covers, and adds up the results and their squares in st, if given.
+static void winograd_output(const float *m, int64_t between, float *y, int h, int w, int row, int across, int accumulate, float *st) {
+	int below = 2 * row + 1 < h;
+	EACH_PART(l) {
+		float *y0 = y + (int64_t)2 * row * w * LANES + l, *y1 = below ? y0 + (int64_t)w * LANES : 0;
+		const float *q = m + l;
+		vf sum = ZERO, squares = ZERO;
+		if (st) sum = LD(st + l), squares = LD(st + LANES + l);
+#define PUT(place, value) do { \
+		vf v = value; \
+		if (accumulate) v = ADD(v, LD(place)); \
+		ST(place, v); \
+		sum = ADD(sum, v); \
+		squares = FMA(v, v, squares); \
+	} while (0)
+		for (int t = 0; t < across; t++, q += LANES) {
+			vf s[4], d[4]; // upper and lower row before the horizontal step
+#define COLUMN(j) { \
+			vf m0 = LD(q + j * between), m1 = LD(q + (4 + j) * between), m2 = LD(q + (8 + j) * between), m3 = LD(q + (12 + j) * between); \
+			s[j] = ADD(ADD(m0, m1), m2); \
+			d[j] = SUB(SUB(m1, m2), m3); \
+		}
+			COLUMN(0) COLUMN(1) COLUMN(2) COLUMN(3)
+#undef COLUMN
+			int64_t col = 2 * t * LANES;
+			int right = 2 * t + 1 < w;
+			PUT(y0 + col, ADD(ADD(s[0], s[1]), s[2]));
+			if (right) PUT(y0 + col + LANES, SUB(SUB(s[1], s[2]), s[3]));
+			if (below) {
+				PUT(y1 + col, ADD(ADD(d[0], d[1]), d[2]));
+				if (right) PUT(y1 + col + LANES, SUB(SUB(d[1], d[2]), d[3]));
+			}
+		}
+#undef PUT
+		if (st) ST(st + l, sum), ST(st + LANES + l, squares);
+	}
+}
+
+// winograd_gradient transforms the 2×2 tiles of a row of the output's gradient
+// for the gradient of the weights.
+static void winograd_gradient(const float *g, int h, int w, int row, int across, float *v, int64_t between) {
+	EACH_PART(l) {
+		const float *r0 = g + (int64_t)2 * row * w * LANES + l, *r1 = r0 + (int64_t)w * LANES;
+		float *q = v + l;
+		int below = 2 * row + 1 < h;
+		for (int t = 0; t < across; t++, q += LANES) {
+			int64_t col = 2 * t * LANES;
+			int right = 2 * t + 1 < w;
+			vf a = LD(r0 + col), b = right ? LD(r0 + col + LANES) : ZERO, c = below ? LD(r1 + col) : ZERO, d = below && right ? LD(r1 + col + LANES) : ZERO;
+			float *u = q;
+#define ROW(x, y) \
+			ST(u, x), ST(u + between, ADD(x, y)), ST(u + 2 * between, SUB(x, y)), ST(u + 3 * between, SUB(ZERO, y)); \
+			u += 4 * between;
+			vf p0 = ADD(a, c), p1 = ADD(b, d), n0 = SUB(a, c), n1 = SUB(b, d), z0 = SUB(ZERO, c), z1 = SUB(ZERO, d);
+			ROW(a, b)
+			ROW(p0, p1)
+			ROW(n0, n1)
+			ROW(z0, z1)
+#undef ROW
+		}
+	}
+}
+
+// The work area holds a row of zeros, the sums, and the transformed planes.
+static void op_conv3(const nb_op *op, const nb_context *c) {
+	float *x[MAX_PLANES], *y[MAX_PLANES], *from[MAX_PLANES], *to[MAX_PLANES];
+	planes(x, op->in, op->nin, c);
+	planes(y, op->out, op->nout, c);
+	tiling t = tiles_of(op->h, op->w);
+	int64_t strip = (int64_t)t.rows * t.across * LANES; // floats of a plane's strip in one position
+	int64_t in_position = strip * op->nin, out_position = strip * op->nout;
+	float *zeros = c->work, *st = op->slots ? zeros + op->w * LANES : 0;
+	float *v = zeros + op->w * LANES + 2 * LANES * op->nout, *m = v + 16 * in_position;
+	memset(zeros, 0, sizeof(float) * (op->w * LANES + 2 * LANES * op->nout));
+	for (int first = 0; first < t.down; first += t.rows) {
+		int rows = t.down - first < t.rows ? t.down - first : t.rows;
+		for (int i = 0; i < op->nin; i++)
+			for (int r = 0; r < rows; r++)
+				winograd_input(x[i], op->h, op->w, first + r, t.across, zeros, v + i * strip + (int64_t)r * t.across * LANES, in_position);
+		for (int position = 0; position < 16; position++) {
+			for (int i = 0; i < op->nin; i++) from[i] = v + position * in_position + i * strip;
+			for (int o = 0; o < op->nout; o++) to[o] = m + position * out_position + o * strip;
+			product((const float *const *)from, op->nin, op->depth, op->weights + (int64_t)position * op->nout * op->nin * LANES * LANES,
+				(int64_t)op->nin * LANES * LANES, to, op->nout, (int64_t)rows * t.across, 0, 0);
+		}
+		for (int o = 0; o < op->nout; o++)
+			for (int r = 0; r < rows; r++)
+				winograd_output(m + o * strip + (int64_t)r * t.across * LANES, out_position, y[o], op->h, op->w, first + r, t.across,
+					op->accumulate, st ? st + o * 2 * LANES : 0);
+	}
+	if (st) flush(op, c, st);
+}
+
+static void op_weight3(const nb_op *op, const nb_context *c) {
+	float *x[MAX_PLANES], *g[MAX_PLANES];
+	const float *from[MAX_PLANES], *to[MAX_PLANES];
+	planes(x, op->in, op->nin, c);
+	planes(g, op->aux, op->naux, c);
+	tiling t = tiles_of(op->h, op->w);
+	int64_t strip = (int64_t)t.rows * t.across * LANES;
+	int64_t in_position = strip * op->nin, out_position = strip * op->naux;
+	float *zeros = c->work, *v = zeros + op->w * LANES, *u = v + 16 * in_position;
+	memset(zeros, 0, sizeof(float) * op->w * LANES);
+	for (int first = 0; first < t.down; first += t.rows) {
+		int rows = t.down - first < t.rows ? t.down - first : t.rows;
+		for (int r = 0; r < rows; r++) {
+			int64_t offset = (int64_t)r * t.across * LANES;
+			for (int i = 0; i < op->nin; i++)
+				winograd_input(x[i], op->h, op->w, first + r, t.across, zeros, v + i * strip + offset, in_position);
+			for (int o = 0; o < op->naux; o++)
+				winograd_gradient(g[o], op->h, op->w, first + r, t.across, u + o * strip + offset, out_position);
+		}
+		for (int position = 0; position < 16; position++) {
+			for (int i = 0; i < op->nin; i++) from[i] = v + position * in_position + i * strip;
+			for (int o = 0; o < op->naux; o++) to[o] = u + position * out_position + o * strip;
+			outer_product(from, op->nin, op->depth, to, op->naux,
+				c->gradients + op->slot + (int64_t)position * op->naux * op->nin * LANES * LANES, (int64_t)rows * t.across);
+		}
+	}
+}
+
+// Windows of other sizes occur in no network here; they are computed plainly.
+static void op_convk(const nb_op *op, const nb_context *c) {
+	int k = op->k, h = op->h, w = op->w;
+	for (int o = 0; o < op->nout; o++) {
+		float *y = at(&op->out[o], c);
+		for (int64_t p = 0; p < (int64_t)h * w; p++) {
+			float sum[LANES] = { 0 };
+			for (int tap = 0; tap < k * k; tap++) {
+				int row = (int)(p / w) + tap / k - k / 2, col = (int)(p % w) + tap % k - k / 2;
+				if (row < 0 || row >= h || col < 0 || col >= w) continue;
+				for (int i = 0; i < op->nin; i++) {
+					const float *x = at(&op->in[i], c) + ((int64_t)row * w + col) * LANES;
+					const float *v = op->weights + (((int64_t)tap * op->nout + o) * op->nin + i) * LANES * LANES;
+					for (int a = 0; a < op->depth[i]; a++)
+						for (int l = 0; l < LANES; l++) sum[l] += x[a] * v[a * LANES + l];
+				}
+			}
+			for (int l = 0; l < LANES; l++) {
+				float v = op->accumulate ? y[p * LANES + l] + sum[l] : sum[l];
+				y[p * LANES + l] = v;
+				if (op->slots && op->slots[o] >= 0) {
+					c->sums[op->slots[o] + l] += v;
+					c->sums[op->slots[o] + LANES + l] += (double)v * v;
+				}
+			}
+		}
+	}
+}
+
+static void op_weightk(const nb_op *op, const nb_context *c) {
+	int k = op->k, h = op->h, w = op->w;
+	for (int o = 0; o < op->naux; o++) {
+		const float *g = at(&op->aux[o], c);
+		for (int tap = 0; tap < k * k; tap++)
+			for (int64_t p = 0; p < (int64_t)h * w; p++) {
+				int row = (int)(p / w) + tap / k - k / 2, col = (int)(p % w) + tap % k - k / 2;
+				if (row < 0 || row >= h || col < 0 || col >= w) continue;
+				for (int i = 0; i < op->nin; i++) {
+					const float *x = at(&op->in[i], c) + ((int64_t)row * w + col) * LANES;
+					float *d = c->gradients + op->slot + (((int64_t)tap * op->naux + o) * op->nin + i) * LANES * LANES;
+					for (int a = 0; a < op->depth[i]; a++)
+						for (int l = 0; l < LANES; l++) d[a * LANES + l] += x[a] * g[p * LANES + l];
+				}
+			}
+	}
+}
+
+// ---- Pooling
+
+static int is_3x3(const nb_op *op) { return op->k == 3 && op->stride == 1 && op->pad == 1; }
+
+// clip returns the part of a window that begins at `from` inside 0..n.
+static inline int lower(int from) { return from < 0 ? 0 : from; }
+static inline int upper(int to, int n) { return to > n ? n : to; }
+
+static void pool_3x3(const float *x, float *y, int h, int w) {
+	int64_t row = (int64_t)w * LANES;
+	for (int i = 0; i < h; i++, x += row, y += row) {
+		const float *r0 = i ? x - row : x, *r2 = i + 1 < h ? x + row : x;
+		EACH_PART(l) {
+#define COLUMN(j) MAX(MAX(LD(r0 + (j) * LANES + l), LD(x + (j) * LANES + l)), LD(r2 + (j) * LANES + l))
+			vf here = COLUMN(0), before = here;
+			for (int j = 0; j < w; j++) {
+				vf next = j + 1 < w ? COLUMN(j + 1) : here;
+				ST(y + (int64_t)j * LANES + l, MAX(MAX(before, here), next));
+				before = here, here = next;
+			}
+#undef COLUMN
+		}
+	}
+}
+
+static void op_pool(const nb_op *op, const nb_context *c) {
+	for (int b = 0; b < op->nin; b++) {
+		const float *x = at(&op->in[b], c);
+		float *y = at(&op->out[b], c);
+		if (is_3x3(op)) {
+			pool_3x3(x, y, op->h, op->w);
+			continue;
+		}
+		for (int i = 0; i < op->oh; i++)
+			for (int j = 0; j < op->ow; j++, y += LANES) {
+				int top = i * op->stride - op->pad, left = j * op->stride - op->pad;
+				int row0 = lower(top), row1 = upper(top + op->k, op->h), col0 = lower(left), col1 = upper(left + op->k, op->w);
+				EACH_PART(l) {
+					vf m = LD(x + ((int64_t)row0 * op->w + col0) * LANES + l);
+					for (int row = row0; row < row1; row++)
+						for (int col = col0; col < col1; col++) m = MAX(m, LD(x + ((int64_t)row * op->w + col) * LANES + l));
+					ST(y + l, m);
+				}
+			}
+	}
+}
+
+// The first maximum of a 3×3 window in row-major order is in the first row
+// whose own maximum is the largest, and there the first: so a gradient goes down
+// its column to that row, then along the row. Only three rows of each kind are
+// alive at a time.
+static void row_maxima(const float *x, float *m, int w) {
+	EACH_PART(l) {
+		vf here = LD(x + l), before = here;
+		for (int j = 0; j < w; j++) {
+			vf next = j + 1 < w ? LD(x + (int64_t)(j + 1) * LANES + l) : here;
+			ST(m + (int64_t)j * LANES + l, MAX(MAX(before, here), next));
+			before = here, here = next;
+		}
+	}
+}
+
+// along_row spreads g, one entry a window, to the first maximum of each window
+// of a row, and adds the inner product of the result with x to dot.
+static void along_row(const float *x, const float *g, float *d, int w, float *dot) {
+	EACH_PART(l) {
+		vf sum = LD(dot + l), here = LD(x + l), before = here, done = ZERO, open = ZERO; // columns j-1 and j of d
+		for (int j = 0; j < w; j++) {
+			int64_t p = (int64_t)j * LANES + l;
+			vf v = LD(g + p), next = here;
+			vm right = NONE, mid = ALL;
+			if (j > 0) mid = GT(here, before);
+			if (j + 1 < w) {
+				next = LD(x + p + LANES);
+				right = GT(next, j > 0 ? MAX(before, here) : here);
+			}
+			vf to_left = KEEP(ANDNOT(OR(mid, right), ALL), v), to_mid = KEEP(ANDNOT(right, mid), v);
+			if (j > 0) {
+				done = ADD(done, to_left);
+				ST(d + p - LANES, done);
+				sum = FMA(done, before, sum);
+			}
+			done = ADD(open, to_mid);
+			open = KEEP(right, v);
+			before = here, here = next;
+		}
+		ST(d + (int64_t)(w - 1) * LANES + l, done);
+		ST(dot + l, FMA(done, before, sum));
+	}
+}
+
+static void pool_back_3x3(const float *x, const float *g, float *d, int h, int w, float *work, float *dot) {
+	int64_t row = (int64_t)w * LANES;
+	float *maxima[3] = { work, work + row, work + 2 * row }, *open[3] = { work + 3 * row, work + 4 * row, work + 5 * row };
+	row_maxima(x, maxima[0], w);
+	for (int i = 0; i < h; i++) {
+		float *m0 = maxima[(i + 2) % 3], *m1 = maxima[i % 3], *m2 = maxima[(i + 1) % 3];
+		float *d0 = open[(i + 2) % 3], *d1 = open[i % 3], *d2 = open[(i + 1) % 3];
+		int first = i == 0, last = i + 1 == h;
+		if (!last) row_maxima(x + (i + 1) * row, m2, w);
+		if (first) memset(d1, 0, sizeof(float) * row);
+		const float *gi = g + i * row;
+		for (int64_t p = 0; p < row; p += VL) {
+			vf v = LD(gi + p), b = LD(m1 + p), top = b;
+			vm mid = ALL, down = NONE;
+			if (!first) {
+				vf a = LD(m0 + p);
+				mid = GT(b, a);
+				top = MAX(a, b);
+			}
+			if (!last) {
+				down = GT(LD(m2 + p), top);
+				ST(d2 + p, KEEP(down, v));
+			}
+			if (!first) ST(d0 + p, ADD(LD(d0 + p), KEEP(ANDNOT(OR(mid, down), ALL), v)));
+			ST(d1 + p, ADD(LD(d1 + p), KEEP(ANDNOT(down, mid), v)));
+		}
+		if (!first) along_row(x + (i - 1) * row, d0, d + (i - 1) * row, w, dot);
+	}
+	along_row(x + (h - 1) * row, open[(h - 1) % 3], d + (h - 1) * row, w, dot);
+}
+
+// maxima_of calls ONE(place, mask) for every place of the window, the mask being
+// where its first maximum is.
+#define EACH_MAXIMUM(op, x, i, j, l, ONE) do { \
+	int top = (i) * (op)->stride - (op)->pad, left = (j) * (op)->stride - (op)->pad; \
+	int row0 = lower(top), row1 = upper(top + (op)->k, (op)->h), col0 = lower(left), col1 = upper(left + (op)->k, (op)->w); \
+	vf m = LD(x + ((int64_t)row0 * (op)->w + col0) * LANES + l); \
+	for (int row = row0; row < row1; row++) \
+		for (int col = col0; col < col1; col++) m = MAX(m, LD(x + ((int64_t)row * (op)->w + col) * LANES + l)); \
+	vm found = NONE; \
+	for (int row = row0; row < row1; row++) \
+		for (int col = col0; col < col1; col++) { \
+			int64_t place = ((int64_t)row * (op)->w + col) * LANES + l; \
+			vm here = ANDNOT(OR(found, GT(m, LD(x + place))), ALL); \
+			found = OR(found, here); \
+			ONE \
+		} \
+} while (0)
+
+static void op_pool_back(const nb_op *op, const nb_context *c) {
+	for (int b = 0; b < op->nin; b++) {
+		const float *x = at(&op->in[b], c), *g = at(&op->aux[b], c);
+		float *d = at(&op->out[b], c), dot[LANES] = { 0 };
+		if (is_3x3(op)) {
+			pool_back_3x3(x, g, d, op->h, op->w, c->work, dot);
+		} else {
+			int64_t size = (int64_t)op->h * op->w * LANES;
+			memset(d, 0, sizeof(float) * size);
+			for (int i = 0; i < op->oh; i++)
+				for (int j = 0; j < op->ow; j++, g += LANES)
+					EACH_PART(l) {
+						vf v = LD(g + l);
+						EACH_MAXIMUM(op, x, i, j, l, ST(d + place, ADD(LD(d + place), KEEP(here, v))););
+					}
+			for (int64_t p = 0; p < size; p++) dot[p % LANES] += d[p] * x[p];
+		}
+		if (op->slot >= 0)
+			for (int l = 0; l < LANES; l++) c->sums[op->slot + b * LANES + l] += dot[l];
+	}
+}
+
+// The same in the other direction: the value at the first maximum of each row
+// of a window, then that of the first row with the largest maximum.
+static void row_taken(const float *x, const float *u, float *m, float *t, int w) {
+	EACH_PART(l) {
+		for (int j = 0; j < w; j++) {
+			int64_t p = (int64_t)j * LANES + l;
+			vf best = LD(x + (j ? p - LANES : p)), value = LD(u + (j ? p - LANES : p));
+			for (int k = j ? 0 : 1; k <= (j + 1 < w); k++) {
+				vf v = LD(x + p + k * LANES);
+				vm more = GT(v, best);
+				best = MAX(best, v);
+				value = ADD(KEEP(more, LD(u + p + k * LANES)), KEEP(ANDNOT(more, ALL), value));
+			}
+			ST(m + p, best);
+			ST(t + p, value);
+		}
+	}
+}
+
+static void pool_take_3x3(const float *x, const float *u, float *y, int h, int w, float *work) {
+	int64_t row = (int64_t)w * LANES;
+	float *maxima[3] = { work, work + row, work + 2 * row }, *taken[3] = { work + 3 * row, work + 4 * row, work + 5 * row };
+	row_taken(x, u, maxima[0], taken[0], w);
+	for (int i = 0; i < h; i++) {
+		if (i + 1 < h) row_taken(x + (i + 1) * row, u + (i + 1) * row, maxima[(i + 1) % 3], taken[(i + 1) % 3], w);
+		int from = i ? i - 1 : i, to = i + 1 < h ? i + 1 : i;
+		for (int64_t p = 0; p < row; p += VL) {
+			vf best = LD(maxima[from % 3] + p), value = LD(taken[from % 3] + p);
+			for (int k = from + 1; k <= to; k++) {
+				vf v = LD(maxima[k % 3] + p);
+				vm more = GT(v, best);
+				best = MAX(best, v);
+				value = ADD(KEEP(more, LD(taken[k % 3] + p)), KEEP(ANDNOT(more, ALL), value));
+			}
+			ST(y + i * row + p, value);
+		}
+	}
+}
+
+static void op_pool_take(const nb_op *op, const nb_context *c) {
+	for (int b = 0; b < op->nin; b++) {
+		const float *x = at(&op->in[b], c), *u = at(&op->aux[b], c);
+		float *y = at(&op->out[b], c);
+		if (is_3x3(op)) {
+			pool_take_3x3(x, u, y, op->h, op->w, c->work);
+			continue;
+		}
+		for (int i = 0; i < op->oh; i++)
+			for (int j = 0; j < op->ow; j++, y += LANES)
+				EACH_PART(l) {
+					vf value = ZERO;
+					EACH_MAXIMUM(op, x, i, j, l, value = ADD(value, KEEP(here, LD(u + place))););
+					ST(y + l, value);
+				}
+	}
+}
+
+// ---- Small things
+
+static void op_mean(const nb_op *op, const nb_context *c) {
+	int64_t pixels = (int64_t)op->h * op->w;
+	for (int b = 0; b < op->nin; b++) {
+		const float *x = at(&op->in[b], c);
+		float *y = at(&op->out[b], c);
+		EACH_PART(l) {
+			vf s = ZERO;
+			for (int64_t p = 0; p < pixels; p++) s = ADD(s, LD(x + p * LANES + l));
+			ST(y + l, MUL(s, SET1(1.f / (float)pixels)));
+		}
+	}
+}
+
+static void op_mean_back(const nb_op *op, const nb_context *c) {
+	int64_t pixels = (int64_t)op->oh * op->ow;
+	for (int b = 0; b < op->nin; b++) {
+		const float *g = at(&op->in[b], c);
+		float *y = at(&op->out[b], c);
+		EACH_PART(l) {
+			vf v = MUL(LD(g + l), SET1(1.f / (float)pixels));
+			for (int64_t p = 0; p < pixels; p++) ST(y + p * LANES + l, v);
+		}
+	}
+}
+
+static void op_load(const nb_op *op, const nb_context *c) {
+	const float *x = at(&op->in[0], c);
+	int64_t pixels = (int64_t)op->h * op->w;
+	for (int b = 0; b < op->nout; b++) {
+		float *y = at(&op->out[b], c);
+		int n = op->channels - b * LANES < LANES ? op->channels - b * LANES : LANES;
+		for (int64_t p = 0; p < pixels; p++)
+			for (int l = 0; l < LANES; l++) y[p * LANES + l] = l < n ? x[(b * LANES + l) * pixels + p] : 0;
+	}
+}
+
+static void op_store(const nb_op *op, const nb_context *c) {
+	float *y = at(&op->out[0], c);
+	int64_t pixels = (int64_t)op->h * op->w;
+	for (int b = 0; b < op->nin; b++) {
+		const float *x = at(&op->in[b], c);
+		int n = op->channels - b * LANES < LANES ? op->channels - b * LANES : LANES;
+		for (int l = 0; l < n; l++)
+			for (int64_t p = 0; p < pixels; p++) y[(b * LANES + l) * pixels + p] = x[p * LANES + l];
+	}
+}
+
+static void op_repack(const nb_op *op, const nb_context *c) {
+	int64_t pixels = (int64_t)op->h * op->w;
+	for (int b = 0; b < op->nout; b++) memset(at(&op->out[b], c), 0, sizeof(float) * pixels * LANES);
+	for (int i = 0; i < op->count; i++) {
+		const nb_move *m = &op->moves[i];
+		const float *x = at(&op->in[m->src], c) + m->lane;
+		float *y = at(&op->out[m->block], c) + m->to;
+		for (int64_t p = 0; p < pixels; p++)
+			for (int l = 0; l < m->count; l++) y[p * LANES + l] = x[p * LANES + l];
+	}
+}
+
+// The loss is computed in double: there is little of it, and everything else
+// hangs on it.
+static double softmax(const nb_op *op, const nb_context *c, double *p) {
+	double top = -INFINITY, sum = 0;
+	for (int i = 0; i < op->channels; i++) {
+		p[i] = at(&op->in[i / LANES], c)[i % LANES];
+		if (p[i] > top || p[i] != p[i]) top = p[i];
+	}
+	for (int i = 0; i < op->channels; i++) {
+		p[i] = exp(p[i] - top);
+		sum += p[i];
+	}
+	for (int i = 0; i < op->channels; i++) p[i] /= sum;
+	return top + log(sum);
+}
+
+static inline double entry(const nb_ref *planes, const nb_context *c, int i) { return at(&planes[i / LANES], c)[i % LANES]; }
+
+static void op_loss(const nb_op *op, const nb_context *c) { // in: logits, aux: labels
+	double p[MAX_PLANES * LANES], total = 0, log_sum = softmax(op, c, p);
+	for (int i = 0; i < op->channels; i++) total += entry(op->aux, c, i) * (log_sum - entry(op->in, c, i));
+	c->sums[op->slot] += total * op->scale;
+}
+
+static void clear_outputs(const nb_op *op, const nb_context *c) {
+	for (int b = 0; b < op->nout; b++) memset(at(&op->out[b], c), 0, sizeof(float) * LANES);
+}
+
+static void op_loss_back(const nb_op *op, const nb_context *c) { // in: logits, aux: labels, weights: the seed
+	double p[MAX_PLANES * LANES], s = op->weights[0];
+	softmax(op, c, p);
+	clear_outputs(op, c);
+	for (int i = 0; i < op->channels; i++)
+		at(&op->out[i / LANES], c)[i % LANES] = (float)(s * (p[i] - entry(op->aux, c, i)) * op->scale);
+}
+
+static void op_loss_back_back(const nb_op *op, const nb_context *c) { // in: logits, aux: u, weights: the seed
+	double p[MAX_PLANES * LANES], s = op->weights[0], mean = 0;
+	softmax(op, c, p);
+	for (int i = 0; i < op->channels; i++) mean += p[i] * entry(op->aux, c, i);
+	clear_outputs(op, c);
+	for (int i = 0; i < op->channels; i++)
+		at(&op->out[i / LANES], c)[i % LANES] = (float)(s * p[i] * (entry(op->aux, c, i) - mean) * op->scale);
+}
+
+static void op_loss_dot(const nb_op *op, const nb_context *c) { // in: logits, aux: labels, then u
+	double p[MAX_PLANES * LANES], total = 0;
+	softmax(op, c, p);
+	for (int i = 0; i < op->channels; i++) total += (p[i] - entry(op->aux, c, i)) * entry(op->aux + op->nin, c, i);
+	c->sums[op->slot] += total * op->scale;
+}
+
+static const nb_kernel table[OP_COUNT] = {
+	[OP_COMBINE] = op_combine, [OP_REDUCE] = op_reduce,
+	[OP_CONV1] = op_conv1, [OP_CONV3] = op_conv3, [OP_CONVK] = op_convk,
+	[OP_WEIGHT1] = op_weight1, [OP_WEIGHT3] = op_weight3, [OP_WEIGHTK] = op_weightk,
+	[OP_POOL] = op_pool, [OP_POOL_BACK] = op_pool_back, [OP_POOL_TAKE] = op_pool_take,
+	[OP_MEAN] = op_mean, [OP_MEAN_BACK] = op_mean_back,
+	[OP_LOAD] = op_load, [OP_STORE] = op_store, [OP_REPACK] = op_repack,
+	[OP_LOSS] = op_loss, [OP_LOSS_BACK] = op_loss_back, [OP_LOSS_BACK_BACK] = op_loss_back_back, [OP_LOSS_DOT] = op_loss_dot,
+};

@@ -1,0 +1,48 @@
+// The kernels for processors with AVX2 and FMA: 8 floats to a vector.
+
+#include "ops.h"
+
+#if defined(__x86_64__)
+
+#include <immintrin.h>
+
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
+#else
+#pragma GCC target("avx2,fma")
+#endif
+
+#define VL 8
+typedef __m256 vf;
+typedef __m256 vm;
+#define LD(p) _mm256_loadu_ps(p)
+#define ST(p, v) _mm256_storeu_ps(p, v)
+#define SET1(s) _mm256_set1_ps(s)
+#define FMA(a, b, c) _mm256_fmadd_ps(a, b, c)
+#define ADD(a, b) _mm256_add_ps(a, b)
+#define SUB(a, b) _mm256_sub_ps(a, b)
+#define MUL(a, b) _mm256_mul_ps(a, b)
+#define MAX(a, b) _mm256_max_ps(a, b)
+#define GT(a, b) _mm256_cmp_ps(a, b, _CMP_GT_OQ)
+#define ANDNOT(a, b) _mm256_andnot_ps(a, b)
+#define OR(a, b) _mm256_or_ps(a, b)
+#define ALL _mm256_castsi256_ps(_mm256_set1_epi32(-1))
+#define NONE _mm256_setzero_ps()
+#define KEEP(m, x) _mm256_and_ps(m, x)
+
+#include "kernels.h"
+
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC reset_options
+#endif
+
+const nb_kernel *nb_avx2(void) {
+	__builtin_cpu_init();
+	return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? table : 0;
+}
+
+#else
+const nb_kernel *nb_avx2(void) { return 0; }
+#endif

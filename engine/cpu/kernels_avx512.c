@@ -1,0 +1,49 @@
+// The kernels for processors with AVX-512: 16 floats to a vector.
+
+#include "ops.h"
+
+#if defined(__x86_64__)
+
+#include <immintrin.h>
+
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,fma"))), apply_to = function)
+#else
+#pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,fma")
+#endif
+
+#define VL 16
+typedef __m512 vf;
+typedef __mmask16 vm;
+#define LD(p) _mm512_loadu_ps(p)
+#define ST(p, v) _mm512_storeu_ps(p, v)
+#define SET1(s) _mm512_set1_ps(s)
+#define FMA(a, b, c) _mm512_fmadd_ps(a, b, c)
+#define ADD(a, b) _mm512_add_ps(a, b)
+#define SUB(a, b) _mm512_sub_ps(a, b)
+#define MUL(a, b) _mm512_mul_ps(a, b)
+#define MAX(a, b) _mm512_max_ps(a, b)
+#define GT(a, b) _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ)
+#define ANDNOT(a, b) ((vm)_kandn_mask16(a, b))
+#define OR(a, b) ((vm)_kor_mask16(a, b))
+#define ALL ((vm)0xffff)
+#define NONE ((vm)0)
+#define KEEP(m, x) _mm512_maskz_mov_ps(m, x)
+
+#include "kernels.h"
+
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC reset_options
+#endif
+
+const nb_kernel *nb_avx512(void) {
+	__builtin_cpu_init();
+	return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+		__builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("fma") ? table : 0;
+}
+
+#else
+const nb_kernel *nb_avx512(void) { return 0; }
+#endif

@@ -1,0 +1,29 @@
+// The kernels in plain C, with the compiler's own vectors of 4 floats: any
+// processor, 64-bit ARM among them.
+
+#define VL 4
+typedef float vf __attribute__((vector_size(16)));
+typedef int vm __attribute__((vector_size(16)));
+typedef float vf_unaligned __attribute__((vector_size(16), aligned(4), may_alias));
+#define LD(p) ((vf)*(const vf_unaligned *)(p))
+#define ST(p, v) (*(vf_unaligned *)(p) = (vf_unaligned)(v))
+#define SET1(s) ((vf){ s, s, s, s })
+#define FMA(a, b, c) ((a) * (b) + (c))
+#define ADD(a, b) ((a) + (b))
+#define SUB(a, b) ((a) - (b))
+#define MUL(a, b) ((a) * (b))
+#define GT(a, b) ((vm)((a) > (b)))
+#define ANDNOT(a, b) (~(a) & (b))
+#define OR(a, b) ((a) | (b))
+#define ALL ((vm){ -1, -1, -1, -1 })
+#define NONE ((vm){ 0, 0, 0, 0 })
+#define KEEP(m, x) ((vf)((m) & (vm)(x)))
+#define MAX(a, b) larger(a, b)
+static inline vf larger(vf a, vf b) {
+	vm m = a > b;
+	return (vf)((m & (vm)a) | (~m & (vm)b));
+}
+
+#include "kernels.h"
+
+const nb_kernel *nb_generic(void) { return table; }

@@ -1,0 +1,707 @@
+package cpu
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/nb1shot/nb1shot/engine"
+	"github.com/nb1shot/nb1shot/graph"
+)
+
+// convolution is a convolution with w, or the gradient of one by its input.
+type convolution struct {
+	in       []plane
+	w        *parameter
+	k        int
+	gradient bool
+}
+
+// weights are packed kernels of one or several convolutions, side by side.
+type weights struct {
+	moment
+	k                  int
+	outBlocks, inBlock int
+	pieces             []piece
+	packed             *vector
+}
+
+type piece struct {
+	w                 *parameter
+	transposed        bool
+	outBlock, inBlock int
+}
+
+// lower turns a step into instructions and expressions.
+func (c *compiler) lower(s engine.Step) (*value, error) {
+	v := &value{Value: c.plan.Values[s.Result]}
+	in := make([]*value, len(s.Operands))
+	for i, o := range s.Operands {
+		in[i] = c.values[o]
+	}
+	a := s.Attr
+	param := func(p *parameter) (*value, error) {
+		p.shape = v.Shape
+		v.param = p
+		return v, nil
+	}
+	// each makes the blocks of v from those of an operand.
+	each := func(x *value, f func(block int, e expression) expression) (*value, error) {
+		c.resolve(x)
+		for i, e := range x.blocks {
+			v.blocks = append(v.blocks, f(i, e))
+		}
+		return v, nil
+	}
+	stored := func(st *storage) (*value, error) {
+		v.blocks = blocksFrom(st)
+		return v, nil
+	}
+	// positions of an activation in the batch
+	n := func(x *value) int { return x.Shape[0] * x.Shape[2] * x.Shape[3] }
+
+	switch s.Kind {
+	case graph.Conv, graph.ConvData:
+		x, w := in[0], in[1]
+		if s.Kind == graph.ConvData {
+			x, w = in[1], in[0]
+		}
+		conv := &convolution{c.planes(x), w.param, a.K, s.Kind == graph.ConvData}
+		if c.pending[s.Result] {
+			v.conv = conv
+			return v, nil
+		}
+		st := c.newStorage(v.Shape)
+		if err := c.convolve(st, []*convolution{conv}, false, 0); err != nil {
+			return nil, err
+		}
+		return stored(st)
+	case graph.ConvWeight:
+		return c.convWeight(v, in[0], in[1], a.K, c.wanted[s.Result], c.uses[s.Result] == 1)
+
+	case graph.MaxPool:
+		v.pooled, v.pool = in[0], a
+		return v, nil
+	case graph.MaxPoolBack:
+		x, g := in[0], in[1]
+		planes, coefs := c.scaledPlanes(g)
+		p := c.poolBack(c.planes(x), planes, a, v.Shape)
+		for i := range coefs {
+			v.blocks = append(v.blocks, c.times(plainOf(plane{p.out, i}), coefs[i]))
+		}
+		return v, nil
+	case graph.MaxPoolTake:
+		x, u := in[0], in[1]
+		planes, coefs := c.scaledPlanes(u)
+		st := c.newStorage(v.Shape)
+		c.emit(&instruction{kind: opPoolTake, in: c.planes(x), aux: planes, out: planesOf(st), attr: a, sinkable: true})
+		for i := range coefs {
+			v.blocks = append(v.blocks, c.times(plainOf(plane{st, i}), coefs[i]))
+		}
+		return v, nil
+
+	case graph.BatchStats:
+		return param(c.batchStats(in[0], n(in[0])))
+	case graph.Normalize, graph.NormalizeFixed:
+		return each(in[0], func(i int, e expression) expression {
+			mean, scale := c.moments(in[1].param, i)
+			return c.plus(c.times(e, scale), expression{b: c.mul(c.scaled(-1, mean), scale)})
+		})
+	case graph.ScaleFixed:
+		return each(in[0], func(i int, e expression) expression {
+			_, scale := c.moments(in[1].param, i)
+			return c.times(e, scale)
+		})
+	case graph.NormalizeBack:
+		return c.normalizeBack(v, in[0], in[1].param, in[2], float64(n(in[0])))
+	case graph.NormalizeBackBack:
+		return c.normalizeBackBack(v, in[0], in[1].param, in[2], in[3], float64(n(in[0])))
+
+	case graph.ScaleChannels:
+		return each(in[0], func(i int, e expression) expression {
+			return c.times(e, c.channelwise(in[1].param, i*lanes, v.Shape[1]-i*lanes))
+		})
+	case graph.ShiftChannels:
+		return each(in[0], func(i int, e expression) expression {
+			return c.plus(e, expression{b: c.channelwise(in[1].param, i*lanes, v.Shape[1]-i*lanes)})
+		})
+	case graph.DotChannels:
+		c.resolve(in[0])
+		c.resolve(in[1])
+		var dots []*coef
+		for i := range in[0].blocks {
+			dots = append(dots, c.dot(in[0], in[1], i))
+		}
+		return param(c.gather(v.Shape, dots, 0))
+	case graph.SumChannels:
+		c.resolve(in[0])
+		var sums []*coef
+		for _, e := range in[0].blocks {
+			sums = append(sums, c.sum(e, n(in[0])))
+		}
+		return param(c.gather(v.Shape, sums, 0))
+	case graph.FillChannels:
+		for i := range blocksOf(v.Shape[1]) {
+			v.blocks = append(v.blocks, expression{b: c.channelwise(in[0].param, i*lanes, v.Shape[1]-i*lanes)})
+		}
+		return v, nil
+
+	case graph.ReLU:
+		return c.relu(v, in[0])
+	case graph.ReLUBack:
+		return c.reluBack(v, in[0], in[1])
+
+	case graph.WeightedSum:
+		m := in[0].param
+		v.blocks = make([]expression, blocksOf(v.Shape[1]))
+		for j, x := range in[1:] {
+			c.resolve(x)
+			for i, e := range x.blocks {
+				v.blocks[i] = c.plus(v.blocks[i], c.times(e, c.splat(m, a.At+j)))
+			}
+		}
+		return v, nil
+	case graph.InnerProducts:
+		return param(c.innerProducts(in[0], in[1:], a.At, v.Size()))
+
+	case graph.Add:
+		if v.Role != graph.Activation {
+			return param(c.addParameters(in, v.Size()))
+		}
+		return v, c.addActivations(v, in)
+	case graph.Concat:
+		aligned := true
+		for _, x := range in[:len(in)-1] {
+			aligned = aligned && x.Shape[1]%lanes == 0
+		}
+		if aligned {
+			for _, x := range in {
+				c.resolve(x)
+				v.blocks = append(v.blocks, x.blocks...)
+			}
+			return v, nil
+		}
+		r := repacking{}
+		at := 0
+		for _, x := range in {
+			r.add(c.planes(x), 0, at, x.Shape[1])
+			at += x.Shape[1]
+		}
+		return stored(c.repack(r, v.Shape))
+	case graph.Slice:
+		x := in[0]
+		to := a.From + v.Shape[1]
+		if a.From%lanes == 0 && (to%lanes == 0 || to == x.Shape[1]) {
+			c.resolve(x)
+			v.blocks = slices.Clone(x.blocks[a.From/lanes : blocksOf(to)])
+			return v, nil
+		}
+		r := repacking{}
+		r.add(c.planes(x), a.From, 0, v.Shape[1])
+		return stored(c.repack(r, v.Shape))
+	case graph.Pad:
+		x := in[0]
+		to := a.From + x.Shape[1]
+		if a.From%lanes == 0 && (to%lanes == 0 || to == v.Shape[1]) {
+			c.resolve(x)
+			v.blocks = make([]expression, blocksOf(v.Shape[1]))
+			copy(v.blocks[a.From/lanes:], x.blocks)
+			return v, nil
+		}
+		r := repacking{}
+		r.add(c.planes(x), 0, a.From, x.Shape[1])
+		return stored(c.repack(r, v.Shape))
+
+	case graph.Mean:
+		x := in[0]
+		c.resolve(x)
+		for _, e := range x.blocks {
+			if len(e.terms) != 1 || e.terms[0].kind != plain {
+				c.planes(x)
+				break
+			}
+		}
+		st := c.newStorage(v.Shape)
+		mean := &instruction{kind: opMean, out: planesOf(st)}
+		for i, e := range x.blocks {
+			mean.in = append(mean.in, e.terms[0].z)
+			v.blocks = append(v.blocks, c.plus(c.times(plainOf(plane{st, i}), e.terms[0].a), expression{b: e.b}))
+		}
+		c.emit(mean)
+		return v, nil
+	case graph.MeanBack:
+		st := c.newStorage(v.Shape)
+		c.emit(&instruction{kind: opMeanBack, in: c.planes(in[0]), out: planesOf(st), sinkable: true})
+		return stored(st)
+
+	case graph.CrossEntropy, graph.CrossEntropyDot:
+		e := &instruction{kind: opLoss, in: c.planes(in[0]), aux: c.planes(in[1])}
+		if s.Kind == graph.CrossEntropyDot {
+			e.kind, e.aux = opLossDot, append(e.aux[:len(e.aux):len(e.aux)], c.planes(in[2])...)
+		}
+		e.channels, e.scale = in[0].Shape[1], 1/float64(c.batch)
+		e.sums = newSums(1)
+		c.emit(e)
+		p := &parameter{moment: moment{level: e.phase + 1, varies: e.varies}, host: make([]float64, 1)}
+		c.host(p.moment, func() { p.host[0] = e.sums.total[0] })
+		return param(p)
+	case graph.CrossEntropyBack, graph.CrossEntropyBackBack:
+		st := c.newStorage(v.Shape)
+		e := &instruction{kind: opLossBack, in: c.planes(in[0]), out: planesOf(st), channels: v.Shape[1], scale: 1 / float64(c.batch)}
+		other, seed := in[1], in[2]
+		if s.Kind == graph.CrossEntropyBackBack {
+			e.kind, seed, other = opLossBackBack, in[1], in[2]
+		}
+		e.aux, e.seed = c.planes(other), seed.param
+		c.floats(seed.param)
+		c.emit(e)
+		return stored(st)
+	}
+	return nil, fmt.Errorf("compile: the CPU engine has no kernel for %s", s.Kind)
+}
+
+func newSums(n int) *sums { return &sums{n: n, total: make([]float64, n)} }
+
+// ---- Convolutions
+
+// convolve adds up convolutions into a storage, those of one window in one
+// instruction.
+func (c *compiler) convolve(out *storage, list []*convolution, accumulate bool, phase int) error {
+	slices.SortStableFunc(list, func(a, b *convolution) int { return a.k - b.k })
+	for len(list) > 0 {
+		n := 1
+		for n < len(list) && list[n].k == list[0].k {
+			n++
+		}
+		if err := c.convolveOne(out, list[:n], accumulate, phase); err != nil {
+			return err
+		}
+		list, accumulate = list[n:], true
+	}
+	return nil
+}
+
+// maxPlanes is MAX_PLANES of kernels.h.
+const maxPlanes = 512
+
+func (c *compiler) convolveOne(out *storage, list []*convolution, accumulate bool, phase int) error {
+	k := list[0].k
+	kind := opConvK
+	switch k {
+	case 1:
+		kind = opConv1
+	case 3:
+		kind = opConv3
+	}
+	w := &weights{k: k, outBlocks: out.blocks()}
+	var in []plane
+	for _, conv := range list {
+		w.add(c, conv, 0, len(in))
+		in = append(in, conv.in...)
+	}
+	w.inBlock = len(in)
+	if len(in) > maxPlanes || out.blocks() > maxPlanes {
+		return fmt.Errorf("compile: a convolution of %d by %d channels is too large for the CPU engine", len(in)*lanes, out.blocks()*lanes)
+	}
+	if k == 1 && !accumulate && len(list) == 1 && c.join(in, out, list[0]) {
+		return nil
+	}
+	c.emit(&instruction{kind: kind, in: in, out: planesOf(out), attr: graph.Attr{K: k}, accumulate: accumulate, weights: w, phase: phase})
+	return nil
+}
+
+// join adds a 1×1 convolution to an instruction that does others of the same
+// input in the same phase, so that the input is read once for all of them.
+func (c *compiler) join(in []plane, out *storage, conv *convolution) bool {
+	for _, other := range slices.Backward(c.instructions) {
+		w := other.weights
+		if other.kind != opConv1 || other.accumulate || !slices.Equal(other.in, in) || w.pieces[0].transposed != conv.gradient {
+			continue
+		}
+		if w.moment.level != conv.w.level || w.varies != conv.w.varies || len(other.out)+out.blocks() > maxPlanes {
+			return false
+		}
+		w.add(c, conv, w.outBlocks, 0)
+		w.outBlocks += out.blocks()
+		other.out = append(other.out, planesOf(out)...)
+		out.phase, out.varies, out.producer = other.phase, other.varies, other
+		return true
+	}
+	return false
+}
+
+func (w *weights) add(c *compiler, conv *convolution, outBlock, inBlock int) {
+	c.floats(conv.w)
+	w.moment = w.moment.and(conv.w.moment)
+	w.pieces = append(w.pieces, piece{conv.w, conv.gradient, outBlock, inBlock})
+}
+
+// convWeight computes the gradient of a convolution's weights straight into the
+// caller's vector, if that is all it is for.
+func (c *compiler) convWeight(v, x, g *value, k int, wanted *vector, last bool) (*value, error) {
+	kind := opWeightK
+	switch k {
+	case 1:
+		kind = opWeight1
+	case 3:
+		kind = opWeight3
+	}
+	p := &parameter{shape: v.Shape, array: wanted}
+	if wanted == nil {
+		p.array = newVector(v.Size())
+	}
+	in, aux := c.planes(x), c.planes(g)
+	if len(in) > maxPlanes || len(aux) > maxPlanes {
+		return nil, fmt.Errorf("compile: a convolution of %d by %d channels is too large for the CPU engine", len(in)*lanes, len(aux)*lanes)
+	}
+	e := c.emit(&instruction{kind: kind, in: in, aux: aux, attr: graph.Attr{K: k}, follows: wanted != nil && last,
+		weights: &weights{k: k, outBlocks: len(aux), inBlock: len(in), pieces: []piece{{w: p}}}})
+	p.moment = moment{level: e.phase + 1, varies: e.varies}
+	v.param = p
+	return v, nil
+}
+
+// ---- Batch normalisation
+
+// batchStats is [2, C]: the mean and the biased variance of each channel.
+func (c *compiler) batchStats(x *value, n int) *parameter {
+	c.resolve(x)
+	var means, variances []*coef
+	for i, e := range x.blocks {
+		sum := c.sum(e, n)
+		squares := c.dot(x, x, i)
+		mean := c.scaled(1/float64(n), c.orZero(sum))
+		means = append(means, mean)
+		squares = c.orZero(squares)
+		variances = append(variances, c.compute(func(d *coef) {
+			for l := range d.v {
+				d.v[l] = max(squares.v[l]/float64(n)-mean.v[l]*mean.v[l], 0)
+			}
+		}, squares, mean))
+	}
+	channels := x.Shape[1]
+	p := &parameter{moment: known(means).and(known(variances)), host: make([]float64, 2*channels)}
+	c.host(p.moment, func() {
+		for i := range means {
+			copy(p.host[i*lanes:channels], means[i].v[:])
+			copy(p.host[channels+i*lanes:], variances[i].v[:])
+		}
+	})
+	return p
+}
+
+var zero = &coef{}
+
+func (c *compiler) orZero(a *coef) *coef {
+	if a == nil {
+		return zero
+	}
+	return a
+}
+
+// normalizeBack is r·(g - mean(g) - x̂·mean(g·x̂)), x̂ = (x - m)·r.
+func (c *compiler) normalizeBack(v, x *value, stats *parameter, g *value, n float64) (*value, error) {
+	c.simple(x, 1)
+	c.simple(g, 2)
+	for i := range x.blocks {
+		m, r := c.moments(stats, i)
+		sg := c.orZero(c.sum(g.blocks[i], int(n)))
+		sgx := c.orZero(c.dot(g, x, i))
+		slope := c.compute(func(d *coef) { // of x
+			for l := range d.v {
+				s := r.v[l]
+				d.v[l] = -s * s * s * (sgx.v[l] - m.v[l]*sg.v[l]) / n
+			}
+		}, m, r, sg, sgx)
+		shift := c.compute(func(d *coef) {
+			for l := range d.v {
+				d.v[l] = -r.v[l]*sg.v[l]/n - slope.v[l]*m.v[l]
+			}
+		}, m, r, sg, slope)
+		v.blocks = append(v.blocks, c.plus(c.plus(c.times(g.blocks[i], r), c.times(x.blocks[i], slope)), expression{b: shift}))
+	}
+	return v, nil
+}
+
+// normalizeBackBack is the gradient with respect to x of ⟨u, normalizeBack(x, g)⟩.
+// With means written ⟨·⟩ and q = ⟨ug⟩ - ⟨u⟩⟨g⟩ - ⟨ux̂⟩⟨gx̂⟩ it is
+// -r²·(x̂·q + (u - ⟨u⟩ - x̂⟨ux̂⟩)⟨gx̂⟩ + (g - ⟨g⟩ - x̂⟨gx̂⟩)⟨ux̂⟩).
+func (c *compiler) normalizeBackBack(v, x *value, stats *parameter, g, u *value, n float64) (*value, error) {
+	c.simple(x, 1)
+	c.simple(g, 2)
+	c.simple(u, 2)
+	for i := range x.blocks {
+		m, r := c.moments(stats, i)
+		sg, su := c.orZero(c.sum(g.blocks[i], int(n))), c.orZero(c.sum(u.blocks[i], int(n)))
+		sgx, sux, sug := c.orZero(c.dot(g, x, i)), c.orZero(c.dot(u, x, i)), c.orZero(c.dot(u, g, i))
+		means := func(l int) (mg, mu, mgx, mux, mug float64) {
+			mg, mu = sg.v[l]/n, su.v[l]/n
+			mgx, mux = (sgx.v[l]/n-m.v[l]*mg)*r.v[l], (sux.v[l]/n-m.v[l]*mu)*r.v[l]
+			return mg, mu, mgx, mux, sug.v[l] / n
+		}
+		needs := []*coef{m, r, sg, su, sgx, sux, sug}
+		ofU := c.compute(func(d *coef) {
+			for l := range d.v {
+				_, _, mgx, _, _ := means(l)
+				d.v[l] = -r.v[l] * r.v[l] * mgx
+			}
+		}, needs...)
+		ofG := c.compute(func(d *coef) {
+			for l := range d.v {
+				_, _, _, mux, _ := means(l)
+				d.v[l] = -r.v[l] * r.v[l] * mux
+			}
+		}, needs...)
+		ofX := c.compute(func(d *coef) {
+			for l := range d.v {
+				mg, mu, mgx, mux, mug := means(l)
+				q := mug - mu*mg - mux*mgx
+				d.v[l] = -math.Pow(r.v[l], 3) * (q - 2*mux*mgx)
+			}
+		}, needs...)
+		shift := c.compute(func(d *coef) {
+			for l := range d.v {
+				mg, mu, mgx, mux, _ := means(l)
+				d.v[l] = r.v[l]*r.v[l]*(mu*mgx+mg*mux) - ofX.v[l]*m.v[l]
+			}
+		}, append(needs, ofX)...)
+		e := c.plus(c.times(u.blocks[i], ofU), c.times(g.blocks[i], ofG))
+		v.blocks = append(v.blocks, c.plus(c.plus(e, c.times(x.blocks[i], ofX)), expression{b: shift}))
+	}
+	return v, nil
+}
+
+// ---- Rectifiers
+
+func (c *compiler) relu(v, x *value) (*value, error) {
+	for _, e := range c.simple(x, 1) {
+		if len(e.terms) != 1 || e.terms[0].kind != plain {
+			c.planes(x)
+			break
+		}
+	}
+	for _, e := range x.blocks {
+		t := e.terms[0]
+		v.blocks = append(v.blocks, expression{terms: []term{{kind: relu, y: t.z, s: t.a, t: e.b, a: one}}})
+	}
+	return v, nil
+}
+
+func (c *compiler) reluBack(v, y, g *value) (*value, error) {
+	var masks []mask
+	for range 2 { // the second time y is in memory
+		c.resolve(y)
+		masks = nil
+		for _, e := range y.blocks {
+			if p, ok := e.asPlane(); ok {
+				masks = append(masks, mask{p, one, nil})
+			} else if len(e.terms) == 1 && e.terms[0].kind == relu && e.terms[0].a == one && e.b == nil {
+				masks = append(masks, maskOf(e.terms[0]))
+			}
+		}
+		if len(masks) == len(y.blocks) {
+			break
+		}
+		c.planes(y)
+	}
+	under := func(m mask, e expression) (expression, bool) {
+		var d expression
+		for _, t := range e.terms {
+			switch {
+			case t.kind == plain:
+				t = term{kind: masked, z: t.z, a: t.a, y: m.y, s: m.s, t: m.t}
+			case t.kind == relu || maskOf(t) != m:
+				return d, false
+			}
+			d.terms = append(d.terms, t)
+		}
+		if e.b != nil {
+			d.terms = append(d.terms, term{kind: masked, a: e.b, y: m.y, s: m.s, t: m.t})
+		}
+		return d, true
+	}
+	c.simple(g, 2)
+	for i, m := range masks {
+		d, ok := under(m, g.blocks[i])
+		if !ok {
+			c.planes(g)
+			d, _ = under(m, g.blocks[i])
+		}
+		v.blocks = append(v.blocks, d)
+	}
+	return v, nil
+}
+
+// ---- Sums
+
+// addActivations adds up. Gradients by an input that only this sum uses are
+// convolved straight onto it.
+func (c *compiler) addActivations(v *value, in []*value) error {
+	sum := make([]expression, blocksOf(v.Shape[1]))
+	var convs []*convolution
+	phase, empty := 0, true
+	for _, x := range in {
+		if x.conv != nil {
+			convs = append(convs, x.conv)
+			x.conv = nil
+			continue
+		}
+		c.resolve(x)
+		for i, e := range x.blocks {
+			sum[i] = c.plus(sum[i], e)
+			empty = empty && len(e.terms) == 0 && e.b == nil
+		}
+	}
+	if len(convs) == 0 {
+		v.blocks = sum
+		return nil
+	}
+	for _, conv := range convs {
+		phase = max(phase, conv.w.level)
+		for _, p := range conv.in {
+			phase = max(phase, p.phase)
+		}
+	}
+	st := c.newStorage(v.Shape)
+	if !empty {
+		first := &instruction{kind: opCombine, out: planesOf(st), phase: phase}
+		for i, e := range sum {
+			first.passes = append(first.passes, passes(plane{st, i}, e, false)...)
+		}
+		c.emit(first)
+	}
+	v.blocks = blocksFrom(st)
+	return c.convolve(st, convs, !empty, phase)
+}
+
+func (c *compiler) addParameters(in []*value, n int) *parameter {
+	p := &parameter{host: make([]float64, n)}
+	var all [][]float64
+	for _, x := range in {
+		all = append(all, c.numbers(x.param))
+		p.moment = p.moment.and(x.param.moment)
+	}
+	c.host(p.moment, func() {
+		clear(p.host)
+		for _, numbers := range all {
+			for i, x := range numbers {
+				p.host[i] += x
+			}
+		}
+	})
+	return p
+}
+
+// innerProducts is ⟨g, xs[j]⟩ at entry at+j of a vector of n.
+func (c *compiler) innerProducts(g *value, xs []*value, at, n int) *parameter {
+	p := &parameter{host: make([]float64, n)}
+	var entries []*parameter
+	c.simple(g, 2)
+	for _, x := range xs {
+		var dots []*coef
+		if x.pooled != nil {
+			dots = c.pooledDots(g, x)
+		} else {
+			c.resolve(x)
+			for i := range g.blocks {
+				dots = append(dots, c.dot(g, x, i))
+			}
+		}
+		e := c.addUp(dots)
+		entries = append(entries, e)
+		p.moment = p.moment.and(e.moment)
+	}
+	c.host(p.moment, func() {
+		for j, e := range entries {
+			p.host[at+j] = e.host[0]
+		}
+	})
+	return p
+}
+
+// ---- Pooling
+
+// scaledPlanes returns planes and a coefficient for each that together are the
+// value: what is linear can be done with the planes alone.
+func (c *compiler) scaledPlanes(v *value) (planes []plane, coefs []*coef) {
+	c.resolve(v)
+	for _, e := range v.blocks {
+		if len(e.terms) != 1 || e.terms[0].kind != plain || e.b != nil {
+			c.planes(v)
+			break
+		}
+	}
+	for _, e := range v.blocks {
+		planes, coefs = append(planes, e.terms[0].z), append(coefs, e.terms[0].a)
+	}
+	return planes, coefs
+}
+
+// poolBack scatters g to the maxima of x, once for both who may ask.
+func (c *compiler) poolBack(x, g []plane, a graph.Attr, shape []int) *pooling {
+	key := [2]plane{x[0], g[0]}
+	if p := c.poolings[key]; p != nil && slices.Equal(p.in.in, x) && slices.Equal(p.in.aux, g) && p.in.attr == a {
+		return p
+	}
+	p := &pooling{out: c.newStorage(shape)}
+	p.in = c.emit(&instruction{kind: opPoolBack, in: x, aux: g, out: planesOf(p.out), attr: a, sinkable: true})
+	c.poolings[key] = p
+	return p
+}
+
+// pooledDots is ⟨g, pool(u)⟩ by channel, as ⟨pool-back(u, g), u⟩: the pooled
+// values need not be kept.
+func (c *compiler) pooledDots(g, x *value) []*coef {
+	planes, coefs := c.scaledPlanes(g)
+	u := c.planes(x.pooled)
+	shape := slices.Clone(x.pooled.Shape)
+	p := c.poolBack(u, planes, x.pool, shape)
+	if p.in.sums == nil {
+		p.in.sums = newSums(len(u) * lanes)
+		for i := range u {
+			p.dots = append(p.dots, c.total(p.in.sums, i*lanes, p.in))
+		}
+	}
+	var dots []*coef
+	for i, d := range p.dots {
+		dots = append(dots, c.mul(coefs[i], d))
+	}
+	return dots
+}
+
+// ---- Channels moved to other lanes
+
+type repacking struct {
+	in    []plane
+	moves []move
+}
+
+// add moves n channels, from the given one of the planes on, to the channels
+// from `to` on.
+func (r *repacking) add(planes []plane, from, to, n int) {
+	for n > 0 {
+		count := min(n, lanes-from%lanes, lanes-to%lanes)
+		r.moves = append(r.moves, move{len(r.in) + from/lanes, from % lanes, to / lanes, to % lanes, count})
+		from, to, n = from+count, to+count, n-count
+	}
+	r.in = append(r.in, planes...)
+}
+
+func (c *compiler) repack(r repacking, shape []int) *storage {
+	s := c.newStorage(shape)
+	c.emit(&instruction{kind: opRepack, in: r.in, out: planesOf(s), moves: r.moves, sinkable: true})
+	return s
+}
+
+// store writes an output to the caller's vector.
+func (c *compiler) store(v *value, to *vector) {
+	if p := v.param; p != nil {
+		if p.array != to {
+			numbers := c.numbers(p)
+			c.host(p.moment, func() { to.Write(numbers) })
+		}
+		return
+	}
+	raw := &storage{id: -1, vector: to, channels: v.Shape[1], h: v.Shape[2], w: v.Shape[3], phase: -1}
+	c.emit(&instruction{kind: opStore, in: c.planes(v), out: []plane{{raw, 0}}, channels: v.Shape[1]})
+}

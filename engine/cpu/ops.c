@@ -1,0 +1,153 @@
+// What the instruction sets share: running a program, packing weights, memory.
+
+#define _GNU_SOURCE
+#include <stdlib.h>
+#include <string.h>
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
+#include "ops.h"
+
+void nb_run(const nb_kernel *kernels, const nb_op *ops, int64_t count, nb_context context, int64_t from, int64_t to) {
+	for (int64_t image = from; image < to; image++) {
+		context.image = image;
+		for (int64_t i = 0; i < count; i++) kernels[ops[i].kind](&ops[i], &context);
+	}
+}
+
+int64_t nb_work(const nb_op *op) {
+	int64_t row = (int64_t)op->w * LANES, across = (op->w + 1) / 2, down = (op->h + 1) / 2;
+	// A strip is at most 32 tiles or one row of them, see kernels.h.
+	int64_t strip = (across > 32 ? across : across * down < 32 ? across * down : 32) * LANES;
+	switch (op->kind) {
+	case OP_COMBINE: return NB_PIECE * LANES;
+	case OP_CONV1: return 2 * LANES * op->nout;
+	case OP_CONV3: return row + 2 * LANES * op->nout + 16 * strip * (op->nin + op->nout);
+	case OP_WEIGHT3: return row + 16 * strip * (op->nin + op->naux);
+	case OP_POOL_BACK:
+	case OP_POOL_TAKE: return 6 * row;
+	default: return 0;
+	}
+}
+
+// taps reads the 16×16 block of the kernel for one pair of channel blocks, tap by
+// tap, zero outside.
+static void taps(float t[][LANES * LANES], const float *w, const nb_weights *at, int out_block, int in_block) {
+	int k2 = at->k * at->k;
+	int outs = at->transposed ? at->ins : at->outs, ins = at->transposed ? at->outs : at->ins;
+	memset(t, 0, sizeof(float) * k2 * LANES * LANES);
+	for (int i = 0; i < LANES && in_block * LANES + i < ins; i++)
+		for (int o = 0; o < LANES && out_block * LANES + o < outs; o++) {
+			int64_t from = in_block * LANES + i, to = out_block * LANES + o;
+			const float *s = at->transposed ? w + (from * at->ins + to) * k2 : w + (to * at->ins + from) * k2;
+			for (int q = 0; q < k2; q++) t[at->transposed ? k2 - 1 - q : q][i * LANES + o] = s[q];
+		}
+}
+
+static int blocks(int channels) { return (channels + LANES - 1) / LANES; }
+
+void nb_pack(float *packed, const float *w, const nb_weights *at) {
+	enum { BLOCK = LANES * LANES };
+	float(*t)[BLOCK] = malloc(sizeof(float) * at->k * at->k * BLOCK);
+	int nout = blocks(at->transposed ? at->ins : at->outs), nin = blocks(at->transposed ? at->outs : at->ins);
+	int64_t position = (int64_t)at->out_blocks * at->in_blocks * BLOCK;
+	for (int o = 0; o < nout; o++)
+		for (int i = 0; i < nin; i++) {
+			taps(t, w, at, o, i);
+			float *p = packed + ((int64_t)(at->out_block + o) * at->in_blocks + at->in_block + i) * BLOCK;
+			if (at->k != 3) {
+				for (int q = 0; q < at->k * at->k; q++) memcpy(p + q * position, t[q], sizeof(float) * BLOCK);
+				continue;
+			}
+			for (int e = 0; e < BLOCK; e++) { // G·g·Gᵀ
+				float r[4][3];
+				for (int c = 0; c < 3; c++) {
+					float a = t[c][e], b = t[3 + c][e], d = t[6 + c][e];
+					r[0][c] = a, r[1][c] = (a + b + d) * 0.5f, r[2][c] = (a - b + d) * 0.5f, r[3][c] = d;
+				}
+				for (int q = 0; q < 4; q++) {
+					float a = r[q][0], b = r[q][1], d = r[q][2];
+					p[(q * 4 + 0) * position + e] = a;
+					p[(q * 4 + 1) * position + e] = (a + b + d) * 0.5f;
+					p[(q * 4 + 2) * position + e] = (a - b + d) * 0.5f;
+					p[(q * 4 + 3) * position + e] = d;
+				}
+			}
+		}
+	free(t);
+}
+
+void nb_unpack(float *w, const float *packed, const nb_weights *at, int64_t groups, int64_t between) {
+	enum { BLOCK = LANES * LANES };
+	int k2 = at->k * at->k, positions = at->k == 3 ? 16 : k2, nout = blocks(at->outs), nin = blocks(at->ins);
+	int64_t position = (int64_t)at->out_blocks * at->in_blocks * BLOCK;
+	float(*sum)[BLOCK] = malloc(sizeof(float) * positions * BLOCK);
+	for (int o = 0; o < nout; o++)
+		for (int i = 0; i < nin; i++) {
+			const float *p = packed + ((int64_t)(at->out_block + o) * at->in_blocks + at->in_block + i) * BLOCK;
+			for (int q = 0; q < positions; q++) {
+				memcpy(sum[q], p + q * position, sizeof sum[q]);
+				for (int64_t g = 1; g < groups; g++)
+					for (int e = 0; e < BLOCK; e++) sum[q][e] += p[q * position + g * between + e];
+			}
+			for (int a = 0; a < LANES && i * LANES + a < at->ins; a++)
+				for (int b = 0; b < LANES && o * LANES + b < at->outs; b++) {
+					int e = a * LANES + b;
+					float *d = w + ((int64_t)(o * LANES + b) * at->ins + i * LANES + a) * k2;
+					if (at->k != 3) {
+						for (int q = 0; q < k2; q++) d[q] = sum[q][e];
+						continue;
+					}
+					float r[3][4]; // Gᵀ·u·G
+					for (int c = 0; c < 4; c++) {
+						float u0 = sum[c][e], u1 = sum[4 + c][e], u2 = sum[8 + c][e], u3 = sum[12 + c][e];
+						r[0][c] = u0 + (u1 + u2) * 0.5f, r[1][c] = (u1 - u2) * 0.5f, r[2][c] = (u1 + u2) * 0.5f + u3;
+					}
+					for (int q = 0; q < 3; q++) {
+						d[q * 3 + 0] = r[q][0] + (r[q][1] + r[q][2]) * 0.5f;
+						d[q * 3 + 1] = (r[q][1] - r[q][2]) * 0.5f;
+						d[q * 3 + 2] = (r[q][1] + r[q][2]) * 0.5f + r[q][3];
+					}
+				}
+		}
+	free(sum);
+}
+
+enum { HUGE_PAGE = 2 << 20 };
+
+void *nb_alloc(int64_t bytes) {
+	void *memory = 0;
+	int64_t align = bytes >= HUGE_PAGE ? HUGE_PAGE : 64;
+	if (posix_memalign(&memory, align, bytes > 0 ? bytes : 1)) return 0;
+#if defined(__linux__)
+	if (bytes >= HUGE_PAGE) madvise(memory, bytes, MADV_HUGEPAGE);
+#endif
+	memset(memory, 0, bytes);
+	return memory;
+}
+
+void nb_free(void *memory) { free(memory); }
+
+void nb_axpy(float *restrict y, float a, const float *restrict x, int64_t n) {
+	for (int64_t i = 0; i < n; i++) y[i] += a * x[i];
+}
+
+void nb_scale(float *y, float a, int64_t n) {
+	for (int64_t i = 0; i < n; i++) y[i] *= a;
+}
+
+// The sum is in double and in a fixed order; four partial sums keep it from
+// waiting on itself.
+double nb_dot(const float *x, const float *y, int64_t n) {
+	double s0 = 0, s1 = 0, s2 = 0, s3 = 0;
+	int64_t i = 0;
+	for (; i + 4 <= n; i += 4) {
+		s0 += (double)x[i] * y[i];
+		s1 += (double)x[i + 1] * y[i + 1];
+		s2 += (double)x[i + 2] * y[i + 2];
+		s3 += (double)x[i + 3] * y[i + 3];
+	}
+	for (; i < n; i++) s0 += (double)x[i] * y[i];
+	return (s0 + s1) + (s2 + s3);
+}

@@ -1,0 +1,144 @@
+// The instructions of a compiled program, as Go writes them and the kernels
+// read them.
+//
+// An activation is stored as planes: 16 channels of one image, [H·W][16]
+// floats, channels past the last one being zero. Everything but the reductions
+// works on one image at a time, which is what lets a whole phase of the network
+// run on an image while it is in the cache.
+
+#ifndef NB1SHOT_OPS_H
+#define NB1SHOT_OPS_H
+
+#include <stdint.h>
+
+enum { LANES = 16 };
+
+// A ref locates a plane: base + image·stride bytes into a space of memory.
+enum { SPACE_ABSOLUTE, SPACE_BATCH, SPACE_SCRATCH, SPACES, SPACE_NONE };
+typedef struct {
+	int64_t space, base, stride;
+} nb_ref;
+
+enum { NB_PIECE = 128 }; // pixels that OP_COMBINE works on at once
+
+// A pass computes up to three terms of a channel-wise linear combination:
+// out = b + Σ a·term, or out += Σ a·term. The terms are ordered by kind.
+enum { TERM_PLAIN, TERM_RELU, TERM_MASKED }; // z, max(A·y+B, 0), z where A·y+B > 0; without z, 1 in its place
+typedef struct {
+	nb_ref out;
+	int32_t terms;      // how many
+	int32_t kind[3];    // ascending
+	int32_t accumulate; // add to out instead of starting from b
+	int32_t last;       // the last pass over this plane
+	nb_ref z[3], y[3];
+	const float *coef;  // b, then a, A, B of each term; 16 floats each
+} nb_pass;
+
+// A reduction adds up, over the positions of a plane, z and z·w[k], all of them
+// only where A·y+B > 0 if it is masked; without z, that is 1 in its place.
+typedef struct {
+	int32_t masked, has_z, nw;
+	nb_ref y, z, w[3];
+	const float *coef; // A, B
+	int64_t slot;      // where the sums of z and z·w[k] go, 16 doubles each
+} nb_reduction;
+
+typedef enum {
+	OP_COMBINE,
+	OP_REDUCE,
+	OP_CONV1,     // 1×1 convolution
+	OP_CONV3,     // 3×3 convolution
+	OP_CONVK,     // any other, slowly
+	OP_WEIGHT1,   // their weight gradients
+	OP_WEIGHT3,
+	OP_WEIGHTK,
+	OP_POOL,      // max-pooling of in
+	OP_POOL_BACK, // aux scattered to the maxima of in; with slot >= 0 the inner product of the result with in
+	OP_POOL_TAKE, // aux gathered from the maxima of in
+	OP_MEAN,
+	OP_MEAN_BACK,
+	OP_LOAD,      // [C][H][W] of a vector into planes
+	OP_STORE,     // and back
+	OP_REPACK,    // channels of in, moved to other lanes
+	OP_LOSS,      // the four of the cross-entropy
+	OP_LOSS_BACK,
+	OP_LOSS_BACK_BACK,
+	OP_LOSS_DOT,
+	OP_COUNT
+} nb_kind;
+
+typedef struct {
+	int32_t src, lane, block, to, count; // channels of in[src] from lane on, to out[block] from lane `to` on
+} nb_move;
+
+typedef struct {
+	int32_t kind;
+	int32_t h, w, oh, ow;  // of the input and the output
+	int32_t k, stride, pad; // of the window
+	int32_t accumulate;
+	int32_t channels;      // OP_LOAD, OP_STORE, OP_LOSS*
+	int32_t nin, nout, naux, count;
+	const nb_ref *in, *out, *aux;
+	const int32_t *depth;  // channels in each of the planes in
+	const float *weights;  // packed; OP_LOSS_BACK*: the seed
+	const nb_pass *passes; // count of them
+	const nb_reduction *reductions;
+	const nb_move *moves;
+	const int64_t *slots;  // OP_CONV*: where the sums of y and y² of each output plane go, or -1
+	int64_t slot;          // of the group's partial sums: doubles, or floats for OP_WEIGHT*
+	double scale;          // OP_LOSS*: 1 / batch
+} nb_op;
+
+// What is the same for all instructions of a call.
+typedef struct {
+	int64_t image;
+	char *spaces[SPACES]; // NULL, values of the whole batch, temporaries of this thread
+	float *work;          // room for the kernels' own use, see nb_work
+	double *sums;         // of this group of images
+	float *gradients;     // of this group of images: OP_WEIGHT*
+} nb_context;
+
+typedef void (*nb_kernel)(const nb_op *, const nb_context *);
+
+// The kernels of an instruction set, by nb_kind, or NULL if this machine or
+// this build lacks it.
+const nb_kernel *nb_avx512(void);
+const nb_kernel *nb_avx2(void);
+const nb_kernel *nb_generic(void);
+
+// nb_run executes instructions for the images from..to, in order.
+void nb_run(const nb_kernel *kernels, const nb_op *ops, int64_t count, nb_context context, int64_t from, int64_t to);
+
+// nb_work is how many floats of nb_context.work the instruction needs.
+int64_t nb_work(const nb_op *op);
+
+// Weights. A packed 1×1 convolution is [out block][in block][in][out], a 3×3
+// one has in front its 16 positions in the Winograd domain, any other its K²
+// taps. nb_pack writes the piece of w [O][I][K][K] that belongs to output
+// blocks from o0 and input blocks from i0 on; transposed, w becomes the kernel
+// of the gradient by the input. nb_unpack reverses it for gradients, adding up
+// the partial sums of all groups, which are `between` floats apart.
+typedef struct {
+	int32_t outs, ins, k;          // of w
+	int32_t out_blocks, in_blocks; // of the whole packed array
+	int32_t out_block, in_block;   // where this piece begins
+	int32_t transposed;
+} nb_weights;
+void nb_pack(float *packed, const float *w, const nb_weights *at);
+void nb_unpack(float *w, const float *packed, const nb_weights *at, int64_t groups, int64_t between);
+
+static inline int64_t nb_packed_size(int64_t outs, int64_t ins, int64_t k) {
+	return outs * ins * LANES * LANES * (k == 3 ? 16 : k * k);
+}
+
+// nb_alloc returns zeroed memory aligned to a cache line, or to a huge page
+// when it is large; nb_free takes it back.
+void *nb_alloc(int64_t bytes);
+void nb_free(void *memory);
+
+// Elementary arithmetic on vectors, plain C.
+void nb_axpy(float *y, float a, const float *x, int64_t n);
+void nb_scale(float *y, float a, int64_t n);
+double nb_dot(const float *x, const float *y, int64_t n);
+
+#endif

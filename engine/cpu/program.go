@@ -1,0 +1,413 @@
+package cpu
+
+// #include "ops.h"
+import "C"
+
+import (
+	"slices"
+	"unsafe"
+)
+
+// The kinds of instructions, nb_kind in ops.h.
+const (
+	opCombine      = C.OP_COMBINE
+	opReduce       = C.OP_REDUCE
+	opConv1        = C.OP_CONV1
+	opConv3        = C.OP_CONV3
+	opConvK        = C.OP_CONVK
+	opWeight1      = C.OP_WEIGHT1
+	opWeight3      = C.OP_WEIGHT3
+	opWeightK      = C.OP_WEIGHTK
+	opPool         = C.OP_POOL
+	opPoolBack     = C.OP_POOL_BACK
+	opPoolTake     = C.OP_POOL_TAKE
+	opMean         = C.OP_MEAN
+	opMeanBack     = C.OP_MEAN_BACK
+	opLoad         = C.OP_LOAD
+	opStore        = C.OP_STORE
+	opRepack       = C.OP_REPACK
+	opLoss         = C.OP_LOSS
+	opLossBack     = C.OP_LOSS_BACK
+	opLossBackBack = C.OP_LOSS_BACK_BACK
+	opLossDot      = C.OP_LOSS_DOT
+)
+
+// program is a compiled plan.
+type program struct {
+	engine *Engine
+	groups []int // group g is the images groups[g]..groups[g+1]
+	levels []level
+	split  int // level from which a Rerun starts
+	needs  room
+	ops    []C.nb_op
+	keep   []any // what the instructions point to
+}
+
+// room is memory that the programs of an engine share.
+type room struct {
+	batch           int // bytes
+	scratch, work   int // bytes of each thread
+	sums, gradients int // elements of each group
+}
+
+// level is what happens on the host, and the phase after it.
+type level struct {
+	hosts  []func() // those that do not vary first
+	packs  []*packing
+	phase  []C.nb_op
+	steady [3]int // how many hosts, packings and instructions do not vary
+
+	sums      []*sums
+	width     int // float64 partial sums of a group
+	gradients int // float32 partial sums of a group
+	unpack    []unpacking
+	run       func(thread, group int)
+	again     func(thread, group int)
+	unpackOne func(thread, task int)
+}
+
+// packing fills packed weights, if what they are made of has changed.
+type packing struct {
+	packed   *vector
+	pieces   []C.nb_weights
+	arrays   []*vector
+	versions []int
+	computed bool // some are results of this program
+}
+
+// unpacking adds up the groups' gradients of a convolution's weights.
+type unpacking struct {
+	at     C.nb_weights
+	slot   int
+	result *vector
+}
+
+// maxGroups is into how many groups the images of a batch are divided, at most.
+// Sums are added up over the images of a group, then over the groups, so the
+// number must not depend on the number of threads.
+const maxGroups = 16
+
+// assemble makes the C instructions.
+func (c *compiler) assemble(e *Engine) *program {
+	p := &program{engine: e, ops: nil}
+	c.batch = max(c.batch, 1)
+	groups := min(c.batch, maxGroups)
+	for g := range groups + 1 {
+		p.groups = append(p.groups, g*c.batch/groups)
+	}
+	p.needs.scratch, p.needs.batch = c.place()
+
+	a := &assembler{compiler: c, program: p}
+	phases := c.lastPhase() + 1
+	p.levels = make([]level, phases+1)
+	p.split = phases + 1
+	memory, ops := newArray[C.nb_op](max(len(c.instructions), 1))
+	p.ops, p.keep = ops, append(p.keep, memory)
+	n := 0
+	for i := range p.levels {
+		a.level = &p.levels[i]
+		from := n
+		for ; n < len(c.instructions) && c.instructions[n].phase == i; n++ {
+			a.instruction(&ops[n], c.instructions[n])
+			p.needs.work = max(p.needs.work, 4*int(C.nb_work(&ops[n])))
+			if !c.instructions[n].varies {
+				a.level.steady[2]++
+			} else {
+				p.split = min(p.split, i)
+			}
+		}
+		a.level.phase = ops[from:n:n]
+		p.needs.sums, p.needs.gradients = max(p.needs.sums, a.level.width), max(p.needs.gradients, a.level.gradients)
+	}
+	for _, varies := range []bool{false, true} {
+		for _, h := range c.hosts {
+			if h.varies == varies {
+				l := &p.levels[h.level]
+				l.hosts = append(l.hosts, h.run)
+				if !varies {
+					l.steady[0]++
+				} else {
+					p.split = min(p.split, h.level)
+				}
+			}
+		}
+	}
+	for i := range p.levels {
+		p.levels[i].bind(p)
+	}
+	return p
+}
+
+type assembler struct {
+	*compiler
+	program *program
+	level   *level
+}
+
+// array copies a slice to C memory that lives as long as the program.
+func array[T any](a *assembler, from []T) *T {
+	if len(from) == 0 {
+		return nil
+	}
+	m, to := newArray[T](len(from))
+	a.program.keep = append(a.program.keep, m)
+	copy(to, from)
+	return &to[0]
+}
+
+func (a *assembler) ref(p plane) C.nb_ref {
+	switch {
+	case p.storage == nil:
+		return C.nb_ref{space: C.SPACE_NONE}
+	case p.vector != nil:
+		return C.nb_ref{space: C.SPACE_ABSOLUTE, base: C.int64_t(uintptr(unsafe.Pointer(&p.vector.data[0]))),
+			stride: C.int64_t(p.channels * p.h * p.w * 4)}
+	case p.scratch:
+		return C.nb_ref{space: C.SPACE_SCRATCH, base: C.int64_t(p.at + p.block*p.planeBytes())}
+	}
+	return C.nb_ref{space: C.SPACE_BATCH, base: C.int64_t(p.at + p.block*p.planeBytes()), stride: C.int64_t(p.imageBytes())}
+}
+
+func (a *assembler) refs(planes []plane) *C.nb_ref {
+	refs := make([]C.nb_ref, len(planes))
+	for i, p := range planes {
+		refs[i] = a.ref(p)
+	}
+	return array(a, refs)
+}
+
+// slot gives partial sums a place in the phase.
+func (a *assembler) slot(s *sums) C.int64_t {
+	s.slot = a.level.width
+	a.level.width += s.n
+	a.level.sums = append(a.level.sums, s)
+	return C.int64_t(s.slot)
+}
+
+// coefs returns 16 floats for each coefficient in C memory, to be filled when
+// they are known. Nil stands for 0.
+func (a *assembler) coefs(list []*coef) *C.float {
+	v := newVector(len(list) * lanes)
+	a.program.keep = append(a.program.keep, v)
+	a.host(known(list), func() {
+		for i, k := range list {
+			if k != nil {
+				for l, x := range k.v {
+					v.data[i*lanes+l] = float32(x)
+				}
+			}
+		}
+	})
+	h := &a.hosts[len(a.hosts)-1]
+	for _, f := range h.from {
+		h.level = max(h.level, f.phase+1)
+	}
+	return pointer(v.data)
+}
+
+func (a *assembler) instruction(op *C.nb_op, in *instruction) {
+	op.kind = C.int32_t(in.kind)
+	op.h, op.w, op.oh, op.ow = C.int32_t(in.h), C.int32_t(in.w), C.int32_t(in.oh), C.int32_t(in.ow)
+	op.k, op.stride, op.pad = C.int32_t(in.attr.K), C.int32_t(in.attr.S), C.int32_t(in.attr.P)
+	if in.accumulate {
+		op.accumulate = 1
+	}
+	op.channels, op.scale = C.int32_t(in.channels), C.double(in.scale)
+	op.in, op.nin = a.refs(in.in), C.int32_t(len(in.in))
+	op.out, op.nout = a.refs(in.out), C.int32_t(len(in.out))
+	op.aux, op.naux = a.refs(in.aux), C.int32_t(len(in.aux))
+	op.slot = -1
+	if in.sums != nil {
+		op.slot = a.slot(in.sums)
+	}
+	if in.seed != nil {
+		op.weights = pointer(in.seed.array.data)
+		a.program.keep = append(a.program.keep, in.seed.array)
+	}
+	switch in.kind {
+	case opCombine:
+		var list []C.nb_pass
+		for _, p := range in.passes {
+			list = append(list, a.pass(p))
+		}
+		op.passes, op.count = array(a, list), C.int32_t(len(list))
+	case opReduce:
+		var list []C.nb_reduction
+		for _, r := range in.reductions {
+			list = append(list, a.reduction(r))
+		}
+		op.reductions, op.count = array(a, list), C.int32_t(len(list))
+	case opConv1, opConv3, opConvK:
+		a.convolution(op, in)
+	case opWeight1, opWeight3, opWeightK:
+		a.weightGradient(op, in)
+	case opRepack:
+		var list []C.nb_move
+		for _, m := range in.moves {
+			list = append(list, C.nb_move{C.int32_t(m.src), C.int32_t(m.lane), C.int32_t(m.block), C.int32_t(m.to), C.int32_t(m.count)})
+		}
+		op.moves, op.count = array(a, list), C.int32_t(len(list))
+	}
+}
+
+func (a *assembler) pass(p pass) C.nb_pass {
+	q := C.nb_pass{out: a.ref(p.out), terms: C.int32_t(len(p.terms))}
+	list := []*coef{p.b}
+	for i, t := range p.terms {
+		q.kind[i] = C.int32_t(t.kind)
+		q.z[i], q.y[i] = a.ref(t.z), a.ref(t.y)
+		list = append(list, t.a, t.s, t.t)
+	}
+	if p.accumulate {
+		q.accumulate = 1
+	}
+	if p.last {
+		q.last = 1
+	}
+	q.coef = a.coefs(list)
+	return q
+}
+
+func (a *assembler) reduction(r *reduction) C.nb_reduction {
+	q := C.nb_reduction{y: a.ref(r.mask.y), z: a.ref(r.z), nw: C.int32_t(len(r.w))}
+	if r.z.storage != nil {
+		q.has_z = 1
+	}
+	for i, w := range r.w {
+		q.w[i] = a.ref(w)
+	}
+	if r.mask.y.storage != nil {
+		q.masked = 1
+		q.coef = a.coefs([]*coef{r.mask.s, r.mask.t})
+	}
+	r.sums.n = (1 + len(r.w)) * lanes
+	q.slot = a.slot(&r.sums)
+	return q
+}
+
+func (a *assembler) depths(planes []plane) *C.int32_t {
+	var d []C.int32_t
+	for _, p := range planes {
+		d = append(d, C.int32_t(p.depth()))
+	}
+	return array(a, d)
+}
+
+func (w *weights) at(p piece) C.nb_weights {
+	at := C.nb_weights{outs: C.int32_t(p.w.shape[0]), ins: C.int32_t(p.w.shape[1]), k: C.int32_t(w.k),
+		out_blocks: C.int32_t(w.outBlocks), in_blocks: C.int32_t(w.inBlock), out_block: C.int32_t(p.outBlock), in_block: C.int32_t(p.inBlock)}
+	if p.transposed {
+		at.transposed = 1
+	}
+	return at
+}
+
+func (a *assembler) convolution(op *C.nb_op, in *instruction) {
+	op.depth = a.depths(in.in)
+	if in.stats != nil {
+		slots := make([]C.int64_t, len(in.out))
+		for i := range slots {
+			slots[i] = -1
+			if i < len(in.stats) && in.stats[i] != nil {
+				slots[i] = a.slot(in.stats[i])
+			}
+		}
+		op.slots = array(a, slots)
+	}
+	w := in.weights
+	pack := &packing{}
+	for _, p := range w.pieces {
+		pack.pieces = append(pack.pieces, w.at(p))
+		pack.arrays = append(pack.arrays, p.w.array)
+		pack.computed = pack.computed || p.w.level > 0
+	}
+	pack = a.program.engine.packing(pack, int(C.nb_packed_size(C.int64_t(w.outBlocks), C.int64_t(w.inBlock), C.int64_t(w.k))))
+	op.weights = pointer(pack.packed.data)
+	a.program.keep = append(a.program.keep, pack)
+	l := &a.program.levels[w.level]
+	if !slices.Contains(l.packs, pack) {
+		l.packs = append(l.packs, pack)
+	}
+}
+
+func (a *assembler) weightGradient(op *C.nb_op, in *instruction) {
+	op.depth = a.depths(in.in)
+	w := in.weights
+	op.slot = C.int64_t(a.level.gradients)
+	a.level.unpack = append(a.level.unpack, unpacking{w.at(w.pieces[0]), a.level.gradients, w.pieces[0].w.array})
+	a.level.gradients += int(C.nb_packed_size(C.int64_t(w.outBlocks), C.int64_t(w.inBlock), C.int64_t(w.k)))
+}
+
+// bind makes the functions that a run calls, so that it allocates nothing.
+func (l *level) bind(p *program) {
+	e := p.engine
+	phase := func(ops []C.nb_op) func(thread, group int) {
+		return func(thread, group int) {
+			sums, gradients := e.sumsOf(group), e.gradientsOf(group)
+			clear(sums[:l.width])
+			clear(gradients[:l.gradients])
+			var context C.nb_context
+			context.spaces[C.SPACE_BATCH] = (*C.char)(e.batch.pointer)
+			context.spaces[C.SPACE_SCRATCH] = (*C.char)(e.scratch[thread].pointer)
+			context.work = (*C.float)(e.work[thread].pointer)
+			context.sums = (*C.double)(unsafe.SliceData(sums))
+			context.gradients = (*C.float)(unsafe.SliceData(gradients))
+			C.nb_run(e.kernels, unsafe.SliceData(ops), C.int64_t(len(ops)), context, C.int64_t(p.groups[group]), C.int64_t(p.groups[group+1]))
+		}
+	}
+	l.run, l.again = phase(l.phase), phase(l.phase[l.steady[2]:])
+	l.unpackOne = func(_, task int) {
+		u := &l.unpack[task]
+		at := u.at
+		C.nb_unpack(pointer(u.result.data), pointer(e.gradients.data[u.slot:]), &at, C.int64_t(len(p.groups)-1), C.int64_t(e.has.gradients))
+	}
+}
+
+// Run computes everything.
+func (p *program) Run() { p.execute(0) }
+
+// Rerun computes what depends on the varying inputs. If another program has
+// used the engine's memory since, that is everything.
+func (p *program) Rerun() {
+	if p.engine.last == p {
+		p.execute(p.split)
+	} else {
+		p.execute(0)
+	}
+}
+
+func (p *program) execute(from int) {
+	e := p.engine
+	e.mutex.Lock()
+	defer e.mutex.Unlock()
+	e.reserve(p.needs)
+	e.last = p
+	for i := from; i < len(p.levels); i++ {
+		l := &p.levels[i]
+		hosts, ops, do := l.hosts, l.phase, l.run
+		if from > 0 {
+			hosts, ops, do = hosts[l.steady[0]:], ops[l.steady[2]:], l.again
+		}
+		for _, h := range hosts {
+			h()
+		}
+		e.pack(l.packs)
+		if len(ops) == 0 {
+			continue
+		}
+		groups := len(p.groups) - 1
+		e.pool.run(groups, do)
+		for _, s := range l.sums {
+			for j := range s.n {
+				var total float64
+				for g := range groups {
+					total += e.sumsOf(g)[s.slot+j]
+				}
+				s.total[j] = total
+			}
+		}
+		if len(l.unpack) > 0 {
+			e.pool.run(len(l.unpack), l.unpackOne)
+		}
+	}
+}

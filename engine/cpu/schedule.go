@@ -1,0 +1,155 @@
+package cpu
+
+import (
+	"cmp"
+	"slices"
+)
+
+// schedule settles phases and memory.
+func (c *compiler) schedule() {
+	c.findUses()
+	c.sink()
+	slices.SortStableFunc(c.instructions, func(a, b *instruction) int {
+		return cmp.Or(cmp.Compare(a.phase, b.phase), cmp.Compare(rank(a.varies), rank(b.varies)), cmp.Compare(a.id, b.id))
+	})
+	for i := range c.hosts {
+		h := &c.hosts[i]
+		for _, f := range h.from {
+			h.level = max(h.level, f.phase+1)
+		}
+	}
+	for _, s := range c.storages {
+		s.scratch = true
+		for _, in := range s.uses {
+			s.scratch = s.scratch && in.phase == s.uses[0].phase && in.varies == s.uses[0].varies
+		}
+	}
+}
+
+func rank(varies bool) int {
+	if varies {
+		return 1
+	}
+	return 0
+}
+
+func (c *compiler) findUses() {
+	for _, in := range c.instructions {
+		for _, p := range in.out {
+			if len(p.uses) == 0 || p.uses[len(p.uses)-1] != in {
+				p.storage.uses = append(p.uses, in)
+			}
+		}
+		for _, s := range in.reads {
+			s.uses = append(s.uses, in)
+		}
+	}
+}
+
+// sink moves what is cheap to compute to the phase where it is first read, so
+// that it lives in the cache instead of in memory, and weight gradients to where
+// their operands are read anyway.
+func (c *compiler) sink() {
+	for _, in := range slices.Backward(c.instructions) {
+		if !in.sinkable && !in.follows {
+			continue
+		}
+		storages := in.aux
+		if in.sinkable {
+			storages = in.out
+		}
+		first, last := 1<<30, -1
+		for _, p := range storages {
+			for _, user := range p.uses {
+				if user != in && user.varies == in.varies {
+					first, last = min(first, user.phase), max(last, user.phase)
+				}
+			}
+		}
+		switch {
+		case in.follows:
+			in.phase = max(in.phase, last)
+		case last >= 0 && first > in.phase:
+			in.phase = first
+			for _, p := range in.out {
+				p.storage.phase = first
+			}
+		}
+	}
+}
+
+// arena places storages of different lifetimes in one stretch of memory.
+type arena struct {
+	live []extent // by position
+	size int
+}
+
+type extent struct{ from, to, until int }
+
+// place finds room for the bytes from `now` until the given time, in the
+// smallest gap that holds them.
+func (a *arena) place(bytes, now, until int) int {
+	a.live = slices.DeleteFunc(a.live, func(e extent) bool { return e.until < now })
+	best, room, end := -1, 1<<62, 0
+	for _, e := range a.live {
+		if gap := e.from - end; gap >= bytes && gap < room {
+			best, room = end, gap
+		}
+		end = e.to
+	}
+	if best < 0 {
+		best = end
+	}
+	at, _ := slices.BinarySearchFunc(a.live, best, func(e extent, from int) int { return e.from - from })
+	a.live = slices.Insert(a.live, at, extent{best, best + bytes, until})
+	a.size = max(a.size, best+bytes)
+	return best
+}
+
+// place puts every storage somewhere: what lives within one phase into scratch
+// memory, which is one image's, the rest into memory for the whole batch. It
+// returns the bytes of both.
+func (c *compiler) place() (scratch, batch int) {
+	const forever = 1 << 30
+	position := map[*instruction]int{} // within its phase
+	phase, at := -1, 0
+	for _, in := range c.instructions {
+		if in.phase != phase {
+			phase, at = in.phase, 0
+		}
+		position[in] = at
+		at++
+	}
+	var order []*storage // by the first write
+	for _, in := range c.instructions {
+		for _, p := range in.out {
+			if p.vector == nil && p.uses[0] == in && !slices.Contains(order[max(0, len(order)-64):], p.storage) {
+				order = append(order, p.storage)
+			}
+		}
+	}
+	var b, s arena
+	inScratch := -1
+	for _, st := range order {
+		first, last := st.uses[0], st.uses[0]
+		kept := false
+		for _, in := range st.uses {
+			if in.phase > last.phase || in.phase == last.phase && position[in] > position[last] {
+				last = in
+			}
+			kept = kept || in.varies != first.varies
+		}
+		switch {
+		case st.scratch:
+			if first.phase != inScratch {
+				s.live, inScratch = nil, first.phase
+			}
+			st.at = s.place(st.imageBytes(), position[first], position[last])
+		case kept:
+			st.at = b.place(st.imageBytes()*c.batch, first.phase, forever)
+		default:
+			st.at = b.place(st.imageBytes()*c.batch, first.phase, last.phase)
+		}
+	}
+	return s.size, b.size
+}
