@@ -15,6 +15,15 @@
 #include "repeat.h"
 
 #define ZERO SET1(0.f)
+
+// compensate adds v to the sum at p and keeps what rounding took, times -1, at
+// p + LANES (Kahan): statistics of many positions need it, or the errors of all
+// layers' variances show in the loss.
+static inline __attribute__((always_inline)) void compensate(float *p, vf v) {
+	vf s = LD(p), y = SUB(v, LD(p + LANES)), t = ADD(s, y);
+	ST(p + LANES, SUB(SUB(t, s), y));
+	ST(p, t);
+}
 #define EACH_PART(h) for (int h = 0; h < LANES; h += VL) // vectors of one pixel
 
 static inline float *at(const nb_ref *r, const nb_context *c) {
@@ -100,8 +109,7 @@ static inline __attribute__((always_inline)) void reduce(int masked, int has_z, 
 	EACH_PART(h) {
 		vf s = ZERO, t = ZERO, one = SET1(1.f);
 		if (masked) s = LD(coef + h), t = LD(coef + 16 + h);
-		vf a0 = ZERO, b0 = ZERO, c0 = ZERO, d0 = ZERO, a1 = ZERO, b1 = ZERO, c1 = ZERO, d1 = ZERO;
-		int64_t i = h, end = pixels * LANES;
+		float total[4][2 * LANES] = { 0 };
 #define STEP(a, b, c, d, i) do { \
 		vf v = has_z ? LD(z + (i)) : one; \
 		if (masked) v = KEEP(GT(FMA(s, LD(y + (i)), t), ZERO), v); \
@@ -110,19 +118,22 @@ static inline __attribute__((always_inline)) void reduce(int masked, int has_z, 
 		if (nw > 1) c = FMA(v, LD(w1 + (i)), c); \
 		if (nw > 2) d = FMA(v, LD(w2 + (i)), d); \
 	} while (0)
-		for (; i + LANES < end; i += 2 * LANES) {
-			STEP(a0, b0, c0, d0, i);
-			STEP(a1, b1, c1, d1, i + LANES);
+		for (int64_t from = 0; from < pixels; from += NB_PIECE) {
+			int64_t i = from * LANES + h, end = (pixels - from < NB_PIECE ? pixels : from + NB_PIECE) * LANES;
+			vf a0 = ZERO, b0 = ZERO, c0 = ZERO, d0 = ZERO, a1 = ZERO, b1 = ZERO, c1 = ZERO, d1 = ZERO;
+			for (; i + LANES < end; i += 2 * LANES) {
+				STEP(a0, b0, c0, d0, i);
+				STEP(a1, b1, c1, d1, i + LANES);
+			}
+			if (i < end) STEP(a0, b0, c0, d0, i);
+			compensate(total[0], ADD(a0, a1));
+			if (nw > 0) compensate(total[1], ADD(b0, b1));
+			if (nw > 1) compensate(total[2], ADD(c0, c1));
+			if (nw > 2) compensate(total[3], ADD(d0, d1));
 		}
-		if (i < end) STEP(a0, b0, c0, d0, i);
 #undef STEP
-		float total[4][VL];
-		ST(total[0], ADD(a0, a1));
-		ST(total[1], ADD(b0, b1));
-		ST(total[2], ADD(c0, c1));
-		ST(total[3], ADD(d0, d1));
 		for (int k = 0; k <= nw; k++)
-			for (int l = 0; l < VL; l++) sums[k * LANES + h + l] += total[k][l];
+			for (int l = 0; l < VL; l++) sums[k * LANES + h + l] += (double)total[k][l] - total[k][LANES + l];
 	}
 }
 
@@ -147,7 +158,9 @@ static void op_reduce(const nb_op *op, const nb_context *c) {
 // pair_N computes N pixels of two vectors of output channels: out = Σ over the
 // input planes and their channels of weight·x. x holds the planes, off the first
 // pixel's place in them; w is [in block][in][16] and its second vector ws floats
-// further. With st, the sums of the results and of their squares are added there.
+// further. With st, the results are added up there, see compensate: their sum,
+// then that of their squares.
+enum { MOMENT_FLOATS = 4 * LANES }; // of one output plane
 #define DECLARE(n) vf a##n = ZERO, b##n = ZERO;
 #define LOAD(n) a##n = LD(y0 + n * LANES); b##n = LD(y1 + n * LANES);
 #define MULTIPLY(n) { vf s = SET1(p[n * LANES]); a##n = FMA(w0, s, a##n); b##n = FMA(w1, s, b##n); }
@@ -167,9 +180,9 @@ static void op_reduce(const nb_op *op, const nb_context *c) {
 		} \
 		REPEAT(N, STORE) \
 		if (st0) { \
-			vf m0 = LD(st0), q0 = LD(st0 + LANES), m1 = LD(st1), q1 = LD(st1 + LANES); \
+			vf m0 = ZERO, q0 = ZERO, m1 = ZERO, q1 = ZERO; \
 			REPEAT(N, MOMENTS) \
-			ST(st0, m0); ST(st0 + LANES, q0); ST(st1, m1); ST(st1 + LANES, q1); \
+			compensate(st0, m0); compensate(st0 + 2 * LANES, q0); compensate(st1, m1); compensate(st1 + 2 * LANES, q1); \
 		} \
 	}
 typedef void (*pair)(const float *const *, int64_t, int, const int32_t *, const float *, int64_t, float *, float *, int, float *, float *);
@@ -209,9 +222,9 @@ static const pair pairs[] = { 0, pair_1, pair_2, pair_3, pair_4, pair_5, pair_6 
 		} \
 		REPEAT(N, STORE) \
 		if (st) { \
-			vf m = LD(st), q = LD(st + LANES); \
+			vf m = ZERO, q = ZERO; \
 			REPEAT(N, MOMENTS) \
-			ST(st, m); ST(st + LANES, q); \
+			compensate(st, m); compensate(st + 2 * LANES, q); \
 		} \
 	}
 SINGLE(1) SINGLE(2) SINGLE(3) SINGLE(4) SINGLE(5) SINGLE(6) SINGLE(7) SINGLE(8) SINGLE(9) SINGLE(10)
@@ -245,13 +258,13 @@ static void product(const float *const *x, int nin, const int32_t *depth, const 
 			for (int64_t t = first; t < end; t++) {
 				int64_t a = pixels * t / tiles, b = pixels * (t + 1) / tiles;
 				pairs[b - a](x, a * LANES, nin, depth, w + o * between, between, y[o] + a * LANES, y[o + 1] + a * LANES, accumulate,
-					st ? st + o * 32 : 0, st ? st + o * 32 + 32 : 0);
+					st ? st + o * MOMENT_FLOATS : 0, st ? st + (o + 1) * MOMENT_FLOATS : 0);
 			}
 		if (o < nout) {
 			int64_t from = pixels * first / tiles, n = pixels * end / tiles - from, wide = (n + SINGLE_PIXELS - 1) / SINGLE_PIXELS;
 			for (int64_t t = 0; t < wide; t++) {
 				int64_t a = from + n * t / wide, b = from + n * (t + 1) / wide;
-				singles[b - a](x, a * LANES, nin, depth, w + o * between, y[o] + a * LANES, accumulate, st ? st + o * 32 : 0);
+				singles[b - a](x, a * LANES, nin, depth, w + o * between, y[o] + a * LANES, accumulate, st ? st + o * MOMENT_FLOATS : 0);
 			}
 		}
 #else
@@ -259,7 +272,7 @@ static void product(const float *const *x, int nin, const int32_t *depth, const 
 			for (int h = 0; h < LANES; h += 2 * VL)
 				for (int64_t t = first; t < end; t++) {
 					int64_t a = pixels * t / tiles, b = pixels * (t + 1) / tiles;
-					float *q = y[o] + a * LANES + h, *s = st ? st + o * 32 + h : 0;
+					float *q = y[o] + a * LANES + h, *s = st ? st + o * MOMENT_FLOATS + h : 0;
 					pairs[b - a](x, a * LANES, nin, depth, w + o * between + h, VL, q, q + VL, accumulate, s, s ? s + VL : 0);
 				}
 #endif
@@ -372,10 +385,16 @@ static void planes(float **p, const nb_ref *r, int n, const nb_context *c) {
 	for (int i = 0; i < n; i++) p[i] = at(&r[i], c);
 }
 
-static void flush(const nb_op *op, const nb_context *c, const float *st) {
-	for (int o = 0; o < op->nout; o++)
+// flush adds the image's moments of every output plane to the group's.
+static void flush(const nb_op *op, const nb_context *c, const float *moments) {
+	for (int o = 0; o < op->nout; o++, moments += MOMENT_FLOATS) {
+		const float *st = moments;
 		if (op->slots[o] >= 0)
-			for (int l = 0; l < 2 * LANES; l++) c->sums[op->slots[o] + l] += st[o * 2 * LANES + l];
+			for (int l = 0; l < LANES; l++, st++) {
+				c->sums[op->slots[o] + l] += (double)st[0] - st[LANES];
+				c->sums[op->slots[o] + LANES + l] += (double)st[2 * LANES] - st[3 * LANES];
+			}
+	}
 }
 
 static void op_conv1(const nb_op *op, const nb_context *c) {
@@ -383,7 +402,7 @@ static void op_conv1(const nb_op *op, const nb_context *c) {
 	planes(x, op->in, op->nin, c);
 	planes(y, op->out, op->nout, c);
 	float *st = op->slots ? c->work : 0;
-	if (st) memset(st, 0, sizeof(float) * 2 * LANES * op->nout);
+	if (st) memset(st, 0, sizeof(float) * MOMENT_FLOATS * op->nout);
 	product((const float *const *)x, op->nin, op->depth, op->weights, (int64_t)op->nin * LANES * LANES, y, op->nout,
 		(int64_t)op->h * op->w, op->accumulate, st);
 	if (st) flush(op, c, st);
@@ -464,7 +483,6 @@ static void winograd_output(const float *m, int64_t between, float *y, int h, in
 		float *y0 = y + (int64_t)2 * row * w * LANES + l, *y1 = below ? y0 + (int64_t)w * LANES : 0;
 		const float *q = m + l;
 		vf sum = ZERO, squares = ZERO;
-		if (st) sum = LD(st + l), squares = LD(st + LANES + l);
 #define PUT(place, value) do { \
 		vf v = value; \
 		if (accumulate) v = ADD(v, LD(place)); \
@@ -491,7 +509,10 @@ static void winograd_output(const float *m, int64_t between, float *y, int h, in
 			}
 		}
 #undef PUT
-		if (st) ST(st + l, sum), ST(st + LANES + l, squares);
+		if (st) {
+			compensate(st + l, sum);
+			compensate(st + 2 * LANES + l, squares);
+		}
 	}
 }
 
@@ -529,8 +550,8 @@ static void op_conv3(const nb_op *op, const nb_context *c) {
 	int64_t strip = (int64_t)t.rows * t.across * LANES; // floats of a plane's strip in one position
 	int64_t in_position = strip * op->nin, out_position = strip * op->nout;
 	float *zeros = c->work, *st = op->slots ? zeros + op->w * LANES : 0;
-	float *v = zeros + op->w * LANES + 2 * LANES * op->nout, *m = v + 16 * in_position;
-	memset(zeros, 0, sizeof(float) * (op->w * LANES + 2 * LANES * op->nout));
+	float *v = zeros + op->w * LANES + MOMENT_FLOATS * op->nout, *m = v + 16 * in_position;
+	memset(zeros, 0, sizeof(float) * (op->w * LANES + MOMENT_FLOATS * op->nout));
 	for (int first = 0; first < t.down; first += t.rows) {
 		int rows = t.down - first < t.rows ? t.down - first : t.rows;
 		for (int i = 0; i < op->nin; i++)
@@ -545,7 +566,7 @@ static void op_conv3(const nb_op *op, const nb_context *c) {
 		for (int o = 0; o < op->nout; o++)
 			for (int r = 0; r < rows; r++)
 				winograd_output(m + o * strip + (int64_t)r * t.across * LANES, out_position, y[o], op->h, op->w, first + r, t.across,
-					op->accumulate, st ? st + o * 2 * LANES : 0);
+					op->accumulate, st ? st + o * MOMENT_FLOATS : 0);
 	}
 	if (st) flush(op, c, st);
 }

@@ -22,8 +22,8 @@ int64_t nb_work(const nb_op *op) {
 	int64_t strip = (across > 32 ? across : across * down < 32 ? across * down : 32) * LANES;
 	switch (op->kind) {
 	case OP_COMBINE: return NB_PIECE * LANES;
-	case OP_CONV1: return 2 * LANES * op->nout;
-	case OP_CONV3: return row + 2 * LANES * op->nout + 16 * strip * (op->nin + op->nout);
+	case OP_CONV1: return 4 * LANES * op->nout;
+	case OP_CONV3: return row + 4 * LANES * op->nout + 16 * strip * (op->nin + op->nout);
 	case OP_WEIGHT3: return row + 16 * strip * (op->nin + op->naux);
 	case OP_POOL_BACK:
 	case OP_POOL_TAKE: return 6 * row;
