@@ -43,7 +43,7 @@ type value struct {
 	engine.Value
 	blocks []expression
 
-	pooled *value       // is the 3×3 or other max-pooling of this, if not computed yet
+	pooled *value       // is the max-pooling of this, computed or not
 	pool   graph.Attr   // its window
 	conv   *convolution // is this convolution, if not computed yet
 
@@ -83,6 +83,7 @@ type instruction struct {
 	scale        float64
 	weights      *weights     // OP_CONV*, OP_WEIGHT*
 	seed         *parameter   // OP_LOSS_BACK*
+	scales       []*coef      // OP_POOL_BACK: of each output plane
 	passes       []pass       // OP_COMBINE
 	reductions   []*reduction // OP_REDUCE
 	moves        []move       // OP_REPACK
@@ -120,7 +121,7 @@ type move struct{ src, lane, block, to, count int }
 // with the input.
 type pooling struct {
 	in   *instruction
-	out  *storage
+	out  *storage // nil if the gradient is part of a sum, see addActivations
 	dots []*coef
 }
 
@@ -330,6 +331,7 @@ func (in *instruction) wait(m moment) {
 	in.phase, in.varies = max(in.phase, m.level), in.varies || m.varies
 	for _, f := range m.from {
 		f.sinkable = false
+		in.phase = max(in.phase, f.phase+1)
 	}
 }
 
@@ -389,10 +391,10 @@ func passes(out plane, e expression, accumulate bool) []pass {
 // resolve computes a value that waits to be asked for.
 func (c *compiler) resolve(v *value) {
 	switch {
-	case v.pooled != nil:
+	case v.pooled != nil && v.blocks == nil:
 		s := c.newStorage(v.Shape)
 		c.emit(&instruction{kind: opPool, in: c.planes(v.pooled), out: planesOf(s), attr: v.pool, sinkable: true})
-		v.blocks, v.pooled = blocksFrom(s), nil
+		v.blocks = blocksFrom(s)
 	case v.conv != nil:
 		s := c.newStorage(v.Shape)
 		conv := v.conv
@@ -572,6 +574,7 @@ func (c *compiler) sumOf(m mask, z, w plane) *coef {
 	phase, varies = max(phase, at.level), varies || at.varies
 	for _, f := range at.from {
 		f.sinkable = false
+		phase = max(phase, f.phase+1)
 	}
 	if varies {
 		phase = max(phase, c.split)

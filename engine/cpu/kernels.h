@@ -26,9 +26,7 @@ static inline __attribute__((always_inline)) void compensate(float *p, vf v) {
 }
 #define EACH_PART(h) for (int h = 0; h < LANES; h += VL) // vectors of one pixel
 
-static inline float *at(const nb_ref *r, const nb_context *c) {
-	return (float *)((intptr_t)c->spaces[r->space] + r->base + r->stride * c->image);
-}
+static inline float *at(const nb_ref *r, const nb_context *c) { return nb_at(r, c->spaces, c->image); }
 
 // ---- Linear combinations
 
@@ -155,6 +153,15 @@ static void op_reduce(const nb_op *op, const nb_context *c) {
 
 // ---- Matrix products: every convolution comes down to these
 
+// fetch asks for some lines of the stream. Every 16 channels of a product are
+// worth that many: some 200 cycles, in which memory delivers a little more.
+static inline __attribute__((always_inline)) void fetch(nb_stream *s) {
+	enum { LINES = 8, LINE = 64 };
+	if (s->next >= s->end && !nb_advance(s)) return;
+	for (int i = 0; i < LINES; i++) __builtin_prefetch(s->next + i * LINE, 0, 2);
+	s->next += LINES * LINE;
+}
+
 // pair_N computes N pixels of two vectors of output channels: out = Σ over the
 // input planes and their channels of weight·x. x holds the planes, off the first
 // pixel's place in them; w is [in block][in][16] and its second vector ws floats
@@ -168,11 +175,12 @@ enum { MOMENT_FLOATS = 4 * LANES }; // of one output plane
 #define MOMENTS(n) m0 = ADD(m0, a##n); q0 = FMA(a##n, a##n, q0); m1 = ADD(m1, b##n); q1 = FMA(b##n, b##n, q1);
 #define PAIR(N) \
 	static void pair_##N(const float *const *x, int64_t off, int nin, const int32_t *depth, const float *w, int64_t ws, \
-		float *y0, float *y1, int accumulate, float *st0, float *st1) { \
+		float *y0, float *y1, int accumulate, float *st0, float *st1, nb_stream *stream) { \
 		REPEAT(N, DECLARE) \
 		if (accumulate) { REPEAT(N, LOAD) } \
 		for (int ib = 0; ib < nin; ib++) { \
 			const float *p = x[ib] + off, *v = w + ib * LANES * LANES; \
+			fetch(stream); \
 			for (const float *end = v + depth[ib] * LANES; v < end; v += LANES, p++) { \
 				vf w0 = LD(v), w1 = LD(v + ws); \
 				REPEAT(N, MULTIPLY) \
@@ -185,7 +193,7 @@ enum { MOMENT_FLOATS = 4 * LANES }; // of one output plane
 			compensate(st0, m0); compensate(st0 + 2 * LANES, q0); compensate(st1, m1); compensate(st1 + 2 * LANES, q1); \
 		} \
 	}
-typedef void (*pair)(const float *const *, int64_t, int, const int32_t *, const float *, int64_t, float *, float *, int, float *, float *);
+typedef void (*pair)(const float *const *, int64_t, int, const int32_t *, const float *, int64_t, float *, float *, int, float *, float *, nb_stream *);
 
 PAIR(1) PAIR(2) PAIR(3) PAIR(4) PAIR(5) PAIR(6)
 #if VL == 16
@@ -210,11 +218,12 @@ static const pair pairs[] = { 0, pair_1, pair_2, pair_3, pair_4, pair_5, pair_6 
 #define STORE(n) ST(y + n * LANES, a##n);
 #define MOMENTS(n) m = ADD(m, a##n); q = FMA(a##n, a##n, q);
 #define SINGLE(N) \
-	static void single_##N(const float *const *x, int64_t off, int nin, const int32_t *depth, const float *w, float *y, int accumulate, float *st) { \
+	static void single_##N(const float *const *x, int64_t off, int nin, const int32_t *depth, const float *w, float *y, int accumulate, float *st, nb_stream *stream) { \
 		REPEAT(N, DECLARE) \
 		if (accumulate) { REPEAT(N, LOAD) } \
 		for (int ib = 0; ib < nin; ib++) { \
 			const float *p = x[ib] + off, *v = w + ib * LANES * LANES; \
+			fetch(stream); \
 			for (const float *end = v + depth[ib] * LANES; v < end; v += LANES, p++) { \
 				vf w0 = LD(v); \
 				REPEAT(N, MULTIPLY) \
@@ -230,7 +239,7 @@ static const pair pairs[] = { 0, pair_1, pair_2, pair_3, pair_4, pair_5, pair_6 
 SINGLE(1) SINGLE(2) SINGLE(3) SINGLE(4) SINGLE(5) SINGLE(6) SINGLE(7) SINGLE(8) SINGLE(9) SINGLE(10)
 SINGLE(11) SINGLE(12) SINGLE(13) SINGLE(14) SINGLE(15) SINGLE(16) SINGLE(17) SINGLE(18) SINGLE(19) SINGLE(20)
 SINGLE(21) SINGLE(22) SINGLE(23) SINGLE(24) SINGLE(25) SINGLE(26) SINGLE(27) SINGLE(28)
-typedef void (*single)(const float *const *, int64_t, int, const int32_t *, const float *, float *, int, float *);
+typedef void (*single)(const float *const *, int64_t, int, const int32_t *, const float *, float *, int, float *, nb_stream *);
 enum { SINGLE_PIXELS = 28 };
 static const single singles[] = { 0, single_1, single_2, single_3, single_4, single_5, single_6, single_7, single_8, single_9, single_10,
 	single_11, single_12, single_13, single_14, single_15, single_16, single_17, single_18, single_19, single_20,
@@ -246,7 +255,7 @@ static const single singles[] = { 0, single_1, single_2, single_3, single_4, sin
 // Pixels go in chunks whose inputs stay in the nearest cache while the output
 // blocks are computed one after another.
 static void product(const float *const *x, int nin, const int32_t *depth, const float *w, int64_t between,
-	float *const *y, int nout, int64_t pixels, int accumulate, float *st) {
+	float *const *y, int nout, int64_t pixels, int accumulate, float *st, nb_stream *stream) {
 	enum { NEAR = 20 << 10 };
 	int64_t tiles = (pixels + PAIR_PIXELS - 1) / PAIR_PIXELS, chunk = NEAR / ((int64_t)nin * PAIR_PIXELS * LANES * 4);
 	if (chunk < 1) chunk = 1;
@@ -258,13 +267,13 @@ static void product(const float *const *x, int nin, const int32_t *depth, const 
 			for (int64_t t = first; t < end; t++) {
 				int64_t a = pixels * t / tiles, b = pixels * (t + 1) / tiles;
 				pairs[b - a](x, a * LANES, nin, depth, w + o * between, between, y[o] + a * LANES, y[o + 1] + a * LANES, accumulate,
-					st ? st + o * MOMENT_FLOATS : 0, st ? st + (o + 1) * MOMENT_FLOATS : 0);
+					st ? st + o * MOMENT_FLOATS : 0, st ? st + (o + 1) * MOMENT_FLOATS : 0, stream);
 			}
 		if (o < nout) {
 			int64_t from = pixels * first / tiles, n = pixels * end / tiles - from, wide = (n + SINGLE_PIXELS - 1) / SINGLE_PIXELS;
 			for (int64_t t = 0; t < wide; t++) {
 				int64_t a = from + n * t / wide, b = from + n * (t + 1) / wide;
-				singles[b - a](x, a * LANES, nin, depth, w + o * between, y[o] + a * LANES, accumulate, st ? st + o * MOMENT_FLOATS : 0);
+				singles[b - a](x, a * LANES, nin, depth, w + o * between, y[o] + a * LANES, accumulate, st ? st + o * MOMENT_FLOATS : 0, stream);
 			}
 		}
 #else
@@ -273,7 +282,7 @@ static void product(const float *const *x, int nin, const int32_t *depth, const 
 				for (int64_t t = first; t < end; t++) {
 					int64_t a = pixels * t / tiles, b = pixels * (t + 1) / tiles;
 					float *q = y[o] + a * LANES + h, *s = st ? st + o * MOMENT_FLOATS + h : 0;
-					pairs[b - a](x, a * LANES, nin, depth, w + o * between + h, VL, q, q + VL, accumulate, s, s ? s + VL : 0);
+					pairs[b - a](x, a * LANES, nin, depth, w + o * between + h, VL, q, q + VL, accumulate, s, s ? s + VL : 0, stream);
 				}
 #endif
 	}
@@ -404,7 +413,7 @@ static void op_conv1(const nb_op *op, const nb_context *c) {
 	float *st = op->slots ? c->work : 0;
 	if (st) memset(st, 0, sizeof(float) * MOMENT_FLOATS * op->nout);
 	product((const float *const *)x, op->nin, op->depth, op->weights, (int64_t)op->nin * LANES * LANES, y, op->nout,
-		(int64_t)op->h * op->w, op->accumulate, st);
+		(int64_t)op->h * op->w, op->accumulate, st, c->stream);
 	if (st) flush(op, c, st);
 }
 
@@ -561,7 +570,7 @@ static void op_conv3(const nb_op *op, const nb_context *c) {
 			for (int i = 0; i < op->nin; i++) from[i] = v + position * in_position + i * strip;
 			for (int o = 0; o < op->nout; o++) to[o] = m + position * out_position + o * strip;
 			product((const float *const *)from, op->nin, op->depth, op->weights + (int64_t)position * op->nout * op->nin * LANES * LANES,
-				(int64_t)op->nin * LANES * LANES, to, op->nout, (int64_t)rows * t.across, 0, 0);
+				(int64_t)op->nin * LANES * LANES, to, op->nout, (int64_t)rows * t.across, 0, 0, c->stream);
 		}
 		for (int o = 0; o < op->nout; o++)
 			for (int r = 0; r < rows; r++)
@@ -709,10 +718,11 @@ static void row_maxima(const float *x, float *m, int w) {
 }
 
 // along_row spreads g, one entry a window, to the first maximum of each window
-// of a row, and adds the inner product of the result with x to dot.
-static void along_row(const float *x, const float *g, float *d, int w, float *dot) {
+// of a row, and adds the inner product of the result with x to dot. What it
+// writes is the result times scale.
+static void along_row(const float *x, const float *g, float *d, int w, const float *scale, float *dot) {
 	EACH_PART(l) {
-		vf sum = LD(dot + l), here = LD(x + l), before = here, done = ZERO, open = ZERO; // columns j-1 and j of d
+		vf sum = LD(dot + l), factor = LD(scale + l), here = LD(x + l), before = here, done = ZERO, open = ZERO; // columns j-1 and j of d
 		for (int j = 0; j < w; j++) {
 			int64_t p = (int64_t)j * LANES + l;
 			vf v = LD(g + p), next = here;
@@ -725,19 +735,19 @@ static void along_row(const float *x, const float *g, float *d, int w, float *do
 			vf to_left = KEEP(ANDNOT(OR(mid, right), ALL), v), to_mid = KEEP(ANDNOT(right, mid), v);
 			if (j > 0) {
 				done = ADD(done, to_left);
-				ST(d + p - LANES, done);
+				ST(d + p - LANES, MUL(factor, done));
 				sum = FMA(done, before, sum);
 			}
 			done = ADD(open, to_mid);
 			open = KEEP(right, v);
 			before = here, here = next;
 		}
-		ST(d + (int64_t)(w - 1) * LANES + l, done);
+		ST(d + (int64_t)(w - 1) * LANES + l, MUL(factor, done));
 		ST(dot + l, FMA(done, before, sum));
 	}
 }
 
-static void pool_back_3x3(const float *x, const float *g, float *d, int h, int w, float *work, float *dot) {
+static void pool_back_3x3(const float *x, const float *g, float *d, int h, int w, float *work, const float *scale, float *dot) {
 	int64_t row = (int64_t)w * LANES;
 	float *maxima[3] = { work, work + row, work + 2 * row }, *open[3] = { work + 3 * row, work + 4 * row, work + 5 * row };
 	row_maxima(x, maxima[0], w);
@@ -763,9 +773,9 @@ static void pool_back_3x3(const float *x, const float *g, float *d, int h, int w
 			if (!first) ST(d0 + p, ADD(LD(d0 + p), KEEP(ANDNOT(OR(mid, down), ALL), v)));
 			ST(d1 + p, ADD(LD(d1 + p), KEEP(ANDNOT(down, mid), v)));
 		}
-		if (!first) along_row(x + (i - 1) * row, d0, d + (i - 1) * row, w, dot);
+		if (!first) along_row(x + (i - 1) * row, d0, d + (i - 1) * row, w, scale, dot);
 	}
-	along_row(x + (h - 1) * row, open[(h - 1) % 3], d + (h - 1) * row, w, dot);
+	along_row(x + (h - 1) * row, open[(h - 1) % 3], d + (h - 1) * row, w, scale, dot);
 }
 
 // maxima_of calls ONE(place, mask) for every place of the window, the mask being
@@ -789,9 +799,10 @@ static void pool_back_3x3(const float *x, const float *g, float *d, int h, int w
 static void op_pool_back(const nb_op *op, const nb_context *c) {
 	for (int b = 0; b < op->nin; b++) {
 		const float *x = at(&op->in[b], c), *g = at(&op->aux[b], c);
-		float *d = at(&op->out[b], c), dot[LANES] = { 0 };
+		float *d = at(&op->out[b], c), dot[LANES] = { 0 }, scale[LANES];
+		for (int l = 0; l < LANES; l++) scale[l] = op->weights ? op->weights[b * LANES + l] : 1;
 		if (is_3x3(op)) {
-			pool_back_3x3(x, g, d, op->h, op->w, c->work, dot);
+			pool_back_3x3(x, g, d, op->h, op->w, c->work, scale, dot);
 		} else {
 			int64_t size = (int64_t)op->h * op->w * LANES;
 			memset(d, 0, sizeof(float) * size);
@@ -801,7 +812,10 @@ static void op_pool_back(const nb_op *op, const nb_context *c) {
 						vf v = LD(g + l);
 						EACH_MAXIMUM(op, x, i, j, l, ST(d + place, ADD(LD(d + place), KEEP(here, v))););
 					}
-			for (int64_t p = 0; p < size; p++) dot[p % LANES] += d[p] * x[p];
+			for (int64_t p = 0; p < size; p++) {
+				dot[p % LANES] += d[p] * x[p];
+				d[p] *= scale[p % LANES];
+			}
 		}
 		if (op->slot >= 0)
 			for (int l = 0; l < LANES; l++) c->sums[op->slot + b * LANES + l] += dot[l];

@@ -85,7 +85,7 @@ func (c *compiler) lower(s engine.Step) (*value, error) {
 	case graph.MaxPoolBack:
 		x, g := in[0], in[1]
 		planes, coefs := c.scaledPlanes(g)
-		p := c.poolBack(c.planes(x), planes, a, v.Shape)
+		p := c.poolBack(c.planes(x), planes, a, v.Shape, true)
 		for i := range coefs {
 			v.blocks = append(v.blocks, c.times(plainOf(plane{p.out, i}), coefs[i]))
 		}
@@ -563,7 +563,9 @@ func (c *compiler) addActivations(v *value, in []*value) error {
 		}
 	}
 	st := c.newStorage(v.Shape)
-	if !empty {
+	if p := c.soleGradient(sum); p != nil {
+		c.redirect(p, st, sum, phase)
+	} else if !empty {
 		first := &instruction{kind: opCombine, out: planesOf(st), phase: phase}
 		for i, e := range sum {
 			first.passes = append(first.passes, passes(plane{st, i}, e, false)...)
@@ -572,6 +574,48 @@ func (c *compiler) addActivations(v *value, in []*value) error {
 	}
 	v.blocks = blocksFrom(st)
 	return c.convolve(st, convs, !empty, phase)
+}
+
+// soleGradient returns the backward pooling that all blocks are a multiple of,
+// if nothing else reads it and it may still move.
+func (c *compiler) soleGradient(sum []expression) *pooling {
+	for i, e := range sum {
+		if len(e.terms) != 1 || e.b != nil || e.terms[0].kind != plain || e.terms[0].z.block != i {
+			return nil
+		}
+	}
+	z := sum[0].terms[0].z
+	if z.producer.kind != opPoolBack || !z.producer.sinkable || len(sum) != z.blocks() {
+		return nil
+	}
+	for _, e := range sum {
+		if e.terms[0].z.storage != z.storage {
+			return nil
+		}
+	}
+	for _, in := range c.instructions[z.producer.id:] {
+		if slices.Contains(in.reads, z.storage) {
+			return nil
+		}
+	}
+	p := c.poolings[[2]plane{z.producer.in[0], z.producer.aux[0]}]
+	if p == nil || p.out != z.storage {
+		return nil
+	}
+	return p
+}
+
+// redirect lets a backward pooling write its multiple straight to where it is
+// the first summand.
+func (c *compiler) redirect(p *pooling, to *storage, sum []expression, phase int) {
+	in := p.in
+	for _, e := range sum {
+		in.scales = append(in.scales, e.terms[0].a)
+		in.wait(e.terms[0].a.moment)
+	}
+	in.phase = max(in.phase, phase)
+	in.out, in.sinkable, p.out = planesOf(to), false, nil
+	to.phase, to.varies, to.producer = in.phase, in.varies, in
 }
 
 func (c *compiler) addParameters(in []*value, n int) *parameter {
@@ -637,13 +681,15 @@ func (c *compiler) scaledPlanes(v *value) (planes []plane, coefs []*coef) {
 	return planes, coefs
 }
 
-// poolBack scatters g to the maxima of x, once for both who may ask.
-func (c *compiler) poolBack(x, g []plane, a graph.Attr, shape []int) *pooling {
+// poolBack scatters g to the maxima of x, once for both who may ask: for the
+// result and for its inner product with x.
+func (c *compiler) poolBack(x, g []plane, a graph.Attr, shape []int, result bool) *pooling {
 	key := [2]plane{x[0], g[0]}
-	if p := c.poolings[key]; p != nil && slices.Equal(p.in.in, x) && slices.Equal(p.in.aux, g) && p.in.attr == a {
+	p := c.poolings[key]
+	if p != nil && slices.Equal(p.in.in, x) && slices.Equal(p.in.aux, g) && p.in.attr == a && (p.out != nil || !result) {
 		return p
 	}
-	p := &pooling{out: c.newStorage(shape)}
+	p = &pooling{out: c.newStorage(shape)}
 	p.in = c.emit(&instruction{kind: opPoolBack, in: x, aux: g, out: planesOf(p.out), attr: a, sinkable: true})
 	c.poolings[key] = p
 	return p
@@ -654,8 +700,7 @@ func (c *compiler) poolBack(x, g []plane, a graph.Attr, shape []int) *pooling {
 func (c *compiler) pooledDots(g, x *value) []*coef {
 	planes, coefs := c.scaledPlanes(g)
 	u := c.planes(x.pooled)
-	shape := slices.Clone(x.pooled.Shape)
-	p := c.poolBack(u, planes, x.pool, shape)
+	p := c.poolBack(u, planes, x.pool, x.pooled.Shape, false)
 	if p.in.sums == nil {
 		p.in.sums = newSums(len(u) * lanes)
 		for i := range u {

@@ -9,10 +9,22 @@
 
 #include "ops.h"
 
-void nb_run(const nb_kernel *kernels, const nb_op *ops, int64_t count, nb_context context, int64_t from, int64_t to) {
+int nb_advance(nb_stream *s) {
+	if (s->count == 0) return 0;
+	s->next = (const char *)nb_at(&s->reads->plane, s->spaces, s->image);
+	s->end = s->next + s->reads->bytes;
+	s->reads++;
+	s->count--;
+	return 1;
+}
+
+void nb_run(const nb_phase *phase, nb_context context, int64_t from, int64_t to) {
 	for (int64_t image = from; image < to; image++) {
+		nb_stream stream = { .reads = phase->reads, .count = image + 1 < phase->images ? phase->read_count : 0,
+			.image = image + 1, .spaces = context.spaces };
 		context.image = image;
-		for (int64_t i = 0; i < count; i++) kernels[ops[i].kind](&ops[i], &context);
+		context.stream = &stream;
+		for (int64_t i = 0; i < phase->count; i++) phase->kernels[phase->ops[i].kind](&phase->ops[i], &context);
 	}
 }
 

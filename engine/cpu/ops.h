@@ -9,6 +9,7 @@
 #ifndef NB1SHOT_OPS_H
 #define NB1SHOT_OPS_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 enum { LANES = 16 };
@@ -53,7 +54,7 @@ typedef enum {
 	OP_WEIGHT3,
 	OP_WEIGHTK,
 	OP_POOL,      // max-pooling of in
-	OP_POOL_BACK, // aux scattered to the maxima of in; with slot >= 0 the inner product of the result with in
+	OP_POOL_BACK, // aux scattered to the maxima of in, times weights; with slot >= 0 the inner product with in, without weights
 	OP_POOL_TAKE, // aux gathered from the maxima of in
 	OP_MEAN,
 	OP_MEAN_BACK,
@@ -80,7 +81,7 @@ typedef struct {
 	int32_t nin, nout, naux, count;
 	const nb_ref *in, *out, *aux;
 	const int32_t *depth;  // channels in each of the planes in
-	const float *weights;  // packed; OP_LOSS_BACK*: the seed
+	const float *weights;  // packed; OP_LOSS_BACK*: the seed; OP_POOL_BACK: 16 factors for each output plane, or NULL
 	const nb_pass *passes; // count of them
 	const nb_reduction *reductions;
 	const nb_move *moves;
@@ -89,6 +90,25 @@ typedef struct {
 	double scale;          // OP_LOSS*: 1 / batch
 } nb_op;
 
+// A stream fetches what the phase reads of the next image into the cache while
+// the matrix products of this one keep the arithmetic units busy: memory would
+// stand idle then, and they afterwards.
+typedef struct {
+	nb_ref plane;
+	int64_t bytes;
+} nb_read;
+typedef struct {
+	const char *next, *end; // what is left of the current plane
+	const nb_read *reads;   // what comes after it
+	int64_t count;
+	int64_t image;
+	char *const *spaces;
+} nb_stream;
+
+
+// nb_advance goes to the next plane of the stream, if there is one.
+int nb_advance(nb_stream *s);
+
 // What is the same for all instructions of a call.
 typedef struct {
 	int64_t image;
@@ -96,7 +116,13 @@ typedef struct {
 	float *work;          // room for the kernels' own use, see nb_work
 	double *sums;         // of this group of images
 	float *gradients;     // of this group of images: OP_WEIGHT*
+	nb_stream *stream;    // of the next image
 } nb_context;
+
+// nb_at is where a plane of an image is.
+static inline float *nb_at(const nb_ref *r, char *const *spaces, int64_t image) {
+	return (float *)((intptr_t)spaces[r->space] + r->base + r->stride * image);
+}
 
 typedef void (*nb_kernel)(const nb_op *, const nb_context *);
 
@@ -106,8 +132,19 @@ const nb_kernel *nb_avx512(void);
 const nb_kernel *nb_avx2(void);
 const nb_kernel *nb_generic(void);
 
-// nb_run executes instructions for the images from..to, in order.
-void nb_run(const nb_kernel *kernels, const nb_op *ops, int64_t count, nb_context context, int64_t from, int64_t to);
+// A phase is the instructions that are executed for one image after another,
+// and what they read of an image that was not written in the same phase.
+typedef struct {
+	const nb_kernel *kernels;
+	const nb_op *ops;
+	int64_t count;
+	const nb_read *reads;
+	int64_t read_count;
+	int64_t images; // of the batch
+} nb_phase;
+
+// nb_run executes a phase for the images from..to.
+void nb_run(const nb_phase *phase, nb_context context, int64_t from, int64_t to);
 
 // nb_work is how many floats of nb_context.work the instruction needs.
 int64_t nb_work(const nb_op *op);

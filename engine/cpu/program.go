@@ -55,7 +55,8 @@ type level struct {
 	hosts  []func() // those that do not vary first
 	packs  []*packing
 	phase  []C.nb_op
-	steady [3]int // how many hosts, packings and instructions do not vary
+	reads  []C.nb_read // of each image, from earlier phases
+	steady [3]int      // how many hosts, packings and instructions do not vary
 
 	sums      []*sums
 	width     int // float64 partial sums of a group
@@ -117,6 +118,11 @@ func (c *compiler) assemble(e *Engine) *program {
 			}
 		}
 		a.level.phase = ops[from:n:n]
+		if reads := a.reads(c.instructions[from:n]); len(reads) > 0 {
+			memory, list := newArray[C.nb_read](len(reads))
+			copy(list, reads)
+			a.level.reads, p.keep = list, append(p.keep, memory)
+		}
 		p.needs.sums, p.needs.gradients = max(p.needs.sums, a.level.width), max(p.needs.gradients, a.level.gradients)
 	}
 	for _, varies := range []bool{false, true} {
@@ -176,6 +182,38 @@ func (a *assembler) refs(planes []plane) *C.nb_ref {
 	return array(a, refs)
 }
 
+// reads lists the planes that a phase reads before it writes them, in order.
+func (a *assembler) reads(phase []*instruction) []C.nb_read {
+	seen := map[plane]bool{}
+	var reads []C.nb_read
+	read := func(planes ...plane) {
+		for _, p := range planes {
+			if p.storage == nil || p.scratch || p.vector != nil || seen[p] {
+				continue
+			}
+			seen[p] = true
+			reads = append(reads, C.nb_read{plane: a.ref(p), bytes: C.int64_t(p.planeBytes())})
+		}
+	}
+	for _, in := range phase {
+		read(in.in...)
+		read(in.aux...)
+		for _, p := range in.passes {
+			for _, t := range p.terms {
+				read(t.z, t.y)
+			}
+		}
+		for _, r := range in.reductions {
+			read(r.mask.y, r.z)
+			read(r.w...)
+		}
+		for _, p := range in.out {
+			seen[p] = true
+		}
+	}
+	return reads
+}
+
 // slot gives partial sums a place in the phase.
 func (a *assembler) slot(s *sums) C.int64_t {
 	s.slot = a.level.width
@@ -223,6 +261,9 @@ func (a *assembler) instruction(op *C.nb_op, in *instruction) {
 	if in.seed != nil {
 		op.weights = pointer(in.seed.array.data)
 		a.program.keep = append(a.program.keep, in.seed.array)
+	}
+	if in.scales != nil {
+		op.weights = a.coefs(in.scales)
 	}
 	switch in.kind {
 	case opCombine:
@@ -342,6 +383,10 @@ func (a *assembler) weightGradient(op *C.nb_op, in *instruction) {
 func (l *level) bind(p *program) {
 	e := p.engine
 	phase := func(ops []C.nb_op) func(thread, group int) {
+		memory, phases := newArray[C.nb_phase](1)
+		p.keep = append(p.keep, memory)
+		phases[0] = C.nb_phase{kernels: e.kernels, ops: unsafe.SliceData(ops), count: C.int64_t(len(ops)),
+			reads: unsafe.SliceData(l.reads), read_count: C.int64_t(len(l.reads)), images: C.int64_t(p.groups[len(p.groups)-1])}
 		return func(thread, group int) {
 			sums, gradients := e.sumsOf(group), e.gradientsOf(group)
 			clear(sums[:l.width])
@@ -352,7 +397,7 @@ func (l *level) bind(p *program) {
 			context.work = (*C.float)(e.work[thread].pointer)
 			context.sums = (*C.double)(unsafe.SliceData(sums))
 			context.gradients = (*C.float)(unsafe.SliceData(gradients))
-			C.nb_run(e.kernels, unsafe.SliceData(ops), C.int64_t(len(ops)), context, C.int64_t(p.groups[group]), C.int64_t(p.groups[group+1]))
+			C.nb_run(&phases[0], context, C.int64_t(p.groups[group]), C.int64_t(p.groups[group+1]))
 		}
 	}
 	l.run, l.again = phase(l.phase), phase(l.phase[l.steady[2]:])
