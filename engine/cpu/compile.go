@@ -91,8 +91,8 @@ type instruction struct {
 	sums         *sums        // OP_LOSS*, OP_POOL_BACK
 }
 
-// sums is room for n float64 partial sums, added up over the images into total
-// before the next phase.
+// sums is room for n float64 partial sums. Their totals over the batch are there
+// when the phase is over.
 type sums struct {
 	n     int
 	slot  int
@@ -590,7 +590,6 @@ func (c *compiler) sumOf(m mask, z, w plane) *coef {
 	}
 	if r == nil {
 		r = &reduction{mask: m, z: z}
-		r.sums.total = make([]float64, 4*lanes)
 		r.in = c.reduce(r, phase, varies)
 		c.reductions[family] = append(c.reductions[family], r)
 	}
@@ -660,7 +659,7 @@ func (c *compiler) fromConvolution(z, w plane) *coef {
 		in.stats = append(in.stats, nil)
 	}
 	if in.stats[at] == nil {
-		in.stats[at] = &sums{n: 2 * lanes, total: make([]float64, 2*lanes)}
+		in.stats[at] = &sums{n: 2 * lanes}
 	}
 	offset := 0
 	if w.storage != nil {

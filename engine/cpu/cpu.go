@@ -153,7 +153,7 @@ func (e *Engine) reserve(need room) {
 	}
 	if need.gradients > e.has.gradients {
 		e.has.gradients = need.gradients
-		e.gradients = newVector(need.gradients * maxGroups)
+		e.gradients = newVector(need.gradients * maxGradientGroups)
 	}
 }
 

@@ -240,7 +240,7 @@ func (c *compiler) lower(s engine.Step) (*value, error) {
 			e.kind, e.aux = opLossDot, append(e.aux[:len(e.aux):len(e.aux)], c.planes(in[2])...)
 		}
 		e.channels, e.scale = in[0].Shape[1], 1/float64(c.batch)
-		e.sums = newSums(1)
+		e.sums = &sums{n: 1}
 		c.emit(e)
 		p := &parameter{moment: moment{level: e.phase + 1, varies: e.varies}, host: make([]float64, 1)}
 		c.host(p.moment, func() { p.host[0] = e.sums.total[0] })
@@ -259,8 +259,6 @@ func (c *compiler) lower(s engine.Step) (*value, error) {
 	}
 	return nil, fmt.Errorf("compile: the CPU engine has no kernel for %s", s.Kind)
 }
-
-func newSums(n int) *sums { return &sums{n: n, total: make([]float64, n)} }
 
 // ---- Convolutions
 
@@ -702,7 +700,7 @@ func (c *compiler) pooledDots(g, x *value) []*coef {
 	u := c.planes(x.pooled)
 	p := c.poolBack(u, planes, x.pool, x.pooled.Shape, false)
 	if p.in.sums == nil {
-		p.in.sums = newSums(len(u) * lanes)
+		p.in.sums = &sums{n: len(u) * lanes}
 		for i := range u {
 			p.dots = append(p.dots, c.total(p.in.sums, i*lanes, p.in))
 		}

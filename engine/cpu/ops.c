@@ -28,6 +28,12 @@ void nb_run(const nb_phase *phase, nb_context context, int64_t from, int64_t to)
 	}
 }
 
+void nb_total(double *restrict total, const double *restrict sums, int64_t n, int64_t groups, int64_t between) {
+	for (int64_t i = 0; i < n; i++) total[i] = 0;
+	for (int64_t g = 0; g < groups; g++)
+		for (int64_t i = 0; i < n; i++) total[i] += sums[g * between + i];
+}
+
 int64_t nb_work(const nb_op *op) {
 	int64_t row = (int64_t)op->w * LANES, across = (op->w + 1) / 2, down = (op->h + 1) / 2;
 	// A strip is at most 32 tiles or one row of them, see kernels.h.

@@ -146,6 +146,9 @@ typedef struct {
 // nb_run executes a phase for the images from..to.
 void nb_run(const nb_phase *phase, nb_context context, int64_t from, int64_t to);
 
+// nb_total adds up the n sums of all groups, which are `between` apart.
+void nb_total(double *total, const double *sums, int64_t n, int64_t groups, int64_t between);
+
 // nb_work is how many floats of nb_context.work the instruction needs.
 int64_t nb_work(const nb_op *op);
 

@@ -35,7 +35,6 @@ const (
 // program is a compiled plan.
 type program struct {
 	engine *Engine
-	groups []int // group g is the images groups[g]..groups[g+1]
 	levels []level
 	split  int // level from which a Rerun starts
 	needs  room
@@ -58,9 +57,11 @@ type level struct {
 	reads  []C.nb_read // of each image, from earlier phases
 	steady [3]int      // how many hosts, packings and instructions do not vary
 
+	groups    []int // group g is the images groups[g]..groups[g+1]
 	sums      []*sums
-	width     int // float64 partial sums of a group
-	gradients int // float32 partial sums of a group
+	totals    []float64 // of the groups' partial sums
+	width     int       // float64 partial sums of a group
+	gradients int       // float32 partial sums of a group
 	unpack    []unpacking
 	run       func(thread, group int)
 	again     func(thread, group int)
@@ -83,19 +84,19 @@ type unpacking struct {
 	result *vector
 }
 
-// maxGroups is into how many groups the images of a batch are divided, at most.
-// Sums are added up over the images of a group, then over the groups, so the
-// number must not depend on the number of threads.
-const maxGroups = 16
+// The images of a batch are divided into this many groups, at most. Sums are
+// added up over the images of a group, then over the groups, so their number must
+// not depend on that of the threads. More groups leave less waiting at the end of
+// a phase, but each needs its own sums, and those of weight gradients are large.
+const (
+	maxGroups         = 32
+	maxGradientGroups = 16
+)
 
 // assemble makes the C instructions.
 func (c *compiler) assemble(e *Engine) *program {
-	p := &program{engine: e, ops: nil}
+	p := &program{engine: e}
 	c.batch = max(c.batch, 1)
-	groups := min(c.batch, maxGroups)
-	for g := range groups + 1 {
-		p.groups = append(p.groups, g*c.batch/groups)
-	}
 	p.needs.scratch, p.needs.batch = c.place()
 
 	a := &assembler{compiler: c, program: p}
@@ -124,6 +125,7 @@ func (c *compiler) assemble(e *Engine) *program {
 			a.level.reads, p.keep = list, append(p.keep, memory)
 		}
 		p.needs.sums, p.needs.gradients = max(p.needs.sums, a.level.width), max(p.needs.gradients, a.level.gradients)
+		a.finish()
 	}
 	for _, varies := range []bool{false, true} {
 		for _, h := range c.hosts {
@@ -142,6 +144,26 @@ func (c *compiler) assemble(e *Engine) *program {
 		p.levels[i].bind(p)
 	}
 	return p
+}
+
+// finish divides the batch and lets the sums of a level find their totals.
+func (a *assembler) finish() {
+	l := a.level
+	groups := min(a.batch, maxGroups)
+	if l.gradients > 0 {
+		groups = min(a.batch, maxGradientGroups)
+	}
+	for g := range groups + 1 {
+		l.groups = append(l.groups, g*a.batch/groups)
+	}
+	if l.width > 0 {
+		var memory *memory
+		memory, l.totals = newArray[float64](l.width)
+		a.program.keep = append(a.program.keep, memory)
+	}
+	for _, s := range l.sums {
+		s.total = l.totals[s.slot : s.slot+s.n]
+	}
 }
 
 type assembler struct {
@@ -386,25 +408,30 @@ func (l *level) bind(p *program) {
 		memory, phases := newArray[C.nb_phase](1)
 		p.keep = append(p.keep, memory)
 		phases[0] = C.nb_phase{kernels: e.kernels, ops: unsafe.SliceData(ops), count: C.int64_t(len(ops)),
-			reads: unsafe.SliceData(l.reads), read_count: C.int64_t(len(l.reads)), images: C.int64_t(p.groups[len(p.groups)-1])}
+			reads: unsafe.SliceData(l.reads), read_count: C.int64_t(len(l.reads)), images: C.int64_t(l.groups[len(l.groups)-1])}
 		return func(thread, group int) {
-			sums, gradients := e.sumsOf(group), e.gradientsOf(group)
-			clear(sums[:l.width])
-			clear(gradients[:l.gradients])
 			var context C.nb_context
+			if l.width > 0 {
+				sums := e.sumsOf(group)[:l.width]
+				clear(sums)
+				context.sums = (*C.double)(&sums[0])
+			}
+			if l.gradients > 0 {
+				gradients := e.gradientsOf(group)[:l.gradients]
+				clear(gradients)
+				context.gradients = (*C.float)(&gradients[0])
+			}
 			context.spaces[C.SPACE_BATCH] = (*C.char)(e.batch.pointer)
 			context.spaces[C.SPACE_SCRATCH] = (*C.char)(e.scratch[thread].pointer)
 			context.work = (*C.float)(e.work[thread].pointer)
-			context.sums = (*C.double)(unsafe.SliceData(sums))
-			context.gradients = (*C.float)(unsafe.SliceData(gradients))
-			C.nb_run(&phases[0], context, C.int64_t(p.groups[group]), C.int64_t(p.groups[group+1]))
+			C.nb_run(&phases[0], context, C.int64_t(l.groups[group]), C.int64_t(l.groups[group+1]))
 		}
 	}
 	l.run, l.again = phase(l.phase), phase(l.phase[l.steady[2]:])
 	l.unpackOne = func(_, task int) {
 		u := &l.unpack[task]
 		at := u.at
-		C.nb_unpack(pointer(u.result.data), pointer(e.gradients.data[u.slot:]), &at, C.int64_t(len(p.groups)-1), C.int64_t(e.has.gradients))
+		C.nb_unpack(pointer(u.result.data), pointer(e.gradients.data[u.slot:]), &at, C.int64_t(len(l.groups)-1), C.int64_t(e.has.gradients))
 	}
 }
 
@@ -440,16 +467,10 @@ func (p *program) execute(from int) {
 		if len(ops) == 0 {
 			continue
 		}
-		groups := len(p.groups) - 1
+		groups := len(l.groups) - 1
 		e.pool.run(groups, do)
-		for _, s := range l.sums {
-			for j := range s.n {
-				var total float64
-				for g := range groups {
-					total += e.sumsOf(g)[s.slot+j]
-				}
-				s.total[j] = total
-			}
+		if l.width > 0 {
+			C.nb_total((*C.double)(&l.totals[0]), (*C.double)(&e.sums[0]), C.int64_t(l.width), C.int64_t(groups), C.int64_t(e.has.sums))
 		}
 		if len(l.unpack) > 0 {
 			e.pool.run(len(l.unpack), l.unpackOne)
