@@ -154,12 +154,18 @@ static void op_reduce(const nb_op *op, const nb_context *c) {
 // ---- Matrix products: every convolution comes down to these
 
 // fetch asks for some lines of the stream. Every 16 channels of a product are
-// worth that many: some 200 cycles, in which memory delivers a little more.
+// worth that many: some 200 cycles, in which memory delivers a little more. It
+// must not call anything, which would cost the accumulators their registers, so
+// planes are changed between products.
 static inline __attribute__((always_inline)) void fetch(nb_stream *s) {
 	enum { LINES = 8, LINE = 64 };
-	if (s->next >= s->end && !nb_advance(s)) return;
+	if (s->next >= s->end) return;
 	for (int i = 0; i < LINES; i++) __builtin_prefetch(s->next + i * LINE, 0, 2);
 	s->next += LINES * LINE;
+}
+
+static inline void next_plane(nb_stream *s) {
+	if (s->next >= s->end && s->count > 0) nb_advance(s);
 }
 
 // pair_N computes N pixels of two vectors of output channels: out = Σ over the
@@ -266,6 +272,7 @@ static void product(const float *const *x, int nin, const int32_t *depth, const 
 		for (; o + 1 < nout; o += 2)
 			for (int64_t t = first; t < end; t++) {
 				int64_t a = pixels * t / tiles, b = pixels * (t + 1) / tiles;
+				next_plane(stream);
 				pairs[b - a](x, a * LANES, nin, depth, w + o * between, between, y[o] + a * LANES, y[o + 1] + a * LANES, accumulate,
 					st ? st + o * MOMENT_FLOATS : 0, st ? st + (o + 1) * MOMENT_FLOATS : 0, stream);
 			}
@@ -273,6 +280,7 @@ static void product(const float *const *x, int nin, const int32_t *depth, const 
 			int64_t from = pixels * first / tiles, n = pixels * end / tiles - from, wide = (n + SINGLE_PIXELS - 1) / SINGLE_PIXELS;
 			for (int64_t t = 0; t < wide; t++) {
 				int64_t a = from + n * t / wide, b = from + n * (t + 1) / wide;
+				next_plane(stream);
 				singles[b - a](x, a * LANES, nin, depth, w + o * between, y[o] + a * LANES, accumulate, st ? st + o * MOMENT_FLOATS : 0, stream);
 			}
 		}
@@ -281,6 +289,7 @@ static void product(const float *const *x, int nin, const int32_t *depth, const 
 			for (int h = 0; h < LANES; h += 2 * VL)
 				for (int64_t t = first; t < end; t++) {
 					int64_t a = pixels * t / tiles, b = pixels * (t + 1) / tiles;
+					next_plane(stream);
 					float *q = y[o] + a * LANES + h, *s = st ? st + o * MOMENT_FLOATS + h : 0;
 					pairs[b - a](x, a * LANES, nin, depth, w + o * between + h, VL, q, q + VL, accumulate, s, s ? s + VL : 0, stream);
 				}

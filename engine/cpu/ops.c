@@ -9,13 +9,11 @@
 
 #include "ops.h"
 
-int nb_advance(nb_stream *s) {
-	if (s->count == 0) return 0;
+void nb_advance(nb_stream *s) {
 	s->next = (const char *)nb_at(&s->reads->plane, s->spaces, s->image);
 	s->end = s->next + s->reads->bytes;
 	s->reads++;
 	s->count--;
-	return 1;
 }
 
 void nb_run(const nb_phase *phase, nb_context context, int64_t from, int64_t to) {

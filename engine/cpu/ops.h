@@ -106,8 +106,8 @@ typedef struct {
 } nb_stream;
 
 
-// nb_advance goes to the next plane of the stream, if there is one.
-int nb_advance(nb_stream *s);
+// nb_advance goes to the next plane of the stream, which has one.
+void nb_advance(nb_stream *s);
 
 // What is the same for all instructions of a call.
 typedef struct {
