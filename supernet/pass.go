@@ -16,7 +16,7 @@ const (
 type Pass struct {
 	Loss    float64   // mean cross-entropy over the batch, in nats
 	Correct int       // images whose largest logit is their label
-	Logits  []float64 // N×Classes, row-major
+	Logits  []float64 // N×Classes, row-major; the next pass of the same kind reuses it
 }
 
 // SGD holds the hyper-parameters of one weight step.

@@ -35,6 +35,8 @@ type Net struct {
 	loss, one                   engine.Vector
 
 	programs map[key]*program
+	moments  []moments // in the order of norms
+	number   []float64 // the loss on its way out
 }
 
 // key identifies a compiled program.
@@ -57,6 +59,12 @@ const (
 type program struct {
 	engine.Program
 	images, labels, logits engine.Vector
+	oneHot, read           []float64 // labels on their way in, logits on theirs out
+}
+
+// moments are the statistics of one batch norm, kept and of the last batch.
+type moments struct {
+	running, batch, variance engine.Vector
 }
 
 // New returns a supernet with zero weights; Initialize or WriteParameters fills
@@ -72,7 +80,11 @@ func New(config Config, e engine.Engine) (*Net, error) {
 		weights: e.NewVector(size(b.parameters)), gradient: e.NewVector(size(b.parameters)), momentum: e.NewVector(size(b.parameters)),
 		running: e.NewVector(size(b.statistics)), batch: e.NewVector(size(b.statistics)),
 		mixing: e.NewVector(d), direction: e.NewVector(d), mixingGradient: e.NewVector(d), product: e.NewVector(d),
-		loss: e.NewVector(1), one: e.NewVector(1),
+		loss: e.NewVector(1), one: e.NewVector(1), number: make([]float64, 1),
+	}
+	for _, bn := range b.norms {
+		mid, end := bn.offset+bn.channels, bn.offset+2*bn.channels
+		n.moments = append(n.moments, moments{n.running.Slice(bn.offset, end), n.batch.Slice(bn.offset, end), n.batch.Slice(mid, end)})
 	}
 	n.one.Write([]float64{1})
 	n.resetStatistics()
@@ -229,10 +241,9 @@ func (n *Net) run(t task, bn BatchNorm, b data.Batch, mixing []float64) (Pass, e
 	if bn == BatchStatistics {
 		n.moveStatistics(b.N)
 	}
-	loss := make([]float64, 1)
-	n.loss.Read(loss)
-	pass := Pass{Loss: loss[0], Logits: make([]float64, p.logits.Len())}
-	p.logits.Read(pass.Logits)
+	n.loss.Read(n.number)
+	p.logits.Read(p.read)
+	pass := Pass{Loss: n.number[0], Logits: p.read}
 	for i, label := range b.Labels {
 		if argmax(pass.Logits[i*n.config.Classes:(i+1)*n.config.Classes]) == label {
 			pass.Correct++
@@ -259,15 +270,15 @@ func (n *Net) feed(p *program, b data.Batch, mixing []float64) error {
 		return fmt.Errorf("supernet: batch of %d labels and %d pixel values for %d images of side %d, built for side %d",
 			len(b.Labels), len(b.Images), b.N, b.Side, n.config.Side)
 	}
-	oneHot := make([]float64, p.labels.Len())
+	clear(p.oneHot)
 	for i, label := range b.Labels {
 		if label < 0 || label >= n.config.Classes {
 			return fmt.Errorf("supernet: image %d of the batch has label %d, need 0..%d", i, label, n.config.Classes-1)
 		}
-		oneHot[i*n.config.Classes+label] = 1
+		p.oneHot[i*n.config.Classes+label] = 1
 	}
 	p.images.Write(b.Images)
-	p.labels.Write(oneHot)
+	p.labels.Write(p.oneHot)
 	n.mixing.Write(mixing)
 	return nil
 }
@@ -275,13 +286,11 @@ func (n *Net) feed(p *program, b data.Batch, mixing []float64) error {
 // moveStatistics folds the statistics of the last batch into the running ones.
 // The running variance is the unbiased one.
 func (n *Net) moveStatistics(batch int) {
-	for _, bn := range n.norms {
-		mid, end := bn.offset+bn.channels, bn.offset+2*bn.channels
-		m := float64(batch * bn.positions)
-		n.batch.Slice(mid, end).Scale(m / (m - 1))
-		running := n.running.Slice(bn.offset, end)
-		running.Scale(1 - bn.momentum)
-		running.Axpy(bn.momentum, n.batch.Slice(bn.offset, end))
+	for i, bn := range n.norms {
+		m, positions := n.moments[i], float64(batch*bn.positions)
+		m.variance.Scale(positions / (positions - 1))
+		m.running.Scale(1 - bn.momentum)
+		m.running.Axpy(bn.momentum, m.batch)
 	}
 }
 
@@ -298,6 +307,8 @@ func (n *Net) program(k key) (*program, error) {
 		images: n.engine.NewVector(k.batch * 3 * n.config.Side * n.config.Side),
 		labels: n.engine.NewVector(k.batch * n.config.Classes),
 		logits: n.engine.NewVector(k.batch * n.config.Classes),
+		oneHot: make([]float64, k.batch*n.config.Classes),
+		read:   make([]float64, k.batch*n.config.Classes),
 	}
 	inputs := map[string]engine.Vector{
 		inputImages: p.images, inputLabels: p.labels, inputMixing: n.mixing,

@@ -22,7 +22,7 @@ func newResults() *results {
 }
 
 func (r *results) set(name string, values ...float64) {
-	r.numbers[name] = append(r.numbers[name], values)
+	r.numbers[name] = append(r.numbers[name], slices.Clone(values))
 }
 
 // setSum records a sum of terms that may cancel: differences are related to
