@@ -15,7 +15,7 @@ import (
 	"github.com/nb1shot/nb1shot/supernet"
 )
 
-func space(t *testing.T, id int) *spaces.Space {
+func space(t testing.TB, id int) *spaces.Space {
 	t.Helper()
 	s, err := spaces.Get(id)
 	if err != nil {

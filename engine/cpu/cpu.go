@@ -96,8 +96,7 @@ func New(threads int, instructionSet string) (*Engine, error) {
 			e.reserve(room{scratch: 1, work: 1})
 			e.renew = func(_, task int) {
 				r := e.renewed[task]
-				at := r.packing.pieces[r.piece]
-				C.nb_pack(pointer(r.packing.packed.data), pointer(r.packing.arrays[r.piece].data), &at)
+				C.nb_pack(pointer(r.packing.packed.data), pointer(r.packing.arrays[r.piece].data), &r.packing.pieces[r.piece])
 			}
 			runtime.AddCleanup(e, func(p *pool) { p.stop() }, e.pool)
 			return e, nil

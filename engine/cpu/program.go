@@ -430,8 +430,7 @@ func (l *level) bind(p *program) {
 	l.run, l.again = phase(l.phase), phase(l.phase[l.steady[2]:])
 	l.unpackOne = func(_, task int) {
 		u := &l.unpack[task]
-		at := u.at
-		C.nb_unpack(pointer(u.result.data), pointer(e.gradients.data[u.slot:]), &at, C.int64_t(len(l.groups)-1), C.int64_t(e.has.gradients))
+		C.nb_unpack(pointer(u.result.data), pointer(e.gradients.data[u.slot:]), &u.at, C.int64_t(len(l.groups)-1), C.int64_t(e.has.gradients))
 	}
 }
 

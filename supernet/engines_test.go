@@ -1,0 +1,211 @@
+package supernet_test
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"testing"
+
+	"github.com/nb1shot/nb1shot/data"
+	"github.com/nb1shot/nb1shot/engine"
+	"github.com/nb1shot/nb1shot/engine/cpu"
+	"github.com/nb1shot/nb1shot/engine/ref"
+	"github.com/nb1shot/nb1shot/random"
+	"github.com/nb1shot/nb1shot/supernet"
+)
+
+func newCPU(t testing.TB, threads int, set string) engine.Engine {
+	t.Helper()
+	e, err := cpu.New(threads, set)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+// shape is a network and a batch of some size.
+type shape struct{ space, channels, cells, side, batch int }
+
+func (s shape) net(t testing.TB, e engine.Engine) *supernet.Net {
+	t.Helper()
+	net, err := supernet.New(supernet.Config{
+		Space: space(t, s.space), Channels: s.channels, Cells: s.cells, Classes: 10, Side: s.side, BatchNormMomentum: 0.997,
+	}, e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	net.Initialize(random.New(3, "weights"))
+	return net
+}
+
+func (s shape) images() data.Batch {
+	r := random.New(4, "batch")
+	b := data.Batch{N: s.batch, Side: s.side, Images: make([]float64, s.batch*3*s.side*s.side), Labels: make([]int, s.batch)}
+	for i := range b.Images {
+		b.Images[i] = r.NormFloat64()
+	}
+	for i := range b.Labels {
+		b.Labels[i] = r.IntN(10)
+	}
+	return b
+}
+
+// everything is what a network computes, as one list of vectors: losses, logits,
+// gradients, statistics and weights after steps, products with the Hessian.
+func (s shape) everything(t testing.TB, e engine.Engine) map[string][]float64 {
+	t.Helper()
+	net, b := s.net(t, e), s.images()
+	sp := net.Config().Space
+	mixing := uniform(sp)
+	r := random.New(5, "directions")
+	directions := [][]float64{make([]float64, sp.Dim()), make([]float64, sp.Dim())}
+	for _, d := range directions {
+		for i := range d {
+			d[i] = r.NormFloat64()
+		}
+	}
+	all := map[string][]float64{}
+	must := func(name string, p supernet.Pass, err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		all[name+" loss"], all[name+" logits"] = []float64{p.Loss}, slices.Clone(p.Logits)
+	}
+	grad := make([]float64, sp.Dim())
+	p, err := net.MixingGradient(b, mixing, supernet.BatchStatistics, grad)
+	must("architecture", p, err)
+	all["architecture gradient"] = slices.Clone(grad)
+	p, _, products, err := net.HessianProducts(context.Background(), b, mixing, directions)
+	must("Hessian", p, err)
+	all["Hessian products"] = slices.Concat(products...)
+	p, err = net.WeightGradient(b, mixing, supernet.BatchStatistics)
+	must("weight", p, err)
+	all["weight gradient"] = make([]float64, net.ParameterCount())
+	net.ReadGradient(all["weight gradient"])
+	p, err = net.MixingGradient(b, mixing, supernet.RunningStatistics, grad)
+	must("attack", p, err)
+	all["attack gradient"] = slices.Clone(grad)
+	if _, err := net.StepWeights(supernet.SGD{LearningRate: 0.025, Momentum: 0.9, WeightDecay: 3e-4, Clip: 5}); err != nil {
+		t.Fatal(err)
+	}
+	p, err = net.Forward(b, mixing, supernet.RunningStatistics)
+	must("validation", p, err)
+	all["weights"], all["statistics"] = make([]float64, net.ParameterCount()), make([]float64, net.StatisticsCount())
+	net.ReadParameters(all["weights"])
+	net.ReadStatistics(all["statistics"])
+	return all
+}
+
+// distance is |a - b| / |b| in the 2-norm.
+func distance(a, b []float64) float64 {
+	var d, n float64
+	for i := range b {
+		d += (a[i] - b[i]) * (a[i] - b[i])
+		n += b[i] * b[i]
+	}
+	return math.Sqrt(d / n)
+}
+
+var shapes = []shape{
+	{1, 16, 3, 8, 4},  // the quick scale
+	{2, 16, 3, 32, 3}, // the planes of the paper's network
+	{3, 16, 3, 9, 40}, // a Hessian's batch; odd side
+	{1, 1, 3, 8, 5},
+	{2, 4, 3, 12, 7}, // the channels inside PC-DARTS
+	{3, 5, 3, 11, 6}, // channels that share no lane with their neighbours
+	{2, 7, 6, 8, 37},
+	{1, 20, 3, 10, 3}, // more than one block, the last one not full
+	{3, 24, 3, 8, 2},
+	{2, 3, 3, 64, 2},
+}
+
+// The fast engine agrees with the reference in float64, whatever the sizes.
+// Norms are compared because a rectifier within rounding of its kink may switch
+// and move single entries.
+func TestCPUEngineAgrees(t *testing.T) {
+	for _, s := range shapes {
+		t.Run(fmt.Sprint(s), func(t *testing.T) {
+			want := s.everything(t, ref.New[float64](2))
+			for _, set := range cpu.InstructionSets() {
+				got := s.everything(t, newCPU(t, 2, set))
+				for name, w := range want {
+					tolerance := 1e-4
+					switch name {
+					case "architecture gradient", "weight gradient", "Hessian products", "attack gradient":
+						tolerance = 5e-3
+					case "architecture loss", "weight loss", "Hessian loss", "attack loss":
+						tolerance = 1e-5
+					}
+					if d := distance(got[name], w); !(d <= tolerance) {
+						t.Errorf("%s: %s is off by %.1e of its norm, more than %.0e", set, name, d, tolerance)
+					}
+				}
+			}
+		})
+	}
+}
+
+// Neither the number of threads nor repetition changes a bit.
+func TestCPUEngineIsDeterministic(t *testing.T) {
+	for _, s := range []shape{{1, 16, 3, 8, 37}, {2, 5, 3, 9, 19}, {3, 16, 3, 16, 6}} {
+		want := s.everything(t, newCPU(t, 1, cpu.InstructionSets()[0]))
+		for _, threads := range []int{1, 2, 4} {
+			for name, got := range s.everything(t, newCPU(t, threads, cpu.InstructionSets()[0])) {
+				if !slices.Equal(got, want[name]) {
+					t.Errorf("%v on %d threads: other bits in %s", s, threads, name)
+				}
+			}
+		}
+	}
+}
+
+// A step allocates nothing once it has run.
+func TestCPUEngineDoesNotAllocate(t *testing.T) {
+	s := shape{2, 16, 3, 8, 6}
+	net, b := s.net(t, newCPU(t, 2, cpu.InstructionSets()[0])), s.images()
+	mixing := uniform(net.Config().Space)
+	grad := make([]float64, len(mixing))
+	for name, step := range steps(t, net, b, mixing, grad) {
+		if n := testing.AllocsPerRun(5, step); n > 0 {
+			t.Errorf("%s: %g allocations", name, n)
+		}
+	}
+}
+
+// steps are the calls that a search makes over and over.
+func steps(t testing.TB, net *supernet.Net, b data.Batch, mixing, grad []float64) map[string]func() {
+	check := func(err error) {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return map[string]func(){
+		"architecture": func() { _, err := net.MixingGradient(b, mixing, supernet.BatchStatistics, grad); check(err) },
+		"attack":       func() { _, err := net.MixingGradient(b, mixing, supernet.RunningStatistics, grad); check(err) },
+		"forward":      func() { _, err := net.Forward(b, mixing, supernet.RunningStatistics); check(err) },
+		"weight": func() {
+			_, err := net.WeightGradient(b, mixing, supernet.BatchStatistics)
+			check(err)
+			_, err = net.StepWeights(supernet.SGD{LearningRate: 1e-3, Momentum: 0.9, WeightDecay: 3e-4, Clip: 5})
+			check(err)
+		},
+	}
+}
+
+func BenchmarkStep(b *testing.B) {
+	s := shape{2, 16, 3, 16, 48}
+	for _, name := range []string{"architecture", "weight", "attack", "forward"} {
+		b.Run(name, func(b *testing.B) {
+			net, images := s.net(b, newCPU(b, 2, cpu.InstructionSets()[0])), s.images()
+			mixing := uniform(net.Config().Space)
+			step := steps(b, net, images, mixing, make([]float64, len(mixing)))[name]
+			step()
+			b.ReportAllocs()
+			for b.Loop() {
+				step()
+			}
+		})
+	}
+}
