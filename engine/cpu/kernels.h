@@ -257,43 +257,68 @@ static const single singles[] = { 0, single_1, single_2, single_3, single_4, sin
 #undef MOMENTS
 #endif
 
+// A cut divides pixels into runs of nearly equal lengths, at most `most` each.
+typedef struct {
+	int64_t runs, length, longer; // the first `longer` runs have one more
+} cut;
+
+static inline cut cut_into(int64_t pixels, int64_t most) {
+	int64_t runs = (pixels + most - 1) / most;
+	return (cut){ runs, pixels / runs, pixels % runs };
+}
+
+static inline int64_t run_length(cut c, int64_t run) { return c.length + (run < c.longer); }
+
 // product multiplies all pixels of the input planes into all output planes.
 // Pixels go in chunks whose inputs stay in the nearest cache while the output
 // blocks are computed one after another.
 static void product(const float *const *x, int nin, const int32_t *depth, const float *w, int64_t between,
 	float *const *y, int nout, int64_t pixels, int accumulate, float *st, nb_stream *stream) {
 	enum { NEAR = 20 << 10 };
-	int64_t tiles = (pixels + PAIR_PIXELS - 1) / PAIR_PIXELS, chunk = NEAR / ((int64_t)nin * PAIR_PIXELS * LANES * 4);
+	cut c = cut_into(pixels, PAIR_PIXELS);
+	int64_t chunk = NEAR / ((int64_t)nin * PAIR_PIXELS * LANES * 4), from = 0;
 	if (chunk < 1) chunk = 1;
-	for (int64_t first = 0; first < tiles; first += chunk) {
-		int64_t end = first + chunk < tiles ? first + chunk : tiles;
+	for (int64_t first = 0; first < c.runs; first += chunk) {
+		int64_t end = first + chunk < c.runs ? first + chunk : c.runs, p = from;
 		int o = 0;
 #if VL == 16
-		for (; o + 1 < nout; o += 2)
-			for (int64_t t = first; t < end; t++) {
-				int64_t a = pixels * t / tiles, b = pixels * (t + 1) / tiles;
+		for (; o + 1 < nout; o += 2) {
+			float *st0 = st ? st + o * MOMENT_FLOATS : 0, *st1 = st ? st0 + MOMENT_FLOATS : 0;
+			p = from;
+			for (int64_t r = first; r < end; r++) {
+				int64_t n = run_length(c, r);
 				next_plane(stream);
-				pairs[b - a](x, a * LANES, nin, depth, w + o * between, between, y[o] + a * LANES, y[o + 1] + a * LANES, accumulate,
-					st ? st + o * MOMENT_FLOATS : 0, st ? st + (o + 1) * MOMENT_FLOATS : 0, stream);
+				pairs[n](x, p * LANES, nin, depth, w + o * between, between, y[o] + p * LANES, y[o + 1] + p * LANES, accumulate, st0, st1, stream);
+				p += n;
 			}
+		}
 		if (o < nout) {
-			int64_t from = pixels * first / tiles, n = pixels * end / tiles - from, wide = (n + SINGLE_PIXELS - 1) / SINGLE_PIXELS;
-			for (int64_t t = 0; t < wide; t++) {
-				int64_t a = from + n * t / wide, b = from + n * (t + 1) / wide;
+			p = from;
+			int64_t left = 0;
+			for (int64_t r = first; r < end; r++) left += run_length(c, r);
+			cut wide = cut_into(left, SINGLE_PIXELS);
+			for (int64_t r = 0; r < wide.runs; r++) {
+				int64_t n = run_length(wide, r);
 				next_plane(stream);
-				singles[b - a](x, a * LANES, nin, depth, w + o * between, y[o] + a * LANES, accumulate, st ? st + o * MOMENT_FLOATS : 0, stream);
+				singles[n](x, p * LANES, nin, depth, w + o * between, y[o] + p * LANES, accumulate, st ? st + o * MOMENT_FLOATS : 0, stream);
+				p += n;
 			}
 		}
 #else
 		for (; o < nout; o++)
-			for (int h = 0; h < LANES; h += 2 * VL)
-				for (int64_t t = first; t < end; t++) {
-					int64_t a = pixels * t / tiles, b = pixels * (t + 1) / tiles;
+			for (int h = 0; h < LANES; h += 2 * VL) {
+				float *s = st ? st + o * MOMENT_FLOATS + h : 0;
+				p = from;
+				for (int64_t r = first; r < end; r++) {
+					int64_t n = run_length(c, r);
+					float *q = y[o] + p * LANES + h;
 					next_plane(stream);
-					float *q = y[o] + a * LANES + h, *s = st ? st + o * MOMENT_FLOATS + h : 0;
-					pairs[b - a](x, a * LANES, nin, depth, w + o * between + h, VL, q, q + VL, accumulate, s, s ? s + VL : 0, stream);
+					pairs[n](x, p * LANES, nin, depth, w + o * between + h, VL, q, q + VL, accumulate, s, s ? s + VL : 0, stream);
+					p += n;
 				}
+			}
 #endif
+		from = p;
 	}
 }
 
@@ -453,6 +478,10 @@ static tiling tiles_of(int h, int w) {
 	return t;
 }
 
+// odd_lines keeps what is written side by side, one line for each position, from
+// meeting in a few sets of the cache.
+static int64_t odd_lines(int64_t floats) { return floats / LANES % 2 ? floats : floats + LANES; }
+
 // winograd_input transforms the 4×4 windows of one row of tiles, which begin at
 // row 2·row - 1 and overlap by two, into v, whose positions are `between` floats
 // apart. zeros is a row of zeros.
@@ -566,7 +595,7 @@ static void op_conv3(const nb_op *op, const nb_context *c) {
 	planes(y, op->out, op->nout, c);
 	tiling t = tiles_of(op->h, op->w);
 	int64_t strip = (int64_t)t.rows * t.across * LANES; // floats of a plane's strip in one position
-	int64_t in_position = strip * op->nin, out_position = strip * op->nout;
+	int64_t in_position = odd_lines(strip * op->nin), out_position = odd_lines(strip * op->nout);
 	float *zeros = c->work, *st = op->slots ? zeros + op->w * LANES : 0;
 	float *v = zeros + op->w * LANES + MOMENT_FLOATS * op->nout, *m = v + 16 * in_position;
 	memset(zeros, 0, sizeof(float) * (op->w * LANES + MOMENT_FLOATS * op->nout));
@@ -596,7 +625,7 @@ static void op_weight3(const nb_op *op, const nb_context *c) {
 	planes(g, op->aux, op->naux, c);
 	tiling t = tiles_of(op->h, op->w);
 	int64_t strip = (int64_t)t.rows * t.across * LANES;
-	int64_t in_position = strip * op->nin, out_position = strip * op->naux;
+	int64_t in_position = odd_lines(strip * op->nin), out_position = odd_lines(strip * op->naux);
 	float *zeros = c->work, *v = zeros + op->w * LANES, *u = v + 16 * in_position;
 	memset(zeros, 0, sizeof(float) * op->w * LANES);
 	for (int first = 0; first < t.down; first += t.rows) {

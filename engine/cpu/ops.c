@@ -39,8 +39,8 @@ int64_t nb_work(const nb_op *op) {
 	switch (op->kind) {
 	case OP_COMBINE: return NB_PIECE * LANES;
 	case OP_CONV1: return 4 * LANES * op->nout;
-	case OP_CONV3: return row + 4 * LANES * op->nout + 16 * strip * (op->nin + op->nout);
-	case OP_WEIGHT3: return row + 16 * strip * (op->nin + op->naux);
+	case OP_CONV3: return row + 4 * LANES * op->nout + 16 * (strip * (op->nin + op->nout) + 2 * LANES);
+	case OP_WEIGHT3: return row + 16 * (strip * (op->nin + op->naux) + 2 * LANES);
 	case OP_POOL_BACK:
 	case OP_POOL_TAKE: return 6 * row;
 	default: return 0;
