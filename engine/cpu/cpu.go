@@ -194,6 +194,6 @@ func (e *Engine) pack(packings []*packing) {
 		}
 	}
 	if len(e.renewed) > 0 {
-		e.pool.run(len(e.renewed), e.renew)
+		e.pool.run(len(e.renewed), false, e.renew)
 	}
 }

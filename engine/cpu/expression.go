@@ -16,9 +16,11 @@ type storage struct {
 	vector   *vector // of the caller, row-major, instead of planes
 
 	// decided at the end
-	uses    []*instruction
-	scratch bool // lives within one image of one phase
-	at      int  // bytes into the scratch or the batch space
+	uses     []*instruction
+	scratch  bool // lives within one image of one phase
+	at       int  // bytes into the scratch or the batch space
+	streamed bool // is made in scratch memory, see stream
+	origin   int  // bytes into the scratch space, if so
 }
 
 func blocksOf(channels int) int { return (channels + lanes - 1) / lanes }

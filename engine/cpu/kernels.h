@@ -4,6 +4,7 @@
 // leaves the file.
 //
 //   LD ST SET1 FMA(a,b,c)=a·b+c ADD SUB MUL MAX   on vf
+//   STREAM(p, v) stores past the caches, to an aligned place; FENCE() ends it
 //   GT(a,b) → vm, ANDNOT(a,b)=b and not a, OR(a,b), ALL, NONE, KEEP(m,x)=x where m, else 0
 //
 // MAX returns its second operand if either is NaN, so that NaNs are not hidden.
@@ -978,6 +979,15 @@ static void op_repack(const nb_op *op, const nb_context *c) {
 	}
 }
 
+static void op_stream(const nb_op *op, const nb_context *c) {
+	int64_t floats = (int64_t)op->h * op->w * LANES;
+	for (int b = 0; b < op->nin; b++) {
+		const float *x = at(&op->in[b], c);
+		float *y = at(&op->out[b], c);
+		for (int64_t i = 0; i < floats; i += VL) STREAM(y + i, LD(x + i));
+	}
+}
+
 // The loss is computed in double: there is little of it, and everything else
 // hangs on it.
 static double softmax(const nb_op *op, const nb_context *c, double *p) {
@@ -1038,4 +1048,5 @@ static const nb_kernel table[OP_COUNT] = {
 	[OP_MEAN] = op_mean, [OP_MEAN_BACK] = op_mean_back,
 	[OP_LOAD] = op_load, [OP_STORE] = op_store, [OP_REPACK] = op_repack,
 	[OP_LOSS] = op_loss, [OP_LOSS_BACK] = op_loss_back, [OP_LOSS_BACK_BACK] = op_loss_back_back, [OP_LOSS_DOT] = op_loss_dot,
+	[OP_STREAM] = op_stream,
 };

@@ -17,13 +17,15 @@ void nb_advance(nb_stream *s) {
 }
 
 void nb_run(const nb_phase *phase, nb_context context, int64_t from, int64_t to) {
-	for (int64_t image = from; image < to; image++) {
-		nb_stream stream = { .reads = phase->reads, .count = image + 1 < phase->images ? phase->read_count : 0,
-			.image = image + 1, .spaces = context.spaces };
+	for (int64_t n = 0; n < to - from; n++) {
+		int64_t image = phase->backwards ? to - 1 - n : from + n, next = phase->backwards ? image - 1 : image + 1;
+		nb_stream stream = { .reads = phase->reads, .count = next >= 0 && next < phase->images ? phase->read_count : 0,
+			.image = next, .spaces = context.spaces };
 		context.image = image;
 		context.stream = &stream;
 		for (int64_t i = 0; i < phase->count; i++) phase->kernels[phase->ops[i].kind](&phase->ops[i], &context);
 	}
+	__sync_synchronize(); // for what went past the caches
 }
 
 void nb_total(double *restrict total, const double *restrict sums, int64_t n, int64_t groups, int64_t between) {

@@ -65,6 +65,7 @@ typedef enum {
 	OP_LOSS_BACK,
 	OP_LOSS_BACK_BACK,
 	OP_LOSS_DOT,
+	OP_STREAM,    // in to out, past the caches
 	OP_COUNT
 } nb_kind;
 
@@ -141,9 +142,10 @@ typedef struct {
 	const nb_read *reads;
 	int64_t read_count;
 	int64_t images; // of the batch
+	int32_t backwards;
 } nb_phase;
 
-// nb_run executes a phase for the images from..to.
+// nb_run executes a phase for the images from..to, backwards or not.
 void nb_run(const nb_phase *phase, nb_context context, int64_t from, int64_t to);
 
 // nb_total adds up the n sums of all groups, which are `between` apart.

@@ -43,6 +43,7 @@ const (
 )
 
 // claim takes the next task of the stretch in the given epoch, or returns -1.
+// Odd epochs go backwards.
 func (c *cursor) claim(epoch uint64) int {
 	for {
 		v := c.Load()
@@ -50,7 +51,11 @@ func (c *cursor) claim(epoch uint64) int {
 		if v>>(2*taskBits) != epoch&(1<<(64-2*taskBits)-1) || next == end {
 			return -1
 		}
-		if c.CompareAndSwap(v, v+1) {
+		if epoch%2 == 1 {
+			if c.CompareAndSwap(v, v-1<<taskBits) {
+				return int(end - 1)
+			}
+		} else if c.CompareAndSwap(v, v+1) {
 			return int(next)
 		}
 	}
@@ -70,15 +75,22 @@ func newPool(threads int) *pool {
 }
 
 // run calls do for every task in 0..tasks, each on one of the threads, numbered
-// 0..p.threads. It is not safe for concurrent use.
-func (p *pool) run(tasks int, do func(thread, task int)) {
+// 0..p.threads, which go through their stretches forwards or backwards. It is not
+// safe for concurrent use.
+func (p *pool) run(tasks int, backwards bool, do func(thread, task int)) {
 	if p.threads == 1 || tasks <= 1 {
 		for t := range tasks {
+			if backwards {
+				t = tasks - 1 - t
+			}
 			do(0, t)
 		}
 		return
 	}
 	epoch := p.epoch.Load() + 1
+	if backwards != (epoch%2 == 1) {
+		epoch++
+	}
 	p.do = do
 	p.pending.Store(int64(tasks))
 	for i := range p.stretch {

@@ -30,6 +30,7 @@ const (
 	opLossBack     = C.OP_LOSS_BACK
 	opLossBackBack = C.OP_LOSS_BACK_BACK
 	opLossDot      = C.OP_LOSS_DOT
+	opStream       = C.OP_STREAM
 )
 
 // program is a compiled plan.
@@ -57,6 +58,9 @@ type level struct {
 	reads  []C.nb_read // of each image, from earlier phases
 	steady [3]int      // how many hosts, packings and instructions do not vary
 
+	// Every other phase goes through the images backwards: what the last phase
+	// left in the caches comes first.
+	backwards bool
 	groups    []int // group g is the images groups[g]..groups[g+1]
 	sums      []*sums
 	totals    []float64 // of the groups' partial sums
@@ -107,7 +111,8 @@ func (c *compiler) assemble(e *Engine) *program {
 	p.ops, p.keep = ops, append(p.keep, memory)
 	n := 0
 	for i := range p.levels {
-		a.level = &p.levels[i]
+		a.level, a.phase = &p.levels[i], i
+		a.level.backwards = i%2 == 1
 		from := n
 		for ; n < len(c.instructions) && c.instructions[n].phase == i; n++ {
 			a.instruction(&ops[n], c.instructions[n])
@@ -170,6 +175,7 @@ type assembler struct {
 	*compiler
 	program *program
 	level   *level
+	phase   int
 }
 
 // array copies a slice to C memory that lives as long as the program.
@@ -192,7 +198,14 @@ func (a *assembler) ref(p plane) C.nb_ref {
 			stride: C.int64_t(p.channels * p.h * p.w * 4)}
 	case p.scratch:
 		return C.nb_ref{space: C.SPACE_SCRATCH, base: C.int64_t(p.at + p.block*p.planeBytes())}
+	case p.streamed && p.uses[0].phase == a.phase:
+		return C.nb_ref{space: C.SPACE_SCRATCH, base: C.int64_t(p.origin + p.block*p.planeBytes())}
 	}
+	return a.inBatch(p)
+}
+
+// inBatch is where a plane is once it has been streamed.
+func (a *assembler) inBatch(p plane) C.nb_ref {
 	return C.nb_ref{space: C.SPACE_BATCH, base: C.int64_t(p.at + p.block*p.planeBytes()), stride: C.int64_t(p.imageBytes())}
 }
 
@@ -288,6 +301,12 @@ func (a *assembler) instruction(op *C.nb_op, in *instruction) {
 		op.weights = a.coefs(in.scales)
 	}
 	switch in.kind {
+	case opStream:
+		out := make([]C.nb_ref, len(in.in))
+		for i, p := range in.in {
+			out[i] = a.inBatch(p)
+		}
+		op.out, op.nout = array(a, out), C.int32_t(len(out))
 	case opCombine:
 		var list []C.nb_pass
 		for _, p := range in.passes {
@@ -409,6 +428,9 @@ func (l *level) bind(p *program) {
 		p.keep = append(p.keep, memory)
 		phases[0] = C.nb_phase{kernels: e.kernels, ops: unsafe.SliceData(ops), count: C.int64_t(len(ops)),
 			reads: unsafe.SliceData(l.reads), read_count: C.int64_t(len(l.reads)), images: C.int64_t(l.groups[len(l.groups)-1])}
+		if l.backwards {
+			phases[0].backwards = 1
+		}
 		return func(thread, group int) {
 			var context C.nb_context
 			if l.width > 0 {
@@ -467,12 +489,12 @@ func (p *program) execute(from int) {
 			continue
 		}
 		groups := len(l.groups) - 1
-		e.pool.run(groups, do)
+		e.pool.run(groups, l.backwards, do)
 		if l.width > 0 {
 			C.nb_total((*C.double)(&l.totals[0]), (*C.double)(&e.sums[0]), C.int64_t(l.width), C.int64_t(groups), C.int64_t(e.has.sums))
 		}
 		if len(l.unpack) > 0 {
-			e.pool.run(len(l.unpack), l.unpackOne)
+			e.pool.run(len(l.unpack), false, l.unpackOne)
 		}
 	}
 }

@@ -18,12 +18,57 @@ func (c *compiler) schedule() {
 			h.level = max(h.level, f.phase+1)
 		}
 	}
+	large := 0
 	for _, s := range c.storages {
 		s.scratch = true
 		for _, in := range s.uses {
 			s.scratch = s.scratch && in.phase == s.uses[0].phase && in.varies == s.uses[0].varies
 		}
+		if !s.scratch {
+			large += s.imageBytes() * c.batch
+		}
 	}
+	if large > farAway {
+		c.stream()
+	}
+}
+
+// farAway is how much a program keeps for the batch when it is sure not to find
+// it in a cache again.
+const farAway = 64 << 20
+
+// stream lets the values of the batch be made in scratch memory, read there as
+// long as the phase lasts, and written to memory once, past the caches: a line
+// that is written through them is read from memory first, at a third of the speed.
+func (c *compiler) stream() {
+	writer := map[*instruction][]*storage{} // the last one of each storage
+	for _, s := range c.storages {
+		// What a Rerun keeps must be where it finds it.
+		if s.scratch || len(s.uses) == 0 || slices.ContainsFunc(s.uses, func(in *instruction) bool { return in.varies != s.uses[0].varies }) {
+			continue
+		}
+		last := s.uses[0]
+		phases := true
+		for _, in := range c.instructions { // in order
+			if slices.ContainsFunc(in.out, func(p plane) bool { return p.storage == s }) {
+				last, phases = in, phases && in.phase == s.uses[0].phase
+			}
+		}
+		if phases {
+			s.streamed = true
+			writer[last] = append(writer[last], s)
+		}
+	}
+	var all []*instruction
+	for _, in := range c.instructions {
+		all = append(all, in)
+		for _, s := range writer[in] {
+			out := &instruction{kind: opStream, id: in.id, phase: in.phase, varies: in.varies, reads: []*storage{s}, in: planesOf(s), h: s.h, w: s.w}
+			s.uses = append(s.uses, out)
+			all = append(all, out)
+		}
+	}
+	c.instructions = all
 }
 
 func rank(varies bool) int {
@@ -145,10 +190,23 @@ func (c *compiler) place() (scratch, batch int) {
 				s.live, inScratch = nil, first.phase
 			}
 			st.at = s.place(st.imageBytes(), position[first], position[last])
+			continue
 		case kept:
 			st.at = b.place(st.imageBytes()*c.batch, first.phase, forever)
 		default:
 			st.at = b.place(st.imageBytes()*c.batch, first.phase, last.phase)
+		}
+		if st.streamed {
+			if first.phase != inScratch {
+				s.live, inScratch = nil, first.phase
+			}
+			until := 0
+			for _, in := range st.uses {
+				if in.phase == first.phase {
+					until = max(until, position[in])
+				}
+			}
+			st.origin = s.place(st.imageBytes(), position[first], until)
 		}
 	}
 	return s.size, b.size

@@ -26,6 +26,7 @@ PARTIAL = 4  # PC-DARTS lets one channel in four take part
 # What takes a network, images, labels and mixing weights, and returns logits and
 # the gradient by the mixing weights, leaving those of the parameters in place.
 Gradients = Callable[[Supernet, Tensor, Tensor, Tensor], "tuple[Tensor, Tensor]"]
+Value = "Tensor | float | list[float]"
 
 
 def automatic(net: Supernet, images: Tensor, labels: Tensor, mixing: Tensor) -> tuple[Tensor, Tensor]:
@@ -82,7 +83,7 @@ class Case:
         net = Supernet(SPACES[m["space"]], m["init_channels"], m["layers"], partial, tuned).double()
         return net.to(memory_format=torch.channels_last) if tuned else net
 
-    def compare(self, what: str, got: Tensor | float, want: Tensor | float | list[float], tolerance: float = TOLERANCE) -> None:
+    def compare(self, what: str, got: Value, want: Value, tolerance: float = TOLERANCE) -> None:
         """Counts what deviates, relative to the largest entry; exact zeros must be small."""
         got, want = torch.as_tensor(got, dtype=torch.float64), torch.as_tensor(want, dtype=torch.float64)
         deviation = (got - want).abs().max().item() / max(want.abs().max().item(), 1e-12)
@@ -91,7 +92,8 @@ class Case:
         if not deviation <= tolerance:
             self.failures += 1
             if self.failures <= 10:
-                print(f"peer: {self.folder.name}: {what} is off by {deviation:.2g}, allowed {tolerance:.0e}", file=sys.stderr)
+                where = f"{self.folder.name}: {what}"
+                print(f"peer: {where} is off by {deviation:.2g}, allowed {tolerance:.0e}", file=sys.stderr)
 
 
 def check(folder: Path) -> int:
@@ -131,9 +133,9 @@ def check_forward(case: Case) -> None:
             write(list(net.parameters()), case.array("init_params"))
             write(statistics(net), case.array("init_buffers"))
 
-        def compare(what: str, got: Tensor | float, tolerance: float = TOLERANCE) -> None:
+        def compare(what: str, got: Value) -> None:
             want = case.manifest[what] if what in case.manifest else case.array(what)
-            case.compare(f"{name}: {what}", got, want, tolerance)
+            case.compare(f"{name}: {what}", got, want)
 
         def outputs(what: str, logits: Tensor) -> None:
             compare(f"{what}_logits", logits)

@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from network import Block, Layer, Space, Supernet
+from network import Block, Layer, Supernet
 
 aten = torch.ops.aten
 Folded = tuple[Tensor, Tensor]  # a convolution's kernel and bias with its batch norm inside
@@ -51,8 +51,9 @@ def max_pool(x: Tensor) -> Tensor:
     PyTorch's it does not note where the maximum was."""
     for dim in (2, 3):
         n, y = x.shape[dim], x.clone(memory_format=torch.preserve_format)
-        for to, of in ((y.narrow(dim, 1, n - 1), x.narrow(dim, 0, n - 1)), (y.narrow(dim, 0, n - 1), x.narrow(dim, 1, n - 1))):
-            torch.maximum(to, of, out=to)
+        for to, of in ((1, 0), (0, 1)):  # each entry with the one before it, then with the one behind it
+            part = y.narrow(dim, to, n - 1)
+            torch.maximum(part, x.narrow(dim, of, n - 1), out=part)
         x = y
     return x
 

@@ -113,7 +113,7 @@ class Plain:
     def weight(self) -> Result:
         """A step of SGD on the weights, in training mode."""
         self.net.train()
-        self.optimizer.zero_grad()
+        self.optimizer.zero_grad(set_to_none=self.tuned)
         loss = self.loss(self.space.softmax(self.alphas).detach())
         loss.backward()
         self.update()
@@ -256,14 +256,14 @@ class Tuned(Plain):
 
 
 class Hand(Tuned):
-    def logits(self, images: Tensor, mixing: Tensor, keep: bool) -> hand.Pass:
+    def run(self, images: Tensor, mixing: Tensor, keep: bool) -> hand.Pass:
         folded = None if self.net.training else self.folded
         return hand.Pass(self.net, images, mixing, folded, keep)
 
     def gradient(self, mixing: Tensor, weights: bool) -> tuple[float, Tensor]:
         """The loss and its gradient by the mixing weights; with weights, also
         stores those of the parameters."""
-        done = self.logits(self.images, mixing, keep=True)
+        done = self.run(self.images, mixing, keep=True)
         log = F.log_softmax(done.logits, dim=1)
         g = (log.exp() - F.one_hot(self.labels, CLASSES)) / len(log)
         return F.nll_loss(log, self.labels).item(), done.backward(g, weights)
@@ -290,7 +290,7 @@ class Hand(Tuned):
 
     @torch.inference_mode()
     def evaluate(self, mixing: Tensor) -> float:
-        logits = [self.logits(part, mixing, keep=False).logits for part in self.images.split(PIECE)]
+        logits = [self.run(part, mixing, keep=False).logits for part in self.images.split(PIECE)]
         return F.cross_entropy(torch.cat(logits), self.labels).item()
 
     @torch.no_grad()
