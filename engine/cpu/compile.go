@@ -614,7 +614,7 @@ func (p plane) producerBefore(in *instruction) bool {
 // reduce adds a reduction to an instruction of its phase, a new one unless the
 // last instruction is such a one.
 func (c *compiler) reduce(r *reduction, phase int, varies bool) *instruction {
-	in := &instruction{kind: opReduce, id: len(c.instructions), phase: phase, varies: varies, reductions: []*reduction{r}}
+	in := &instruction{kind: opReduce, id: len(c.instructions), phase: phase, varies: varies, reductions: []*reduction{r}, sinkable: true}
 	for _, p := range []plane{r.mask.y, r.z} {
 		if p.storage != nil {
 			in.h, in.w = p.h, p.w

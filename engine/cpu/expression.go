@@ -20,6 +20,7 @@ type storage struct {
 	scratch  bool // lives within one image of one phase
 	at       int  // bytes into the scratch or the batch space
 	streamed bool // is made in scratch memory, see stream
+	direct   bool // or rather by an instruction that does it itself
 	origin   int  // bytes into the scratch space, if so
 }
 

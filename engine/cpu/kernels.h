@@ -154,6 +154,10 @@ static void op_reduce(const nb_op *op, const nb_context *c) {
 
 // ---- Matrix products: every convolution comes down to these
 
+// Results are stored, added to what is there, or stored past the caches.
+enum { NEAR, ACCUMULATE, FAR };
+static int mode_of(const nb_op *op) { return op->accumulate ? ACCUMULATE : op->far ? FAR : NEAR; }
+
 // fetch asks for some lines of the stream. Every 16 channels of a product are
 // worth that many: some 200 cycles, in which memory delivers a little more. It
 // must not call anything, which would cost the accumulators their registers, so
@@ -179,12 +183,13 @@ enum { MOMENT_FLOATS = 4 * LANES }; // of one output plane
 #define LOAD(n) a##n = LD(y0 + n * LANES); b##n = LD(y1 + n * LANES);
 #define MULTIPLY(n) { vf s = SET1(p[n * LANES]); a##n = FMA(w0, s, a##n); b##n = FMA(w1, s, b##n); }
 #define STORE(n) ST(y0 + n * LANES, a##n); ST(y1 + n * LANES, b##n);
+#define STORE_FAR(n) STREAM(y0 + n * LANES, a##n); STREAM(y1 + n * LANES, b##n);
 #define MOMENTS(n) m0 = ADD(m0, a##n); q0 = FMA(a##n, a##n, q0); m1 = ADD(m1, b##n); q1 = FMA(b##n, b##n, q1);
 #define PAIR(N) \
 	static void pair_##N(const float *const *x, int64_t off, int nin, const int32_t *depth, const float *w, int64_t ws, \
-		float *y0, float *y1, int accumulate, float *st0, float *st1, nb_stream *stream) { \
+		float *y0, float *y1, int mode, float *st0, float *st1, nb_stream *stream) { \
 		REPEAT(N, DECLARE) \
-		if (accumulate) { REPEAT(N, LOAD) } \
+		if (mode == ACCUMULATE) { REPEAT(N, LOAD) } \
 		for (int ib = 0; ib < nin; ib++) { \
 			const float *p = x[ib] + off, *v = w + ib * LANES * LANES; \
 			fetch(stream); \
@@ -193,7 +198,7 @@ enum { MOMENT_FLOATS = 4 * LANES }; // of one output plane
 				REPEAT(N, MULTIPLY) \
 			} \
 		} \
-		REPEAT(N, STORE) \
+		if (mode == FAR) { REPEAT(N, STORE_FAR) } else { REPEAT(N, STORE) } \
 		if (st0) { \
 			vf m0 = ZERO, q0 = ZERO, m1 = ZERO, q1 = ZERO; \
 			REPEAT(N, MOMENTS) \
@@ -215,6 +220,7 @@ static const pair pairs[] = { 0, pair_1, pair_2, pair_3, pair_4, pair_5, pair_6 
 #undef LOAD
 #undef MULTIPLY
 #undef STORE
+#undef STORE_FAR
 #undef MOMENTS
 
 #if VL == 16
@@ -223,11 +229,12 @@ static const pair pairs[] = { 0, pair_1, pair_2, pair_3, pair_4, pair_5, pair_6 
 #define LOAD(n) a##n = LD(y + n * LANES);
 #define MULTIPLY(n) a##n = FMA(w0, SET1(p[n * LANES]), a##n);
 #define STORE(n) ST(y + n * LANES, a##n);
+#define STORE_FAR(n) STREAM(y + n * LANES, a##n);
 #define MOMENTS(n) m = ADD(m, a##n); q = FMA(a##n, a##n, q);
 #define SINGLE(N) \
-	static void single_##N(const float *const *x, int64_t off, int nin, const int32_t *depth, const float *w, float *y, int accumulate, float *st, nb_stream *stream) { \
+	static void single_##N(const float *const *x, int64_t off, int nin, const int32_t *depth, const float *w, float *y, int mode, float *st, nb_stream *stream) { \
 		REPEAT(N, DECLARE) \
-		if (accumulate) { REPEAT(N, LOAD) } \
+		if (mode == ACCUMULATE) { REPEAT(N, LOAD) } \
 		for (int ib = 0; ib < nin; ib++) { \
 			const float *p = x[ib] + off, *v = w + ib * LANES * LANES; \
 			fetch(stream); \
@@ -236,7 +243,7 @@ static const pair pairs[] = { 0, pair_1, pair_2, pair_3, pair_4, pair_5, pair_6 
 				REPEAT(N, MULTIPLY) \
 			} \
 		} \
-		REPEAT(N, STORE) \
+		if (mode == FAR) { REPEAT(N, STORE_FAR) } else { REPEAT(N, STORE) } \
 		if (st) { \
 			vf m = ZERO, q = ZERO; \
 			REPEAT(N, MOMENTS) \
@@ -255,6 +262,7 @@ static const single singles[] = { 0, single_1, single_2, single_3, single_4, sin
 #undef LOAD
 #undef MULTIPLY
 #undef STORE
+#undef STORE_FAR
 #undef MOMENTS
 #endif
 
@@ -274,10 +282,10 @@ static inline int64_t run_length(cut c, int64_t run) { return c.length + (run < 
 // Pixels go in chunks whose inputs stay in the nearest cache while the output
 // blocks are computed one after another.
 static void product(const float *const *x, int nin, const int32_t *depth, const float *w, int64_t between,
-	float *const *y, int nout, int64_t pixels, int accumulate, float *st, nb_stream *stream) {
-	enum { NEAR = 20 << 10 };
+	float *const *y, int nout, int64_t pixels, int mode, float *st, nb_stream *stream) {
+	enum { CHUNK = 20 << 10 };
 	cut c = cut_into(pixels, PAIR_PIXELS);
-	int64_t chunk = NEAR / ((int64_t)nin * PAIR_PIXELS * LANES * 4), from = 0;
+	int64_t chunk = CHUNK / ((int64_t)nin * PAIR_PIXELS * LANES * 4), from = 0;
 	if (chunk < 1) chunk = 1;
 	for (int64_t first = 0; first < c.runs; first += chunk) {
 		int64_t end = first + chunk < c.runs ? first + chunk : c.runs, p = from;
@@ -289,7 +297,7 @@ static void product(const float *const *x, int nin, const int32_t *depth, const 
 			for (int64_t r = first; r < end; r++) {
 				int64_t n = run_length(c, r);
 				next_plane(stream);
-				pairs[n](x, p * LANES, nin, depth, w + o * between, between, y[o] + p * LANES, y[o + 1] + p * LANES, accumulate, st0, st1, stream);
+				pairs[n](x, p * LANES, nin, depth, w + o * between, between, y[o] + p * LANES, y[o + 1] + p * LANES, mode, st0, st1, stream);
 				p += n;
 			}
 		}
@@ -301,7 +309,7 @@ static void product(const float *const *x, int nin, const int32_t *depth, const 
 			for (int64_t r = 0; r < wide.runs; r++) {
 				int64_t n = run_length(wide, r);
 				next_plane(stream);
-				singles[n](x, p * LANES, nin, depth, w + o * between, y[o] + p * LANES, accumulate, st ? st + o * MOMENT_FLOATS : 0, stream);
+				singles[n](x, p * LANES, nin, depth, w + o * between, y[o] + p * LANES, mode, st ? st + o * MOMENT_FLOATS : 0, stream);
 				p += n;
 			}
 		}
@@ -314,7 +322,7 @@ static void product(const float *const *x, int nin, const int32_t *depth, const 
 					int64_t n = run_length(c, r);
 					float *q = y[o] + p * LANES + h;
 					next_plane(stream);
-					pairs[n](x, p * LANES, nin, depth, w + o * between + h, VL, q, q + VL, accumulate, s, s ? s + VL : 0, stream);
+					pairs[n](x, p * LANES, nin, depth, w + o * between + h, VL, q, q + VL, mode, s, s ? s + VL : 0, stream);
 					p += n;
 				}
 			}
@@ -448,7 +456,7 @@ static void op_conv1(const nb_op *op, const nb_context *c) {
 	float *st = op->slots ? c->work : 0;
 	if (st) memset(st, 0, sizeof(float) * MOMENT_FLOATS * op->nout);
 	product((const float *const *)x, op->nin, op->depth, op->weights, (int64_t)op->nin * LANES * LANES, y, op->nout,
-		(int64_t)op->h * op->w, op->accumulate, st, c->stream);
+		(int64_t)op->h * op->w, mode_of(op), st, c->stream);
 	if (st) flush(op, c, st);
 }
 
@@ -525,7 +533,7 @@ static void winograd_input(const float *x, int h, int w, int row, int across, co
 
 // winograd_output transforms one row of tiles of m back into the two rows of y
 // that it covers, and adds up the results and their squares in st, if given.
-static void winograd_output(const float *m, int64_t between, float *y, int h, int w, int row, int across, int accumulate, float *st) {
+static inline __attribute__((always_inline)) void winograd_output(const float *m, int64_t between, float *y, int h, int w, int row, int across, int mode, float *st) {
 	int below = 2 * row + 1 < h;
 	EACH_PART(l) {
 		float *y0 = y + (int64_t)2 * row * w * LANES + l, *y1 = below ? y0 + (int64_t)w * LANES : 0;
@@ -533,8 +541,9 @@ static void winograd_output(const float *m, int64_t between, float *y, int h, in
 		vf sum = ZERO, squares = ZERO;
 #define PUT(place, value) do { \
 		vf v = value; \
-		if (accumulate) v = ADD(v, LD(place)); \
-		ST(place, v); \
+		if (mode == ACCUMULATE) v = ADD(v, LD(place)); \
+		if (mode == FAR) STREAM(place, v); \
+		else ST(place, v); \
 		sum = ADD(sum, v); \
 		squares = FMA(v, v, squares); \
 	} while (0)
@@ -609,12 +618,18 @@ static void op_conv3(const nb_op *op, const nb_context *c) {
 			for (int i = 0; i < op->nin; i++) from[i] = v + position * in_position + i * strip;
 			for (int o = 0; o < op->nout; o++) to[o] = m + position * out_position + o * strip;
 			product((const float *const *)from, op->nin, op->depth, op->weights + (int64_t)position * op->nout * op->nin * LANES * LANES,
-				(int64_t)op->nin * LANES * LANES, to, op->nout, (int64_t)rows * t.across, 0, 0, c->stream);
+				(int64_t)op->nin * LANES * LANES, to, op->nout, (int64_t)rows * t.across, NEAR, 0, c->stream);
 		}
 		for (int o = 0; o < op->nout; o++)
-			for (int r = 0; r < rows; r++)
-				winograd_output(m + o * strip + (int64_t)r * t.across * LANES, out_position, y[o], op->h, op->w, first + r, t.across,
-					op->accumulate, st ? st + o * MOMENT_FLOATS : 0);
+			for (int r = 0; r < rows; r++) {
+				const float *q = m + o * strip + (int64_t)r * t.across * LANES;
+				float *sums = st ? st + o * MOMENT_FLOATS : 0;
+				switch (mode_of(op)) {
+				case NEAR: winograd_output(q, out_position, y[o], op->h, op->w, first + r, t.across, NEAR, sums); break;
+				case ACCUMULATE: winograd_output(q, out_position, y[o], op->h, op->w, first + r, t.across, ACCUMULATE, sums); break;
+				case FAR: winograd_output(q, out_position, y[o], op->h, op->w, first + r, t.across, FAR, sums); break;
+				}
+			}
 	}
 	if (st) flush(op, c, st);
 }

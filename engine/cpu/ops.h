@@ -78,6 +78,7 @@ typedef struct {
 	int32_t h, w, oh, ow;  // of the input and the output
 	int32_t k, stride, pad; // of the window
 	int32_t accumulate;
+	int32_t far;           // OP_CONV1, OP_CONV3: store past the caches
 	int32_t channels;      // OP_LOAD, OP_STORE, OP_LOSS*
 	int32_t nin, nout, naux, count;
 	const nb_ref *in, *out, *aux;

@@ -198,7 +198,7 @@ func (a *assembler) ref(p plane) C.nb_ref {
 			stride: C.int64_t(p.channels * p.h * p.w * 4)}
 	case p.scratch:
 		return C.nb_ref{space: C.SPACE_SCRATCH, base: C.int64_t(p.at + p.block*p.planeBytes())}
-	case p.streamed && p.uses[0].phase == a.phase:
+	case p.streamed && !p.direct && p.uses[0].phase == a.phase:
 		return C.nb_ref{space: C.SPACE_SCRATCH, base: C.int64_t(p.origin + p.block*p.planeBytes())}
 	}
 	return a.inBatch(p)
@@ -386,6 +386,9 @@ func (w *weights) at(p piece) C.nb_weights {
 
 func (a *assembler) convolution(op *C.nb_op, in *instruction) {
 	op.depth = a.depths(in.in)
+	if in.out[0].direct {
+		op.far = 1
+	}
 	if in.stats != nil {
 		slots := make([]C.int64_t, len(in.out))
 		for i := range slots {

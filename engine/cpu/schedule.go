@@ -59,6 +59,16 @@ func (c *compiler) stream() {
 			writer[last] = append(writer[last], s)
 		}
 	}
+	for in, storages := range writer {
+		if (in.kind == opConv1 || in.kind == opConv3) && !in.accumulate && !slices.ContainsFunc(in.out, func(p plane) bool {
+			return !p.streamed || slices.ContainsFunc(p.uses, func(user *instruction) bool { return user != in && user.phase == in.phase })
+		}) {
+			for _, s := range storages {
+				s.direct = true
+			}
+			delete(writer, in)
+		}
+	}
 	var all []*instruction
 	for _, in := range c.instructions {
 		all = append(all, in)
@@ -97,6 +107,16 @@ func (c *compiler) findUses() {
 func (c *compiler) sink() {
 	for _, in := range slices.Backward(c.instructions) {
 		if !in.sinkable && !in.follows {
+			continue
+		}
+		if in.kind == opReduce { // nothing waits for it: do it where its operands are read last
+			for _, s := range in.reads {
+				for _, user := range s.uses {
+					if user.varies == in.varies && !(user.kind == opReduce && user.sinkable) {
+						in.phase = max(in.phase, user.phase)
+					}
+				}
+			}
 			continue
 		}
 		storages := in.aux
@@ -196,7 +216,7 @@ func (c *compiler) place() (scratch, batch int) {
 		default:
 			st.at = b.place(st.imageBytes()*c.batch, first.phase, last.phase)
 		}
-		if st.streamed {
+		if st.streamed && !st.direct {
 			if first.phase != inScratch {
 				s.live, inScratch = nil, first.phase
 			}
