@@ -29,9 +29,14 @@ static inline __attribute__((always_inline)) void compensate(float *p, vf v) {
 
 static inline float *at(const nb_ref *r, const nb_context *c) { return nb_at(r, c->spaces, c->image); }
 
+// How far ahead, in floats, memory is asked for what is read in order. The
+// processor does that by itself, but begins anew at every page.
+enum { AHEAD = 1024 };
+
 // ---- Linear combinations
 
 static inline __attribute__((always_inline)) vf term(int kind, const float *z, const float *y, vf a, vf s, vf t, vf sum) {
+	__builtin_prefetch((kind == TERM_PLAIN ? z : y) + AHEAD);
 	if (kind == TERM_PLAIN) return FMA(a, LD(z), sum);
 	vf v = FMA(s, LD(y), t);
 	if (kind == TERM_RELU) return FMA(a, MAX(ZERO, v), sum);
@@ -111,6 +116,7 @@ static inline __attribute__((always_inline)) void reduce(int masked, int has_z, 
 		float total[4][2 * LANES] = { 0 };
 #define STEP(a, b, c, d, i) do { \
 		vf v = has_z ? LD(z + (i)) : one; \
+		if (masked || nw > 0) __builtin_prefetch((masked ? y : w0) + (i) + AHEAD); \
 		if (masked) v = KEEP(GT(FMA(s, LD(y + (i)), t), ZERO), v); \
 		a = ADD(a, v); \
 		if (nw > 0) b = FMA(v, LD(w0 + (i)), b); \
