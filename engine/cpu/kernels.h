@@ -164,16 +164,11 @@ static void op_reduce(const nb_op *op, const nb_context *c) {
 enum { NEAR, ACCUMULATE, FAR };
 static int mode_of(const nb_op *op) { return op->accumulate ? ACCUMULATE : op->far ? FAR : NEAR; }
 
-// fetch asks for some lines of the stream. Every 16 channels of a product are
-// worth that many: some 200 cycles, in which memory delivers a little more. It
-// must not call anything, which would cost the accumulators their registers, so
-// planes are changed between products.
-static inline __attribute__((always_inline)) void fetch(nb_stream *s) {
-	enum { LINES = 8, LINE = 64 };
-	if (s->next >= s->end) return;
-	for (int i = 0; i < LINES; i++) __builtin_prefetch(s->next + i * LINE, 0, 2);
-	s->next += LINES * LINE;
-}
+// A product asks for a line of the stream at every input channel, which costs it
+// next to nothing and keeps memory as busy as it can be. It must not call
+// anything, which would cost the accumulators their registers, so planes are
+// changed between products.
+enum { LINE = 64 };
 
 static inline void next_plane(nb_stream *s) {
 	if (s->next >= s->end && s->count > 0) nb_advance(s);
@@ -198,11 +193,13 @@ enum { MOMENT_FLOATS = 4 * LANES }; // of one output plane
 		if (mode == ACCUMULATE) { REPEAT(N, LOAD) } \
 		for (int ib = 0; ib < nin; ib++) { \
 			const float *p = x[ib] + off, *v = w + ib * LANES * LANES; \
-			fetch(stream); \
-			for (const float *end = v + depth[ib] * LANES; v < end; v += LANES, p++) { \
+			const char *ahead = stream->next; \
+			for (const float *end = v + depth[ib] * LANES; v < end; v += LANES, p++, ahead += LINE) { \
+				__builtin_prefetch(ahead, 0, 2); \
 				vf w0 = LD(v), w1 = LD(v + ws); \
 				REPEAT(N, MULTIPLY) \
 			} \
+			stream->next = ahead < stream->end ? ahead : stream->end; \
 		} \
 		if (mode == FAR) { REPEAT(N, STORE_FAR) } else { REPEAT(N, STORE) } \
 		if (st0) { \
@@ -243,11 +240,13 @@ static const pair pairs[] = { 0, pair_1, pair_2, pair_3, pair_4, pair_5, pair_6 
 		if (mode == ACCUMULATE) { REPEAT(N, LOAD) } \
 		for (int ib = 0; ib < nin; ib++) { \
 			const float *p = x[ib] + off, *v = w + ib * LANES * LANES; \
-			fetch(stream); \
-			for (const float *end = v + depth[ib] * LANES; v < end; v += LANES, p++) { \
+			const char *ahead = stream->next; \
+			for (const float *end = v + depth[ib] * LANES; v < end; v += LANES, p++, ahead += LINE) { \
+				__builtin_prefetch(ahead, 0, 2); \
 				vf w0 = LD(v); \
 				REPEAT(N, MULTIPLY) \
 			} \
+			stream->next = ahead < stream->end ? ahead : stream->end; \
 		} \
 		if (mode == FAR) { REPEAT(N, STORE_FAR) } else { REPEAT(N, STORE) } \
 		if (st) { \

@@ -20,7 +20,7 @@ void nb_run(const nb_phase *phase, nb_context context, int64_t from, int64_t to)
 	for (int64_t n = 0; n < to - from; n++) {
 		int64_t image = phase->backwards ? to - 1 - n : from + n, next = phase->backwards ? image - 1 : image + 1;
 		nb_stream stream = { .reads = phase->reads, .count = next >= 0 && next < phase->images ? phase->read_count : 0,
-			.image = next, .spaces = context.spaces };
+			.image = next, .spaces = context.spaces, .next = context.spaces[SPACE_SCRATCH], .end = context.spaces[SPACE_SCRATCH] };
 		context.image = image;
 		context.stream = &stream;
 		for (int64_t i = 0; i < phase->count; i++) phase->kernels[phase->ops[i].kind](&phase->ops[i], &context);
