@@ -33,7 +33,8 @@ type Program interface {
 	// Run computes everything.
 	Run()
 	// Rerun computes only what depends on the plan's varying inputs, after at
-	// least one Run in which nothing else differed.
+	// least one Run in which nothing else differed. Programs of an engine may share
+	// memory: it is fast only as long as no other one has run in between.
 	Rerun()
 }
 

@@ -37,7 +37,7 @@ const (
 type program struct {
 	engine *Engine
 	levels []level
-	split  int // level from which a Rerun starts
+	split  int // the level that a Rerun starts from
 	needs  room
 	ops    []C.nb_op
 	keep   []any // what the instructions point to
@@ -106,7 +106,7 @@ func (c *compiler) assemble(e *Engine) *program {
 	a := &assembler{compiler: c, program: p}
 	phases := c.lastPhase() + 1
 	p.levels = make([]level, phases+1)
-	p.split = phases + 1
+	p.split = c.split
 	memory, ops := newArray[C.nb_op](max(len(c.instructions), 1))
 	p.ops, p.keep = ops, append(p.keep, memory)
 	n := 0
@@ -119,8 +119,6 @@ func (c *compiler) assemble(e *Engine) *program {
 			p.needs.work = max(p.needs.work, 4*int(C.nb_work(&ops[n])))
 			if !c.instructions[n].varies {
 				a.level.steady[2]++
-			} else {
-				p.split = min(p.split, i)
 			}
 		}
 		a.level.phase = ops[from:n:n]
@@ -139,8 +137,6 @@ func (c *compiler) assemble(e *Engine) *program {
 				l.hosts = append(l.hosts, h.run)
 				if !varies {
 					l.steady[0]++
-				} else {
-					p.split = min(p.split, h.level)
 				}
 			}
 		}
@@ -274,6 +270,9 @@ func (a *assembler) coefs(list []*coef) *C.float {
 	h := &a.hosts[len(a.hosts)-1]
 	for _, f := range h.from {
 		h.level = max(h.level, f.phase+1)
+	}
+	if h.varies {
+		h.level = max(h.level, a.split)
 	}
 	return pointer(v.data)
 }
@@ -460,28 +459,28 @@ func (l *level) bind(p *program) {
 }
 
 // Run computes everything.
-func (p *program) Run() { p.execute(0) }
+func (p *program) Run() { p.execute(false) }
 
 // Rerun computes what depends on the varying inputs. If another program has
 // used the engine's memory since, that is everything.
 func (p *program) Rerun() {
-	if p.engine.last == p {
-		p.execute(p.split)
-	} else {
-		p.execute(0)
-	}
+	p.execute(p.engine.last == p)
 }
 
-func (p *program) execute(from int) {
+func (p *program) execute(again bool) {
 	e := p.engine
 	e.mutex.Lock()
 	defer e.mutex.Unlock()
 	e.reserve(p.needs)
 	e.last = p
+	from := 0
+	if again {
+		from = p.split
+	}
 	for i := from; i < len(p.levels); i++ {
 		l := &p.levels[i]
 		hosts, ops, do := l.hosts, l.phase, l.run
-		if from > 0 {
+		if again {
 			hosts, ops, do = hosts[l.steady[0]:], ops[l.steady[2]:], l.again
 		}
 		for _, h := range hosts {

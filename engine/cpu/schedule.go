@@ -17,6 +17,9 @@ func (c *compiler) schedule() {
 		for _, f := range h.from {
 			h.level = max(h.level, f.phase+1)
 		}
+		if h.varies {
+			h.level = max(h.level, c.split)
+		}
 	}
 	large := 0
 	for _, s := range c.storages {

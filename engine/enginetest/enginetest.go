@@ -97,13 +97,20 @@ func conform(t *testing.T, g Graph, open func(threads int) engine.Engine, tolera
 				same(fmt.Sprintf("gradient of %s again by %s", name, other), second, product)
 			}
 		}
-		rerun(t, p, open(2), p.Gradients[i])
+		rerun(t, p, open, p.Gradients[i])
 	}
 }
 
-// rerun varies the seed alone and compares a Rerun with a fresh Run.
-func rerun(t *testing.T, p *Problem, e engine.Engine, node *graph.Node) {
-	once, all := Compile(t, e, p.Graph, node, "seed"), Compile(t, e, p.Graph, node)
+// rerun varies the seed alone and compares a Rerun with a fresh Run, once on an
+// engine of its own and once on one where another program runs in between.
+func rerun(t *testing.T, p *Problem, open func(threads int) engine.Engine, node *graph.Node) {
+	e := open(2)
+	rerunBeside(t, p, e, open(2), node)
+	rerunBeside(t, p, e, e, node)
+}
+
+func rerunBeside(t *testing.T, p *Problem, e, other engine.Engine, node *graph.Node) {
+	once, all := Compile(t, e, p.Graph, node, "seed"), Compile(t, other, p.Graph, node)
 	once.At(p.Values)
 	seed := p.Values["seed"]
 	defer func() { p.Values["seed"] = seed }()
