@@ -23,6 +23,18 @@ type golden struct {
 	lengths map[string]int  // of the lists of objects in JSON files
 	inputs  map[string]bool // leaves that were read
 	err     error           // first input that was missing or of the wrong form
+
+	jitter func(weights []float64) // moves the weights that a case starts from, see widen
+}
+
+// start returns the weights that a case starts from.
+func (g *golden) start(weights []float64) []float64 {
+	if g.jitter == nil {
+		return weights
+	}
+	moved := slices.Clone(weights)
+	g.jitter(moved)
+	return moved
 }
 
 // leaf is a vector of numbers, in which nested lists are concatenated and

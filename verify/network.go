@@ -74,7 +74,7 @@ func newBench(g *golden, e engine.Engine, side int, out *results) (*bench, error
 
 // reset sets the weights and running statistics to those the case starts from.
 func (b *bench) reset() {
-	b.WriteParameters(b.g.numbers("init_params", b.ParameterCount()))
+	b.WriteParameters(b.g.start(b.g.numbers("init_params", b.ParameterCount())))
 	b.WriteStatistics(b.g.numbers("init_buffers", b.StatisticsCount()))
 }
 
@@ -262,7 +262,7 @@ func fullSize(g *golden, e engine.Engine, out *results) error {
 	parameters := formula.Weights(b.Parameters(), seed)
 	statistics := b.statistics() // as a new network has them: means 0, variances 1
 	restore := func() {
-		b.WriteParameters(parameters)
+		b.WriteParameters(g.start(parameters))
 		b.WriteStatistics(statistics)
 	}
 	var alphas []float64

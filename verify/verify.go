@@ -17,7 +17,7 @@ import (
 	"path"
 	"path/filepath"
 	"regexp"
-	"slices"
+	"runtime"
 
 	"github.com/nb1shot/nb1shot/engine"
 	_ "github.com/nb1shot/nb1shot/engine/ref" // the float64 engine that widen measures with
@@ -201,22 +201,21 @@ func (k kind) widen(all []deviation, g *golden) error {
 		trials = 8
 		jitter = 1e-6
 	)
-	exact := g.leaves["init_params"]
-	if exact.numbers == nil {
+	if k.network == nil {
 		return nil
 	}
-	defer func() { g.leaves["init_params"] = exact }()
-	e, err := engine.Open("ref", 1)
+	e, err := engine.Open("ref", runtime.GOMAXPROCS(0))
 	if err != nil {
 		return fmt.Errorf("measure how the case reacts to rounding: %w", err)
 	}
+	defer func() { g.jitter = nil }()
 	for trial := range uint64(trials) {
-		draws := random.New(trial, "verify/jitter")
-		moved := leaf{numbers: slices.Clone(exact.numbers), shape: exact.shape}
-		for i := range moved.numbers {
-			moved.numbers[i] *= 1 + jitter*draws.NormFloat64()
+		g.jitter = func(weights []float64) {
+			draws := random.New(trial, "verify/jitter")
+			for i := range weights {
+				weights[i] *= 1 + jitter*draws.NormFloat64()
+			}
 		}
-		g.leaves["init_params"] = moved
 		r, err := k.compute(g, e)
 		if err != nil {
 			return err
