@@ -1,5 +1,12 @@
 # Only what the go command does not do.
 
-.PHONY: bench-peer
+.PHONY: bench-peer bench-hog sanitize
 bench-peer: # the engine against PyTorch, see tools/peer/README.md
 	python3 tools/peer/compare $(ARGS)
+
+bench-hog: # the engine beside a process that takes a core
+	tools/bench-hog $(ARGS)
+
+sanitize: # the kernels under the address and undefined-behaviour sanitizers
+	CGO_CFLAGS='-O1 -g -fsanitize=undefined -fno-sanitize-recover=undefined' CGO_LDFLAGS=-fsanitize=undefined \
+		go test -asan -run 'Conformance|CPUEngine' ./engine/cpu ./supernet

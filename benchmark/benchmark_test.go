@@ -28,7 +28,7 @@ func tiny(t *testing.T, algorithm string, space int) benchmark.Job {
 	if err != nil {
 		t.Fatal(err)
 	}
-	config.Epochs, config.Channels, config.Images, config.Batch = 2, 2, 20, 4
+	config.Epochs, config.Channels, config.Side, config.Images, config.Batch = 2, 2, 8, 20, 4
 	return benchmark.Job{
 		Config: config, Images: data.Procedural(20, 0), Oracle: nasbench.Default(),
 		Engine: "ref32", Threads: 1, Root: t.TempDir(),

@@ -7,6 +7,7 @@ import (
 	"github.com/nb1shot/nb1shot/algorithms/algorithmstest"
 	"github.com/nb1shot/nb1shot/data"
 	"github.com/nb1shot/nb1shot/engine"
+	_ "github.com/nb1shot/nb1shot/engine/cpu"
 	"github.com/nb1shot/nb1shot/random"
 	"github.com/nb1shot/nb1shot/spaces"
 	"github.com/nb1shot/nb1shot/supernet"
