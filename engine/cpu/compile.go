@@ -611,8 +611,8 @@ func (p plane) producerBefore(in *instruction) bool {
 	return p.phase < in.phase || p.producer.id < in.id
 }
 
-// reduce adds a reduction to an instruction of its phase, a new one unless the
-// last instruction is such a one.
+// reduce emits an instruction for a reduction, to which others of the same mask
+// and z may be added. It may move to a later phase as long as nothing waits for it.
 func (c *compiler) reduce(r *reduction, phase int, varies bool) *instruction {
 	in := &instruction{kind: opReduce, id: len(c.instructions), phase: phase, varies: varies, reductions: []*reduction{r}, sinkable: true}
 	for _, p := range []plane{r.mask.y, r.z} {

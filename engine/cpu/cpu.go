@@ -91,9 +91,9 @@ func New(threads int, instructionSet string) (*Engine, error) {
 	for _, s := range instructionSets {
 		if s.name == instructionSet && s.kernels != nil {
 			e := &Engine{name: s.name, kernels: s.kernels, pool: newPool(max(threads, 1)), packings: map[string]*packing{}}
-			e.batch, e.gradients = newMemory(0), newVector(0)
+			e.gradients = newVector(0)
 			e.scratch, e.work = make([]*memory, e.pool.threads), make([]*memory, e.pool.threads)
-			e.reserve(room{scratch: 1, work: 1})
+			e.reserve(room{batch: 1, scratch: 1, work: 1})
 			e.renew = func(_, task int) {
 				r := e.renewed[task]
 				C.nb_pack(pointer(r.packing.packed.data), pointer(r.packing.arrays[r.piece].data), &r.packing.pieces[r.piece])
@@ -115,8 +115,17 @@ func (e *Engine) Device() string { return "CPU, " + runtime.GOARCH + ", " + e.na
 // NewVector allocates n zeros.
 func (e *Engine) NewVector(n int) engine.Vector { return newVector(n) }
 
-// Compile makes a program of the plan.
-func (e *Engine) Compile(plan *engine.Plan, inputs map[string]engine.Vector, outputs []engine.Vector) (engine.Program, error) {
+// Compile makes a program of the plan and sees to its memory.
+func (e *Engine) Compile(plan *engine.Plan, inputs map[string]engine.Vector, outputs []engine.Vector) (p engine.Program, err error) {
+	defer func() {
+		switch r := recover().(type) {
+		case nil:
+		case outOfMemory:
+			p, err = nil, r
+		default:
+			panic(r)
+		}
+	}()
 	c, err := newCompiler(plan, inputs, outputs)
 	if err != nil {
 		return nil, err
@@ -125,24 +134,38 @@ func (e *Engine) Compile(plan *engine.Plan, inputs map[string]engine.Vector, out
 		return nil, err
 	}
 	c.schedule()
-	return c.assemble(e), nil
+	program := c.assemble(e)
+	e.mutex.Lock()
+	defer e.mutex.Unlock()
+	e.reserve(program.needs)
+	return program, nil
 }
 
 // reserve makes room for a program.
 func (e *Engine) reserve(need room) {
+	// What is there goes before the new comes, and with it what it held.
+	renew := func(m **memory, bytes int) {
+		old := *m
+		*m, e.last = nil, nil
+		old.release()
+		*m = newMemory(bytes)
+	}
 	if need.batch > e.has.batch {
-		e.batch = nil
-		e.batch, e.has.batch = newMemory(need.batch), need.batch
+		e.has.batch = 0
+		renew(&e.batch, need.batch)
+		e.has.batch = need.batch
 	}
 	if need.scratch > e.has.scratch {
+		e.has.scratch = 0
 		for i := range e.scratch {
-			e.scratch[i] = newMemory(need.scratch)
+			renew(&e.scratch[i], need.scratch)
 		}
 		e.has.scratch = need.scratch
 	}
 	if need.work > e.has.work {
+		e.has.work = 0
 		for i := range e.work {
-			e.work[i] = newMemory(need.work)
+			renew(&e.work[i], need.work)
 		}
 		e.has.work = need.work
 	}

@@ -17,16 +17,33 @@ type memory struct {
 	pointer unsafe.Pointer
 	bytes   int
 	version int // counts the writes, so that what was derived from it can be renewed
+	cleanup runtime.Cleanup
+}
+
+// outOfMemory is what newMemory panics with; Compile, where all that is large is
+// allocated, makes an error of it.
+type outOfMemory struct{ bytes int }
+
+func (e outOfMemory) Error() string {
+	return fmt.Sprintf("CPU engine: the system has no %d MiB of memory left; a smaller batch or network needs less", e.bytes>>20)
 }
 
 func newMemory(bytes int) *memory {
 	p := C.nb_alloc(C.int64_t(bytes))
 	if p == nil {
-		panic(fmt.Sprintf("cpu engine: cannot allocate %d MiB of memory; a smaller batch or network needs less", bytes>>20))
+		panic(outOfMemory{bytes})
 	}
 	m := &memory{pointer: p, bytes: bytes}
-	runtime.AddCleanup(m, func(p unsafe.Pointer) { C.nb_free(p) }, p)
+	m.cleanup = runtime.AddCleanup(m, func(p unsafe.Pointer) { C.nb_free(p) }, p)
 	return m
+}
+
+// release gives the memory back at once. Nobody may use it any more.
+func (m *memory) release() {
+	if m != nil {
+		m.cleanup.Stop()
+		C.nb_free(m.pointer)
+	}
 }
 
 // newArray returns n zeroed elements of C memory.

@@ -463,15 +463,14 @@ func (p *program) Run() { p.execute(false) }
 
 // Rerun computes what depends on the varying inputs. If another program has
 // used the engine's memory since, that is everything.
-func (p *program) Rerun() {
-	p.execute(p.engine.last == p)
-}
+func (p *program) Rerun() { p.execute(true) }
 
 func (p *program) execute(again bool) {
 	e := p.engine
 	e.mutex.Lock()
 	defer e.mutex.Unlock()
 	e.reserve(p.needs)
+	again = again && e.last == p
 	e.last = p
 	from := 0
 	if again {
