@@ -54,6 +54,7 @@ class Result:
     before: float | None = None  # the attack's losses
     after: float | None = None
     eigenvalue: float | None = None  # the Hessian's largest
+    spectral_norm: float | None = None  # its largest absolute one
 
     def fields(self) -> dict[str, float]:
         """What there is, by name."""
@@ -165,7 +166,8 @@ class Plain:
         the largest eigenvalue."""
         loss, h = self.full_hessian()
         h = h.double().cpu()
-        return Result(loss, eigenvalue=torch.linalg.eigvalsh((h + h.t()) / 2)[-1].item())
+        spectrum = torch.linalg.eigvalsh((h + h.t()) / 2)
+        return Result(loss, eigenvalue=spectrum[-1].item(), spectral_norm=spectrum.abs().max().item())
 
     def full_hessian(self, directions: int | None = None) -> tuple[float, Tensor]:
         """The loss and the Hessian, or the rows of it that the first directions give."""
