@@ -23,7 +23,6 @@ type weights struct {
 	k                  int
 	outBlocks, inBlock int
 	pieces             []piece
-	packed             *vector
 }
 
 type piece struct {
