@@ -168,8 +168,14 @@ func TestCPUEngineDoesNotAllocate(t *testing.T) {
 	mixing := uniform(net.Config().Space)
 	grad := make([]float64, len(mixing))
 	for name, step := range steps(t, net, b, mixing, grad) {
-		if n := testing.AllocsPerRun(5, step); n > 0 {
-			t.Errorf("%s: %g allocations", name, n)
+		// What the runtime allocates now and then is counted too, so the
+		// fewest of several counts matter.
+		fewest := math.Inf(1)
+		for range 5 {
+			fewest = min(fewest, testing.AllocsPerRun(5, step))
+		}
+		if fewest > 0 {
+			t.Errorf("%s: %g allocations", name, fewest)
 		}
 	}
 }
