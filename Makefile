@@ -9,4 +9,4 @@ bench-hog: # the engine beside a process that takes a core
 
 sanitize: # the kernels under the address and undefined-behaviour sanitizers
 	CGO_CFLAGS='-O1 -g -fsanitize=undefined -fno-sanitize-recover=undefined' CGO_LDFLAGS=-fsanitize=undefined \
-		ASAN_OPTIONS=allocator_may_return_null=1 go test -asan -run 'Conformance|OutOfMemory|CPUEngineAgrees|CPUEngineIsDeterministic' ./engine/cpu ./supernet
+		ASAN_OPTIONS=allocator_may_return_null=1 go test -asan -short -run 'Conformance|OutOfMemory|CPUEngineAgrees|CPUEngineIsDeterministic' ./engine/cpu ./supernet

@@ -127,6 +127,9 @@ var shapes = []shape{
 func TestCPUEngineAgrees(t *testing.T) {
 	for _, s := range shapes {
 		t.Run(fmt.Sprint(s), func(t *testing.T) {
+			if testing.Short() && s.side > 16 {
+				t.Skip("large images in short mode")
+			}
 			want := s.everything(t, ref.New[float64](2))
 			for _, set := range cpu.InstructionSets() {
 				got := s.everything(t, newCPU(t, 2, set))
