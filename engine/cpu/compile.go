@@ -17,7 +17,6 @@ import (
 // such sums, so there the whole network, forward and backward, is one phase.
 type compiler struct {
 	plan    *engine.Plan
-	inputs  map[string]engine.Vector
 	batch   int
 	split   int // first phase for what depends on the varying inputs
 	values  []*value
@@ -45,7 +44,7 @@ type value struct {
 
 	pooled *value       // is the max-pooling of this, computed or not
 	pool   graph.Attr   // its window
-	conv   *convolution // is this convolution, if not computed yet
+	conv   *convolution // is this one, which the only reader, a sum, computes
 
 	param *parameter
 }
@@ -146,7 +145,7 @@ const worthKeeping = 1
 
 func newCompiler(plan *engine.Plan, inputs map[string]engine.Vector, outputs []engine.Vector) (*compiler, error) {
 	c := &compiler{
-		plan: plan, inputs: inputs, values: make([]*value, len(plan.Values)), uses: make([]int, len(plan.Values)),
+		plan: plan, values: make([]*value, len(plan.Values)), uses: make([]int, len(plan.Values)),
 		wanted: map[int]*vector{}, pending: map[int]bool{},
 		sums: map[sumKey]*coef{}, reductions: map[reductionKey][]*reduction{}, splats: map[entryKey]*coef{}, channels: map[entryKey]*coef{},
 		products: map[[2]*coef]*coef{}, poolings: map[[2]plane]*pooling{},
@@ -358,7 +357,7 @@ func (c *compiler) planes(v *value) []plane {
 	}
 	in := &instruction{kind: opCombine, out: planesOf(s), sinkable: true}
 	for k, i := range missing {
-		in.passes = append(in.passes, passes(plane{s, k}, v.blocks[i], false)...)
+		in.passes = append(in.passes, passes(plane{s, k}, v.blocks[i])...)
 		planes[i] = plane{s, k}
 		v.blocks[i] = plainOf(planes[i])
 	}
@@ -368,13 +367,13 @@ func (c *compiler) planes(v *value) []plane {
 
 // passes divides an expression among passes of at most three terms, whose kinds
 // are in order.
-func passes(out plane, e expression, accumulate bool) []pass {
+func passes(out plane, e expression) []pass {
 	terms := slices.Clone(e.terms)
 	slices.SortStableFunc(terms, func(a, b term) int { return int(a.kind - b.kind) })
 	var list []pass
 	for {
 		n := min(len(terms), 3)
-		p := pass{out: out, terms: terms[:n], accumulate: accumulate || len(list) > 0}
+		p := pass{out: out, terms: terms[:n], accumulate: len(list) > 0}
 		if len(list) == 0 {
 			p.b = e.b
 		}
@@ -390,18 +389,24 @@ func passes(out plane, e expression, accumulate bool) []pass {
 
 // resolve computes a value that waits to be asked for.
 func (c *compiler) resolve(v *value) {
-	switch {
-	case v.pooled != nil && v.blocks == nil:
+	if v.pooled != nil && v.blocks == nil {
 		s := c.newStorage(v.Shape)
 		c.emit(&instruction{kind: opPool, in: c.planes(v.pooled), out: planesOf(s), attr: v.pool, sinkable: true})
 		v.blocks = blocksFrom(s)
-	case v.conv != nil:
-		s := c.newStorage(v.Shape)
-		conv := v.conv
-		v.conv = nil
-		c.convolve(s, []*convolution{conv}, false, 0)
-		v.blocks = blocksFrom(s)
 	}
+}
+
+// single returns the blocks of a value, each one plane times a coefficient plus,
+// perhaps, a constant.
+func (c *compiler) single(v *value) []expression {
+	c.resolve(v)
+	for _, e := range v.blocks {
+		if len(e.terms) != 1 || e.terms[0].kind != plain {
+			c.planes(v)
+			break
+		}
+	}
+	return v.blocks
 }
 
 // simple returns the blocks of a value, each with at most n terms.
@@ -528,7 +533,7 @@ func (c *compiler) floats(p *parameter) *vector {
 }
 
 // gather makes a parameter of the channels of coefficients.
-func (c *compiler) gather(shape []int, blocks []*coef, at int) *parameter {
+func (c *compiler) gather(shape []int, blocks []*coef) *parameter {
 	n := 1
 	for _, d := range shape {
 		n *= d
@@ -537,7 +542,7 @@ func (c *compiler) gather(shape []int, blocks []*coef, at int) *parameter {
 	c.host(p.moment, func() {
 		for i, b := range blocks {
 			if b != nil {
-				from := at + i*lanes
+				from := i * lanes
 				copy(p.host[from:min(from+lanes, n)], b.v[:])
 			}
 		}

@@ -4,7 +4,7 @@
 // leaves the file.
 //
 //   LD ST SET1 FMA(a,b,c)=a·b+c ADD SUB MUL MAX   on vf
-//   STREAM(p, v) stores past the caches, to an aligned place; FENCE() ends it
+//   STREAM(p, v) stores past the caches, to an aligned place; nb_run ends it with a fence
 //   GT(a,b) → vm, ANDNOT(a,b)=b and not a, OR(a,b), ALL, NONE, KEEP(m,x)=x where m, else 0
 //
 // MAX returns its second operand if either is NaN, so that NaNs are not hidden.
@@ -81,7 +81,6 @@ static const float *ones(const nb_context *c) {
 }
 
 // Passes over one plane take turns on pieces of it that stay in the nearest cache.
-
 static void op_combine(const nb_op *op, const nb_context *c) {
 	int64_t pixels = (int64_t)op->oh * op->ow;
 	for (int32_t i = 0, j; i < op->count; i = j) {

@@ -18,7 +18,6 @@ typedef __m256 vm;
 #define LD(p) _mm256_loadu_ps(p)
 #define ST(p, v) _mm256_storeu_ps(p, v)
 #define STREAM(p, v) _mm256_stream_ps(p, v)
-#define FENCE() _mm_sfence()
 #define SET1(s) _mm256_set1_ps(s)
 #define FMA(a, b, c) _mm256_fmadd_ps(a, b, c)
 #define ADD(a, b) _mm256_add_ps(a, b)

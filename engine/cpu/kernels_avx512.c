@@ -18,7 +18,6 @@ typedef __mmask16 vm;
 #define LD(p) _mm512_loadu_ps(p)
 #define ST(p, v) _mm512_storeu_ps(p, v)
 #define STREAM(p, v) _mm512_stream_ps(p, v)
-#define FENCE() _mm_sfence()
 #define SET1(s) _mm512_set1_ps(s)
 #define FMA(a, b, c) _mm512_fmadd_ps(a, b, c)
 #define ADD(a, b) _mm512_add_ps(a, b)

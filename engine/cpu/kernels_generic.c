@@ -8,7 +8,6 @@ typedef float vf_unaligned __attribute__((vector_size(16), aligned(4), may_alias
 #define LD(p) ((vf)*(const vf_unaligned *)(p))
 #define ST(p, v) (*(vf_unaligned *)(p) = (vf_unaligned)(v))
 #define STREAM(p, v) ST(p, v)
-#define FENCE() ((void)0)
 #define SET1(s) ((vf){ s, s, s, s })
 #define FMA(a, b, c) ((a) * (b) + (c))
 #define ADD(a, b) ((a) + (b))

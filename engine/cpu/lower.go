@@ -131,14 +131,14 @@ func (c *compiler) lower(s engine.Step) (*value, error) {
 		for i := range in[0].blocks {
 			dots = append(dots, c.dot(in[0], in[1], i))
 		}
-		return param(c.gather(v.Shape, dots, 0))
+		return param(c.gather(v.Shape, dots))
 	case graph.SumChannels:
 		c.resolve(in[0])
 		var sums []*coef
 		for _, e := range in[0].blocks {
 			sums = append(sums, c.sum(e, n(in[0])))
 		}
-		return param(c.gather(v.Shape, sums, 0))
+		return param(c.gather(v.Shape, sums))
 	case graph.FillChannels:
 		for i := range blocksOf(v.Shape[1]) {
 			v.blocks = append(v.blocks, expression{b: c.channelwise(in[0].param, i*lanes, v.Shape[1]-i*lanes)})
@@ -213,16 +213,10 @@ func (c *compiler) lower(s engine.Step) (*value, error) {
 
 	case graph.Mean:
 		x := in[0]
-		c.resolve(x)
-		for _, e := range x.blocks {
-			if len(e.terms) != 1 || e.terms[0].kind != plain {
-				c.planes(x)
-				break
-			}
-		}
+		blocks := c.single(x)
 		st := c.newStorage(v.Shape)
 		mean := &instruction{kind: opMean, out: planesOf(st)}
-		for i, e := range x.blocks {
+		for i, e := range blocks {
 			mean.in = append(mean.in, e.terms[0].z)
 			v.blocks = append(v.blocks, c.plus(c.times(plainOf(plane{st, i}), e.terms[0].a), expression{b: e.b}))
 		}
@@ -471,13 +465,7 @@ func (c *compiler) normalizeBackBack(v, x *value, stats *parameter, g, u *value,
 // ---- Rectifiers
 
 func (c *compiler) relu(v, x *value) (*value, error) {
-	for _, e := range c.simple(x, 1) {
-		if len(e.terms) != 1 || e.terms[0].kind != plain {
-			c.planes(x)
-			break
-		}
-	}
-	for _, e := range x.blocks {
+	for _, e := range c.single(x) {
 		t := e.terms[0]
 		v.blocks = append(v.blocks, expression{terms: []term{{kind: relu, y: t.z, s: t.a, t: e.b, a: one}}})
 	}
@@ -565,7 +553,7 @@ func (c *compiler) addActivations(v *value, in []*value) error {
 	} else if !empty {
 		first := &instruction{kind: opCombine, out: planesOf(st), phase: phase}
 		for i, e := range sum {
-			first.passes = append(first.passes, passes(plane{st, i}, e, false)...)
+			first.passes = append(first.passes, passes(plane{st, i}, e)...)
 		}
 		c.emit(first)
 	}
@@ -665,9 +653,8 @@ func (c *compiler) innerProducts(g *value, xs []*value, at, n int) *parameter {
 // scaledPlanes returns planes and a coefficient for each that together are the
 // value: what is linear can be done with the planes alone.
 func (c *compiler) scaledPlanes(v *value) (planes []plane, coefs []*coef) {
-	c.resolve(v)
-	for _, e := range v.blocks {
-		if len(e.terms) != 1 || e.terms[0].kind != plain || e.b != nil {
+	for _, e := range c.single(v) {
+		if e.b != nil {
 			c.planes(v)
 			break
 		}

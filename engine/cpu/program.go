@@ -52,11 +52,12 @@ type room struct {
 
 // level is what happens on the host, and the phase after it.
 type level struct {
-	hosts  []func() // those that do not vary first
-	packs  []*packing
-	phase  []C.nb_op
-	reads  []C.nb_read // of each image, from earlier phases
-	steady [3]int      // how many hosts, packings and instructions do not vary
+	hosts []func() // those that do not vary first
+	packs []*packing
+	phase []C.nb_op
+	reads []C.nb_read // of each image, from earlier phases
+	// how many of hosts and phase do not vary
+	steadyHosts, steadyOps int
 
 	// Every other phase goes through the images backwards: what the last phase
 	// left in the caches comes first.
@@ -118,7 +119,7 @@ func (c *compiler) assemble(e *Engine) *program {
 			a.instruction(&ops[n], c.instructions[n])
 			p.needs.work = max(p.needs.work, 4*int(C.nb_work(&ops[n])))
 			if !c.instructions[n].varies {
-				a.level.steady[2]++
+				a.level.steadyOps++
 			}
 		}
 		a.level.phase = ops[from:n:n]
@@ -136,7 +137,7 @@ func (c *compiler) assemble(e *Engine) *program {
 				l := &p.levels[h.level]
 				l.hosts = append(l.hosts, h.run)
 				if !varies {
-					l.steady[0]++
+					l.steadyHosts++
 				}
 			}
 		}
@@ -267,13 +268,7 @@ func (a *assembler) coefs(list []*coef) *C.float {
 			}
 		}
 	})
-	h := &a.hosts[len(a.hosts)-1]
-	for _, f := range h.from {
-		h.level = max(h.level, f.phase+1)
-	}
-	if h.varies {
-		h.level = max(h.level, a.split)
-	}
+	a.settle(&a.hosts[len(a.hosts)-1])
 	return pointer(v.data)
 }
 
@@ -451,7 +446,7 @@ func (l *level) bind(p *program) {
 			C.nb_run(&phases[0], context, C.int64_t(l.groups[group]), C.int64_t(l.groups[group+1]))
 		}
 	}
-	l.run, l.again = phase(l.phase), phase(l.phase[l.steady[2]:])
+	l.run, l.again = phase(l.phase), phase(l.phase[l.steadyOps:])
 	l.unpackOne = func(_, task int) {
 		u := &l.unpack[task]
 		C.nb_unpack(pointer(u.result.data), pointer(e.gradients.data[u.slot:]), &u.at, C.int64_t(len(l.groups)-1), C.int64_t(e.has.gradients))
@@ -480,7 +475,7 @@ func (p *program) execute(again bool) {
 		l := &p.levels[i]
 		hosts, ops, do := l.hosts, l.phase, l.run
 		if again {
-			hosts, ops, do = hosts[l.steady[0]:], ops[l.steady[2]:], l.again
+			hosts, ops, do = hosts[l.steadyHosts:], ops[l.steadyOps:], l.again
 		}
 		for _, h := range hosts {
 			h()

@@ -13,13 +13,7 @@ func (c *compiler) schedule() {
 		return cmp.Or(cmp.Compare(a.phase, b.phase), cmp.Compare(rank(a.varies), rank(b.varies)), cmp.Compare(a.id, b.id))
 	})
 	for i := range c.hosts {
-		h := &c.hosts[i]
-		for _, f := range h.from {
-			h.level = max(h.level, f.phase+1)
-		}
-		if h.varies {
-			h.level = max(h.level, c.split)
-		}
+		c.settle(&c.hosts[i])
 	}
 	large := 0
 	for _, s := range c.storages {
@@ -33,6 +27,17 @@ func (c *compiler) schedule() {
 	}
 	if large > farAway {
 		c.stream()
+	}
+}
+
+// settle puts a host computation after the instructions that it depends on, where
+// they are now, and what a Rerun repeats into that part.
+func (c *compiler) settle(h *host) {
+	for _, f := range h.from {
+		h.level = max(h.level, f.phase+1)
+	}
+	if h.varies {
+		h.level = max(h.level, c.split)
 	}
 }
 
