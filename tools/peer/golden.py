@@ -77,11 +77,11 @@ class Case:
     def array(self, name: str) -> Tensor:
         return torch.from_numpy(numpy.load(self.folder / f"{name}.npy"))
 
-    def network(self, tuned: bool) -> Supernet:
+    def network(self, careful: bool) -> Supernet:
         m = self.manifest
         partial = PARTIAL if m["network"] == "pcdarts" else 1
-        net = Supernet(SPACES[m["space"]], m["init_channels"], m["layers"], partial, tuned).double()
-        return net.to(memory_format=torch.channels_last) if tuned else net
+        net = Supernet(SPACES[m["space"]], m["init_channels"], m["layers"], partial, careful).double()
+        return net.to(memory_format=torch.channels_last) if careful else net
 
     def compare(self, what: str, got: Value, want: Value, tolerance: float = TOLERANCE) -> None:
         """Counts what deviates, relative to the largest entry; exact zeros must be small."""
@@ -115,8 +115,8 @@ def check(folder: Path) -> int:
 
 
 def variants(case: Case) -> list[tuple[str, bool, Gradients]]:
-    """The networks to compare: name, whether it is the tuned one, its gradients."""
-    found: list[tuple[str, bool, Gradients]] = [("plain", False, automatic), ("tuned", True, automatic)]
+    """The networks to compare: name, whether it is the careful one, its gradients."""
+    found: list[tuple[str, bool, Gradients]] = [("plain", False, automatic), ("careful", True, automatic)]
     if case.manifest["network"] != "pcdarts":
         found.append(("hand", True, by_hand))
     return found
@@ -125,8 +125,8 @@ def variants(case: Case) -> list[tuple[str, bool, Gradients]]:
 def check_forward(case: Case) -> None:
     images, labels = case.array("images"), case.array("labels")
     alphas = case.array("init_alphas")
-    for name, tuned, gradients in variants(case):
-        net = case.network(tuned)
+    for name, careful, gradients in variants(case):
+        net = case.network(careful)
         space = net.space
 
         def reset() -> None:
@@ -194,8 +194,8 @@ def check_hessian(case: Case, name: str, net: Supernet, images: Tensor, labels: 
 def check_big(case: Case) -> None:
     m = case.manifest
     labels, alphas = torch.tensor(m["labels"]), case.array("alphas")
-    for name, tuned, gradients in variants(case):
-        net = case.network(tuned)
+    for name, careful, gradients in variants(case):
+        net = case.network(careful)
         fill(net, m["formula_seed"])
         side = 32
         pixels = 4 * uniform(m["image_seed"], m["batch"] * 3 * side**2) - 2

@@ -64,9 +64,9 @@ class Space:
 SPACES = {1: Space(4, 3), 2: Space(4, 2), 3: Space(5, 2)}
 
 
-def weighted_sum(weights: Tensor, terms: Sequence[Tensor], tuned: bool) -> Tensor:
-    """Σ weights[i]·terms[i]; tuned saves a pass over the data for each term."""
-    if not tuned:
+def weighted_sum(weights: Tensor, terms: Sequence[Tensor], careful: bool) -> Tensor:
+    """Σ weights[i]·terms[i]; careful saves a pass over the data for each term."""
+    if not careful:
         return sum(w * t for w, t in zip(weights, terms))
     total = weights[0] * terms[0]
     for w, t in zip(weights[1:], terms[1:]):
@@ -77,14 +77,14 @@ def weighted_sum(weights: Tensor, terms: Sequence[Tensor], tuned: bool) -> Tenso
 class Layer(nn.Module):
     """Convolution, batch norm, ReLU; keeps the resolution."""
 
-    def __init__(self, inputs: int, outputs: int, kernel: int, tuned: bool):
+    def __init__(self, inputs: int, outputs: int, kernel: int, careful: bool):
         super().__init__()
         self.conv = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False)
         self.norm = nn.BatchNorm2d(outputs, momentum=MOMENTUM)
-        self.tuned = tuned
+        self.careful = careful
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.relu(self.norm(self.conv(x)), inplace=self.tuned)
+        return F.relu(self.norm(self.conv(x)), inplace=self.careful)
 
 
 class Block(nn.Module):
@@ -94,16 +94,16 @@ class Block(nn.Module):
     channels take part, the others pass, and the channels are shuffled.
     """
 
-    def __init__(self, channels: int, partial: int, tuned: bool):
+    def __init__(self, channels: int, partial: int, careful: bool):
         super().__init__()
-        self.partial, self.tuned = partial, tuned
+        self.partial, self.careful = partial, careful
         self.active = channels // partial
-        self.conv3 = Layer(self.active, self.active, 3, tuned)
-        self.conv1 = Layer(self.active, self.active, 1, tuned)
+        self.conv3 = Layer(self.active, self.active, 3, careful)
+        self.conv1 = Layer(self.active, self.active, 1, careful)
 
     def forward(self, u: Tensor, weights: Tensor) -> Tensor:
         x = u[:, : self.active]
-        y = weighted_sum(weights, [F.max_pool2d(x, 3, 1, 1), self.conv3(x), self.conv1(x)], self.tuned)
+        y = weighted_sum(weights, [F.max_pool2d(x, 3, 1, 1), self.conv3(x), self.conv1(x)], self.careful)
         if self.partial == 1:
             return y
         y = torch.cat([y, u[:, self.active :]], dim=1)
@@ -115,20 +115,20 @@ class Cell(nn.Module):
     """n choice blocks, each on its own projection of the cell's input and the
     blocks before it; the output adds one more projection to their concatenation."""
 
-    def __init__(self, space: Space, inputs: int, channels: int, partial: int, tuned: bool):
+    def __init__(self, space: Space, inputs: int, channels: int, partial: int, careful: bool):
         super().__init__()
         n = space.blocks
-        self.tuned = tuned
-        self.blocks = nn.ModuleList(Block(channels, partial, tuned) for _ in range(n))
-        self.projections = nn.ModuleList(Layer(inputs, channels, 1, tuned) for _ in range(n))
-        self.projections.append(Layer(inputs, n * channels, 1, tuned))
+        self.careful = careful
+        self.blocks = nn.ModuleList(Block(channels, partial, careful) for _ in range(n))
+        self.projections = nn.ModuleList(Layer(inputs, channels, 1, careful) for _ in range(n))
+        self.projections.append(Layer(inputs, n * channels, 1, careful))
 
     def forward(self, x: Tensor, mixed: Tensor, output: Tensor, inputs: dict[int, Tensor]) -> Tensor:
         states: list[Tensor] = []
         for i, block in enumerate(self.blocks):
             terms = [self.projections[i](x)] + states
             if i + 1 in inputs:
-                u = weighted_sum(inputs[i + 1], terms, self.tuned)
+                u = weighted_sum(inputs[i + 1], terms, self.careful)
             else:
                 u = sum(terms[1:], terms[0])
             states.append(block(u, mixed[i]))
@@ -140,21 +140,21 @@ class Supernet(nn.Module):
     """The one-shot network: [N,3,side,side] images and a mixing vector to [N,10] logits.
 
     Its parameters and running statistics are those of the Go package supernet,
-    in the same order. With tuned it computes the same with fewer passes over the
+    in the same order. With careful it computes the same with fewer passes over the
     data.
     """
 
-    def __init__(self, space: Space, channels: int, cells: int, partial: int = 1, tuned: bool = False):
+    def __init__(self, space: Space, channels: int, cells: int, partial: int = 1, careful: bool = False):
         super().__init__()
         self.space = space
         self.pooled = (cells // 3, 2 * cells // 3)  # the resolution halves before these cells
-        self.stem = Layer(3, channels, 3, tuned)
+        self.stem = Layer(3, channels, 3, careful)
         self.cells = nn.ModuleList()
         inputs = channels
         for i in range(cells):
             if i in self.pooled:
                 channels *= 2
-            self.cells.append(Cell(space, inputs, channels, partial, tuned))
+            self.cells.append(Cell(space, inputs, channels, partial, careful))
             inputs = space.blocks * channels
         self.postprocess = nn.Conv2d(inputs, channels, 1, bias=False)
         self.norm = nn.BatchNorm2d(channels, momentum=POSTPROCESS_MOMENTUM, affine=False)

@@ -33,9 +33,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--repeats", type=positive, default=10, help="of each step, after one that does not count")
     parser.add_argument("--repeats-hessian", type=positive, default=2)
     parser.add_argument("--once", action="store_true", help="do each step once, for what it finds")
-    parser.add_argument("--variant", choices=("plain", "tuned", "hand"), default="tuned")
+    parser.add_argument("--variant", choices=("plain", "tuned", "careful", "hand"), default="tuned")
     parser.add_argument("--device", default="cpu", help="a device of PyTorch, such as cuda")
-    parser.add_argument("--compile", action="store_true", help="torch.compile the tuned network (PyTorch 2)")
+    parser.add_argument("--compile", action="store_true", help="torch.compile the network (PyTorch 2)")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
     parser.add_argument("--check-golden", metavar="DIR", type=Path, help="compare with golden numbers instead")
     args = parser.parse_args()
@@ -45,8 +45,8 @@ def arguments() -> argparse.Namespace:
             parser.error(f"unknown step {step!r}: choose from {', '.join(STEPS)}")
     if args.cells % 3:
         parser.error(f"--cells is {args.cells}, need a multiple of 3")
-    if args.compile and args.variant != "tuned":
-        parser.error("--compile is for --variant tuned")
+    if args.compile and args.variant not in ("tuned", "careful"):
+        parser.error("--compile is for --variant tuned or careful")
     return args
 
 
@@ -57,25 +57,25 @@ def positive(text: str) -> int:
     return n
 
 
-def restart_tuned(threads: int) -> None:
+def restart_tuned(threads: int, keep: bool) -> None:
     """Starts this program again with the settings that are read when a process
-    starts. They are what a user can set without changing PyTorch."""
+    starts. They are what a user can set without changing PyTorch. With keep, memory
+    that is freed stays with the process instead of being returned to the system and
+    faulted in again for the next tensor."""
     if os.environ.get(RESTARTED):
         return
+    tunables = ["glibc.malloc.hugetlb=1"]
+    if keep:
+        tunables += [
+            "glibc.malloc.mmap_threshold=4294967296",
+            "glibc.malloc.trim_threshold=17179869184",
+            "glibc.malloc.top_pad=268435456",
+        ]
     settings = {
         RESTARTED: "1",
         "OMP_NUM_THREADS": str(threads),
         "THP_MEM_ALLOC_ENABLE": "1",  # huge pages, PyTorch 2
-        # glibc: huge pages, and memory that is freed is kept instead of being
-        # returned to the system and faulted in again for the next tensor.
-        "GLIBC_TUNABLES": ":".join(
-            (
-                "glibc.malloc.hugetlb=1",
-                "glibc.malloc.mmap_threshold=4294967296",
-                "glibc.malloc.trim_threshold=17179869184",
-                "glibc.malloc.top_pad=268435456",
-            )
-        ),
+        "GLIBC_TUNABLES": ":".join(tunables),  # huge pages
     }
     if has_avx512():
         settings["ATEN_CPU_CAPABILITY"] = "avx512"
@@ -94,7 +94,7 @@ def has_avx512() -> bool:
 def main() -> None:
     args = arguments()
     if args.variant != "plain" and not args.check_golden:
-        restart_tuned(args.threads)
+        restart_tuned(args.threads, keep=args.variant != "tuned")
     try:
         import torch
     except ImportError:
