@@ -16,9 +16,37 @@ type Config struct {
 	Cells    int // a multiple of 3, the resolution halves after each third; the paper uses 9
 	Classes  int // 10 for CIFAR-10
 	Side     int // height and width of the images
+	Variant
 	// BatchNormMomentum is the weight of the newest batch in the running
 	// statistics (PyTorch's meaning). The released code uses 0.997 (quirk Q7).
 	BatchNormMomentum float64
+}
+
+// Variant is how an algorithm's network departs from that of DARTS. The zero
+// value does not.
+type Variant struct {
+	// Partial is PC-DARTS' divisor: of the channels of a choice block only the
+	// first 1/Partial, rounded down, go through its operations; the others
+	// bypass them, and a fixed shuffle with Partial groups follows. 0 and 1 are
+	// all channels.
+	Partial int
+	// Sampled is the network of GDAS: the mixing vector has Space.Dim() entries
+	// for every cell, one after another, and an operation with mixing weight 0
+	// is not executed: its statistics stay, its weights get no gradient, and
+	// weights that no gradient pass has reached so far are left alone by
+	// StepWeights, weight decay included (quirk Q13).
+	Sampled bool
+	// DropPath lets Net.SetDropPath scale the convolutions of choice blocks image
+	// by image.
+	DropPath bool
+}
+
+// MixingLen is the length of the mixing vector.
+func (c Config) MixingLen() int {
+	if c.Sampled {
+		return c.Cells * c.Space.Dim()
+	}
+	return c.Space.Dim()
 }
 
 // postprocessMomentum is the same for the last batch norm, which the released
