@@ -4,12 +4,13 @@
 // An algorithm is a [Definition] in the registry, made known by [Register] in
 // the file that implements it; [New] builds its [Searcher]. A searcher owns the
 // architecture parameters, their optimiser and its random streams; the weights
-// live in the supernet, which it sees through the small interface [Supernet].
+// live in the supernet, which it sees through the small interface [Supernet],
+// and the images in queues behind the interface [Batches].
 //
 // Architecture parameters (alphas) and mixing weights are flat vectors over all
 // tensors of the space in list order, row-major, of length space.Dim(). The
 // softmax of the alphas and the chain rule through it are done here, on the host
-// in float64, so a supernet only ever sees the weights it mixes with.
+// in float64 (see [Mixing]), so a supernet only ever sees the weights it mixes with.
 //
 // Where the released code of the SDARTS paper departs from the paper, the
 // default is the code and the quirk is named by its number, as in "quirk Q4";
@@ -17,6 +18,7 @@
 package algorithms
 
 import (
+	"context"
 	"errors"
 
 	"github.com/nb1shot/nb1shot/data"
@@ -24,9 +26,10 @@ import (
 	"github.com/nb1shot/nb1shot/supernet"
 )
 
-// Supernet is what a search step needs of a one-shot network. mixing is the flat
+// Supernet is what a search needs of a one-shot network. mixing is the flat
 // vector of weights that mix operations and edges, used as they are: values on
-// the simplex, or 0 and 1 for a discrete cell.
+// the simplex, or 0 and 1 for a discrete cell. It has space.Dim() numbers, or
+// that many for each cell (supernet.Variant.Sampled).
 type Supernet interface {
 	// Forward evaluates the batch.
 	Forward(b data.Batch, mixing []float64, bn supernet.BatchNorm) (supernet.Pass, error)
@@ -37,21 +40,73 @@ type Supernet interface {
 	WeightGradient(b data.Batch, mixing []float64, bn supernet.BatchNorm) (supernet.Pass, error)
 	// StepWeights moves the weights and returns the gradient's 2-norm before clipping.
 	StepWeights(supernet.SGD) (float64, error)
+	// SetDropPath sets the multipliers of the passes that train, see supernet.Net.
+	SetDropPath(multipliers []float64)
+
+	HessianNet
+	Weights
+}
+
+// HessianNet is a supernet that can differentiate its loss twice with respect to
+// the mixing weights.
+type HessianNet interface {
+	// HessianProducts returns the gradient and the Hessian's product with each
+	// direction, all of the loss with respect to mixing, normalising by batch
+	// statistics and moving the running ones once.
+	HessianProducts(ctx context.Context, b data.Batch, mixing []float64, directions [][]float64) (pass supernet.Pass, grad []float64, products [][]float64, err error)
+}
+
+// Weights gives access to the numbers of a supernet, as flat vectors of
+// ParameterCount or StatisticsCount entries.
+type Weights interface {
+	ParameterCount() int
+	StatisticsCount() int
+	ReadParameters(dst []float64)
+	WriteParameters(src []float64)
+	ReadGradient(dst []float64) // of the last WeightGradient
+	ReadMomentum(dst []float64)
+	ReadStatistics(dst []float64) // running batch-norm statistics
+	WriteStatistics(src []float64)
+}
+
+// Queue names the images that batches are drawn from.
+type Queue int
+
+const (
+	Train   Queue = iota // training part: the weights learn from it
+	Search               // search part: the architecture learns from it; transformed like Train (quirk Q10)
+	Held                 // search part, in file order, without augmentation
+	TestSet              // the data set's test images, in file order, without augmentation
+)
+
+// String is the name of the queue.
+func (q Queue) String() string {
+	return [...]string{"train", "search", "held", "test"}[q]
+}
+
+// Batches hands out batches of images.
+type Batches interface {
+	// Len is the number of batches in one pass over the queue.
+	Len(q Queue) int
+	// Batch returns batch k of the queue, counted from 0 since the start of the
+	// epoch. From Len on it goes round again, in a new order where the queue is
+	// shuffled. The batch is valid until the queue's next one.
+	Batch(q Queue, epoch, k int) data.Batch
 }
 
 // Searcher is one run of an algorithm. It is not safe for concurrent use.
 type Searcher interface {
+	// Steps is the number of steps in an epoch.
+	Steps(b Batches) int
 	// StartEpoch begins the given epoch, counted from 0, at its first step.
 	StartEpoch(epoch int)
-	// Step makes one training step: the architecture step on the search batch,
-	// then the weight step on the training batch. After an error neither the
-	// searcher nor the supernet may be used until restored from a saved state.
-	Step(net Supernet, train, search data.Batch) (StepInfo, error)
-	// Alphas returns a copy of the raw architecture parameters.
-	Alphas() []float64
-	// Point returns a copy of the architecture parameters at which the Hessian is
-	// taken and the supernet validated; for most algorithms that is Alphas.
-	Point() []float64
+	// Step makes the next step of the epoch; for most algorithms an architecture
+	// step on a search batch, then a weight step on a training batch. After an
+	// error neither the searcher nor the supernet may be used until restored from
+	// a saved state. Algorithms that only query the table are given a nil net.
+	Step(ctx context.Context, net Supernet, b Batches) (StepInfo, error)
+	// Architecture is the cell that the search would deliver now.
+	Architecture() spaces.Architecture
 	// State returns everything that SetState needs to continue with the same
 	// numbers, the supernet excepted.
 	State() ([]byte, error)
@@ -59,15 +114,46 @@ type Searcher interface {
 	SetState([]byte) error
 }
 
-// StepInfo is what one step did. Vectors over the architecture have length
-// space.Dim() and belong to the receiver.
+// Relaxed is a searcher with continuous architecture parameters.
+type Relaxed interface {
+	Searcher
+	// Alphas returns a copy of the raw architecture parameters.
+	Alphas() []float64
+	// Mixing is where the supernet stands for something done once or several
+	// times after the steps of an epoch; k counts the times from 0.
+	Mixing(use Use, k int) Mixing
+}
+
+// Use says what a point of the relaxation is for.
+type Use int
+
+const (
+	ForArchitecture Use = iota // the architecture step
+	ForWeights                 // the weight step, before any perturbation
+	ForHessian                 // the Hessian at the end of the epoch
+	ForValidation              // a batch of the validation of the supernet
+)
+
+// Watcher is a searcher that wants to know what was measured after an epoch.
+type Watcher interface {
+	Searcher
+	// EpochDone tells the eigenvalues of the epoch's architecture Hessian. When it
+	// returns true, the search is over and Architecture is its result.
+	EpochDone(s Spectrum) (stop bool)
+}
+
+// StepInfo is what one step did. Vectors over the architecture belong to the
+// receiver and have length space.Dim(), those of mixing weights as many as the
+// supernet's mixing vector.
 type StepInfo struct {
-	Architecture supernet.Pass // architecture step on the search batch; zero during warm start
-	ArchGradient []float64     // ∂loss/∂alpha handed to Adam, before its weight decay; nil during warm start
-	Simplex      []float64     // softmax of the alphas after the architecture step
+	Architecture supernet.Pass // architecture step on the search batch; zero where there was none
+	ArchGradient []float64     // ∂loss/∂alpha handed to Adam, before its weight decay; nil where there was none
+	ArchNorm     float64       // its 2-norm before any clipping
+	Simplex      []float64     // mixing weights before any perturbation; nil where there was no weight step
 	Epsilon      float64       // radius of the perturbation; 0 without one
 	Mixing       []float64     // mixing weights of the weight step: Simplex, possibly perturbed
 	Attack       *Attack       // how SDARTS-ADV found Mixing; nil for the others
+	Images       int           // in the training batch; 0 where there was no weight step
 	Weights      supernet.Pass // weight step on the training batch
 	GradientNorm float64       // 2-norm of the weight gradient before clipping
 	LearningRate float64       // of the weight step
@@ -76,13 +162,20 @@ type StepInfo struct {
 // Config is what every algorithm is built from.
 type Config struct {
 	Space    *spaces.Space
-	Epochs   int      // length of the schedules, at least 1
-	Seed     uint64   // of the initial alphas and of the algorithm's own draws
-	Settings Settings // by name; what is absent takes the algorithm's default
+	Ties     spaces.Ties // how equal alphas are ranked (quirk Q31)
+	Cells    int         // of the supernet
+	Epochs   int         // length of the schedules, at least 1
+	Seed     uint64      // of the initial alphas and of the algorithm's own draws
+	Settings Settings    // by name; what is absent takes the algorithm's default
+
+	// Query looks up the validation error of a cell in the table, in [0,1]. Only
+	// the algorithms that search the table alone use it.
+	Query func(spaces.Architecture) (float64, error)
 
 	// Noise, when set, fills dst with the random numbers of the steps in the
 	// order they are needed, in place of the seeded streams, so that a recorded
-	// run can be replayed. For SDARTS these are the perturbations in [-ε, ε].
+	// run can be replayed. For SDARTS these are the perturbations in [-ε, ε], for
+	// GDAS the Gumbel draws of one forward pass.
 	Noise func(dst []float64)
 }
 

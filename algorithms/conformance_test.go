@@ -6,19 +6,23 @@ import (
 
 	"github.com/nb1shot/nb1shot/algorithms"
 	"github.com/nb1shot/nb1shot/algorithms/algorithmstest"
-	"github.com/nb1shot/nb1shot/data"
+	"github.com/nb1shot/nb1shot/supernet"
 )
 
 func TestConformance(t *testing.T) {
-	batches := func(a, b int) [2]data.Batch {
-		return [2]data.Batch{algorithmstest.Batch(a), algorithmstest.Batch(b)}
+	batches := algorithmstest.Batches{
+		algorithms.Train:   {algorithmstest.Batch(3), algorithmstest.Batch(4), algorithmstest.Batch(5)},
+		algorithms.Search:  {algorithmstest.Batch(7), algorithmstest.Batch(1)},
+		algorithms.TestSet: {algorithmstest.Batch(2)},
 	}
 	for _, name := range algorithms.Names() {
 		for id := 1; id <= 3; id++ {
 			t.Run(fmt.Sprintf("%s/space %d", name, id), func(t *testing.T) {
 				sp := space(t, id)
-				net := func() algorithms.Supernet { return algorithmstest.NewQuadratic(sp, 5) }
-				algorithmstest.Conform(t, name, sp, net, batches(3, 4), batches(7, 1))
+				net := func(v supernet.Variant) algorithms.Supernet {
+					return algorithmstest.NewQuadratic(supernet.Config{Space: sp, Cells: 3, Variant: v}.MixingLen(), 5)
+				}
+				algorithmstest.Conform(t, name, sp, net, batches)
 			})
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/nb1shot/nb1shot/algorithms"
+	"github.com/nb1shot/nb1shot/algorithms/algorithmstest"
 	"github.com/nb1shot/nb1shot/spaces"
 )
 
@@ -31,8 +32,20 @@ func space(t *testing.T, id int) *spaces.Space {
 	return s
 }
 
-func searcher(t *testing.T, name string, cfg algorithms.Config) algorithms.Searcher {
+// twoBatches is one batch a queue, with the given first labels.
+func twoBatches(train, search int) algorithmstest.Batches {
+	return algorithmstest.Batches{
+		algorithms.Train:  {algorithmstest.Batch(train)},
+		algorithms.Search: {algorithmstest.Batch(search)},
+	}
+}
+
+// searcher builds a relaxed search of 100 epochs on one cell unless cfg says otherwise.
+func searcher(t *testing.T, name string, cfg algorithms.Config) algorithms.Relaxed {
 	t.Helper()
+	if cfg.Cells == 0 {
+		cfg.Cells = 1
+	}
 	if cfg.Epochs == 0 {
 		cfg.Epochs = 100
 	}
@@ -40,7 +53,7 @@ func searcher(t *testing.T, name string, cfg algorithms.Config) algorithms.Searc
 	if err != nil {
 		t.Fatal(err)
 	}
-	return s
+	return s.(algorithms.Relaxed)
 }
 
 func alphasOf(d int) []float64 {

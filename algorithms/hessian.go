@@ -8,40 +8,34 @@ import (
 	"gonum.org/v1/gonum/mat"
 
 	"github.com/nb1shot/nb1shot/data"
-	"github.com/nb1shot/nb1shot/spaces"
-	"github.com/nb1shot/nb1shot/supernet"
 )
-
-// HessianNet is a supernet that can differentiate its loss twice with respect to
-// the mixing weights.
-type HessianNet interface {
-	// HessianProducts returns the gradient and the Hessian's product with each
-	// direction, all of the loss with respect to mixing, normalising by batch
-	// statistics and moving the running ones once.
-	HessianProducts(ctx context.Context, b data.Batch, mixing []float64, directions [][]float64) (pass supernet.Pass, grad []float64, products [][]float64, err error)
-}
 
 // Hessian returns the exact second derivative of the loss with respect to the
 // alphas, d×d over all tensors, plus decay on the diagonal (quirk Q9), and its
 // spectrum. The released code takes it at the end of each epoch on the last
 // search batch alone (quirk Q8).
 //
-// With s = softmax(α), g = ∂L/∂s and t = J·e for a direction e of the alphas, the
-// product is Jᵀ(∂²L/∂s²·t) + t∘(g − ⟨s,g⟩) − s⟨t,g⟩ within each softmax row.
-// Adding a constant to a row changes nothing, so a row's columns sum to zero and
-// its last one needs no product.
-func Hessian(ctx context.Context, net HessianNet, space *spaces.Space, b data.Batch, alphas []float64, decay float64) (*mat.SymDense, Spectrum, error) {
-	d := space.Dim()
-	s := softmax(space, alphas)
-	var directions [][]float64
-	for lo, hi := range rows(space) {
-		for j := lo; j < hi-1; j++ {
+// With g = ∂L/∂m for mixing weights m and t the direction in which they move
+// with an alpha, the alpha's column is what ∂²L/∂m²·t is worth to the alphas plus
+// what g is worth where the softmax bends (see Mixing). Adding a constant to a
+// row of alphas changes nothing, so a row's columns sum to zero and its last one
+// needs no product.
+func Hessian(ctx context.Context, net HessianNet, m Mixing, b data.Batch, decay float64) (*mat.SymDense, Spectrum, error) {
+	d := m.space.Dim()
+	var known []int // columns that are not computed from the others
+	var moves, directions [][]float64
+	for lo, hi := range rows(m.space) {
+		if !m.identity {
+			hi--
+		}
+		for j := lo; j < hi; j++ {
 			e := make([]float64, d)
 			e[j] = 1
-			directions = append(directions, SoftmaxGradient(space, s, e))
+			t := m.direction(e)
+			known, moves, directions = append(known, j), append(moves, t), append(directions, m.masked(t))
 		}
 	}
-	pass, grad, products, err := net.HessianProducts(ctx, b, s, directions)
+	pass, grad, products, err := net.HessianProducts(ctx, b, m.Weights, directions)
 	if err != nil {
 		return nil, nil, fmt.Errorf("architecture Hessian: %w", err)
 	}
@@ -50,21 +44,18 @@ func Hessian(ctx context.Context, net HessianNet, space *spaces.Space, b data.Ba
 	}
 
 	columns := make([][]float64, d)
-	k := 0
-	for lo, hi := range rows(space) {
+	for k, j := range known {
+		columns[j] = sum(m.Gradient(products[k]), m.bend(grad, moves[k]))
+	}
+	for lo, hi := range rows(m.space) {
+		if columns[hi-1] != nil {
+			continue
+		}
 		last := make([]float64, d)
-		mean := dot(s[lo:hi], grad[lo:hi])
-		for j := lo; j < hi-1; j++ {
-			t, column := directions[k], SoftmaxGradient(space, s, products[k])
-			along := dot(t[lo:hi], grad[lo:hi])
-			for i := lo; i < hi; i++ {
-				column[i] += t[i]*(grad[i]-mean) - s[i]*along
-			}
+		for _, column := range columns[lo : hi-1] {
 			for i, v := range column {
 				last[i] -= v
 			}
-			columns[j] = column
-			k++
 		}
 		columns[hi-1] = last
 	}
@@ -76,16 +67,33 @@ func Hessian(ctx context.Context, net HessianNet, space *spaces.Space, b data.Ba
 		}
 		h.SetSym(i, i, columns[i][i]+decay)
 	}
-	spectrum, err := newSpectrum(h)
+	spectrum, err := NewSpectrum(h)
 	return h, spectrum, err
+}
+
+// HessianProduct returns the gradient of the loss with respect to the alphas and
+// the product of their Hessian with a vector of length space.Dim(), without
+// decay.
+func HessianProduct(ctx context.Context, net HessianNet, m Mixing, b data.Batch, v []float64) (gradient, product []float64, err error) {
+	t := m.direction(v)
+	pass, grad, products, err := net.HessianProducts(ctx, b, m.Weights, [][]float64{m.masked(t)})
+	if err == nil {
+		err = checkLoss(pass.Loss)
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("product with the architecture Hessian: %w", err)
+	}
+	return m.Gradient(grad), sum(m.Gradient(products[0]), m.bend(grad, t)), nil
 }
 
 // Spectrum holds the eigenvalues of an architecture Hessian in ascending order.
 // Each softmax row contributes one exact null direction, whose eigenvalue is the
-// decay on the diagonal, so Max never falls below that.
+// decay on the diagonal, so the largest never falls below that.
 type Spectrum []float64
 
-func newSpectrum(h *mat.SymDense) (Spectrum, error) {
+// NewSpectrum returns the eigenvalues of a symmetric matrix, or an error that wraps
+// ErrDiverged if an entry is not finite.
+func NewSpectrum(h *mat.SymDense) (Spectrum, error) {
 	for _, v := range h.RawSymmetric().Data {
 		if !finite(v) {
 			return nil, fmt.Errorf("architecture Hessian has the entry %v: %w", v, ErrDiverged)
@@ -108,3 +116,15 @@ func (s Spectrum) Norm() float64 { return max(math.Abs(s[0]), math.Abs(s[len(s)-
 
 // Min is the smallest eigenvalue.
 func (s Spectrum) Min() float64 { return s[0] }
+
+// Max is the algebraically largest eigenvalue.
+func (s Spectrum) Max() float64 { return s[len(s)-1] }
+
+// Trace is the sum of the eigenvalues.
+func (s Spectrum) Trace() float64 {
+	total := 0.0
+	for _, v := range s {
+		total += v
+	}
+	return total
+}

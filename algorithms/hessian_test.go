@@ -17,7 +17,7 @@ func TestHessianMatchesDifferences(t *testing.T) {
 	const decay = 0.25
 	for id := 1; id <= 3; id++ {
 		sp := space(t, id)
-		net := algorithmstest.NewQuadratic(sp, uint64(id))
+		net := algorithmstest.NewQuadratic(sp.Dim(), uint64(id))
 		batch := algorithmstest.Batch(1)
 		alphas := alphasOf(sp.Dim())
 		gradient := func(a []float64) []float64 {
@@ -28,7 +28,7 @@ func TestHessianMatchesDifferences(t *testing.T) {
 			}
 			return algorithms.SoftmaxGradient(sp, s, g)
 		}
-		h, spectrum, err := algorithms.Hessian(t.Context(), net, sp, batch, alphas, decay)
+		h, spectrum, err := algorithms.Hessian(t.Context(), net, algorithms.Softmax(sp, alphas), batch, decay)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -68,8 +68,8 @@ func TestHessianMatchesDifferences(t *testing.T) {
 // One forward pass serves the whole Hessian: it moves the running statistics once.
 func TestHessianPassesOnce(t *testing.T) {
 	sp := space(t, 1)
-	net := algorithmstest.NewQuadratic(sp, 1)
-	if _, _, err := algorithms.Hessian(t.Context(), net, sp, algorithmstest.Batch(2), alphasOf(sp.Dim()), 0); err != nil {
+	net := algorithmstest.NewQuadratic(sp.Dim(), 1)
+	if _, _, err := algorithms.Hessian(t.Context(), net, algorithms.Softmax(sp, alphasOf(sp.Dim())), algorithmstest.Batch(2), 0); err != nil {
 		t.Fatal(err)
 	}
 	if len(net.Calls) != 1 || net.Calls[0].Method != "HessianProducts" {

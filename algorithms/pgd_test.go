@@ -17,7 +17,7 @@ var nan = math.NaN()
 
 // linear returns a supernet with the loss ⟨slope, s⟩ plus a constant.
 func linear(sp *spaces.Space, slope []float64) *algorithmstest.Quadratic {
-	q := algorithmstest.NewQuadratic(sp, 1)
+	q := algorithmstest.NewQuadratic(sp.Dim(), 1)
 	for k := range q.Coupling {
 		clear(q.Coupling[k])
 	}

@@ -8,6 +8,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/nb1shot/nb1shot/data"
+	"github.com/nb1shot/nb1shot/supernet"
 )
 
 // Definition describes an algorithm and builds its searchers.
@@ -16,10 +19,34 @@ type Definition struct {
 	Title   string // as written in figures, for example "SDARTS-ADV"
 	Doc     string // one paragraph: what it does and whose it is
 	Options []Option
+	// Network is how the supernet departs from that of DARTS; nil if it does not.
+	Network func(Settings) supernet.Variant
+	// TableOnly tells that the algorithm trains nothing: there is no supernet.
+	TableOnly bool
+	// After tells that the cell of an epoch is what the search delivers after it.
+	// Otherwise it is that of the alphas before it, as in the released code (quirk Q11).
+	After bool
+	// Images says what the algorithm learns from with these settings; nil is what
+	// DARTS learns from.
+	Images func(Settings) Images
+	// Warning is what every record of a run with these settings must say; nil, or
+	// an empty text, is nothing.
+	Warning func(Settings) string
 	// New builds a searcher from a configuration whose settings are complete and
 	// checked. Call the package's New instead, which sees to that.
 	New func(Config) (Searcher, error)
 }
+
+// Images is how an algorithm's released code divides and prepares CIFAR-10.
+type Images struct {
+	Batch         int                // images in a batch at the paper's setting
+	TrainPortion  float64            // of the training images for the queue Train; the others are for Search
+	Normalization data.Normalization // of every queue
+	TestSet       bool               // whether the queue TestSet is needed
+}
+
+// dartsImages are those of every algorithm that does not say otherwise.
+var dartsImages = Images{Batch: 96, TrainPortion: 0.5, Normalization: data.DARTSNormalization}
 
 // Kind is the type of an option's value.
 type Kind int
@@ -88,10 +115,33 @@ func New(name string, cfg Config) (Searcher, error) {
 	if cfg.Epochs < 1 {
 		return nil, fmt.Errorf("algorithm %s: %d epochs, need at least 1", name, cfg.Epochs)
 	}
+	if cfg.Cells < 1 {
+		return nil, fmt.Errorf("algorithm %s: %d cells, need at least 1", name, cfg.Cells)
+	}
 	if cfg.Settings, err = d.Resolve(cfg.Settings); err != nil {
 		return nil, err
 	}
 	return d.New(cfg)
+}
+
+// Variant is how the supernet departs from that of DARTS with the given
+// settings, the defaults where they are left out.
+func (d Definition) Variant(given Settings) (supernet.Variant, error) {
+	all, err := d.Resolve(given)
+	if err != nil || d.Network == nil {
+		return supernet.Variant{}, err
+	}
+	return d.Network(all), nil
+}
+
+// LearnsFrom returns what the algorithm learns from with the given settings, the
+// defaults where they are left out.
+func (d Definition) LearnsFrom(given Settings) (Images, error) {
+	all, err := d.Resolve(given)
+	if err != nil || d.Images == nil {
+		return dartsImages, err
+	}
+	return d.Images(all), nil
 }
 
 // Resolve returns a value for every option: the given settings, checked, and

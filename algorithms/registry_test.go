@@ -11,7 +11,7 @@ import (
 )
 
 func TestNames(t *testing.T) {
-	for _, name := range []string{"darts", "sdarts-adv", "sdarts-rs"} {
+	for _, name := range algorithms.Names() {
 		d, err := algorithms.Lookup(name)
 		if err != nil {
 			t.Fatal(err)
@@ -41,14 +41,15 @@ func TestNewErrors(t *testing.T) {
 		unknown   bool
 		want      string
 	}{
-		{"algorithm", "dart", algorithms.Config{Space: sp, Epochs: 1}, true, "darts"},
-		{"setting", "darts", algorithms.Config{Space: sp, Epochs: 1, Settings: algorithms.Settings{"epsilon-max": 0.3}}, true, "epsilon-max"},
-		{"range", "darts", algorithms.Config{Space: sp, Epochs: 1, Settings: algorithms.Settings{"momentum": -0.1}}, false, "momentum"},
-		{"not a number", "darts", algorithms.Config{Space: sp, Epochs: 1, Settings: algorithms.Settings{"clip": nan}}, false, "clip"},
-		{"fraction", "sdarts-adv", algorithms.Config{Space: sp, Epochs: 1, Settings: algorithms.Settings{"pgd-steps": 1.5}}, false, "whole"},
-		{"switch", "sdarts-adv", algorithms.Config{Space: sp, Epochs: 1, Settings: algorithms.Settings{"simplex": 2}}, false, "on"},
-		{"no epochs", "darts", algorithms.Config{Space: sp}, false, "epochs"},
-		{"no space", "darts", algorithms.Config{Epochs: 1}, false, "space"},
+		{"algorithm", "dart", algorithms.Config{Space: sp, Cells: 1, Epochs: 1}, true, "darts"},
+		{"setting", "darts", algorithms.Config{Space: sp, Cells: 1, Epochs: 1, Settings: algorithms.Settings{"epsilon-max": 0.3}}, true, "epsilon-max"},
+		{"range", "darts", algorithms.Config{Space: sp, Cells: 1, Epochs: 1, Settings: algorithms.Settings{"momentum": -0.1}}, false, "momentum"},
+		{"not a number", "darts", algorithms.Config{Space: sp, Cells: 1, Epochs: 1, Settings: algorithms.Settings{"clip": nan}}, false, "clip"},
+		{"fraction", "sdarts-adv", algorithms.Config{Space: sp, Cells: 1, Epochs: 1, Settings: algorithms.Settings{"pgd-steps": 1.5}}, false, "whole"},
+		{"switch", "sdarts-adv", algorithms.Config{Space: sp, Cells: 1, Epochs: 1, Settings: algorithms.Settings{"simplex": 2}}, false, "on"},
+		{"no epochs", "darts", algorithms.Config{Space: sp, Cells: 1}, false, "epochs"},
+		{"no cells", "darts", algorithms.Config{Space: sp, Epochs: 1}, false, "cells"},
+		{"no space", "darts", algorithms.Config{Cells: 1, Epochs: 1}, false, "space"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := algorithms.New(tt.algorithm, tt.cfg)

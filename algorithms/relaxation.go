@@ -1,12 +1,15 @@
 package algorithms
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/nb1shot/nb1shot/data"
 	"github.com/nb1shot/nb1shot/random"
+	"github.com/nb1shot/nb1shot/spaces"
 	"github.com/nb1shot/nb1shot/supernet"
 )
 
@@ -27,13 +30,25 @@ type relaxation struct {
 	shift     int // see option learning-rate-shift
 	sgd       supernet.SGD
 	adam      Adam
+	archClip  float64 // bound on the 2-norm of the alphas' gradient; 0 does not clip
 	alphas    []float64
 	epoch     int
 	step      int // next step of the epoch, which names the stream of its draws
 
+	// What makes an algorithm: its file replaces relax and archGradient or sets
+	// the others.
+
+	// relax returns where a pass stands; k counts the batches of a validation.
+	relax func(use Use, k int) Mixing
+	// before is called before a pass over so many images that trains; nil does nothing.
+	before func(net Supernet, use Use, images int)
+	// archGradient sets info.Architecture and info.ArchGradient.
+	archGradient func(ctx context.Context, net Supernet, train, search data.Batch, info *StepInfo) error
 	// perturb sets info.Mixing, and Epsilon and Attack where they apply, given
 	// info.Simplex. nil mixes by the simplex itself.
 	perturb func(net Supernet, train data.Batch, info *StepInfo) error
+	// settle is called after the alphas moved and at the end of a step; nil does nothing.
+	settle func(endOfStep bool)
 }
 
 // State is what a searcher of the DARTS family saves, as JSON. Numbers are
@@ -64,7 +79,9 @@ func relaxationOptions() []Option {
 	}
 }
 
-func newRelaxation(name string, cfg Config) *relaxation {
+// newRelaxation returns plain DARTS, for the algorithm of the given name to
+// change. Its alphas start at normal draws of deviation 1e-3 around centre.
+func newRelaxation(name string, cfg Config, centre float64) *relaxation {
 	s := cfg.Settings
 	r := &relaxation{
 		name:      name,
@@ -82,9 +99,13 @@ func newRelaxation(name string, cfg Config) *relaxation {
 		},
 		alphas: make([]float64, cfg.Space.Dim()),
 	}
+	r.relax = func(Use, int) Mixing { return Softmax(cfg.Space, r.alphas) }
+	r.archGradient = func(_ context.Context, net Supernet, _, search data.Batch, info *StepInfo) error {
+		return r.firstOrder(net, search, info)
+	}
 	draws := random.New(cfg.Seed, "alphas")
 	for i := range r.alphas {
-		r.alphas[i] = 1e-3 * draws.NormFloat64()
+		r.alphas[i] = centre + 1e-3*draws.NormFloat64()
 	}
 	return r
 }
@@ -93,44 +114,87 @@ func (r *relaxation) StartEpoch(epoch int) { r.epoch, r.step = epoch, 0 }
 
 func (r *relaxation) Alphas() []float64 { return slices.Clone(r.alphas) }
 
-func (r *relaxation) Point() []float64 { return r.Alphas() }
+func (r *relaxation) Architecture() spaces.Architecture {
+	return r.cfg.Space.Discretize(r.alphas, r.cfg.Ties)
+}
 
-func (r *relaxation) Step(net Supernet, train, search data.Batch) (StepInfo, error) {
+func (r *relaxation) Mixing(use Use, k int) Mixing { return r.relax(use, k) }
+
+// Steps is one for each training batch. Step k takes search batch k.
+func (r *relaxation) Steps(b Batches) int { return b.Len(Train) }
+
+func (r *relaxation) Step(ctx context.Context, net Supernet, b Batches) (StepInfo, error) {
+	train := b.Batch(Train, r.epoch, r.step)
 	info := StepInfo{LearningRate: r.rate.At(r.epoch + r.shift)}
 	if r.epoch >= r.warmStart {
-		if err := r.stepArchitecture(net, search, &info); err != nil {
+		if err := r.stepArchitecture(ctx, net, train, b.Batch(Search, r.epoch, r.step), &info); err != nil {
 			return info, fmt.Errorf("architecture step %d of epoch %d: %w", r.step, r.epoch, err)
 		}
 	}
 	if err := r.stepWeights(net, train, &info); err != nil {
 		return info, fmt.Errorf("weight step %d of epoch %d: %w", r.step, r.epoch, err)
 	}
+	if r.settle != nil {
+		r.settle(true)
+	}
 	r.step++
 	return info, nil
 }
 
-func (r *relaxation) stepArchitecture(net Supernet, search data.Batch, info *StepInfo) (err error) {
-	simplex := softmax(r.cfg.Space, r.alphas)
-	grad := make([]float64, len(simplex))
-	if info.Architecture, err = net.MixingGradient(search, simplex, supernet.BatchStatistics, grad); err != nil {
+func (r *relaxation) stepArchitecture(ctx context.Context, net Supernet, train, search data.Batch, info *StepInfo) error {
+	if r.before != nil {
+		r.before(net, ForArchitecture, search.N)
+	}
+	if err := r.archGradient(ctx, net, train, search, info); err != nil {
 		return err
 	}
-	if err := checkLoss(info.Architecture.Loss); err != nil {
-		return err
+	info.ArchNorm = math.Sqrt(dot(info.ArchGradient, info.ArchGradient))
+	if r.archClip > 0 {
+		// The 1e-6 is the released code's guard against division by 0.
+		if factor := r.archClip / (info.ArchNorm + 1e-6); factor < 1 {
+			for i := range info.ArchGradient {
+				info.ArchGradient[i] *= factor
+			}
+		}
 	}
-	info.ArchGradient = SoftmaxGradient(r.cfg.Space, simplex, grad)
 	r.adam.Step(r.alphas, info.ArchGradient)
+	if r.settle != nil {
+		r.settle(false)
+	}
 	return nil
 }
 
+// firstOrder is the gradient of the search loss with the weights as they are.
+func (r *relaxation) firstOrder(net Supernet, search data.Batch, info *StepInfo) (err error) {
+	info.Architecture, info.ArchGradient, err = alphaGradient(net, search, r.relax(ForArchitecture, 0))
+	return err
+}
+
+// alphaGradient is the loss in training mode and its gradient by the alphas.
+func alphaGradient(net Supernet, b data.Batch, m Mixing) (supernet.Pass, []float64, error) {
+	grad := make([]float64, len(m.Weights))
+	pass, err := net.MixingGradient(b, m.Weights, supernet.BatchStatistics, grad)
+	if err == nil {
+		err = checkLoss(pass.Loss)
+	}
+	if err != nil {
+		return pass, nil, err
+	}
+	return pass, m.Gradient(grad), nil
+}
+
 func (r *relaxation) stepWeights(net Supernet, train data.Batch, info *StepInfo) (err error) {
-	info.Simplex = softmax(r.cfg.Space, r.alphas)
+	info.Simplex = r.relax(ForWeights, 0).Weights
 	info.Mixing = info.Simplex
 	if r.perturb != nil {
 		if err := r.perturb(net, train, info); err != nil {
 			return err
 		}
 	}
+	if r.before != nil {
+		r.before(net, ForWeights, train.N)
+	}
+	info.Images = train.N
 	if info.Weights, err = net.WeightGradient(train, info.Mixing, supernet.BatchStatistics); err != nil {
 		return err
 	}
@@ -165,8 +229,10 @@ func (r *relaxation) draw(epsilon float64) []float64 {
 	return delta
 }
 
+func (r *relaxation) state() State { return State{r.name, r.epoch, r.step, r.alphas, r.adam.Moments} }
+
 func (r *relaxation) State() ([]byte, error) {
-	b, err := json.Marshal(State{r.name, r.epoch, r.step, r.alphas, r.adam.Moments})
+	b, err := json.Marshal(r.state())
 	if err != nil {
 		return nil, fmt.Errorf("save state of %s: %w", r.name, err)
 	}
@@ -178,6 +244,10 @@ func (r *relaxation) SetState(b []byte) error {
 	if err := json.Unmarshal(b, &s); err != nil {
 		return fmt.Errorf("restore state of %s: %w", r.name, err)
 	}
+	return r.setState(s)
+}
+
+func (r *relaxation) setState(s State) error {
 	if s.Algorithm != r.name {
 		return fmt.Errorf("restore state of %s: it was saved by %q", r.name, s.Algorithm)
 	}

@@ -22,7 +22,7 @@ const (
 
 func oneStep(t *testing.T, s algorithms.Searcher, net algorithms.Supernet) algorithms.StepInfo {
 	t.Helper()
-	info, err := s.Step(net, algorithmstest.Batch(trainLabel), algorithmstest.Batch(searchLabel))
+	info, err := s.Step(t.Context(), net, twoBatches(trainLabel, searchLabel))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +60,7 @@ func TestOrderOfPasses(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			sp := space(t, 3)
-			net := algorithmstest.NewQuadratic(sp, 2)
+			net := algorithmstest.NewQuadratic(sp.Dim(), 2)
 			s := searcher(t, tt.algorithm, algorithms.Config{Space: sp, Settings: tt.settings})
 			oneStep(t, s, net)
 			var got []pass
@@ -78,7 +78,7 @@ func TestOrderOfPasses(t *testing.T) {
 // settings.
 func TestDARTSStep(t *testing.T) {
 	sp := space(t, 1)
-	net := algorithmstest.NewQuadratic(sp, 3)
+	net := algorithmstest.NewQuadratic(sp.Dim(), 3)
 	s := searcher(t, "darts", algorithms.Config{Space: sp, Seed: 4})
 	before := s.Alphas()
 	info := oneStep(t, s, net)
@@ -125,7 +125,7 @@ func TestInitialAlphas(t *testing.T) {
 
 func TestWarmStart(t *testing.T) {
 	sp := space(t, 2)
-	net := algorithmstest.NewQuadratic(sp, 3)
+	net := algorithmstest.NewQuadratic(sp.Dim(), 3)
 	s := searcher(t, "sdarts-rs", algorithms.Config{Space: sp, Settings: algorithms.Settings{"warm-start-epochs": 2}})
 	initial := s.Alphas()
 	for epoch := range 3 {
@@ -155,7 +155,7 @@ func TestRandomSmoothing(t *testing.T) {
 			delta[0], delta[1], delta[2] = -0.9, 0.5, 0.03
 			s := searcher(t, "sdarts-rs", algorithms.Config{Space: sp, Settings: tt.settings,
 				Noise: func(dst []float64) { copy(dst, delta) }})
-			info := oneStep(t, s, algorithmstest.NewQuadratic(sp, 3))
+			info := oneStep(t, s, algorithmstest.NewQuadratic(sp.Dim(), 3))
 			want := slices.Clone(info.Simplex)
 			for i, d := range delta {
 				want[i] += d
@@ -177,7 +177,7 @@ func TestRandomSmoothing(t *testing.T) {
 // Draws fill [-ε, ε] and are fresh in every step and epoch.
 func TestDraws(t *testing.T) {
 	sp := space(t, 3)
-	net := algorithmstest.NewQuadratic(sp, 3)
+	net := algorithmstest.NewQuadratic(sp.Dim(), 3)
 	s := searcher(t, "sdarts-rs", algorithms.Config{Space: sp,
 		Settings: algorithms.Settings{"simplex": 0, "epsilon-min": 0.25, "epsilon-max": 0.25, "warm-start-epochs": 400}})
 	lo, hi := 0.0, 0.0
@@ -210,13 +210,13 @@ func TestDiverged(t *testing.T) {
 		{"weight step", algorithms.Settings{"warm-start-epochs": 1}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			net := algorithmstest.NewQuadratic(sp, 3)
+			net := algorithmstest.NewQuadratic(sp.Dim(), 3)
 			net.Weights[0] = math.Inf(1)
 			s := searcher(t, "darts", algorithms.Config{Space: sp, Settings: tt.settings})
-			if _, err := s.Step(net, algorithmstest.Batch(1), algorithmstest.Batch(2)); !errors.Is(err, algorithms.ErrDiverged) {
+			if _, err := s.Step(t.Context(), net, twoBatches(1, 2)); !errors.Is(err, algorithms.ErrDiverged) {
 				t.Errorf("got error %v", err)
 			}
-			if _, _, err := algorithms.Hessian(t.Context(), net, sp, algorithmstest.Batch(1), s.Point(), 0); !errors.Is(err, algorithms.ErrDiverged) {
+			if _, _, err := algorithms.Hessian(t.Context(), net, s.Mixing(algorithms.ForHessian, 0), algorithmstest.Batch(1), 0); !errors.Is(err, algorithms.ErrDiverged) {
 				t.Errorf("Hessian: got error %v", err)
 			}
 		})
@@ -266,7 +266,7 @@ func FuzzSetState(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	s, err := algorithms.New("sdarts-rs", algorithms.Config{Space: sp, Epochs: 3})
+	s, err := algorithms.New("sdarts-rs", algorithms.Config{Space: sp, Cells: 1, Epochs: 3})
 	if err != nil {
 		f.Fatal(err)
 	}

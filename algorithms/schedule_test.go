@@ -61,9 +61,9 @@ func TestScheduleOfSearcher(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := searcher(t, "sdarts-rs", algorithms.Config{Space: sp, Epochs: tt.epochs, Settings: tt.settings})
-			net := algorithmstest.NewQuadratic(sp, 1)
+			net := algorithmstest.NewQuadratic(sp.Dim(), 1)
 			s.StartEpoch(tt.epoch)
-			info, err := s.Step(net, algorithmstest.Batch(1), algorithmstest.Batch(2))
+			info, err := s.Step(t.Context(), net, twoBatches(1, 2))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -1,6 +1,8 @@
 package algorithms
 
 import (
+	"slices"
+
 	"github.com/nb1shot/nb1shot/data"
 	"github.com/nb1shot/nb1shot/supernet"
 )
@@ -11,18 +13,23 @@ func init() {
 		Title: "SDARTS-ADV",
 		Doc: "SmoothDARTS with an adversary (Chen and Hsieh, ICML 2020): as DARTS, but each weight step mixes by the worst " +
 			"point that projected gradient ascent on the training batch finds within ε of the softmax. ε grows over the epochs.",
-		Options: append(append(relaxationOptions(), perturbationOptions()...),
-			Option{Name: "pgd-steps", Kind: Count, Default: 7, Min: 1, Max: 1000, Doc: "attack: steps, each of size 2ε/steps"},
-			Option{Name: "pgd-random-start", Kind: Switch, Default: 1, Doc: "attack: start at a random point of the ε-box (quirk Q5); off starts at the softmax"},
-			Option{Name: "pgd-roll-back", Kind: Switch, Default: 1, Doc: "attack: no perturbation where the loss did not rise (quirk Q6b)"},
-			Option{Name: "pgd-batch-statistics", Kind: Switch, Doc: "attack: normalise by the batch, which moves the running statistics; off uses the running statistics, essentially those of the search batch before (quirk Q4)"},
-		),
-		New: newSDARTSADV,
+		Options: slices.Concat(relaxationOptions(), perturbationOptions(), attackOptions()),
+		New:     func(cfg Config) (Searcher, error) { return newSDARTSADV("sdarts-adv", cfg), nil },
 	})
 }
 
-func newSDARTSADV(cfg Config) (Searcher, error) {
-	r := newRelaxation("sdarts-adv", cfg)
+// attackOptions returns the options of the attack of SDARTS-ADV.
+func attackOptions() []Option {
+	return []Option{
+		{Name: "pgd-steps", Kind: Count, Default: 7, Min: 1, Max: 1000, Doc: "attack: steps, each of size 2ε/steps"},
+		{Name: "pgd-random-start", Kind: Switch, Default: 1, Doc: "attack: start at a random point of the ε-box (quirk Q5); off starts at the softmax"},
+		{Name: "pgd-roll-back", Kind: Switch, Default: 1, Doc: "attack: no perturbation where the loss did not rise (quirk Q6b)"},
+		{Name: "pgd-batch-statistics", Kind: Switch, Doc: "attack: normalise by the batch, which moves the running statistics; off uses the running statistics, essentially those of the search batch before (quirk Q4)"},
+	}
+}
+
+func newSDARTSADV(name string, cfg Config) *relaxation {
+	r := newRelaxation(name, cfg, 0)
 	epsilon := epsilonSchedule(cfg)
 	randomStart := cfg.Settings.on("pgd-random-start")
 	pgd := PGD{
@@ -47,5 +54,5 @@ func newSDARTSADV(cfg Config) (Searcher, error) {
 		info.Attack, info.Mixing = &attack, attack.Mixing
 		return nil
 	}
-	return r, nil
+	return r
 }

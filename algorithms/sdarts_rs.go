@@ -9,7 +9,7 @@ func init() {
 		Doc: "SmoothDARTS with random smoothing (Chen and Hsieh, ICML 2020): as DARTS, but each weight step mixes by the " +
 			"softmax plus uniform noise in [-ε, ε], brought back to the simplex. ε grows over the epochs.",
 		Options: append(relaxationOptions(), perturbationOptions()...),
-		New:     newSDARTSRS,
+		New:     func(cfg Config) (Searcher, error) { return newSDARTSRS("sdarts-rs", cfg), nil },
 	})
 }
 
@@ -32,8 +32,8 @@ func epsilonSchedule(cfg Config) Linear {
 	return l
 }
 
-func newSDARTSRS(cfg Config) (Searcher, error) {
-	r := newRelaxation("sdarts-rs", cfg)
+func newSDARTSRS(name string, cfg Config) *relaxation {
+	r := newRelaxation(name, cfg, 0)
 	epsilon := epsilonSchedule(cfg)
 	simplex := cfg.Settings.on("simplex")
 	r.perturb = func(_ Supernet, _ data.Batch, info *StepInfo) error {
@@ -44,5 +44,5 @@ func newSDARTSRS(cfg Config) (Searcher, error) {
 		}
 		return nil
 	}
-	return r, nil
+	return r
 }

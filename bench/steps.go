@@ -101,7 +101,7 @@ func forwardFLOPs(p *problem) (float64, error) { return p.net.ForwardFLOPs(p.ima
 
 func hessian(ctx context.Context, p *problem) (Outcome, error) {
 	net := &observed{Net: p.net}
-	_, spectrum, err := algorithms.Hessian(ctx, net, p.space, p.hessianImages, p.alphas, 0)
+	_, spectrum, err := algorithms.Hessian(ctx, net, algorithms.Softmax(p.space, p.alphas), p.hessianImages, 0)
 	if err != nil {
 		return Outcome{}, err
 	}

@@ -3,6 +3,7 @@ package benchmark_test
 import (
 	"context"
 	"errors"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/nb1shot/nb1shot/algorithms"
+	"github.com/nb1shot/nb1shot/algorithms/algorithmstest"
 	"github.com/nb1shot/nb1shot/benchmark"
 	"github.com/nb1shot/nb1shot/data"
 	_ "github.com/nb1shot/nb1shot/engine/ref"
@@ -28,9 +30,11 @@ func tiny(t *testing.T, algorithm string, space int) benchmark.Job {
 	if err != nil {
 		t.Fatal(err)
 	}
-	config.Epochs, config.Channels, config.Side, config.Images, config.Batch = 2, 2, 8, 20, 4
+	config.Epochs, config.Channels, config.Side, config.Images, config.Batch = 2, 4, 8, 20, 4
+	maps.Copy(config.Settings, algorithmstest.Small(algorithm))
 	return benchmark.Job{
 		Config: config, Images: data.Procedural(20, 0), Oracle: nasbench.Default(),
+		Test:   data.Procedural(4, 1),
 		Engine: "ref32", Threads: 1, Root: t.TempDir(),
 	}
 }
@@ -89,7 +93,7 @@ func TestFirstRecordIsTheInitialArchitecture(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	searcher, err := algorithms.New("darts", algorithms.Config{Space: space, Epochs: 2, Settings: j.Config.Settings})
+	searcher, err := algorithms.New("darts", algorithms.Config{Space: space, Cells: 3, Epochs: 2, Settings: j.Config.Settings})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,7 +103,7 @@ func TestFirstRecordIsTheInitialArchitecture(t *testing.T) {
 			recorded = append(recorded, row...)
 		}
 	}
-	if d := cmp.Diff(searcher.Alphas(), recorded); d != "" {
+	if d := cmp.Diff(searcher.(algorithms.Relaxed).Alphas(), recorded); d != "" {
 		t.Error(d)
 	}
 }
@@ -124,6 +128,43 @@ func TestDeterminism(t *testing.T) {
 	}
 	if records(1, 6) == one {
 		t.Error("two seeds gave the same record")
+	}
+}
+
+// Every algorithm runs to its end, twice with the same record, and stops when it
+// is told to.
+func TestEveryAlgorithm(t *testing.T) {
+	for _, name := range algorithms.Names() {
+		t.Run(name, func(t *testing.T) {
+			records := func(threads int) (*results.History, string) {
+				j := tiny(t, name, 2)
+				j.Threads = threads
+				h := mustRun(t, j)
+				raw, err := os.ReadFile(filepath.Join(h.Dir, "epochs.jsonl"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				return h, string(results.Canonical(raw))
+			}
+			h, one := records(1)
+			if h.Status.State != results.Finished || len(h.Epochs) != 3 || !h.Epochs[2].Final {
+				t.Errorf("state %q after %d records", h.Status.State, len(h.Epochs))
+			}
+			if _, two := records(2); one != two {
+				t.Error(cmp.Diff(one, two))
+			}
+			j := tiny(t, name, 2)
+			ctx, cancel := context.WithCancel(context.Background())
+			defer cancel()
+			steps := 0
+			_, err := j.Run(ctx, func(benchmark.Progress) {
+				steps++
+				cancel()
+			})
+			if !errors.Is(err, context.Canceled) || steps != 1 {
+				t.Errorf("told to stop at the first step, it made %d and ended with %v", steps, err)
+			}
+		})
 	}
 }
 

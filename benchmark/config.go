@@ -3,11 +3,11 @@ package benchmark
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
 	"github.com/nb1shot/nb1shot/algorithms"
+	"github.com/nb1shot/nb1shot/data"
 	"github.com/nb1shot/nb1shot/spaces"
 	"github.com/nb1shot/nb1shot/supernet"
 )
@@ -23,11 +23,18 @@ type Config struct {
 	Channels          int     `json:"channels"` // of the first cells
 	Cells             int     `json:"cells"`    // a multiple of 3
 	Side              int     `json:"side"`     // of the images, which are averaged down to it
-	Images            int     `json:"images"`   // training images used, half of them for the search; 0 is all
+	Images            int     `json:"images"`   // training images used, training and search part together; 0 is all
 	Batch             int     `json:"batch"`    // images in a batch, the last of an epoch may be smaller
 	BatchNormMomentum float64 `json:"batch_norm_momentum"`
-	Augment           bool    `json:"augment"` // also of the search half, quirk Q10
-	Ties              string  `json:"ties"`    // rule of spaces.ParseTies, quirk Q31
+	Augment           bool    `json:"augment"`          // also of the search part, quirk Q10
+	CleanValidation   bool    `json:"clean_validation"` // no augmentation there, quirk Q10
+	Cutout            float64 `json:"cutout"`           // probability
+	CutoutGrows       bool    `json:"cutout_grows"`     // quirk Q21
+	Ties              string  `json:"ties"`             // rule of spaces.ParseTies, quirk Q31
+	Evaluate          string  `json:"evaluate"`         // "before" or "after" the epoch, quirk Q11
+	Hessian           string  `json:"hessian"`          // "last", "full", "fixed" or "off", quirk Q8
+	HessianBatches    int     `json:"hessian_batches"`
+	ProjectionBatches int     `json:"projection_batches"`
 
 	Settings algorithms.Settings `json:"settings"` // every option of the algorithm
 }
@@ -55,6 +62,7 @@ var Presets = []Preset{
 		config: Config{
 			Epochs: 100, Channels: 16, Cells: 9, Side: 32, Batch: 96,
 			BatchNormMomentum: 0.997, Augment: true, Ties: spaces.TiesNumPy.String(),
+			Hessian: hessianLast, HessianBatches: 1, ProjectionBatches: 10,
 		},
 	},
 	{
@@ -63,8 +71,14 @@ var Presets = []Preset{
 		config: Config{
 			Epochs: 100, Channels: 8, Cells: 3, Side: 16, Images: 320, Batch: 32,
 			BatchNormMomentum: 0.997, Augment: true, Ties: spaces.TiesNumPy.String(),
+			Hessian: hessianLast, HessianBatches: 1, ProjectionBatches: 10,
 		},
-		settings: algorithms.Settings{"arch-learning-rate": 0.008},
+		settings: algorithms.Settings{
+			"arch-learning-rate": 0.008,
+			// Of the samplers, a tenth of what their code does after an epoch, and
+			// ten times the controller's learning rate for a fifteenth of its steps.
+			"candidates": 100, "controller-steps": 20, "controller-learning-rate": 3.5e-3,
+		},
 	},
 }
 
@@ -93,51 +107,41 @@ func NewConfig(preset string, space int, algorithm string) (Config, error) {
 			own[o.Name] = v
 		}
 	}
-	c.Settings, err = definition.Resolve(own)
+	c.Evaluate = evaluateBefore
+	if definition.After {
+		c.Evaluate = evaluateAfter
+	}
+	if c.Settings, err = definition.Resolve(own); err != nil {
+		return Config{}, err
+	}
+	images, err := definition.LearnsFrom(c.Settings)
+	if c.Images == 0 { // the paper's setting, where the batch is the algorithm's own
+		c.Batch = images.Batch
+	}
 	return c, err
 }
 
-// Set changes settings of the algorithm.
-func (c *Config) Set(settings algorithms.Settings) error {
-	definition, err := algorithms.Lookup(c.Algorithm)
-	if err != nil {
-		return err
-	}
-	all := maps.Clone(c.Settings)
-	maps.Copy(all, settings)
-	c.Settings, err = definition.Resolve(all)
-	return err
-}
-
-// Check reports the first value that is out of range.
+// Check reports the values that are out of range.
 func (c Config) Check() error {
-	between := func(name string, v, low, high int) error {
-		if v < low || v > high {
-			return fmt.Errorf("%s is %d, need %d to %d", name, v, low, high)
-		}
-		return nil
-	}
+	var errs []error
 	if _, err := spaces.Get(c.Space); err != nil {
-		return err
+		errs = append(errs, err)
 	}
-	if _, err := spaces.ParseTies(c.Ties); err != nil {
-		return err
+	for _, o := range Options {
+		if o.check == nil {
+			continue
+		}
+		if err := o.check(c); err != nil {
+			errs = append(errs, fmt.Errorf("%s %w", o.Name, err))
+		}
 	}
-	// The upper bounds are far beyond any use; they keep a slip of the keyboard
-	// from asking for more memory than there is.
-	return errors.Join(
-		between("epochs", c.Epochs, 1, 1_000_000),
-		between("channels", c.Channels, 1, 512),
-		between("cells", c.Cells, 3, 99),
-		between("batch", c.Batch, 2, 100_000),
-		between("images", c.Images, 0, 10_000_000),
-	)
+	return errors.Join(errs...)
 }
 
 // network is the supernet's part of the configuration.
-func (c Config) network(space *spaces.Space, classes int) supernet.Config {
+func (c Config) network(space *spaces.Space, variant supernet.Variant) supernet.Config {
 	return supernet.Config{
-		Space: space, Channels: c.Channels, Cells: c.Cells, Classes: classes,
-		Side: c.Side, BatchNormMomentum: c.BatchNormMomentum,
+		Space: space, Channels: c.Channels, Cells: c.Cells, Classes: data.Classes,
+		Side: c.Side, BatchNormMomentum: c.BatchNormMomentum, Variant: variant,
 	}
 }

@@ -6,27 +6,37 @@ import (
 	"slices"
 	"time"
 
+	"gonum.org/v1/gonum/mat"
+
 	"github.com/nb1shot/nb1shot/algorithms"
 	"github.com/nb1shot/nb1shot/data"
 	"github.com/nb1shot/nb1shot/results"
+	"github.com/nb1shot/nb1shot/spaces"
 	"github.com/nb1shot/nb1shot/supernet"
 )
 
-// hessianDefinition says in the record how λ follows from the spectrum.
-const hessianDefinition = "last search batch of the epoch, batch statistics, arch weight decay on the diagonal, |largest algebraic eigenvalue|"
+// hessianDefinitions say in the record what λ was taken on.
+var hessianDefinitions = map[string]string{
+	hessianLast:  "last search batch of the epoch",
+	hessianFull:  "first search batches of the epoch",
+	hessianFixed: "search batches that are the same in every epoch",
+}
 
 // run does the epochs and the marked final evaluation (quirk Q11).
 func (s *Search) run(ctx context.Context) error {
 	for epoch := range s.Config.Epochs {
-		record, err := s.epoch(ctx, epoch)
+		record, stop, err := s.epoch(ctx, epoch)
 		if err != nil {
 			return err
 		}
 		if err := s.append(record); err != nil {
 			return err
 		}
+		if stop {
+			break
+		}
 	}
-	final, err := s.evaluate(s.Config.Epochs)
+	final, err := s.evaluate(s.last.Epoch + 1)
 	if err != nil {
 		return err
 	}
@@ -42,53 +52,75 @@ func (s *Search) append(record results.Epoch) error {
 	if record.Final {
 		s.progress(record.Epoch, 0)
 	} else {
-		s.progress(record.Epoch, s.train.Len())
+		s.progress(record.Epoch, s.searcher.Steps(s.queues))
 	}
 	return nil
 }
 
-// epoch evaluates the architecture as it stands (quirk Q11), then trains, takes
-// the Hessian and validates the supernet, in the order of the released code:
-// the Hessian moves the running statistics that the validation uses.
-func (s *Search) epoch(ctx context.Context, epoch int) (results.Epoch, error) {
-	record, err := s.evaluate(epoch)
-	if err != nil {
-		return results.Epoch{}, err
-	}
-	phase := func(name string, do func() error) error {
-		start := time.Now()
-		if err := do(); err != nil {
-			return err
+// epoch looks up the architecture as it stands (quirk Q11), then trains, takes
+// the Hessian and validates the supernet, in the order of the released code: the
+// Hessian moves the running statistics that the validation uses. stop tells that
+// the search has had enough.
+func (s *Search) epoch(ctx context.Context, epoch int) (record results.Epoch, stop bool, err error) {
+	seconds := map[string]float64{}
+	phase := func(name string, do func() error) {
+		if err != nil {
+			return
 		}
-		record.Seconds[name] = time.Since(start).Seconds()
-		return ctx.Err()
+		start := time.Now()
+		if err = do(); err == nil {
+			seconds[name] = time.Since(start).Seconds()
+			err = ctx.Err()
+		}
 	}
-	err = phase("steps", func() (err error) {
-		record.Training, err = s.steps(ctx, epoch)
+	lookup := func() (err error) {
+		record, err = s.evaluate(epoch)
+		return err
+	}
+	if s.Config.Evaluate == evaluateBefore {
+		phase("lookup", lookup)
+	}
+	measured := results.Epoch{}
+	phase("steps", func() (err error) {
+		measured.Training, err = s.steps(ctx, epoch)
 		return err
 	})
+	if relaxed, ok := s.searcher.(algorithms.Relaxed); ok {
+		if s.Config.Hessian != hessianOff {
+			phase("hessian", func() (err error) {
+				measured.Hessian, err = s.hessian(ctx, relaxed, epoch)
+				return err
+			})
+		}
+		phase("validation", func() (err error) {
+			measured.Search, err = s.validate(ctx, relaxed, epoch)
+			return err
+		})
+		if s.Config.ProjectionBatches > 0 {
+			phase("projection", func() (err error) {
+				measured.Projection, err = s.projection(ctx, relaxed, epoch)
+				return err
+			})
+		}
+	}
+	if watcher, ok := s.searcher.(algorithms.Watcher); ok && measured.Hessian != nil {
+		stop = watcher.EpochDone(measured.Hessian.Eigenvalues)
+	}
+	if s.Config.Evaluate == evaluateAfter {
+		phase("lookup", lookup)
+	}
 	if err != nil {
-		return results.Epoch{}, err
+		return results.Epoch{}, false, err
 	}
-	err = phase("hessian", func() (err error) {
-		record.Hessian, err = s.hessian(ctx, epoch)
-		return err
-	})
-	if err != nil {
-		return results.Epoch{}, err
-	}
-	err = phase("validation", func() (err error) {
-		record.Search, err = s.validate(ctx, epoch)
-		return err
-	})
-	return record, err
+	record.Training, record.Hessian, record.Search, record.Projection = measured.Training, measured.Hessian, measured.Search, measured.Projection
+	record.Seconds = seconds
+	return record, stop, nil
 }
 
-// evaluate derives the discrete cell and looks it up.
+// evaluate looks up the cell that the search would deliver now.
 func (s *Search) evaluate(epoch int) (results.Epoch, error) {
-	start := time.Now()
-	alphas := s.searcher.Alphas()
-	spec := s.space.Discretize(alphas, s.ties).Cell()
+	architecture := s.searcher.Architecture()
+	spec := architecture.Cell()
 	hash, err := spec.Hash()
 	if err != nil {
 		return results.Epoch{}, fmt.Errorf("cell of epoch %d: %w", epoch, err)
@@ -98,10 +130,15 @@ func (s *Search) evaluate(epoch int) (results.Epoch, error) {
 		return results.Epoch{}, fmt.Errorf("cell of epoch %d: %w", epoch, err)
 	}
 	record := results.Epoch{
-		Epoch:  epoch,
-		Cell:   results.Cell{Operations: spec.OpNames(), Hash: hash.String()},
-		Lookup: lookup(s.Oracle.Source().Kind, metrics),
+		Epoch:   epoch,
+		Cell:    results.Cell{Operations: spec.OpNames(), Hash: hash.String()},
+		Lookup:  lookup(s.Oracle.Source().Kind, metrics),
+		Warning: s.warning,
 	}
+	if record.Structure, err = structure(architecture, s.previous); err != nil {
+		return results.Epoch{}, fmt.Errorf("cell of epoch %d: %w", epoch, err)
+	}
+	s.previous = &architecture
 	for _, row := range spec.Matrix {
 		bits := make([]int, len(row))
 		for i, bit := range row {
@@ -109,85 +146,212 @@ func (s *Search) evaluate(epoch int) (results.Epoch, error) {
 		}
 		record.Cell.Matrix = append(record.Cell.Matrix, bits)
 	}
-	for _, t := range s.space.Tensors() {
-		values := alphas[t.Offset : t.Offset+t.Rows*t.Cols]
-		record.Alphas = append(record.Alphas, results.Alpha{Name: t.Name, Rows: slices.Collect(slices.Chunk(values, t.Cols))})
+	if relaxed, ok := s.searcher.(algorithms.Relaxed); ok {
+		alphas := relaxed.Alphas()
+		for _, t := range s.space.Tensors() {
+			values := alphas[t.Offset : t.Offset+t.Rows*t.Cols]
+			record.Alphas = append(record.Alphas, results.Alpha{Name: t.Name, Rows: slices.Collect(slices.Chunk(values, t.Cols))})
+		}
 	}
-	record.Seconds = map[string]float64{"lookup": time.Since(start).Seconds()}
 	return record, nil
 }
 
-// steps does the training steps of one epoch, step k on batch k of both halves.
+// structure measures a cell, and counts the decisions that are not those of the
+// cell before, if there is one.
+func structure(a spaces.Architecture, previous *spaces.Architecture) (*results.Structure, error) {
+	shape, err := a.Cell().Shape()
+	if err != nil {
+		return nil, err
+	}
+	r := &results.Structure{Width: shape.Width, Depth: shape.Depth}
+	for _, op := range a.Ops {
+		if op == spaces.MaxPool3x3 {
+			r.ParameterFree += 1 / float64(len(a.Ops))
+		}
+	}
+	// Vertex 5 of spaces 1 and 2 is never connected, so what survives are blocks.
+	if shape.Vertices > 0 {
+		r.ParameterFreeUsed = float64(shape.Pools) / float64(shape.Vertices)
+	}
+	if previous != nil {
+		changed := 0
+		for i, op := range a.Ops {
+			if op != previous.Ops[i] {
+				changed++
+			}
+		}
+		for i, parents := range a.Parents {
+			if !slices.Equal(parents, previous.Parents[i]) {
+				changed++
+			}
+		}
+		r.Changed = &changed
+	}
+	return r, nil
+}
+
+// steps does the steps of one epoch. The result is nil where none trained.
 func (s *Search) steps(ctx context.Context, epoch int) (*results.Training, error) {
 	s.searcher.StartEpoch(epoch)
 	training := &results.Training{}
-	var images, correct int
-	var train, search data.Batch
-	for k := range s.train.Len() {
+	images, correct := 0, 0
+	for k := range s.searcher.Steps(s.queues) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		s.train.Batch(&train, epoch, k)
-		s.search.Batch(&search, epoch, k)
-		info, err := s.searcher.Step(s.net, train, search)
+		info, err := s.searcher.Step(ctx, s.supernet(), s.queues)
 		if err != nil {
 			return nil, err
 		}
-		images += train.N
-		correct += info.Weights.Correct
-		training.Loss += info.Weights.Loss * float64(train.N)
-		training.LearningRate, training.Epsilon = info.LearningRate, info.Epsilon
+		if info.Images > 0 {
+			images += info.Images
+			correct += info.Weights.Correct
+			training.Loss += info.Weights.Loss * float64(info.Images)
+			training.LearningRate, training.Epsilon = info.LearningRate, info.Epsilon
+		}
 		s.progress(epoch, k+1)
+	}
+	if images == 0 {
+		return nil, nil
 	}
 	training.Loss /= float64(images)
 	training.Accuracy = float64(correct) / float64(images)
 	return training, nil
 }
 
-// hessian takes the spectrum on the last search batch of the epoch (quirk Q8).
-func (s *Search) hessian(ctx context.Context, epoch int) (*results.Hessian, error) {
-	var batch data.Batch
-	s.search.Batch(&batch, epoch, s.train.Len()-1)
-	_, spectrum, err := algorithms.Hessian(ctx, s.net, s.space, batch, s.searcher.Point(), s.decay)
+// supernet is the algorithm's, or nil if it has none.
+func (s *Search) supernet() algorithms.Supernet {
+	if s.net == nil {
+		return nil
+	}
+	return s.net
+}
+
+// hessian takes the spectrum of the architecture Hessian, as released on the
+// last search batch of the epoch (quirk Q8). A mean over several batches, or
+// over several samples of an algorithm that draws its relaxation (quirk Q14), is
+// a mean of matrices.
+func (s *Search) hessian(ctx context.Context, relaxed algorithms.Relaxed, epoch int) (*results.Hessian, error) {
+	batches := s.Config.HessianBatches
+	if s.Config.Hessian == hessianLast {
+		batches = 1
+	}
+	draws := max(int(s.Config.Settings["hessian-draws"]), 1)
+	total := mat.NewSymDense(s.space.Dim(), nil)
+	images := 0
+	for i := range batches * draws {
+		var batch data.Batch
+		switch s.Config.Hessian {
+		case hessianLast:
+			batch = s.queues.Batch(algorithms.Search, epoch, s.queues.Len(algorithms.Train)-1)
+		case hessianFull:
+			batch = s.queues.Batch(algorithms.Search, epoch, i/draws)
+		case hessianFixed:
+			batch = s.queues.Batch(algorithms.Search, 0, i/draws)
+		}
+		h, _, err := algorithms.Hessian(ctx, s.net, relaxed.Mixing(algorithms.ForHessian, i), batch, s.decay)
+		if err != nil {
+			return nil, fmt.Errorf("epoch %d: %w", epoch, err)
+		}
+		h.ScaleSym(1/float64(batches*draws), h)
+		total.AddSym(total, h)
+		if i%draws == 0 {
+			images += batch.N
+		}
+	}
+	spectrum, err := algorithms.NewSpectrum(total)
 	if err != nil {
 		return nil, fmt.Errorf("epoch %d: %w", epoch, err)
 	}
+	definition := hessianDefinitions[s.Config.Hessian] + ", batch statistics, arch weight decay on the diagonal, |largest algebraic eigenvalue|"
+	if batches > 1 {
+		definition = fmt.Sprintf("mean over %d %s", batches, definition)
+	}
+	if draws > 1 {
+		definition = fmt.Sprintf("mean over %d draws, %s", draws, definition)
+	}
 	return &results.Hessian{
 		Eigenvalues: spectrum, Reported: spectrum.Reported(), SpectralNorm: spectrum.Norm(), Min: spectrum.Min(),
-		Batch: batch.N, Definition: hessianDefinition,
+		Decay: s.decay, WithoutDecay: spectrum.Max() - s.decay, Trace: spectrum.Trace() - s.decay*float64(len(spectrum)),
+		Batch: images, Definition: definition,
 	}, nil
 }
 
-// validate scores the supernet on the whole search half by running statistics.
-func (s *Search) validate(ctx context.Context, epoch int) (*results.Score, error) {
-	mixing := make([]float64, s.space.Dim())
-	s.space.Softmax(mixing, s.searcher.Point())
-	score := &results.Score{}
-	var images, correct int
+// tally adds up passes.
+type tally struct {
+	loss            float64
+	images, correct int
+}
+
+func (t *tally) add(b data.Batch, p supernet.Pass) {
+	t.images += b.N
+	t.correct += p.Correct
+	t.loss += p.Loss * float64(b.N)
+}
+
+func (t *tally) score() results.Score {
+	return results.Score{Loss: t.loss / float64(t.images), Accuracy: float64(t.correct) / float64(t.images)}
+}
+
+// validate scores the supernet on the whole search part by running statistics.
+func (s *Search) validate(ctx context.Context, relaxed algorithms.Relaxed, epoch int) (*results.Score, error) {
+	var all tally
 	var batch data.Batch
-	for k := range s.validation.Len() {
+	for k := range s.queues.validation.Len() {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		s.validation.Batch(&batch, epoch, k)
-		pass, err := s.net.Forward(batch, mixing, supernet.RunningStatistics)
+		s.queues.validation.Batch(&batch, epoch, k)
+		pass, err := s.net.Forward(batch, relaxed.Mixing(algorithms.ForValidation, k).Weights, supernet.RunningStatistics)
 		if err != nil {
 			return nil, fmt.Errorf("validation of epoch %d: %w", epoch, err)
 		}
-		images += batch.N
-		correct += pass.Correct
-		score.Loss += pass.Loss * float64(batch.N)
+		all.add(batch, pass)
 	}
-	score.Loss /= float64(images)
-	score.Accuracy = float64(correct) / float64(images)
-	return score, nil
+	score := all.score()
+	return &score, nil
+}
+
+// projection measures the projection gap. It leaves the running statistics as
+// they are.
+func (s *Search) projection(ctx context.Context, relaxed algorithms.Relaxed, epoch int) (*results.Projection, error) {
+	statistics := make([]float64, s.net.StatisticsCount())
+	s.net.ReadStatistics(statistics)
+	defer s.net.WriteStatistics(statistics)
+
+	cell := s.space.DiscreteWeights(relaxed.Architecture())
+	discrete := slices.Repeat(cell, s.net.Config().MixingLen()/len(cell))
+	n := s.queues.validation.Len()
+	var soft, hard tally
+	var batch data.Batch
+	for k := range min(s.Config.ProjectionBatches, n) {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		s.queues.validation.Batch(&batch, epoch, k)
+		// Beyond the draws of the validation.
+		weights := relaxed.Mixing(algorithms.ForValidation, n+k).Weights
+		for _, side := range []struct {
+			*tally
+			mixing []float64
+		}{{&soft, weights}, {&hard, discrete}} {
+			pass, err := s.net.Forward(batch, side.mixing, supernet.BatchStatistics)
+			if err != nil {
+				return nil, fmt.Errorf("projection gap of epoch %d: %w", epoch, err)
+			}
+			side.add(batch, pass)
+		}
+	}
+	p := &results.Projection{Relaxed: soft.score(), Discrete: hard.score(), Images: soft.images}
+	p.Gap = p.Relaxed.Accuracy - p.Discrete.Accuracy
+	return p, nil
 }
 
 func (s *Search) progress(epoch, step int) {
 	if s.report == nil {
 		return
 	}
-	steps := s.train.Len()
+	steps := s.searcher.Steps(s.queues)
 	s.report(Progress{
 		Epoch: epoch, Epochs: s.Config.Epochs, Step: step, Steps: steps, Last: s.last,
 		Remaining: s.clock.remaining(epoch, step, steps, s.Config.Epochs),

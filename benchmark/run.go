@@ -24,6 +24,7 @@ type Job struct {
 	Config Config
 	Seed   uint64
 	Images *data.Set       // training images at any side that Config.Side divides
+	Test   *data.Set       // test images likewise, for the algorithms that rank cells on them; else nil
 	Oracle nasbench.Oracle // answers for the cells
 	Engine string          // name of an engine, or engine.Auto
 	// Threads of the engine. The record does not depend on it.
@@ -46,16 +47,17 @@ type Search struct {
 	space    *spaces.Space
 	ties     spaces.Ties
 	engine   engine.Engine
-	net      *supernet.Net
+	net      *supernet.Net // nil where the algorithm asks the table alone
 	searcher algorithms.Searcher
 	decay    float64 // on the Hessian's diagonal
 
-	train, search, validation *data.Loader
-	images                    [2]int // in the training and the search half
-	writer                    *results.Writer
-	last                      *results.Epoch
-	clock                     clock
-	report                    func(Progress)
+	queues   *queues
+	warning  string // for every record
+	previous *spaces.Architecture
+	writer   *results.Writer
+	last     *results.Epoch
+	clock    clock
+	report   func(Progress)
 }
 
 // Run prepares and runs the job, see Search.Run.
@@ -105,69 +107,102 @@ func (j Job) Prepare() (*Search, error) {
 	if s.ties, err = spaces.ParseTies(j.Config.Ties); err != nil {
 		return nil, err
 	}
-	s.decay = j.Config.Settings["arch-weight-decay"]
-	if s.Images, err = data.Downsample(j.Images, j.Config.Side); err != nil {
+	definition, err := algorithms.Lookup(j.Config.Algorithm)
+	if err != nil {
 		return nil, err
 	}
-	s.Engine = engine.Resolve(j.Engine)
-	if s.engine, err = engine.Open(s.Engine, j.Threads); err != nil {
+	if s.Config.Settings, err = definition.Resolve(j.Config.Settings); err != nil {
 		return nil, err
 	}
-	if s.net, err = supernet.New(j.Config.network(s.space, data.Classes), s.engine); err != nil {
-		return nil, err
+	s.decay = s.Config.Settings["arch-weight-decay"]
+	if definition.Warning != nil {
+		s.warning = definition.Warning(s.Config.Settings)
 	}
-	s.net.Initialize(random.New(j.Seed, "weights"))
 	s.searcher, err = algorithms.New(j.Config.Algorithm, algorithms.Config{
-		Space: s.space, Epochs: j.Config.Epochs, Seed: j.Seed, Settings: j.Config.Settings,
+		Space: s.space, Ties: s.ties, Cells: s.Config.Cells, Epochs: s.Config.Epochs, Seed: s.Seed,
+		Settings: s.Config.Settings, Query: s.query,
 	})
 	if err != nil {
 		return nil, err
 	}
-	if err := s.loaders(); err != nil {
-		return nil, err
+	if definition.TableOnly {
+		s.record, err = s.describe(nothingTrained)
+		return s, err
 	}
-	s.record, err = s.describe()
-	return s, err
+	if _, ok := s.searcher.(algorithms.Watcher); ok && s.Config.Hessian == hessianOff {
+		return nil, fmt.Errorf("hessian is off, and %s decides by it: leave it on", j.Config.Algorithm)
+	}
+	return s, s.prepareNet(definition)
 }
 
-// loaders makes the queues of the training and the search half. Parity
-// validates on augmented images too, so the validation is a queue of its own
-// over the search half (quirk Q10).
-func (s *Search) loaders() error {
-	train, search, err := data.Split(s.Images, 0.5, s.Config.Images)
-	if err != nil {
+// nothingTrained is the provenance of a search that asks the table alone.
+var nothingTrained = results.Provenance{
+	Images: "none", ImagesDigest: "none", Scale: "table queries", Engine: "none", Precision: "none",
+}
+
+// prepareNet brings images and supernet.
+func (s *Search) prepareNet(definition algorithms.Definition) (err error) {
+	if s.Images, err = data.Downsample(s.Images, s.Config.Side); err != nil {
 		return err
 	}
-	for _, q := range []struct {
-		loader **data.Loader
-		name   string
-		images []int
-	}{
-		{&s.train, "train", train}, {&s.search, "search", search}, {&s.validation, "validation", search},
-	} {
-		*q.loader, err = data.NewLoader(data.Queue{
-			Name: q.name, Seed: s.Seed, Set: s.Images, Images: q.images, BatchSize: s.Config.Batch,
-			Transform: data.Transform{Normalization: data.DARTSNormalization, Augment: s.Config.Augment},
-		})
-		if err != nil {
+	if s.Test != nil {
+		if s.Test, err = data.Downsample(s.Test, s.Config.Side); err != nil {
 			return err
 		}
 	}
-	s.images = [2]int{len(train), len(search)}
-	return nil
+	from, err := definition.LearnsFrom(s.Config.Settings)
+	if err != nil {
+		return err
+	}
+	if s.queues, err = s.newQueues(from); err != nil {
+		return err
+	}
+	s.Engine = engine.Resolve(s.Engine)
+	if s.engine, err = engine.Open(s.Engine, s.Threads); err != nil {
+		return err
+	}
+	variant, err := definition.Variant(s.Config.Settings)
+	if err != nil {
+		return err
+	}
+	if s.net, err = supernet.New(s.Config.network(s.space, variant), s.engine); err != nil {
+		return err
+	}
+	s.net.Initialize(random.New(s.Seed, "weights"))
+	images := s.Images.Source
+	on := results.Provenance{
+		Images: images.Kind, ImagesDetail: images.Detail, ImagesDigest: images.Digest,
+		Scale: fmt.Sprintf("%d cells, %d channels, side %d, %d+%d images, batch %d",
+			s.Config.Cells, s.Config.Channels, s.Config.Side, s.queues.images[0], s.queues.images[1], s.Config.Batch),
+		Engine: s.Engine, Precision: s.engine.Precision(), Device: s.engine.Device(),
+	}
+	if from.TestSet {
+		on.Scale += fmt.Sprintf(", %d test images", s.Test.Len())
+	}
+	s.record, err = s.describe(on)
+	return err
 }
 
-// describe says what the run is measured on.
-func (s *Search) describe() (results.Run, error) {
-	images, table := s.Images.Source, s.Oracle.Source()
-	return results.NewRun(s.Config.Space, s.Config.Algorithm, s.Seed, results.Provenance{
-		Images: images.Kind, ImagesDetail: images.Detail, ImagesDigest: images.Digest,
-		Table: tableKind(table.Kind), TableDetail: table.Detail, TableDigest: table.Digest,
-		Preset: s.Config.Preset,
-		Scale: fmt.Sprintf("%d cells, %d channels, side %d, %d+%d images, batch %d",
-			s.Config.Cells, s.Config.Channels, s.Config.Side, s.images[0], s.images[1], s.Config.Batch),
-		Engine: s.Engine, Precision: s.engine.Precision(), Device: s.engine.Device(),
-	}, s.Config)
+// describe adds preset and table to what the run is measured on.
+func (s *Search) describe(on results.Provenance) (results.Run, error) {
+	table := s.Oracle.Source()
+	on.Table, on.TableDetail, on.TableDigest = tableKind(table.Kind), table.Detail, table.Digest
+	on.Preset = s.Config.Preset
+	return results.NewRun(s.Config.Space, s.Config.Algorithm, s.Seed, on, s.Config)
+}
+
+// query is the validation error of a cell. A table that knows none answers with
+// the test error, which every record then says.
+func (s *Search) query(a spaces.Architecture) (float64, error) {
+	m, err := s.Oracle.Query(a.Cell())
+	if err != nil {
+		return 0, err
+	}
+	if m.ValidationError == nil {
+		s.warning = "ranked by test error: the table knows no validation error of some cells"
+		return m.TestError, nil
+	}
+	return *m.ValidationError, nil
 }
 
 // tableKind is the name that results and figures have for a kind of table.

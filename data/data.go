@@ -52,6 +52,16 @@ func (s *Set) Image(i int) []uint8 {
 	return s.Images[i*size : (i+1)*size]
 }
 
+// First returns the first n images of the set, or the set itself if it has no
+// more.
+func First(s *Set, n int) *Set {
+	if n >= s.Len() {
+		return s
+	}
+	size := 3 * s.Side * s.Side
+	return newSet(s.Source.Kind, fmt.Sprintf("the first %d of %s", n, s.Source.Detail), s.Images[:n*size], s.Labels[:n], s.Side)
+}
+
 // Downsample returns the set at a smaller side: each pixel is the mean of a
 // square box of pixels, rounded to nearest with halves up. The side must be a
 // multiple of 8, so that the crop's padding of side/8 is whole, and must divide

@@ -50,6 +50,17 @@ type Transform struct {
 	// pixel, as far as it lies in the image, is set to 0 after normalisation.
 	// The released code keeps it constant (Q21); 0, its default, is off.
 	Cutout float64
+	// CutoutEpochs, if above 1, lets the probability grow linearly from 0 in epoch
+	// 0 to Cutout in epoch CutoutEpochs−1, which the released code means to do.
+	CutoutEpochs int
+}
+
+// cutoutAt is the probability of a cutout in an epoch.
+func (t Transform) cutoutAt(epoch int) float64 {
+	if t.CutoutEpochs < 2 {
+		return t.Cutout
+	}
+	return t.Cutout * float64(min(epoch, t.CutoutEpochs-1)) / float64(t.CutoutEpochs-1)
 }
 
 func (t Transform) check() error {
@@ -82,14 +93,14 @@ func (t Transform) draws(seed uint64, queue string, epoch, k, side int) func() C
 	if t.Cutout > 0 {
 		cutout = random.New(seed, "data/"+queue+"/cutout", uint64(epoch), uint64(k))
 	}
-	pad := side / 8
+	pad, probability := side/8, t.cutoutAt(epoch)
 	return func() Crop {
 		c := Crop{Top: pad, Left: pad}
 		if augment != nil {
 			c.Top, c.Left, c.Flip = augment.IntN(2*pad+1), augment.IntN(2*pad+1), augment.IntN(2) == 1
 		}
 		if cutout != nil {
-			c.Cutout = cutout.Float64() < t.Cutout
+			c.Cutout = cutout.Float64() < probability
 			c.Row, c.Col = cutout.IntN(side), cutout.IntN(side)
 		}
 		return c

@@ -18,15 +18,18 @@ import (
 // after it, that is to the cell of record e+1. The marked Final record carries
 // the cell after the last epoch, which the released code never evaluates.
 type Epoch struct {
-	Epoch    int                `json:"epoch"`              // 0-based; the number of epochs in the Final record
-	Final    bool               `json:"final,omitempty"`    // the extra evaluation after the last epoch
-	Cell     Cell               `json:"cell"`               // the discrete cell
-	Lookup   Lookup             `json:"lookup"`             // what the table says of it
-	Training *Training          `json:"training,omitempty"` // nil in the Final record
-	Search   *Score             `json:"search,omitempty"`   // supernet on the search half in evaluation mode; nil where not measured
-	Hessian  *Hessian           `json:"hessian,omitempty"`  // nil where not measured
-	Alphas   []Alpha            `json:"alphas,omitempty"`   // raw architecture parameters that the cell was derived from, in tensor order
-	Seconds  map[string]float64 `json:"seconds,omitempty"`  // wall time by phase; stays last, see Canonical
+	Epoch      int                `json:"epoch"`                // 0-based; the number of epochs in the Final record
+	Final      bool               `json:"final,omitempty"`      // the extra evaluation after the last epoch
+	Cell       Cell               `json:"cell"`                 // the discrete cell
+	Lookup     Lookup             `json:"lookup"`               // what the table says of it
+	Warning    string             `json:"warning,omitempty"`    // what a reader must know before believing the record
+	Structure  *Structure         `json:"structure,omitempty"`  // of the cell; nil in records from before it was measured
+	Training   *Training          `json:"training,omitempty"`   // nil in the Final record and where nothing is trained
+	Search     *Score             `json:"search,omitempty"`     // supernet on the search part in evaluation mode; nil where not measured
+	Projection *Projection        `json:"projection,omitempty"` // nil where not measured
+	Hessian    *Hessian           `json:"hessian,omitempty"`    // nil where not measured
+	Alphas     []Alpha            `json:"alphas,omitempty"`     // raw architecture parameters that the cell was derived from, in tensor order
+	Seconds    map[string]float64 `json:"seconds,omitempty"`    // wall time by phase; stays last, see Canonical
 }
 
 // Cell is a discrete cell as sent to NAS-Bench-101, before pruning.
@@ -63,6 +66,26 @@ type Training struct {
 	Epsilon      float64 `json:"epsilon,omitempty"` // perturbation radius (quirk Q3); 0 for an algorithm without
 }
 
+// Structure is what can be seen of a discrete cell.
+type Structure struct {
+	ParameterFree     float64 `json:"parameter_free"`      // share of max-poolings among all choice blocks, in [0,1]
+	ParameterFreeUsed float64 `json:"parameter_free_used"` // among the blocks that survive pruning; 0 if none does
+	Width             float64 `json:"width"`               // of the pruned cell, in units of a vertex's channels, see cell.Shape
+	Depth             int     `json:"depth"`               // edges on the longest path of the pruned cell
+	Changed           *int    `json:"changed,omitempty"`   // decisions (operations of blocks, parents of nodes) unlike in the record before; nil in the first
+}
+
+// Projection is what the supernet loses when its relaxed architecture is
+// replaced by the discrete cell without any training: the projection gap. Both
+// are measured after the epoch, on the same search batches, normalised by the
+// batch.
+type Projection struct {
+	Relaxed  Score   `json:"relaxed"`
+	Discrete Score   `json:"discrete"` // 0/1 weights of the cell
+	Gap      float64 `json:"gap"`      // accuracy relaxed − discrete
+	Images   int     `json:"images"`
+}
+
 // Hessian is the spectrum of the architecture Hessian at the end of an epoch.
 type Hessian struct {
 	Eigenvalues  []float64 `json:"eigenvalues"`   // all 24, 26 or 35, ascending
@@ -70,6 +93,9 @@ type Hessian struct {
 	SpectralNorm float64   `json:"spectral_norm"` // largest absolute eigenvalue
 	Min          float64   `json:"min"`           // smallest eigenvalue
 	Batch        int       `json:"batch"`         // images the loss was taken on (quirk Q8)
+	Decay        float64   `json:"decay"`         // arch weight decay on the diagonal, in every eigenvalue (quirk Q9)
+	WithoutDecay float64   `json:"without_decay"` // largest algebraic eigenvalue without it
+	Trace        float64   `json:"trace"`         // without it
 	Definition   string    `json:"definition"`    // how Reported follows from the spectrum (quirk Q9b)
 }
 
@@ -90,6 +116,15 @@ func Eigenvalue(e Epoch) *float64 {
 		return nil
 	}
 	return &e.Hessian.Reported
+}
+
+// ProjectionGap is the projection gap of a record, a quantity for
+// Curve.Trajectory.
+func ProjectionGap(e Epoch) *float64 {
+	if e.Projection == nil {
+		return nil
+	}
+	return &e.Projection.Gap
 }
 
 // Canonical returns the contents of an epochs.jsonl without the wall times.
@@ -127,8 +162,6 @@ func (e Epoch) check() error {
 	switch {
 	case e.Final && e.Training != nil:
 		return invalid("training", "the final record evaluates only: it has no training")
-	case !e.Final && e.Training == nil:
-		return invalid("training", "is missing")
 	}
 	if e.Hessian != nil {
 		if err := e.Hessian.check(); err != nil {

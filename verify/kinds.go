@@ -11,9 +11,19 @@ var kinds = []kind{
 		background: regexp.MustCompile(`^hessian_max_imag$`),
 	},
 	{name: "forward, full size", pattern: "big_*", network: fullSize},
-	{name: "steps of darts", pattern: "steps_darts_*", network: steps("darts", false)},
-	{name: "steps of sdarts-rs", pattern: "steps_sdarts_rs_*", network: steps("sdarts-rs", true)},
-	{name: "steps of sdarts-adv", pattern: "steps_sdarts_adv_*", network: steps("sdarts-adv", true)},
+	{name: "steps of darts", pattern: "steps_darts_*", network: steps("darts", "darts")},
+	{
+		name: "steps of darts-2nd", pattern: "steps_darts2_*", network: steps("darts-2nd", "darts2"),
+		// The released code has no loss of the architecture step to record.
+		background: regexp.MustCompile(`^step_info\[\d+\]\.arch_loss$`),
+	},
+	{name: "steps of sdarts-rs", pattern: "steps_sdarts_rs_*", network: steps("sdarts-rs", "sdarts_rs")},
+	{name: "steps of sdarts-adv", pattern: "steps_sdarts_adv_*", network: steps("sdarts-adv", "sdarts_adv")},
+	{name: "steps of gdas", pattern: "steps_gdas_*", network: steps("gdas", "gdas")},
+	{name: "steps of nasp", pattern: "steps_nasp_*", network: steps("nasp", "nasp")},
+	{name: "steps of pc-darts-adv", pattern: "steps_pcdarts_adv_*", network: steps("pc-darts-adv", "pcdarts_adv")},
+	{name: "steps of pc-darts-rs", pattern: "steps_pcdarts_rs_*", network: steps("pc-darts-rs", "pcdarts_rs")},
+	{name: "steps of pc-darts", pattern: "steps_pcdarts_*", network: steps("pc-darts", "pcdarts")},
 	{
 		name: "attack", pattern: "pgd_unit", network: attacks,
 		// A supernet here has no mode to be left in: every pass is told its own.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"gonum.org/v1/gonum/floats"
 	"gonum.org/v1/gonum/mat"
@@ -32,11 +31,22 @@ type bench struct {
 	out   *results
 }
 
+// variants are the networks of the released code by their names in manifests.
+// NASP's is that of DARTS: its choices are made on the mixing weights.
+var variants = map[string]supernet.Variant{
+	"darts":   {},
+	"nasp":    {},
+	"gdas":    {Sampled: true},
+	"pcdarts": {Partial: 4},
+	"enas":    {},
+}
+
 // newBench builds the supernet that the manifest describes, for images of the
 // given side, and records the layout of its vectors.
 func newBench(g *golden, e engine.Engine, side int, out *results) (*bench, error) {
-	if network := g.text("network"); network != "darts" {
-		return nil, fmt.Errorf("network %q is not supported", network)
+	variant, ok := variants[g.text("network")]
+	if !ok {
+		return nil, fmt.Errorf("network %q is not supported", g.text("network"))
 	}
 	space, err := spaces.Get(g.integer("space"))
 	if err != nil {
@@ -48,6 +58,7 @@ func newBench(g *golden, e engine.Engine, side int, out *results) (*bench, error
 		Cells:             g.integer("layers"),
 		Classes:           g.integer("num_classes"),
 		Side:              side,
+		Variant:           variant,
 		BatchNormMomentum: g.number("bn[0].momentum"),
 	}, e)
 	if err != nil {
@@ -135,9 +146,9 @@ func (b *bench) pass(prefix string, p supernet.Pass) {
 }
 
 // hessian records the architecture Hessian and its spectrum under a prefix.
-func (b *bench) hessian(batch data.Batch, alphas []float64, prefix, reported string) error {
+func (b *bench) hessian(batch data.Batch, m algorithms.Mixing, prefix, reported string) error {
 	// A case is a step: Run looks at its own context between cases.
-	h, spectrum, err := algorithms.Hessian(context.Background(), b, b.space, batch, alphas, b.g.number("arch_weight_decay"))
+	h, spectrum, err := algorithms.Hessian(context.Background(), b, m, batch, b.g.number("arch_weight_decay"))
 	if err != nil {
 		return err
 	}
@@ -225,7 +236,7 @@ func forward(g *golden, e engine.Engine, out *results) error {
 	out.set("discrete_train_buffers_after", b.statistics()...)
 
 	b.reset()
-	return b.hessian(batch, alphas, "hessian", "hessian_eigenvalue_reported")
+	return b.hessian(batch, algorithms.Softmax(b.space, alphas), "hessian", "hessian_eigenvalue_reported")
 }
 
 // architecture reads the discrete cell of a forward case.
@@ -295,7 +306,7 @@ func fullSize(g *golden, e engine.Engine, out *results) error {
 	out.set("grad_total_norm", floats.Norm(gradient, 2))
 
 	restore()
-	return b.hessian(batch, alphas, "hessian", "hessian_eigenvalue_reported")
+	return b.hessian(batch, algorithms.Softmax(b.space, alphas), "hessian", "hessian_eigenvalue_reported")
 }
 
 // attacks computes stand-alone attacks of SDARTS-ADV on one network.
@@ -342,9 +353,22 @@ func attacks(g *golden, e engine.Engine, out *results) error {
 	return nil
 }
 
+// fixed gives a step the case's batches.
+type fixed struct{ train, valid data.Batch }
+
+func (fixed) Len(algorithms.Queue) int { return 1 }
+
+func (f fixed) Batch(q algorithms.Queue, _, _ int) data.Batch {
+	if q == algorithms.Train {
+		return f.train
+	}
+	return f.valid
+}
+
 // steps returns the computation of consecutive training steps of the named
-// algorithm, the Hessian after the last, and the validation.
-func steps(algorithm string, perturbed bool) func(*golden, engine.Engine, *results) error {
+// algorithm, the Hessian after the last, and the validation. name is what the
+// manifest calls it.
+func steps(algorithm, name string) func(*golden, engine.Engine, *results) error {
 	return func(g *golden, e engine.Engine, out *results) error {
 		train := batches(g, "train_images", "train_labels", 5)
 		valid := batches(g, "valid_images", "valid_labels", 5)
@@ -356,21 +380,21 @@ func steps(algorithm string, perturbed bool) func(*golden, engine.Engine, *resul
 		if err != nil {
 			return err
 		}
-		out.text("algorithm", strings.ReplaceAll(algorithm, "-", "_"))
+		out.text("algorithm", name)
 		out.integers("batch_train", []int{train[0].N})
 		out.integers("batch_valid", []int{valid[0].N})
 		out.set("arch_eps", algorithms.AdamEpsilon)
-		out.flag("unrolled", false)
+		out.flag("unrolled", algorithm == "darts-2nd")
 
 		step := 0
-		s, err := b.searcher(algorithm, perturbed, &step)
+		s, err := b.searcher(algorithm, &step)
 		if err != nil {
 			return err
 		}
 		b.reset()
 		var passes []supernet.Pass
 		for ; step < count; step++ {
-			info, err := s.Step(b, train[step], valid[step])
+			info, err := s.Step(context.Background(), b, fixed{train[step], valid[step]})
 			if err != nil {
 				return err
 			}
@@ -382,13 +406,13 @@ func steps(algorithm string, perturbed bool) func(*golden, engine.Engine, *resul
 		out.set(fmt.Sprintf("step%d_momentum", count-1), b.momentum()...)
 		b.mean("epoch_train", train, passes)
 
-		if err := b.hessian(valid[count-1], s.Point(), "end_hessian", "end_eigenvalue_reported"); err != nil {
+		if err := b.hessian(valid[count-1], s.Mixing(algorithms.ForHessian, 0), "end_hessian", "end_eigenvalue_reported"); err != nil {
 			return err
 		}
 		out.set("end_buffers", b.statistics()...)
 		passes = nil
-		for _, batch := range valid {
-			pass, err := b.Forward(batch, b.softmax(s.Point()), runningStatistics)
+		for k, batch := range valid {
+			pass, err := b.Forward(batch, s.Mixing(algorithms.ForValidation, k).Weights, runningStatistics)
 			if err != nil {
 				return err
 			}
@@ -402,9 +426,9 @@ func steps(algorithm string, perturbed bool) func(*golden, engine.Engine, *resul
 	}
 }
 
-// searcher builds the searcher of a case with its recorded draws, which it
-// takes at the step that *step counts.
-func (b *bench) searcher(algorithm string, perturbed bool, step *int) (algorithms.Searcher, error) {
+// searcher builds the searcher of a case with its recorded draws; perturbations
+// are those of the step that *step counts.
+func (b *bench) searcher(algorithm string, step *int) (algorithms.Relaxed, error) {
 	g, d := b.g, b.space.Dim()
 	betas := g.numbers("arch_betas", 2)
 	settings := algorithms.Settings{
@@ -418,16 +442,19 @@ func (b *bench) searcher(algorithm string, perturbed bool, step *int) (algorithm
 		"arch-beta2":         betas[1],
 		"arch-weight-decay":  g.number("arch_weight_decay"),
 	}
-	if perturbed {
-		settings["epsilon-min"] = g.number("epsilon")
-		settings["epsilon-max"] = g.number("epsilon")
-	}
-	if algorithm == "sdarts-adv" {
+	noise := func(dst []float64) { copy(dst, g.numbers(fmt.Sprintf("step%d_delta", *step), d)) }
+	switch algorithm {
+	case "sdarts-rs", "pc-darts-rs":
+		settings["epsilon-min"], settings["epsilon-max"] = g.number("epsilon"), g.number("epsilon")
+	case "sdarts-adv", "pc-darts-adv":
+		settings["epsilon-min"], settings["epsilon-max"] = g.number("epsilon"), g.number("epsilon")
 		settings["pgd-steps"] = g.number("pgd_steps")
+	case "gdas":
+		settings["temperature"], settings["temperature-min"] = g.number("tau"), g.number("tau")
+		noise = b.gumbel()
 	}
 	s, err := algorithms.New(algorithm, algorithms.Config{
-		Space: b.space, Epochs: 1, Settings: settings,
-		Noise: func(dst []float64) { copy(dst, g.numbers(fmt.Sprintf("step%d_delta", *step), d)) },
+		Space: b.space, Cells: b.Config().Cells, Epochs: 1, Settings: settings, Noise: noise,
 	})
 	if err != nil {
 		return nil, err
@@ -440,11 +467,24 @@ func (b *bench) searcher(algorithm string, perturbed bool, step *int) (algorithm
 	if err != nil {
 		return nil, err
 	}
-	return s, s.SetState(start)
+	return s.(algorithms.Relaxed), s.SetState(start)
+}
+
+// gumbel hands out the recorded Gumbel noise of a case, pass by pass: that of
+// the steps and the Hessian, then that of the validation.
+func (b *bench) gumbel() func(dst []float64) {
+	n := b.g.integer("gumbel_values_per_forward")
+	b.out.integers("gumbel_draws_per_forward", []int{b.Config().Cells * len(b.space.Tensors())})
+	draws := slices.Concat(b.g.numbers("gumbel_noise", -1), b.g.numbers("gumbel_noise_infer", -1))
+	return func(dst []float64) {
+		if len(dst) == n {
+			draws = draws[copy(dst, draws):]
+		}
+	}
 }
 
 // step records what training step k did.
-func (b *bench) step(k int, s algorithms.Searcher, info algorithms.StepInfo, batch int) error {
+func (b *bench) step(k int, s algorithms.Relaxed, info algorithms.StepInfo, batch int) error {
 	saved, err := s.State()
 	if err != nil {
 		return err
@@ -468,6 +508,7 @@ func (b *bench) step(k int, s algorithms.Searcher, info algorithms.StepInfo, bat
 
 	at = fmt.Sprintf("step_info[%d].", k)
 	b.out.set(at+"arch_loss", info.Architecture.Loss)
+	b.out.set(at+"arch_grad_norm_before_clip", info.ArchNorm)
 	b.out.set(at+"weight_loss", info.Weights.Loss)
 	b.out.set(at+"train_top1_percent", 100*float64(info.Weights.Correct)/float64(batch))
 	b.out.set(at+"weight_grad_norm_before_clip", info.GradientNorm)

@@ -10,101 +10,197 @@ import (
 	"github.com/nb1shot/nb1shot/algorithms"
 	"github.com/nb1shot/nb1shot/data"
 	"github.com/nb1shot/nb1shot/spaces"
+	"github.com/nb1shot/nb1shot/supernet"
 )
 
 const (
-	epochs        = 2
-	stepsPerEpoch = 3
+	epochs = 2
+	cells  = 3
 )
 
-// Conform runs the suite on a registered algorithm with its default settings:
-// steps are finite and reproducible, mixing weights are on the simplex, what is
-// handed out is not shared, and a saved state continues with the same numbers.
-// newNet returns equal supernets on every call; train and search are two batches
-// each that they accept.
-func Conform(t *testing.T, name string, space *spaces.Space, newNet func() algorithms.Supernet, train, search [2]data.Batch) {
+// Batches is fixed batches by queue. The two queues of the search part share
+// theirs.
+type Batches map[algorithms.Queue][]data.Batch
+
+// Len implements algorithms.Batches.
+func (b Batches) Len(q algorithms.Queue) int { return len(b.of(q)) }
+
+// Batch implements algorithms.Batches; every epoch has the same batches.
+func (b Batches) Batch(q algorithms.Queue, _, k int) data.Batch { return b.of(q)[k%b.Len(q)] }
+
+func (b Batches) of(q algorithms.Queue) []data.Batch {
+	if _, ok := b[q]; !ok && q == algorithms.Held {
+		q = algorithms.Search
+	}
+	return b[q]
+}
+
+// Small returns settings with which an algorithm's epoch has a few steps only.
+func Small(name string) algorithms.Settings {
+	d, err := algorithms.Lookup(name)
+	if err != nil {
+		return nil
+	}
+	s := algorithms.Settings{}
+	for _, o := range d.Options {
+		switch o.Name {
+		case "candidates", "controller-steps", "queries":
+			s[o.Name] = 4
+		case "finalists", "candidate-batches", "sample", "population":
+			s[o.Name] = 2
+		}
+	}
+	return s
+}
+
+// Config returns what [Conform] builds a searcher from. The table that it asks
+// prefers cells with many 3×3 convolutions.
+func Config(name string, space *spaces.Space, seed uint64) algorithms.Config {
+	return algorithms.Config{
+		Space: space, Cells: cells, Epochs: epochs, Seed: seed, Settings: Small(name),
+		Query: func(a spaces.Architecture) (float64, error) {
+			e := 1.0
+			for _, op := range a.Ops {
+				if op == spaces.Conv3x3 {
+					e -= 0.15
+				}
+			}
+			return e, nil
+		},
+	}
+}
+
+// Conform runs the suite on a registered algorithm with its default settings,
+// but short epochs: steps are finite and reproducible, mixing weights are on the
+// simplex, what is handed out is not shared, every architecture belongs to the
+// space, and a saved state continues with the same numbers. newNet returns equal
+// supernets of three cells, of the algorithm's variant, on every call.
+func Conform(t *testing.T, name string, space *spaces.Space, newNet func(supernet.Variant) algorithms.Supernet, batches algorithms.Batches) {
+	definition, err := algorithms.Lookup(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	variant, err := definition.Variant(Small(name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	net := func() algorithms.Supernet {
+		if definition.TableOnly {
+			return nil
+		}
+		return newNet(variant)
+	}
 	start := func(seed uint64) algorithms.Searcher {
 		t.Helper()
-		s, err := algorithms.New(name, algorithms.Config{Space: space, Epochs: epochs, Seed: seed})
+		s, err := algorithms.New(name, Config(name, space, seed))
 		if err != nil {
 			t.Fatal(err)
 		}
 		return s
 	}
-	step := func(s algorithms.Searcher, net algorithms.Supernet, i int) algorithms.StepInfo {
+	// point is where a search stands after a step.
+	type point struct {
+		Info         algorithms.StepInfo
+		Alphas       []float64
+		Validation   []float64 // mixing weights
+		Architecture spaces.Architecture
+	}
+	step := func(s algorithms.Searcher, net algorithms.Supernet) point {
 		t.Helper()
-		info, err := s.Step(net, train[i%2], search[i%2])
+		info, err := s.Step(t.Context(), net, batches)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return info
+		// The next pass of the same kind reuses the logits.
+		info.Architecture.Logits, info.Weights.Logits = slices.Clone(info.Architecture.Logits), slices.Clone(info.Weights.Logits)
+		p := point{Info: info, Architecture: s.Architecture()}
+		if r, ok := s.(algorithms.Relaxed); ok {
+			p.Alphas, p.Validation = r.Alphas(), r.Mixing(algorithms.ForValidation, 0).Weights
+		}
+		return p
 	}
-	type trace struct {
-		Steps  []algorithms.StepInfo
-		Alphas [][]float64
+	steps := start(1).Steps(batches)
+	if steps < 1 {
+		t.Fatalf("%d steps in an epoch", steps)
 	}
-	record := func(seed uint64) trace {
-		var tr trace
-		s, net := start(seed), newNet()
+	record := func(seed uint64) []point {
+		var all []point
+		s, n := start(seed), net()
 		for e := range epochs {
 			s.StartEpoch(e)
-			for i := range stepsPerEpoch {
-				tr.Steps = append(tr.Steps, step(s, net, i))
-				tr.Alphas = append(tr.Alphas, s.Alphas())
+			for range steps {
+				all = append(all, step(s, n))
 			}
 		}
-		return tr
+		return all
 	}
 	want := record(1)
 
 	t.Run("finite", func(t *testing.T) {
-		for i, info := range want.Steps {
+		trained := 0
+		for i, p := range want {
+			info := p.Info
 			scalars := []float64{info.Architecture.Loss, info.Weights.Loss, info.GradientNorm, info.LearningRate, info.Epsilon}
-			for field, v := range map[string][]float64{"scalars": scalars, "ArchGradient": info.ArchGradient, "Alphas": want.Alphas[i]} {
+			for field, v := range map[string][]float64{"scalars": scalars, "ArchGradient": info.ArchGradient, "Alphas": p.Alphas} {
 				if j := slices.IndexFunc(v, func(x float64) bool { return math.IsNaN(x) || math.IsInf(x, 0) }); j >= 0 {
 					t.Errorf("step %d: %s[%d] = %v", i, field, j, v[j])
 				}
 			}
+			if info.Images == 0 {
+				continue
+			}
+			trained++
 			if info.LearningRate <= 0 || info.GradientNorm <= 0 {
 				t.Errorf("step %d: learning rate %v, gradient norm %v, want both positive", i, info.LearningRate, info.GradientNorm)
 			}
 		}
+		if trained == 0 && !definition.TableOnly {
+			t.Error("no step trained the weights")
+		}
 	})
-	t.Run("simplex", func(t *testing.T) {
-		for i, info := range want.Steps {
-			checkSimplex(t, space, i, "Simplex", info.Simplex)
-			checkSimplex(t, space, i, "Mixing", info.Mixing)
+	t.Run("weights", func(t *testing.T) {
+		_, relaxed := start(1).(algorithms.Relaxed)
+		for i, p := range want {
+			for field, v := range map[string][]float64{"Simplex": p.Info.Simplex, "Mixing": p.Info.Mixing, "Validation": p.Validation} {
+				checkWeights(t, space, i, field, v, relaxed)
+			}
+			if p.Architecture.Space != space.ID() {
+				t.Errorf("step %d: an architecture of space %d", i, p.Architecture.Space)
+			}
+			if err := p.Architecture.Check(); err != nil {
+				t.Errorf("step %d: %v", i, err)
+			}
 		}
 	})
 	t.Run("deterministic", func(t *testing.T) {
 		if diff := cmp.Diff(want, record(1)); diff != "" {
 			t.Errorf("two runs of one seed differ:\n%s", diff)
 		}
-		if cmp.Equal(want.Alphas[0], record(2).Alphas[0]) {
-			t.Error("two seeds gave the same alphas")
+		if cmp.Equal(want, record(2)) {
+			t.Error("two seeds gave the same search")
 		}
 	})
 	t.Run("not shared", func(t *testing.T) {
-		s, net := start(1), newNet()
+		s, n := start(1), net()
 		s.StartEpoch(0)
-		info := step(s, net, 0)
-		for _, v := range [][]float64{info.ArchGradient, info.Simplex, info.Mixing, s.Alphas(), s.Point()} {
+		p := step(s, n)
+		handed := [][]float64{p.Info.ArchGradient, p.Info.Simplex, p.Info.Mixing, p.Alphas, p.Validation}
+		for _, v := range handed {
 			for i := range v {
 				v[i] = 7
 			}
 		}
-		step(s, net, 1)
-		if diff := cmp.Diff(want.Alphas[1], s.Alphas()); diff != "" {
+		if diff := cmp.Diff(want[1], step(s, n)); diff != "" {
 			t.Errorf("writing to returned vectors changed the search:\n%s", diff)
 		}
 	})
 	t.Run("state", func(t *testing.T) {
-		for cut := range epochs * stepsPerEpoch {
-			var got trace
-			s, net := start(1), newNet()
-			for i := range epochs * stepsPerEpoch {
-				if i%stepsPerEpoch == 0 {
-					s.StartEpoch(i / stepsPerEpoch)
+		for cut := range epochs * steps {
+			var got []point
+			s, n := start(1), net()
+			for i := range epochs * steps {
+				if i%steps == 0 {
+					s.StartEpoch(i / steps)
 				}
 				if i == cut {
 					saved, err := s.State()
@@ -116,46 +212,53 @@ func Conform(t *testing.T, name string, space *spaces.Space, newNet func() algor
 						t.Fatal(err)
 					}
 				}
-				got.Steps = append(got.Steps, step(s, net, i%stepsPerEpoch))
-				got.Alphas = append(got.Alphas, s.Alphas())
+				got = append(got, step(s, n))
 			}
 			if diff := cmp.Diff(want, got); diff != "" {
-				t.Errorf("restored before step %d, the run differs:\n%s", cut, diff)
+				t.Fatalf("restored before step %d, the run differs:\n%s", cut, diff)
 			}
 		}
 	})
 	t.Run("foreign state", func(t *testing.T) {
 		s := start(1)
-		before := s.Alphas()
-		for _, b := range []string{"", "{}", "null", "[1,2]", `{"algorithm":"` + name + `"}`} {
+		before, err := s.State()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, b := range []string{"", "{}", "null", "[1,2]", `{"algorithm":"` + name + `","epoch":-1}`, `{"algorithm":"x` + name + `"}`} {
 			if err := s.SetState([]byte(b)); err == nil {
 				t.Errorf("state %q was accepted", b)
 			}
 		}
-		if diff := cmp.Diff(before, s.Alphas()); diff != "" {
-			t.Errorf("a refused state changed the alphas:\n%s", diff)
+		if after, err := s.State(); err != nil || string(after) != string(before) {
+			t.Errorf("a refused state changed the search: %s, %v", after, err)
 		}
 	})
 }
 
-func checkSimplex(t *testing.T, space *spaces.Space, step int, field string, v []float64) {
+// checkWeights holds mixing weights to [0,1], and their rows to the sum 1 where
+// the search is relaxed.
+func checkWeights(t *testing.T, space *spaces.Space, step int, field string, v []float64, relaxed bool) {
 	t.Helper()
-	if len(v) != space.Dim() {
-		t.Errorf("step %d: %s has %d entries, want %d", step, field, len(v), space.Dim())
+	d := space.Dim()
+	if len(v)%d != 0 {
+		t.Errorf("step %d: %s has %d entries, want a multiple of %d", step, field, len(v), d)
 		return
 	}
-	for _, tensor := range space.Tensors() {
-		for row := range tensor.Rows {
-			lo := tensor.Offset + row*tensor.Cols
-			sum := 0.0
-			for _, x := range v[lo : lo+tensor.Cols] {
-				if !(x >= 0 && x <= 1) {
-					t.Errorf("step %d: %s of %s has the entry %v", step, field, tensor.Name, x)
+	for from := 0; from < len(v); from += d {
+		for _, tensor := range space.Tensors() {
+			for row := range tensor.Rows {
+				lo := from + tensor.Offset + row*tensor.Cols
+				sum := 0.0
+				for _, x := range v[lo : lo+tensor.Cols] {
+					if !(x >= 0 && x <= 1) {
+						t.Errorf("step %d: %s of %s has the entry %v", step, field, tensor.Name, x)
+					}
+					sum += x
 				}
-				sum += x
-			}
-			if math.Abs(sum-1) > 1e-12 {
-				t.Errorf("step %d: row %d of %s of %s sums to %v", step, row, field, tensor.Name, sum)
+				if relaxed && math.Abs(sum-1) > 1e-12 {
+					t.Errorf("step %d: row %d of %s of %s sums to %v", step, row, field, tensor.Name, sum)
+				}
 			}
 		}
 	}

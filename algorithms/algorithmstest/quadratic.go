@@ -9,7 +9,6 @@ import (
 
 	"github.com/nb1shot/nb1shot/data"
 	"github.com/nb1shot/nb1shot/random"
-	"github.com/nb1shot/nb1shot/spaces"
 	"github.com/nb1shot/nb1shot/supernet"
 )
 
@@ -44,8 +43,9 @@ type Quadratic struct {
 	gradient, velocity []float64
 }
 
-// NewQuadratic returns one for the space, with coefficients drawn from the seed.
-func NewQuadratic(space *spaces.Space, seed uint64) *Quadratic {
+// NewQuadratic returns one with so many mixing weights and coefficients drawn
+// from the seed.
+func NewQuadratic(mixing int, seed uint64) *Quadratic {
 	r := random.New(seed, "quadratic")
 	normal := func(n int) []float64 {
 		v := make([]float64, n)
@@ -54,9 +54,9 @@ func NewQuadratic(space *spaces.Space, seed uint64) *Quadratic {
 		}
 		return v
 	}
-	q := &Quadratic{Weights: normal(units), Slope: normal(space.Dim()), Bend: normal(space.Dim())}
+	q := &Quadratic{Weights: normal(units), Slope: normal(mixing), Bend: normal(mixing)}
 	for range units {
-		q.Coupling = append(q.Coupling, normal(space.Dim()))
+		q.Coupling = append(q.Coupling, normal(mixing))
 	}
 	return q
 }
@@ -136,6 +136,36 @@ func (q *Quadratic) StepWeights(sgd supernet.SGD) (float64, error) {
 	}
 	return norm, nil
 }
+
+// SetDropPath implements algorithms.Supernet. There is nothing to drop.
+func (q *Quadratic) SetDropPath([]float64) {}
+
+// ParameterCount and the methods after it implement algorithms.Weights.
+func (q *Quadratic) ParameterCount() int { return units }
+
+// StatisticsCount is 1, for Running.
+func (q *Quadratic) StatisticsCount() int { return 1 }
+
+// ReadParameters copies Weights.
+func (q *Quadratic) ReadParameters(dst []float64) { copy(dst, q.Weights) }
+
+// WriteParameters sets Weights.
+func (q *Quadratic) WriteParameters(src []float64) { copy(q.Weights, src) }
+
+// ReadGradient copies the gradient of the last WeightGradient.
+func (q *Quadratic) ReadGradient(dst []float64) { copy(dst, q.gradient) }
+
+// ReadMomentum copies the momentum, which starts at 0.
+func (q *Quadratic) ReadMomentum(dst []float64) {
+	clear(dst)
+	copy(dst, q.velocity)
+}
+
+// ReadStatistics copies Running.
+func (q *Quadratic) ReadStatistics(dst []float64) { dst[0] = q.Running }
+
+// WriteStatistics sets Running.
+func (q *Quadratic) WriteStatistics(src []float64) { q.Running = src[0] }
 
 // HessianProducts implements algorithms.HessianNet.
 func (q *Quadratic) HessianProducts(_ context.Context, b data.Batch, mixing []float64, directions [][]float64) (supernet.Pass, []float64, [][]float64, error) {

@@ -3,12 +3,14 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/nb1shot/nb1shot/algorithms"
+	"github.com/nb1shot/nb1shot/benchmark"
 )
 
 func algosCommand() *cli.Command {
@@ -32,7 +34,10 @@ func algosCommand() *cli.Command {
 			if c.Bool("json") {
 				return printAlgorithmsJSON(c.App.Writer, all)
 			}
-			return printAlgorithms(c.App.Writer, all)
+			if err := printAlgorithms(c.App.Writer, all); err != nil {
+				return err
+			}
+			return printRunOptions(c.App.Writer)
 		},
 	}
 }
@@ -52,6 +57,24 @@ func printAlgorithms(w io.Writer, all []algorithms.Definition) error {
 		}
 	}
 	return nil
+}
+
+// printRunOptions lists the settings that do not belong to an algorithm.
+func printRunOptions(w io.Writer) error {
+	fmt.Fprintf(w, "\nany run\n  Settings of the run itself, with the values of the two presets where they differ.\n")
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, o := range benchmark.Options {
+		var values []string
+		for _, p := range benchmark.Presets {
+			c, err := benchmark.NewConfig(p.Name, 1, "darts")
+			if err != nil {
+				return err
+			}
+			values = append(values, o.Format(c))
+		}
+		fmt.Fprintf(t, "  --set %s=%s\t%s\n", o.Name, strings.Join(slices.Compact(values), " or "), strings.Join(wrap(o.Doc, 60), "\n\t"))
+	}
+	return t.Flush()
 }
 
 // listedAlgorithm is an algorithm in the output of algos --json.

@@ -86,7 +86,7 @@ func describeImages(c *cli.Context) error {
 		fmt.Fprintf(t, "classes\t%s\n", strings.Join(data.ProceduralClasses[:], ", "))
 		return t.Flush()
 	}
-	set, err := openImages(path, 0)
+	set, _, err := openImages(path, officialImages)
 	if err != nil {
 		return err
 	}

@@ -61,20 +61,22 @@ func findImages(choice string) (string, error) {
 	return procedural, nil
 }
 
-// openImages returns the training images of CIFAR-10 at the path, or so many
-// generated ones.
-func openImages(path string, generated int) (*data.Set, error) {
+// openImages returns the training and test images of CIFAR-10 at the path, or so
+// many generated training images and a fifth of that for testing. A limit on the
+// training images limits the test images likewise.
+func openImages(path string, limit int) (train, test *data.Set, err error) {
+	share := max(limit/5, 1)
 	if path == procedural {
-		return data.Procedural(generated, 0), nil
+		return data.Procedural(limit, 0), data.Procedural(share, 1), nil
 	}
 	c, err := data.OpenCIFAR10(path)
 	switch {
 	case err == nil:
-		return c.Train, nil
+		return c.Train, data.First(c.Test, share), nil
 	case errors.Is(err, data.ErrChecksum):
-		return nil, hinted(err, "remove the damaged file and run: nb1shot data fetch")
+		return nil, nil, hinted(err, "remove the damaged file and run: nb1shot data fetch")
 	}
-	return nil, hinted(err, "to download CIFAR-10: nb1shot data fetch; to do without: --data procedural")
+	return nil, nil, hinted(err, "to download CIFAR-10: nb1shot data fetch; to do without: --data procedural")
 }
 
 // openTable opens the table at the path, or the surrogate. An empty choice is

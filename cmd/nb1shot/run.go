@@ -5,11 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 
+	"github.com/BurntSushi/toml"
 	"github.com/urfave/cli/v2"
 
 	"github.com/nb1shot/nb1shot/algorithms"
@@ -50,12 +53,13 @@ Example:
 			engineFlag(engine.Auto),
 			threadsFlag(),
 			&cli.StringFlag{Name: "out", Usage: "make the run directory in `DIR`", Value: "runs"},
-			scale("limit", "use `N` of the training images, half of them for the search; 0 is all"),
+			scale("limit", "use `N` of the training images, training and search part together; 0 is all"),
 			scale("batch", "`N` images in a batch"),
 			scale("channels", "`N` channels of the first cells"),
 			scale("cells", "`N` cells in the supernet, a multiple of 3"),
 			scale("side", "average the images down to `N` pixels a side: 8, 16 or 32"),
-			&cli.StringSliceFlag{Name: "set", Usage: "set a `SETTING=VALUE` of the algorithm; nb1shot algos lists them; repeatable"},
+			&cli.StringSliceFlag{Name: "set", Usage: "set a `SETTING=VALUE` of the algorithm or the run; nb1shot algos lists them; repeatable"},
+			&cli.StringFlag{Name: "settings", Usage: "read settings from a TOML `FILE`, before those of --set"},
 			&cli.BoolFlag{Name: "quiet", Usage: "print errors and the final line only", DisableDefaultText: true},
 			&cli.BoolFlag{Name: "json", Usage: "print the records as JSON lines, then a summary", DisableDefaultText: true},
 			&cli.BoolFlag{Name: "restart", Usage: "start an unfinished run again; the old record is kept aside", DisableDefaultText: true},
@@ -64,6 +68,9 @@ Example:
 		Action: interruptible(runSearch),
 	}
 }
+
+// scaleFlags are the settings of a run that have options of their own.
+var scaleFlags = []string{"epochs", "limit", "batch", "channels", "cells", "side"}
 
 func presetList() string {
 	var lines []string
@@ -166,18 +173,24 @@ func newJob(c *cli.Context) (benchmark.Job, error) {
 	if preset == "" {
 		preset = defaultPreset(path, oracle.Source().Kind)
 	}
-	if job.Config, err = newConfig(c, preset); err == nil {
-		generated := job.Config.Images
-		if generated == 0 {
-			generated = officialImages
+	if job.Config, err = newConfig(c, preset); err == nil && !tableOnly(job.Config.Algorithm) {
+		limit := job.Config.Images
+		if limit == 0 {
+			limit = officialImages
 		}
-		job.Images, err = openImages(path, generated)
+		job.Images, job.Test, err = openImages(path, limit)
 	}
 	if err != nil {
 		oracle.Close()
 		return benchmark.Job{}, err
 	}
 	return job, nil
+}
+
+// tableOnly tells whether the algorithm needs no images.
+func tableOnly(algorithm string) bool {
+	definition, err := algorithms.Lookup(algorithm)
+	return err == nil && definition.TableOnly
 }
 
 // defaultPreset is the paper's where both images and table are the real ones.
@@ -206,20 +219,26 @@ func newConfig(c *cli.Context, preset string) (benchmark.Config, error) {
 	if err != nil {
 		return benchmark.Config{}, err
 	}
-	for name, field := range map[string]*int{
-		"epochs": &config.Epochs, "limit": &config.Images, "batch": &config.Batch,
-		"channels": &config.Channels, "cells": &config.Cells, "side": &config.Side,
-	} {
-		if c.IsSet(name) {
-			*field = c.Int(name)
+	if path := c.String("settings"); path != "" {
+		if err := readSettings(&config, path); err != nil {
+			return benchmark.Config{}, err
 		}
 	}
-	settings, err := parseSettings(algorithm, c.StringSlice("set"))
-	if err != nil {
-		return benchmark.Config{}, err
+	for _, pair := range c.StringSlice("set") {
+		name, value, ok := strings.Cut(pair, "=")
+		if !ok {
+			return benchmark.Config{}, misuse(fmt.Errorf("--set %s: no value", pair), "write --set NAME=VALUE; nb1shot algos lists the names")
+		}
+		if err := set(&config, "--set "+pair, name, value); err != nil {
+			return benchmark.Config{}, err
+		}
 	}
-	if err := config.Set(settings); err != nil {
-		return benchmark.Config{}, misuse(err, "nb1shot algos lists the settings of %s", algorithm)
+	for _, name := range scaleFlags {
+		if c.IsSet(name) {
+			if err := set(&config, "--"+name, name, strconv.Itoa(c.Int(name))); err != nil {
+				return benchmark.Config{}, err
+			}
+		}
 	}
 	if config.Images > officialImages {
 		return benchmark.Config{}, misuse(fmt.Errorf("--limit is %d, want at most %d", config.Images, officialImages), "see %s --help", c.Command.HelpName)
@@ -230,31 +249,40 @@ func newConfig(c *cli.Context, preset string) (benchmark.Config, error) {
 	return config, nil
 }
 
-// parseSettings reads the NAME=VALUE of --set.
-func parseSettings(algorithm string, pairs []string) (algorithms.Settings, error) {
-	definition, err := algorithms.Lookup(algorithm)
-	if err != nil {
-		return nil, err
+// set changes one setting of a configuration; where says where it was given.
+func set(config *benchmark.Config, where, name, value string) error {
+	err := config.Set(name, value)
+	switch {
+	case errors.Is(err, benchmark.ErrSetting):
+		return unknown("setting", name, benchmark.Settable(config.Algorithm), "nb1shot algos lists the settings of "+config.Algorithm)
+	case err != nil:
+		return misuse(fmt.Errorf("%s: %w", where, err), "nb1shot algos lists the settings of %s", config.Algorithm)
 	}
-	settings := algorithms.Settings{}
-	for _, pair := range pairs {
-		name, value, ok := strings.Cut(pair, "=")
-		if !ok {
-			return nil, misuse(fmt.Errorf("--set %s: no value", pair), "write --set NAME=VALUE; nb1shot algos lists the names")
+	return nil
+}
+
+// readSettings changes a configuration by a TOML file of the names and values
+// that --set takes.
+func readSettings(config *benchmark.Config, path string) error {
+	var values map[string]any
+	if _, err := toml.DecodeFile(path, &values); err != nil {
+		return misuse(fmt.Errorf("--settings %s: %w", path, err), "the file has lines such as: pgd-steps = 1")
+	}
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		var text string
+		switch v := values[name].(type) {
+		case bool:
+			text = map[bool]string{true: "on", false: "off"}[v]
+		case int64, float64, string:
+			text = fmt.Sprint(v)
+		default:
+			return misuse(fmt.Errorf("--settings %s: %s is neither a number, a text, nor true or false", path, name), "the file has lines such as: pgd-steps = 1")
 		}
-		i := slices.IndexFunc(definition.Options, func(o algorithms.Option) bool { return o.Name == name })
-		if i < 0 {
-			var names []string
-			for _, o := range definition.Options {
-				names = append(names, o.Name)
-			}
-			return nil, unknown("setting", name, names, "nb1shot algos lists the settings of "+algorithm)
-		}
-		if settings[name], err = definition.Options[i].Parse(value); err != nil {
-			return nil, misuse(fmt.Errorf("--set %s: %w", pair, err), "nb1shot algos lists the settings of %s", algorithm)
+		if err := set(config, fmt.Sprintf("--settings %s: %s", path, name), name, text); err != nil {
+			return err
 		}
 	}
-	return settings, nil
+	return nil
 }
 
 // introduce says what the run will be, and what it uses for want of the real things.
@@ -275,10 +303,19 @@ func introduce(w io.Writer, job benchmark.Job, run results.Run, dir string) erro
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(t, "search\t%s on space %d, epochs %d, seed %d\n", definition.Title, run.Space, job.Config.Epochs, run.Seed)
-	fmt.Fprintf(t, "images\t%s\n", images)
+	if !definition.TableOnly {
+		fmt.Fprintf(t, "images\t%s\n", images)
+	}
 	fmt.Fprintf(t, "table\t%s\n", table)
 	fmt.Fprintf(t, "preset\t%s: %s\n", p.Preset, p.Scale)
-	fmt.Fprintf(t, "engine\t%s: %s, threads %d, %s\n", p.Engine, p.Precision, job.Threads, p.Device)
+	if !definition.TableOnly {
+		fmt.Fprintf(t, "engine\t%s: %s, threads %d, %s\n", p.Engine, p.Precision, job.Threads, p.Device)
+	}
+	if definition.Warning != nil {
+		if warning := definition.Warning(job.Config.Settings); warning != "" {
+			fmt.Fprintf(t, "warning\t%s\n", warning)
+		}
+	}
 	fmt.Fprintf(t, "record\t%s\n", dir)
 	return t.Flush()
 }

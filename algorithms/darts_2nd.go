@@ -1,0 +1,93 @@
+package algorithms
+
+import (
+	"context"
+	"math"
+	"slices"
+
+	"github.com/nb1shot/nb1shot/data"
+	"github.com/nb1shot/nb1shot/supernet"
+)
+
+func init() {
+	Register(Definition{
+		Name:  "darts-2nd",
+		Title: "DARTS (2nd order)",
+		Doc: "Second-order DARTS (Liu et al., ICLR 2019): the architecture step looks one weight step ahead, and the " +
+			"product of mixed second derivatives that this needs is a finite difference. The released option --unrolled.",
+		Options: append(relaxationOptions(), unrollOptions()...),
+		New: func(cfg Config) (Searcher, error) {
+			r := newRelaxation("darts-2nd", cfg, 0)
+			r.unroll()
+			return r, nil
+		},
+	})
+}
+
+func unrollOptions() []Option {
+	return []Option{
+		{Name: "unroll-radius", Default: 0.01, Min: 1e-9, Max: 1, Doc: "second order: length of the finite difference's way in weight space"},
+	}
+}
+
+// unroll makes the architecture step second order. With learning rate η, weights
+// w and their SGD direction after a training batch, w' = w − η·direction; u is the
+// search loss's gradient with respect to w', and the gradient of the alphas
+//
+//	∇α L_search(w', α) − η·(∇α L_train(w + R·u, α) − ∇α L_train(w − R·u, α))/2R
+//
+// with R = radius/‖u‖. η is the rate that the weight step uses (quirk Q2). The
+// look ahead leaves no trace; the three passes over the training batch at or
+// around w move the running statistics, as in the released code.
+func (r *relaxation) unroll() {
+	radius := r.cfg.Settings.number("unroll-radius")
+	r.archGradient = func(_ context.Context, net Supernet, train, search data.Batch, info *StepInfo) error {
+		m := r.relax(ForArchitecture, 0)
+		n, eta := net.ParameterCount(), info.LearningRate
+		w, g, v := make([]float64, n), make([]float64, n), make([]float64, n)
+
+		pass, err := net.WeightGradient(train, m.Weights, supernet.BatchStatistics)
+		if err == nil {
+			err = checkLoss(pass.Loss)
+		}
+		if err != nil {
+			return err
+		}
+		net.ReadParameters(w)
+		net.ReadGradient(g)
+		net.ReadMomentum(v)
+		ahead := slices.Clone(w)
+		for i := range ahead {
+			ahead[i] -= eta * (r.sgd.Momentum*v[i] + g[i] + r.sgd.WeightDecay*w[i])
+		}
+
+		statistics := make([]float64, net.StatisticsCount())
+		net.ReadStatistics(statistics)
+		net.WriteParameters(ahead)
+		if info.Architecture, info.ArchGradient, err = alphaGradient(net, search, m); err != nil {
+			return err
+		}
+		if _, err := net.WeightGradient(search, m.Weights, supernet.BatchStatistics); err != nil {
+			return err
+		}
+		net.ReadGradient(g) // u
+		net.WriteStatistics(statistics)
+
+		step := radius / math.Sqrt(dot(g, g))
+		var around [2][]float64
+		for k, by := range []float64{step, -step} {
+			for i := range ahead {
+				ahead[i] = w[i] + by*g[i]
+			}
+			net.WriteParameters(ahead)
+			if _, around[k], err = alphaGradient(net, train, m); err != nil {
+				return err
+			}
+		}
+		net.WriteParameters(w)
+		for i := range info.ArchGradient {
+			info.ArchGradient[i] -= eta * (around[0][i] - around[1][i]) / (2 * step)
+		}
+		return nil
+	}
+}

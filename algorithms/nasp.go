@@ -1,0 +1,71 @@
+package algorithms
+
+import (
+	"slices"
+
+	"github.com/nb1shot/nb1shot/spaces"
+)
+
+func init() {
+	Register(Definition{
+		Name:  "nasp",
+		Title: "NASP",
+		Doc: "NASP (Yao et al., AAAI 2020): every pass sees the operations' alphas replaced by a one-hot choice, the steps move " +
+			"the continuous ones, which are kept in [0,1]. In the released code a softmax follows the choice, so the " +
+			"chosen operation weighs 0.576 and the others 0.212 each (quirk Q15).",
+		Options: append(relaxationOptions(),
+			Option{Name: "true-binarisation", Kind: Switch, Doc: "choice: all alphas become one-hot and no softmax follows, as in the original (quirk Q15)"},
+			Option{Name: "clamp-after-arch-step", Kind: Switch, Doc: "alphas: clamp to [0,1] right after the architecture step, as in the original; off clamps after the weight step (quirk Q16)"},
+		),
+		New: newNASP,
+	})
+}
+
+func newNASP(cfg Config) (Searcher, error) {
+	r := newRelaxation("nasp", cfg, 0.5)
+	hard := cfg.Settings.on("true-binarisation")
+	r.relax = func(Use, int) Mixing {
+		if hard {
+			q := binarise(cfg.Space, r.alphas, true)
+			return Mixing{Weights: q, space: cfg.Space, probabilities: q, temperature: 1, identity: true}
+		}
+		return Softmax(cfg.Space, binarise(cfg.Space, r.alphas, false))
+	}
+	early := cfg.Settings.on("clamp-after-arch-step")
+	r.settle = func(endOfStep bool) {
+		if endOfStep == early {
+			return
+		}
+		for i, v := range r.alphas {
+			r.alphas[i] = min(max(v, 0), 1)
+		}
+	}
+	return r, nil
+}
+
+// binarise returns the alphas with the rows of the mixed operations replaced by
+// 1 at their largest entry, the first of equals, and 0 elsewhere; all rows if all.
+func binarise(space *spaces.Space, alphas []float64, all bool) []float64 {
+	q := slices.Clone(alphas)
+	mixed := space.Tensors()[0]
+	for lo, hi := range rows(space) {
+		if all || lo < mixed.Offset+mixed.Rows*mixed.Cols {
+			oneHot(q[lo:hi])
+		}
+	}
+	return q
+}
+
+// oneHot replaces a row by 1 at its largest entry, the first of equals, and 0
+// elsewhere, and returns where that is.
+func oneHot(row []float64) int {
+	best := 0
+	for i, v := range row {
+		if v > row[best] {
+			best = i
+		}
+	}
+	clear(row)
+	row[best] = 1
+	return best
+}

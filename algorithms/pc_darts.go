@@ -1,0 +1,50 @@
+package algorithms
+
+import (
+	"slices"
+
+	"github.com/nb1shot/nb1shot/supernet"
+)
+
+// The three algorithms on the network of PC-DARTS. Only the first exists for
+// these spaces in the released code, and it has no perturbation; the others are
+// compositions of its network with the SDARTS loop.
+func init() {
+	const network = " on partially connected choice blocks (Xu et al., ICLR 2020): a quarter of the channels goes through the " +
+		"operations, the others bypass them, and a fixed shuffle follows. Defaults are those of the released code for these spaces; " +
+		"the original has 15 warm-up epochs, batch 256 and learning rates of 0.1 and 6e-4 (quirk Q17)."
+	Register(Definition{
+		Name:    "pc-darts",
+		Title:   "PC-DARTS",
+		Doc:     "First-order DARTS" + network,
+		Options: append(relaxationOptions(), partialOptions()...),
+		Network: partialChannels,
+		New:     func(cfg Config) (Searcher, error) { return newRelaxation("pc-darts", cfg, 0), nil },
+	})
+	Register(Definition{
+		Name:    "pc-darts-rs",
+		Title:   "PC-DARTS-RS",
+		Doc:     "SDARTS-RS" + network,
+		Options: slices.Concat(relaxationOptions(), partialOptions(), perturbationOptions()),
+		Network: partialChannels,
+		New:     func(cfg Config) (Searcher, error) { return newSDARTSRS("pc-darts-rs", cfg), nil },
+	})
+	Register(Definition{
+		Name:    "pc-darts-adv",
+		Title:   "PC-DARTS-ADV",
+		Doc:     "SDARTS-ADV" + network,
+		Options: slices.Concat(relaxationOptions(), partialOptions(), perturbationOptions(), attackOptions()),
+		Network: partialChannels,
+		New:     func(cfg Config) (Searcher, error) { return newSDARTSADV("pc-darts-adv", cfg), nil },
+	})
+}
+
+func partialOptions() []Option {
+	return []Option{
+		{Name: "partial-channels", Kind: Count, Default: 4, Min: 1, Max: 64, Doc: "network: one channel in so many goes through the operations; must divide the channels of the first cells"},
+	}
+}
+
+func partialChannels(s Settings) supernet.Variant {
+	return supernet.Variant{Partial: s.count("partial-channels")}
+}

@@ -1,0 +1,184 @@
+package benchmark
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/nb1shot/nb1shot/algorithms"
+	"github.com/nb1shot/nb1shot/spaces"
+)
+
+// Option is a setting of the run itself, whatever the algorithm: a member of
+// Config that is set and written by name.
+type Option struct {
+	Name string
+	Doc  string // what it does, its values, and for a quirk its number
+
+	field func(*Config) any // *int, *float64, *bool or *string
+	check func(Config) error
+}
+
+// Options lists the settings of a run. An algorithm's own settings are in its
+// definition.
+var Options = []Option{
+	{"epochs", "epochs of the search", func(c *Config) any { return &c.Epochs },
+		func(c Config) error { return between(c.Epochs, 1, 1_000_000) }},
+	{"channels", "channels of the first cells", func(c *Config) any { return &c.Channels },
+		func(c Config) error { return between(c.Channels, 1, 512) }},
+	{"cells", "cells in the supernet, a multiple of 3", func(c *Config) any { return &c.Cells },
+		func(c Config) error { return between(c.Cells, 3, 99) }},
+	{"side", "average the images down to so many pixels a side: 8, 16 or 32", func(c *Config) any { return &c.Side }, nil},
+	{"limit", "training images used, training and search part together; 0 is all", func(c *Config) any { return &c.Images },
+		func(c Config) error { return between(c.Images, 0, 10_000_000) }},
+	{"batch", "images in a batch", func(c *Config) any { return &c.Batch },
+		func(c Config) error { return between(c.Batch, 2, 100_000) }},
+	{"batch-norm-momentum", "weight of the newest batch in the running statistics (quirk Q7); NAS-Bench-101 means 0.003", func(c *Config) any { return &c.BatchNormMomentum }, nil},
+	{"augment", "crop and flip the images of the training and the search part", func(c *Config) any { return &c.Augment }, nil},
+	{"clean-validation", "validate the supernet on images as they are; off crops and flips them too (quirk Q10)", func(c *Config) any { return &c.CleanValidation }, nil},
+	{"cutout", "probability of a cutout in a training or search image", func(c *Config) any { return &c.Cutout },
+		func(c Config) error { return within(c.Cutout, 0, 1) }},
+	{"cutout-grows", "let the probability of a cutout grow linearly from 0, as the released code means to; off keeps it constant (quirk Q21)", func(c *Config) any { return &c.CutoutGrows }, nil},
+	{"ties", "rule for equal alphas: numpy or low (quirk Q31)", func(c *Config) any { return &c.Ties },
+		func(c Config) error { _, err := spaces.ParseTies(c.Ties); return err }},
+	{"evaluate", "look up the cell before an epoch, as the released code does, or after (quirk Q11)", func(c *Config) any { return &c.Evaluate },
+		func(c Config) error { return oneOf(c.Evaluate, evaluateBefore, evaluateAfter) }},
+	{"hessian", "batches of the architecture Hessian: last (of the epoch, quirk Q8), full (the first of the epoch), fixed (the same in every epoch), or off", func(c *Config) any { return &c.Hessian },
+		func(c Config) error { return oneOf(c.Hessian, hessianLast, hessianFull, hessianFixed, hessianOff) }},
+	{"hessian-batches", "batches that a full or fixed Hessian is averaged over", func(c *Config) any { return &c.HessianBatches },
+		func(c Config) error { return between(c.HessianBatches, 1, 10_000) }},
+	{"projection-batches", "search batches that the projection gap is measured on after each epoch; 0 leaves it out", func(c *Config) any { return &c.ProjectionBatches },
+		func(c Config) error { return between(c.ProjectionBatches, 0, 1_000_000) }},
+}
+
+// The values of Config.Evaluate and Config.Hessian.
+const (
+	evaluateBefore = "before"
+	evaluateAfter  = "after"
+
+	hessianLast  = "last"
+	hessianFull  = "full"
+	hessianFixed = "fixed"
+	hessianOff   = "off"
+)
+
+// The upper bounds are far beyond any use; they keep a slip of the keyboard
+// from asking for more memory than there is.
+func between(v, low, high int) error {
+	if v < low || v > high {
+		return fmt.Errorf("is %d, need %d to %d", v, low, high)
+	}
+	return nil
+}
+
+func within(v, low, high float64) error {
+	if !(v >= low && v <= high) {
+		return fmt.Errorf("is %v, need %v to %v", v, low, high)
+	}
+	return nil
+}
+
+func oneOf(v string, known ...string) error {
+	if !slices.Contains(known, v) {
+		return fmt.Errorf("is %q, need one of %s", v, strings.Join(known, ", "))
+	}
+	return nil
+}
+
+// Format writes the option's value in a configuration.
+func (o Option) Format(c Config) string {
+	switch v := o.field(&c).(type) {
+	case *int:
+		return strconv.Itoa(*v)
+	case *float64:
+		return strconv.FormatFloat(*v, 'g', -1, 64)
+	case *bool:
+		if *v {
+			return "on"
+		}
+		return "off"
+	case *string:
+		return *v
+	}
+	return ""
+}
+
+func (o Option) set(c *Config, text string) (err error) {
+	switch v := o.field(c).(type) {
+	case *int:
+		if *v, err = strconv.Atoi(text); err != nil {
+			err = fmt.Errorf("is %q, need a whole number", text)
+		}
+	case *float64:
+		if *v, err = strconv.ParseFloat(text, 64); err != nil {
+			err = fmt.Errorf("is %q, need a number", text)
+		}
+	case *bool:
+		switch text {
+		case "on", "true", "1":
+			*v = true
+		case "off", "false", "0":
+			*v = false
+		default:
+			err = fmt.Errorf("is %q, need on or off", text)
+		}
+	case *string:
+		*v = text
+	}
+	if err == nil && o.check != nil {
+		err = o.check(*c)
+	}
+	return err
+}
+
+// ErrSetting reports the name of a setting that neither the run nor the
+// algorithm has.
+var ErrSetting = errors.New("unknown setting")
+
+// Set changes a setting of the run or, where the run has none of the name, of
+// the algorithm. An unknown name is an error that wraps ErrSetting.
+func (c *Config) Set(name, value string) error {
+	if i := slices.IndexFunc(Options, func(o Option) bool { return o.Name == name }); i >= 0 {
+		if err := Options[i].set(c, value); err != nil {
+			return fmt.Errorf("%s %w", name, err)
+		}
+		return nil
+	}
+	definition, err := algorithms.Lookup(c.Algorithm)
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(definition.Options, func(o algorithms.Option) bool { return o.Name == name })
+	if i < 0 {
+		return fmt.Errorf("%q: %w of %s", name, ErrSetting, c.Algorithm)
+	}
+	v, err := definition.Options[i].Parse(value)
+	if err != nil {
+		return err
+	}
+	settings := algorithms.Settings{}
+	for k, old := range c.Settings {
+		settings[k] = old
+	}
+	settings[name] = v
+	if settings, err = definition.Resolve(settings); err == nil {
+		c.Settings = settings
+	}
+	return err
+}
+
+// Settable lists the names that Set accepts for an algorithm.
+func Settable(algorithm string) []string {
+	var names []string
+	if definition, err := algorithms.Lookup(algorithm); err == nil {
+		for _, o := range definition.Options {
+			names = append(names, o.Name)
+		}
+	}
+	for _, o := range Options {
+		names = append(names, o.Name)
+	}
+	return names
+}

@@ -1,0 +1,82 @@
+package benchmark
+
+import (
+	"fmt"
+
+	"github.com/nb1shot/nb1shot/algorithms"
+	"github.com/nb1shot/nb1shot/data"
+)
+
+// queues hands the images of a job to an algorithm, and to the harness for its
+// validation.
+type queues struct {
+	loaders    [algorithms.TestSet + 1]*data.Loader
+	batches    [algorithms.TestSet + 1]data.Batch
+	validation *data.Loader
+	images     [2]int // in the training and the search part
+}
+
+// Len implements algorithms.Batches.
+func (q *queues) Len(queue algorithms.Queue) int { return q.loaders[queue].Len() }
+
+// Batch implements algorithms.Batches.
+func (q *queues) Batch(queue algorithms.Queue, epoch, k int) data.Batch {
+	q.loaders[queue].Batch(&q.batches[queue], epoch, k)
+	return q.batches[queue]
+}
+
+// newQueues makes the queues of an algorithm. Parity validates on augmented
+// images too, so the validation is a queue of its own over the search part
+// (quirk Q10).
+func (j Job) newQueues(from algorithms.Images) (*queues, error) {
+	train, search, err := data.Split(j.Images, from.TrainPortion, j.Config.Images)
+	if err != nil {
+		return nil, err
+	}
+	q := &queues{images: [2]int{len(train), len(search)}}
+	augmented := data.Transform{Normalization: from.Normalization, Augment: j.Config.Augment, Cutout: j.Config.Cutout}
+	if j.Config.CutoutGrows {
+		augmented.CutoutEpochs = j.Config.Epochs
+	}
+	clean := data.Transform{Normalization: from.Normalization}
+	validation := augmented
+	if j.Config.CleanValidation {
+		validation = clean
+	}
+	list := []struct {
+		loader    **data.Loader
+		name      string
+		set       *data.Set
+		images    []int
+		transform data.Transform
+		inOrder   bool
+	}{
+		{&q.loaders[algorithms.Train], "train", j.Images, train, augmented, false},
+		{&q.loaders[algorithms.Search], "search", j.Images, search, augmented, false},
+		{&q.loaders[algorithms.Held], "held", j.Images, search, clean, true},
+		{&q.validation, "validation", j.Images, search, validation, false},
+	}
+	if from.TestSet {
+		if j.Test == nil {
+			return nil, fmt.Errorf("algorithm %s ranks cells on a test set, and there is none", j.Config.Algorithm)
+		}
+		all := make([]int, j.Test.Len())
+		for i := range all {
+			all[i] = i
+		}
+		list = append(list, list[0])
+		last := &list[len(list)-1]
+		last.loader, last.name, last.set, last.images = &q.loaders[algorithms.TestSet], "test", j.Test, all
+		last.transform, last.inOrder = clean, true
+	}
+	for _, l := range list {
+		*l.loader, err = data.NewLoader(data.Queue{
+			Name: l.name, Seed: j.Seed, Set: l.set, Images: l.images, BatchSize: j.Config.Batch,
+			Transform: l.transform, InOrder: l.inOrder,
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return q, nil
+}
