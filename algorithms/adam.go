@@ -2,7 +2,7 @@ package algorithms
 
 import "math"
 
-// AdamEpsilon keeps Adam's division finite; the value is PyTorch's default.
+// AdamEpsilon is PyTorch's default of Adam.Epsilon.
 const AdamEpsilon = 1e-8
 
 // Adam is the optimiser of the architecture parameters (Kingma and Ba, 2015)
@@ -11,6 +11,7 @@ type Adam struct {
 	LearningRate float64
 	Beta1, Beta2 float64 // decay of the first and second moment
 	WeightDecay  float64
+	Epsilon      float64 // keeps the division finite
 	Moments
 }
 
@@ -30,6 +31,6 @@ func (a *Adam) Step(params, grad []float64) {
 		g += a.WeightDecay * params[i]
 		a.M[i] = a.Beta1*a.M[i] + (1-a.Beta1)*g
 		a.V[i] = a.Beta2*a.V[i] + (1-a.Beta2)*g*g
-		params[i] -= a.LearningRate / correct1 * a.M[i] / (math.Sqrt(a.V[i])/correct2 + AdamEpsilon)
+		params[i] -= a.LearningRate / correct1 * a.M[i] / (math.Sqrt(a.V[i])/correct2 + a.Epsilon)
 	}
 }

@@ -8,7 +8,7 @@ import (
 )
 
 func TestAdam(t *testing.T) {
-	adam := algorithms.Adam{LearningRate: 0.1, Beta1: 0.5, Beta2: 0.9, WeightDecay: 0.5,
+	adam := algorithms.Adam{Epsilon: algorithms.AdamEpsilon, LearningRate: 0.1, Beta1: 0.5, Beta2: 0.9, WeightDecay: 0.5,
 		Moments: algorithms.Moments{M: make([]float64, 1), V: make([]float64, 1)}}
 	p := []float64{2}
 

@@ -21,6 +21,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/nb1shot/nb1shot/algorithms/controller"
 	"github.com/nb1shot/nb1shot/data"
 	"github.com/nb1shot/nb1shot/spaces"
 	"github.com/nb1shot/nb1shot/supernet"
@@ -147,7 +148,7 @@ type Watcher interface {
 // supernet's mixing vector.
 type StepInfo struct {
 	Architecture supernet.Pass // architecture step on the search batch; zero where there was none
-	ArchGradient []float64     // ∂loss/∂alpha handed to Adam, before its weight decay; nil where there was none
+	ArchGradient []float64     // ∂loss/∂alpha handed to Adam, before its weight decay; for ENAS that of the controller's parameters; nil where there was none
 	ArchNorm     float64       // its 2-norm before any clipping
 	Simplex      []float64     // mixing weights before any perturbation; nil where there was no weight step
 	Epsilon      float64       // radius of the perturbation; 0 without one
@@ -157,6 +158,7 @@ type StepInfo struct {
 	Weights      supernet.Pass // weight step on the training batch
 	GradientNorm float64       // 2-norm of the weight gradient before clipping
 	LearningRate float64       // of the weight step
+	Score        *float64      // error of the cell that the step ranked, in [0,1]; nil where it ranked none
 }
 
 // Config is what every algorithm is built from.
@@ -177,6 +179,8 @@ type Config struct {
 	// run can be replayed. For SDARTS these are the perturbations in [-ε, ε], for
 	// GDAS the Gumbel draws of one forward pass.
 	Noise func(dst []float64)
+	// Choose likewise makes the choices of ENAS' controller.
+	Choose controller.Draw
 }
 
 // ErrDiverged reports a loss that is not a finite number.

@@ -95,6 +95,7 @@ func newRelaxation(name string, cfg Config, centre float64) *relaxation {
 			Beta1:        s.number("arch-beta1"),
 			Beta2:        s.number("arch-beta2"),
 			WeightDecay:  s.number("arch-weight-decay"),
+			Epsilon:      AdamEpsilon,
 			Moments:      Moments{M: make([]float64, cfg.Space.Dim()), V: make([]float64, cfg.Space.Dim())},
 		},
 		alphas: make([]float64, cfg.Space.Dim()),

@@ -1,6 +1,7 @@
 package algorithms
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -81,43 +82,36 @@ func (r *ranking) steps() int { return r.candidates + min(r.finalists, r.candida
 func (r *ranking) start() { r.Scored, r.Finals = nil, nil }
 
 // step does step k of the evaluation of an epoch on the batches of a queue.
-// sample draws candidate k, weights are what the supernet mixes by for a cell.
-func (r *ranking) step(net Supernet, b Batches, q Queue, epoch, k int, sample func(k int) (spaces.Architecture, error)) error {
+// sample draws candidate k. It returns the error of the cell that it scored.
+func (r *ranking) step(net Supernet, b Batches, q Queue, epoch, k int, sample func(k int) (spaces.Architecture, error)) (*float64, error) {
 	if k < r.candidates {
 		a, err := sample(k)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		e, err := score(net, b, q, epoch, k*r.batches, r.batches, a)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		r.Scored = append(r.Scored, candidate{a, e})
-		slices.SortStableFunc(r.Scored, func(a, b candidate) int { return compareErrors(a.Error, b.Error) })
+		slices.SortStableFunc(r.Scored, func(a, b candidate) int { return cmp.Compare(a.Error, b.Error) })
 		r.Scored = r.Scored[:min(len(r.Scored), r.finalists)]
-		return nil
+		return &e, nil
+	}
+	if k-r.candidates >= len(r.Scored) {
+		return nil, fmt.Errorf("final %d of %d scored cells", k-r.candidates, len(r.Scored))
 	}
 	a := r.Scored[k-r.candidates].Architecture
 	e, err := score(net, b, q, epoch, 0, b.Len(q), a)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	r.Finals = append(r.Finals, candidate{a, e})
 	if len(r.Finals) == len(r.Scored) {
-		best := slices.MinFunc(r.Finals, func(a, b candidate) int { return compareErrors(a.Error, b.Error) })
+		best := slices.MinFunc(r.Finals, func(a, b candidate) int { return cmp.Compare(a.Error, b.Error) })
 		r.Winner = &best
 	}
-	return nil
-}
-
-func compareErrors(a, b float64) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
+	return &e, nil
 }
 
 // score is the share of the images of n batches from first on that the cell
@@ -181,7 +175,7 @@ func (w *randomWS) Step(_ context.Context, net Supernet, b Batches) (StepInfo, e
 		info, err = trainDiscrete(net, b.Batch(Train, w.epoch, w.step), w.draw("train", w.step), w.sgd, w.rate.At(w.epoch+w.shift))
 	} else {
 		// The search half, augmented, is what the released code ranks on.
-		err = w.ranking.step(net, b, Search, w.epoch, w.step-n, func(k int) (spaces.Architecture, error) { return w.draw("candidate", k), nil })
+		info.Score, err = w.ranking.step(net, b, Search, w.epoch, w.step-n, func(k int) (spaces.Architecture, error) { return w.draw("candidate", k), nil })
 	}
 	if err != nil {
 		return info, fmt.Errorf("step %d of epoch %d: %w", w.step, w.epoch, err)

@@ -25,6 +25,11 @@ var kinds = []kind{
 	{name: "steps of pc-darts-rs", pattern: "steps_pcdarts_rs_*", network: steps("pc-darts-rs", "pcdarts_rs")},
 	{name: "steps of pc-darts", pattern: "steps_pcdarts_*", network: steps("pc-darts", "pcdarts")},
 	{
+		name: "enas", pattern: "enas_s[123]", network: enas,
+		// Where the released code records no logits, it says so.
+		background: regexp.MustCompile(`^controller_info\[\d+\]\.eval_logits$`),
+	},
+	{
 		name: "attack", pattern: "pgd_unit", network: attacks,
 		// A supernet here has no mode to be left in: every pass is told its own.
 		background: regexp.MustCompile(`\.training_mode_after$`),

@@ -44,9 +44,11 @@ func Small(name string) algorithms.Settings {
 	s := algorithms.Settings{}
 	for _, o := range d.Options {
 		switch o.Name {
-		case "candidates", "controller-steps", "queries":
+		case "controller-hidden", "queries":
 			s[o.Name] = 4
-		case "finalists", "candidate-batches", "sample", "population":
+		case "candidates":
+			s[o.Name] = 3
+		case "controller-steps", "finalists", "candidate-batches", "sample", "population":
 			s[o.Name] = 2
 		}
 	}
