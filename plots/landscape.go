@@ -418,8 +418,11 @@ func (r *relief) drawMap(c canvas.Canvas, l results.Landscape, x, y func(float64
 	// Each band is filled over the lower ones up to the summits, in one path, so
 	// that no seam shows between bands or cells.
 	var lines []vg.Path
+	// Accuracies are multiples of an image. A level in the middle between two
+	// meets no plateau or ridge, along which a line would enclose nothing.
+	half := 50 / float64(l.Images)
 	for k, band := range r.bands[1:] {
-		area, line := contour(grid, r.levels[k+1].Value)
+		area, line := contour(grid, r.levels[k+1].Value-half)
 		if area != nil {
 			c.SetColor(band)
 			c.Fill(area)

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/vg"
 	canvas "gonum.org/v1/plot/vg/draw"
 	"gonum.org/v1/plot/vg/recorder"
@@ -286,6 +287,49 @@ func TestContour(t *testing.T) {
 			t.Fatalf("a line of length %v, want %v", length, want)
 		}
 	})
+}
+
+// A ridge whose height is a level is surrounded by its line, which does not run
+// along it.
+func TestRidge(t *testing.T) {
+	l := landscape(5, 2, func(a, b float64) float64 {
+		switch {
+		case b == 0:
+			return 0.5
+		case a == 2 && b == 2:
+			return 0.6
+		}
+		return 0.4
+	})
+	l.Images = 100
+	r, err := newRelief([]LandscapePanel{{"", l, provenance()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.ContainsFunc(r.levels, func(l plot.Tick) bool { return l.Value == 50 }) {
+		t.Fatalf("50 %% is none of the levels %v", r.levels)
+	}
+	record := new(recorder.Canvas)
+	scale := func(x float64) vg.Length { return vg.Length(x) }
+	r.drawMap(canvas.Canvas{Canvas: record}, l, scale, scale)
+	around := 0
+	for _, action := range record.Actions {
+		line, ok := action.(*recorder.Stroke)
+		if !ok {
+			continue
+		}
+		for _, c := range line.Path {
+			if c.Pos.Y == 0 {
+				t.Errorf("a line runs through %v, on the ridge", c.Pos)
+			}
+			if math.Abs(float64(c.Pos.Y)) < 0.1 {
+				around++
+			}
+		}
+	}
+	if around == 0 {
+		t.Error("no line surrounds the ridge")
+	}
 }
 
 // One scale of colours holds all panels, and its luminance rises.

@@ -286,38 +286,35 @@ func (r *relief) drawSurface(c canvas.Canvas, w view, l results.Landscape) {
 	corner := func(i, j int) vector {
 		return vector{l.Coordinates[j] / r.radius, l.Coordinates[i] / r.radius, boxHeight * (2*height(i, j) - 1)}
 	}
-	type part struct {
-		depth float64
-		draw  func()
+	type cell struct {
+		depth, height float64 // means
+		corners       []vg.Point
 	}
-	var parts []part
+	var cells []cell
 	mesh := canvas.LineStyle{Width: 0.25 * vg.Length(min(1, 20/float64(n-1)))}
 	for i := range n - 1 {
 		for j := range n - 1 {
-			vectors := []vector{corner(i, j), corner(i, j+1), corner(i+1, j+1), corner(i+1, j)}
-			mean := (height(i, j) + height(i, j+1) + height(i+1, j+1) + height(i+1, j)) / 4
-			points := make([]vg.Point, len(vectors))
-			far := 0.0
-			for k, v := range vectors {
-				_, _, depth := project(v)
-				points[k] = w.at(v)
-				far += depth / float64(len(vectors))
+			at := cell{height: (height(i, j) + height(i, j+1) + height(i+1, j+1) + height(i+1, j)) / 4}
+			for _, v := range []vector{corner(i, j), corner(i, j+1), corner(i+1, j+1), corner(i+1, j)} {
+				_, _, depth := project(vector{v[0], v[1]}) // on the level, whatever the heights: only what is nearer there can cover
+				at.depth += depth / 4
+				at.corners = append(at.corners, w.at(v))
 			}
-			parts = append(parts, part{far, func() {
-				colour := heightColour(mean)
-				c.FillPolygon(colour, points)
-				mesh := mesh
-				mesh.Color = color.NRGBA{colour.R * 2 / 3, colour.G * 2 / 3, colour.B * 2 / 3, 255}
-				c.StrokeLines(mesh, append(points, points[0]))
-			}})
+			cells = append(cells, at)
 		}
 	}
-	centre := corner(n/2, n/2)
-	_, _, depth := project(centre)
-	depth -= 2/float64(n-1) + 4*float64(centreSize/w.scale) // after the cells that it covers
-	parts = append(parts, part{depth, func() { drawCentre(c, w.at(centre)) }})
-	slices.SortStableFunc(parts, func(a, b part) int { return cmp.Compare(b.depth, a.depth) })
-	for _, p := range parts {
-		p.draw()
+	slices.SortStableFunc(cells, func(a, b cell) int { return cmp.Compare(b.depth, a.depth) })
+	for _, at := range cells {
+		colour := heightColour(at.height)
+		c.FillPolygon(colour, at.corners)
+		mesh.Color = darker(colour)
+		c.StrokeLines(mesh, append(at.corners, at.corners[0]))
 	}
+	drawCentre(c, w.at(corner(n/2, n/2))) // also where cells hide it
+}
+
+// darker is the colour of the lines on an area.
+func darker(c color.NRGBA) color.NRGBA {
+	part := func(x uint8) uint8 { return uint8(int(x) * 11 / 20) }
+	return color.NRGBA{part(c.R), part(c.G), part(c.B), c.A}
 }
