@@ -1,0 +1,89 @@
+package results
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+)
+
+// What the directions of a Landscape move.
+const (
+	MovedAlphas  = "alphas"  // the architecture parameters, before the softmax
+	MovedSimplex = "simplex" // the mixing weights, brought back to the simplex by the clip rule
+)
+
+// Landscape is the supernet around its architecture parameters, over the plane
+// of two orthonormal directions: the gradient of the loss, along which it rises,
+// and a random one (paper, Figure 1).
+type Landscape struct {
+	Space        int         `json:"space"`         // search space, 1 to 3
+	Moved        string      `json:"moved"`         // MovedAlphas or MovedSimplex
+	Seed         uint64      `json:"seed"`          // of the random direction
+	Images       int         `json:"images"`        // every point is scored on, by batch statistics
+	GradientNorm float64     `json:"gradient_norm"` // 2-norm of the gradient, which the first direction lacks
+	RandomNorm   float64     `json:"random_norm"`   // 2-norm of the Gaussian vector without its part along the gradient, which the second lacks
+	Directions   [][]float64 `json:"directions"`    // the two, of unit 2-norm
+	Coordinates  []float64   `json:"coordinates"`   // of the points along both directions: an odd number, ascending, 0 in the middle
+	Accuracy     [][]float64 `json:"accuracy"`      // top-1, in [0,1]; row i, column j is at Coordinates[j] along the gradient and Coordinates[i] along the random direction
+	Loss         [][]float64 `json:"loss"`          // cross-entropy, nats; in the order of Accuracy
+	Sharpness    Sharpness   `json:"sharpness"`
+}
+
+// Sharpness compares a circle around the architecture parameters with them.
+type Sharpness struct {
+	Radius       float64 `json:"radius"`        // of the circle
+	Points       int     `json:"points"`        // evenly spaced on it
+	AccuracyDrop float64 `json:"accuracy_drop"` // accuracy in the centre less the mean on the circle, in [-1,1]
+	LossRise     float64 `json:"loss_rise"`     // mean loss on the circle less that in the centre, nats
+}
+
+// Centre is the score of the architecture parameters themselves.
+func (l Landscape) Centre() Score {
+	i := len(l.Coordinates) / 2
+	return Score{Loss: l.Loss[i][i], Accuracy: l.Accuracy[i][i]}
+}
+
+// Check verifies a landscape that came from elsewhere, or is to be recorded.
+// The error is a *FormatError.
+func (l Landscape) Check() error {
+	if field, x := nonFinite(reflect.ValueOf(l), ""); field != "" {
+		return invalid(field, "%v has no place in JSON: only finite numbers can be recorded", x)
+	}
+	if l.Space < 1 || l.Space > 3 {
+		return invalid("space", "%d is not a search space: 1, 2 or 3", l.Space)
+	}
+	if l.Moved != MovedAlphas && l.Moved != MovedSimplex {
+		return invalid("moved", "is %q: want %q or %q", l.Moved, MovedAlphas, MovedSimplex)
+	}
+	if l.Images < 1 {
+		return invalid("images", "%d images", l.Images)
+	}
+	if len(l.Directions) != 2 || len(l.Directions[0]) == 0 || len(l.Directions[0]) != len(l.Directions[1]) {
+		return invalid("directions", "are not two of equal length")
+	}
+	n := len(l.Coordinates)
+	if n < 3 || n%2 == 0 || l.Coordinates[n/2] != 0 {
+		return invalid("coordinates", "are not an odd number, at least 3, with 0 in the middle")
+	}
+	for i := 1; i < n; i++ {
+		if l.Coordinates[i] <= l.Coordinates[i-1] {
+			return invalid(fmt.Sprintf("coordinates[%d]", i), "does not ascend")
+		}
+	}
+	for field, rows := range map[string][][]float64{"accuracy": l.Accuracy, "loss": l.Loss} {
+		if len(rows) != n {
+			return invalid(field, "has %d rows for %d coordinates", len(rows), n)
+		}
+		for i, row := range rows {
+			if len(row) != n {
+				return invalid(fmt.Sprintf("%s[%d]", field, i), "has %d columns for %d coordinates", len(row), n)
+			}
+		}
+	}
+	for i, row := range l.Accuracy {
+		if j := slices.IndexFunc(row, func(x float64) bool { return x < 0 || x > 1 }); j >= 0 {
+			return invalid(fmt.Sprintf("accuracy[%d][%d]", i, j), "%v is not in [0,1]", row[j])
+		}
+	}
+	return nil
+}

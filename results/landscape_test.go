@@ -1,0 +1,72 @@
+package results_test
+
+import (
+	"encoding/json"
+	"errors"
+	"math"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/nb1shot/nb1shot/results"
+)
+
+func landscape() results.Landscape {
+	return results.Landscape{
+		Space: 1, Moved: results.MovedAlphas, Seed: 3, Images: 40, GradientNorm: 0.25, RandomNorm: 4.5,
+		Directions:  [][]float64{{1, 0}, {0, 1}},
+		Coordinates: []float64{-2, 0, 2},
+		Accuracy:    [][]float64{{0.1, 0.2, 0.3}, {0.4, 0.5, 0.6}, {0.7, 0.8, 0.9}},
+		Loss:        [][]float64{{9, 8, 7}, {6, 5, 4}, {3, 2, 1}},
+		Sharpness:   results.Sharpness{Radius: 2, Points: 32, AccuracyDrop: 0.25, LossRise: 0.5},
+	}
+}
+
+func TestLandscape(t *testing.T) {
+	want := landscape()
+	if err := want.Check(); err != nil {
+		t.Fatal(err)
+	}
+	raw, err := json.Marshal(want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got results.Landscape
+	if err := json.Unmarshal(raw, &got); err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+	if c := got.Centre(); c != (results.Score{Loss: 5, Accuracy: 0.5}) {
+		t.Errorf("centre %+v", c)
+	}
+}
+
+func TestLandscapeCheck(t *testing.T) {
+	for field, spoil := range map[string]func(l *results.Landscape){
+		"space":          func(l *results.Landscape) { l.Space = 4 },
+		"moved":          func(l *results.Landscape) { l.Moved = "" },
+		"images":         func(l *results.Landscape) { l.Images = 0 },
+		"directions":     func(l *results.Landscape) { l.Directions[1] = []float64{1} },
+		"coordinates":    func(l *results.Landscape) { l.Coordinates = []float64{-2, -1, 1, 2} },
+		"coordinates[1]": func(l *results.Landscape) { l.Coordinates = []float64{2, 0, -2} },
+		"accuracy":       func(l *results.Landscape) { l.Accuracy = l.Accuracy[:2] },
+		"loss[2]":        func(l *results.Landscape) { l.Loss[2] = l.Loss[2][:2] },
+		"accuracy[1][2]": func(l *results.Landscape) { l.Accuracy[1][2] = 1.5 },
+		"loss[0][1]":     func(l *results.Landscape) { l.Loss[0][1] = math.NaN() },
+		"sharpness.loss_rise": func(l *results.Landscape) {
+			l.Sharpness.LossRise = math.Inf(1)
+		},
+	} {
+		l := landscape()
+		spoil(&l)
+		var format *results.FormatError
+		if err := l.Check(); !errors.As(err, &format) || format.Field != field {
+			t.Errorf("error %v, want a FormatError of %s", err, field)
+		}
+	}
+	if err := (results.Landscape{}).Check(); err == nil {
+		t.Error("an empty landscape was accepted")
+	}
+}
