@@ -32,6 +32,9 @@ func (s *Search) run(ctx context.Context) error {
 		if err := s.append(record); err != nil {
 			return err
 		}
+		if err := s.save(epoch + 1); err != nil {
+			return err
+		}
 		if stop {
 			break
 		}

@@ -60,7 +60,7 @@ func (q quadratic) loss(batches []data.Batch, mixing []float64) float64 {
 }
 
 func newQuadratic(space *spaces.Space) quadratic {
-	q := quadratic{Quadratic: algorithmstest.NewQuadratic(space, 5)}
+	q := quadratic{Quadratic: algorithmstest.NewQuadratic(space.Dim(), 5)}
 	q.Running = 0.1234567890123456789
 	return q
 }

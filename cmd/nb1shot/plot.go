@@ -50,8 +50,8 @@ Example:
 	}
 }
 
-// draw writes both figures of the runs into the folder dir and returns the
-// names of the files. Nothing is written if one of them cannot be drawn.
+// draw writes the figures of the runs into the folder dir and returns the names
+// of the files. Nothing is written if one of them cannot be drawn.
 func draw(runs []*results.History, dir, name string) ([]string, error) {
 	curves, err := results.Group(runs)
 	if err != nil {
@@ -65,9 +65,19 @@ func draw(runs []*results.History, dir, name string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	hessianFigure, err := plots.HessianTrajectory(curves, width)
-	if err != nil {
-		return nil, err
+	type named struct {
+		figure *plots.Figure
+		name   string
+	}
+	figures := []named{{errorFigure, "test-error"}}
+	// Algorithms without architecture parameters have no Hessian.
+	curves = slices.DeleteFunc(curves, func(c results.Curve) bool { return len(c.Trajectory(results.Eigenvalue)) == 0 })
+	if len(curves) > 0 {
+		hessianFigure, err := plots.HessianTrajectory(curves, width)
+		if err != nil {
+			return nil, err
+		}
+		figures = append(figures, named{hessianFigure, "hessian"})
 	}
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return nil, err
@@ -76,10 +86,7 @@ func draw(runs []*results.History, dir, name string) ([]string, error) {
 		name += "-"
 	}
 	var files []string
-	for _, f := range []struct {
-		figure *plots.Figure
-		name   string
-	}{{errorFigure, "test-error"}, {hessianFigure, "hessian"}} {
+	for _, f := range figures {
 		written, err := f.figure.Save(filepath.Join(dir, name+f.name))
 		files = append(files, written...)
 		if err != nil {

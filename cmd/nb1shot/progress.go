@@ -87,6 +87,26 @@ func (t *transfer) update(done, total int64) {
 	t.print(text)
 }
 
+// tally shows how many of several equal parts are done.
+type tally struct {
+	*status
+	label string
+	start time.Time
+}
+
+func newTally(w io.Writer, label string) *tally {
+	s := newStatus(w, 5*time.Second)
+	return &tally{status: s, label: label, start: s.now()}
+}
+
+func (c *tally) update(done, total int) {
+	text := fmt.Sprintf("%s: %d of %d", c.label, done, total)
+	if passed := c.now().Sub(c.start); passed > time.Second {
+		text += fmt.Sprintf(", %s left", duration(time.Duration(float64(passed)/float64(done)*float64(total-done))))
+	}
+	c.print(text)
+}
+
 // course shows how a run goes: every step on a terminal, every record elsewhere.
 type course struct {
 	*status

@@ -23,6 +23,7 @@ type summary struct {
 	// Eigenvalue is the reported λ of the first and the last epoch.
 	Eigenvalue []float64 `json:"eigenvalue"`
 	Figures    []string  `json:"figures"` // files
+	Warning    string    `json:"warning,omitempty"`
 }
 
 // outcome is the test error of the discrete cell before an epoch, or after the
@@ -47,6 +48,9 @@ func summarise(h *results.History) summary {
 		Images: h.Run.Provenance.Images, Table: h.Run.Provenance.Table,
 	}
 	for _, e := range h.Epochs {
+		if e.Warning != "" {
+			s.Warning = e.Warning
+		}
 		if x := results.TestError(e); x != nil {
 			o := &outcome{Epoch: e.Epoch, Hash: e.Cell.Hash, TestError: *x, ErrorBar: e.Lookup.ErrorBar}
 			if s.Best == nil || o.TestError < s.Best.TestError {
@@ -66,7 +70,12 @@ func (s summary) print(w io.Writer) error {
 	fmt.Fprintf(t, "%s\t%s, in %s\n", s.State, s.Dir, duration(time.Duration(s.Seconds*float64(time.Second))))
 	fmt.Fprintf(t, "test error\t%v, best %v\n", s.Final, s.Best)
 	fmt.Fprintf(t, "\tby %s\n", tableTitle(s.Table))
-	fmt.Fprintf(t, "λ\t%s\n", s.eigenvalues())
+	if len(s.Eigenvalue) > 0 {
+		fmt.Fprintf(t, "λ\t%s\n", s.eigenvalues())
+	}
+	if s.Warning != "" {
+		fmt.Fprintf(t, "warning\t%s\n", s.Warning)
+	}
 	if len(s.Figures) > 0 {
 		var names []string
 		for _, file := range s.Figures {
@@ -79,7 +88,11 @@ func (s summary) print(w io.Writer) error {
 
 // line is the summary in one line.
 func (s summary) line() string {
-	return fmt.Sprintf("%s: test error %v (%s), λ %s", s.Dir, s.Final, tableTitle(s.Table), s.eigenvalues())
+	text := fmt.Sprintf("%s: test error %v (%s)", s.Dir, s.Final, tableTitle(s.Table))
+	if len(s.Eigenvalue) > 0 {
+		text += ", λ " + s.eigenvalues()
+	}
+	return text
 }
 
 func (s summary) eigenvalues() string {
