@@ -21,7 +21,7 @@ import (
 type Config struct {
 	Space        int // 1, 2 or 3
 	Channels     int // of the first cells
-	Cells        int // a multiple of 3
+	Cells        int // at least 3
 	Side         int // of the images, in pixels
 	Batch        int // images, but for the Hessian
 	HessianBatch int // images for the Hessian

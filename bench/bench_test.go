@@ -168,7 +168,7 @@ func TestBadConfig(t *testing.T) {
 		{"engine", func(c *Config) { c.Engine = "abacus" }, `no engine "abacus"`},
 		{"channels", func(c *Config) { c.Channels = 0 }, "channels is 0"},
 		{"cells", func(c *Config) { c.Cells = 100 }, "cells is 100"},
-		{"cells not in threes", func(c *Config) { c.Cells = 4 }, "4 cells"},
+		{"two cells", func(c *Config) { c.Cells = 2 }, "cells is 2"},
 		{"side", func(c *Config) { c.Side = 3 }, "side is 3"},
 		{"batch", func(c *Config) { c.Batch = 0 }, "batch is 0"},
 		{"batch of the Hessian", func(c *Config) { c.HessianBatch = -1 }, "batch of the Hessian is -1"},

@@ -265,7 +265,7 @@ func TestBadInputIsRefused(t *testing.T) {
 	for name, spoil := range map[string]func(*supernet.Config){
 		"no space":      func(c *supernet.Config) { c.Space = nil },
 		"no channels":   func(c *supernet.Config) { c.Channels = 0 },
-		"4 cells":       func(c *supernet.Config) { c.Cells = 4 },
+		"1 cell":        func(c *supernet.Config) { c.Cells = 1 },
 		"1 class":       func(c *supernet.Config) { c.Classes = 1 },
 		"tiny images":   func(c *supernet.Config) { c.Side = 2 },
 		"momentum NaN":  func(c *supernet.Config) { c.BatchNormMomentum = math.NaN() },

@@ -35,7 +35,12 @@ type bench struct {
 // newBench builds the supernet that the manifest describes, for images of the
 // given side, and records the layout of its vectors.
 func newBench(g *golden, e engine.Engine, side int, out *results) (*bench, error) {
-	if network := g.text("network"); network != "darts" {
+	var variant supernet.Variant
+	switch network := g.text("network"); network {
+	case "darts":
+	case "pcdarts":
+		variant.Partial = 4
+	default:
 		return nil, fmt.Errorf("network %q is not supported", network)
 	}
 	space, err := spaces.Get(g.integer("space"))
@@ -48,6 +53,7 @@ func newBench(g *golden, e engine.Engine, side int, out *results) (*bench, error
 		Cells:             g.integer("layers"),
 		Classes:           g.integer("num_classes"),
 		Side:              side,
+		Variant:           variant,
 		BatchNormMomentum: g.number("bn[0].momentum"),
 	}, e)
 	if err != nil {

@@ -34,7 +34,7 @@ Example:
 			&cli.IntFlag{Name: "batch", Usage: "`N` images in a batch", Value: 96},
 			&cli.IntFlag{Name: "hessian-batch", Usage: "`N` images in that of the Hessian", Value: 40},
 			&cli.IntFlag{Name: "channels", Usage: "`N` channels of the first cells", Value: 16},
-			&cli.IntFlag{Name: "cells", Usage: "`N` cells in the supernet, a multiple of 3", Value: 9},
+			&cli.IntFlag{Name: "cells", Usage: "`N` cells in the supernet, at least 3", Value: 9},
 			&cli.IntFlag{Name: "side", Usage: "images of `N` pixels a side", Value: 32},
 			&cli.IntFlag{Name: "repeats", Usage: "time each step `N` times", DefaultText: "10, the Hessian 3"},
 			engineFlag(engine.Auto),

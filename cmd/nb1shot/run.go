@@ -53,7 +53,7 @@ Example:
 			scale("limit", "use `N` of the training images, half of them for the search; 0 is all"),
 			scale("batch", "`N` images in a batch"),
 			scale("channels", "`N` channels of the first cells"),
-			scale("cells", "`N` cells in the supernet, a multiple of 3"),
+			scale("cells", "`N` cells in the supernet, at least 3"),
 			scale("side", "average the images down to `N` pixels a side: 8, 16 or 32"),
 			&cli.StringSliceFlag{Name: "set", Usage: "set a `SETTING=VALUE` of the algorithm; nb1shot algos lists them; repeatable"},
 			&cli.BoolFlag{Name: "quiet", Usage: "print errors and the final line only", DisableDefaultText: true},
