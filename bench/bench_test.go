@@ -170,6 +170,8 @@ func TestBadConfig(t *testing.T) {
 		{"cells", func(c *Config) { c.Cells = 100 }, "cells is 100"},
 		{"two cells", func(c *Config) { c.Cells = 2 }, "cells is 2"},
 		{"side", func(c *Config) { c.Side = 3 }, "side is 3"},
+		{"partial", func(c *Config) { c.Partial = -1 }, "partial is -1"},
+		{"partial channels", func(c *Config) { c.Partial = 2 }, "3 channels"},
 		{"batch", func(c *Config) { c.Batch = 0 }, "batch is 0"},
 		{"batch of the Hessian", func(c *Config) { c.HessianBatch = -1 }, "batch of the Hessian is -1"},
 		{"repeats", func(c *Config) { c.Repeats = -1 }, "repeats is -1"},

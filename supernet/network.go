@@ -64,7 +64,7 @@ func (c Config) check() error {
 	case c.Partial < 0:
 		return fmt.Errorf("supernet: a 1/%d of the channels, need a divisor of at least 1, or 0 for all channels", c.Partial)
 	case c.Channels%c.divisor() != 0:
-		return fmt.Errorf("supernet: %d channels cannot be shuffled in %d groups, need a multiple", c.Channels, c.Partial)
+		return fmt.Errorf("supernet: %d channels cannot be shuffled in %d groups, need a multiple of %d", c.Channels, c.Partial, c.Partial)
 	case c.Classes < 2:
 		return fmt.Errorf("supernet: %d classes, need at least 2", c.Classes)
 	case c.Side < 4:
