@@ -25,10 +25,10 @@ type Config struct {
 // Variant is how an algorithm's network departs from that of DARTS. The zero
 // value does not.
 type Variant struct {
-	// Partial is PC-DARTS' divisor: of the channels of a choice block only the
-	// first 1/Partial, rounded down, go through its operations; the others
-	// bypass them, and a fixed shuffle with Partial groups follows. 0 and 1 are
-	// all channels.
+	// Partial is PC-DARTS' divisor, which must divide Channels: of the channels
+	// of a choice block only the first 1/Partial go through its operations; the
+	// others bypass them, and a fixed shuffle with Partial groups follows. 0 and
+	// 1 are all channels. The released code uses 4.
 	Partial int
 	// Sampled is the network of GDAS: the mixing vector has Space.Dim() entries
 	// for every cell, one after another, and an operation with mixing weight 0

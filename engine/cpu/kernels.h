@@ -1027,17 +1027,19 @@ static int pieces(const nb_op *op, const nb_context *c, const nb_move *first, co
 	return n > 0 ? n : 1;
 }
 
+// take makes VL lanes of a plane of n pieces.
 static inline __attribute__((always_inline)) void take(int n, const piece *p, float *y, int64_t pixels) {
+	const float *x0 = p[0].from, *x1 = x0, *x2 = x0, *x3 = x0;
 	vi i0 = LDI(p[0].index), i1 = i0, i2 = i0, i3 = i0;
 	vm m0 = GT(LD(p[0].taken), ZERO), m1 = m0, m2 = m0, m3 = m0;
-	if (n > 1) i1 = LDI(p[1].index), m1 = GT(LD(p[1].taken), ZERO);
-	if (n > 2) i2 = LDI(p[2].index), m2 = GT(LD(p[2].taken), ZERO);
-	if (n > 3) i3 = LDI(p[3].index), m3 = GT(LD(p[3].taken), ZERO);
+	if (n > 1) x1 = p[1].from, i1 = LDI(p[1].index), m1 = GT(LD(p[1].taken), ZERO);
+	if (n > 2) x2 = p[2].from, i2 = LDI(p[2].index), m2 = GT(LD(p[2].taken), ZERO);
+	if (n > 3) x3 = p[3].from, i3 = LDI(p[3].index), m3 = GT(LD(p[3].taken), ZERO);
 	for (int64_t i = 0; i < pixels * LANES; i += LANES) {
-		vf v = KEEP(m0, PERMUTE(i0, LD(p[0].from + i)));
-		if (n > 1) v = MERGE(m1, PERMUTE(i1, LD(p[1].from + i)), v);
-		if (n > 2) v = MERGE(m2, PERMUTE(i2, LD(p[2].from + i)), v);
-		if (n > 3) v = MERGE(m3, PERMUTE(i3, LD(p[3].from + i)), v);
+		vf v = KEEP(m0, PERMUTE(i0, LD(x0 + i)));
+		if (n > 1) v = MERGE(m1, PERMUTE(i1, LD(x1 + i)), v);
+		if (n > 2) v = MERGE(m2, PERMUTE(i2, LD(x2 + i)), v);
+		if (n > 3) v = MERGE(m3, PERMUTE(i3, LD(x3 + i)), v);
 		for (int k = 4; k < n; k++) v = MERGE(GT(LD(p[k].taken), ZERO), PERMUTE(LDI(p[k].index), LD(p[k].from + i)), v);
 		ST(y + i, v);
 	}

@@ -74,7 +74,7 @@ typedef enum {
 
 typedef struct {
 	int32_t src, block;
-	int32_t lanes[LANES]; // of in[src], for each lane of out[block]; -1 where others fill it
+	int32_t lanes[LANES]; // of in[src], for each lane of out[block], or -1; what no move fills is 0
 } nb_move;
 
 typedef struct {
