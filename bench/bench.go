@@ -21,8 +21,9 @@ import (
 type Config struct {
 	Space        int // 1, 2 or 3
 	Channels     int // of the first cells
-	Cells        int // a multiple of 3
+	Cells        int // at least 3
 	Side         int // of the images, in pixels
+	Partial      int // see supernet.Variant; 0 is the network of DARTS
 	Batch        int // images, but for the Hessian
 	HessianBatch int // images for the Hessian
 	Steps        []string
@@ -48,6 +49,7 @@ func (c Config) check() error {
 		between("channels", c.Channels, 1, 512),
 		between("cells", c.Cells, 3, 99),
 		between("side", c.Side, 4, 512),
+		between("partial", c.Partial, 0, 512),
 		between("batch", c.Batch, 1, 100_000),
 		between("batch of the Hessian", c.HessianBatch, 1, 100_000),
 		between("repeats", c.Repeats, 0, 1_000_000),
@@ -66,6 +68,7 @@ type Setup struct {
 	Channels  int    `json:"channels"`
 	Cells     int    `json:"cells"`
 	Side      int    `json:"side"`
+	Partial   int    `json:"partial,omitempty"`
 }
 
 // Report is what a bench measured.
@@ -123,6 +126,7 @@ func Prepare(c Config) (*Bench, error) {
 		Setup: Setup{
 			Engine: name, Device: e.Device(), Precision: e.Precision(), Threads: c.Threads,
 			Space: c.Space, Batch: c.Batch, Channels: c.Channels, Cells: c.Cells, Side: c.Side,
+			Partial: c.Partial,
 		},
 		repeats: c.Repeats,
 	}

@@ -37,7 +37,7 @@ func newProblem(c Config, e engine.Engine) (*problem, error) {
 	}
 	net, err := supernet.New(supernet.Config{
 		Space: space, Channels: c.Channels, Cells: c.Cells, Classes: data.Classes,
-		Side: c.Side, BatchNormMomentum: 0.997,
+		Side: c.Side, BatchNormMomentum: 0.997, Variant: supernet.Variant{Partial: c.Partial},
 	}, e)
 	if err != nil {
 		return nil, err

@@ -237,7 +237,7 @@ func TestBadConfigurations(t *testing.T) {
 		"space":      {func(j *benchmark.Job) { j.Config.Space = 4 }, "4"},
 		"epochs":     {func(j *benchmark.Job) { j.Config.Epochs = 0 }, "epochs is 0, need 1 to"},
 		"batch":      {func(j *benchmark.Job) { j.Config.Batch = 1 }, "batch is 1"},
-		"cells":      {func(j *benchmark.Job) { j.Config.Cells = 4 }, "4 cells"},
+		"cells":      {func(j *benchmark.Job) { j.Config.Cells = 2 }, "cells is 2"},
 		"memory":     {func(j *benchmark.Job) { j.Config.Channels = 100_000_000 }, "channels is 100000000"},
 		"side":       {func(j *benchmark.Job) { j.Config.Side = 9 }, "side 9"},
 		"images":     {func(j *benchmark.Job) { j.Config.Images = 21 }, "21 images"},

@@ -21,7 +21,7 @@ type Config struct {
 
 	Epochs            int     `json:"epochs"`
 	Channels          int     `json:"channels"` // of the first cells
-	Cells             int     `json:"cells"`    // a multiple of 3
+	Cells             int     `json:"cells"`    // at least 3
 	Side              int     `json:"side"`     // of the images, which are averaged down to it
 	Images            int     `json:"images"`   // training images used, training and search part together; 0 is all
 	Batch             int     `json:"batch"`    // images in a batch, the last of an epoch may be smaller

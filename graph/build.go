@@ -110,6 +110,20 @@ func NewSlice(x *Node, from, to int) *Node {
 	return apply(Slice, Attr{From: from}, s, x)
 }
 
+// NewShuffle views the channels of x as [groups][C/groups] and transposes them:
+// channel a·groups+g of the result is channel g·(C/groups)+a of x.
+func NewShuffle(x *Node, groups int) *Node {
+	assert(isActivation(x) && groups > 0 && x.Shape()[1]%groups == 0, "shuffle of %d groups of the channels of %v", groups, x.Shape())
+	return apply(Shuffle, Attr{K: groups}, x.Shape(), x)
+}
+
+// NewScaleImages multiplies each image of x [N, C, H, W] by its entry of the
+// activation d [N, 1, 1, 1], through which no derivative flows.
+func NewScaleImages(x, d *Node) *Node {
+	assert(isActivation(x) && d.Shape().Eq(tensor.Shape{x.Shape()[0], 1, 1, 1}), "images of %v times %v", x.Shape(), d.Shape())
+	return apply(ScaleImages, Attr{}, x.Shape(), x, d)
+}
+
 // NewMean adds the mean over the positions of x, [N, C, 1, 1].
 func NewMean(x *Node) *Node {
 	assert(isActivation(x), "mean over the positions of %v", x.Shape())

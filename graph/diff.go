@@ -21,6 +21,7 @@ var constant = map[Kind][]int{
 	NormalizeFixed:    {1},
 	ScaleFixed:        {1},
 	ReLUBack:          {0},
+	ScaleImages:       {1},
 
 	CrossEntropy:         {1},
 	CrossEntropyBack:     {1},
@@ -121,6 +122,11 @@ func (o *Op) SymDiff(in gorgonia.Nodes, out, g *Node) (gorgonia.Nodes, error) {
 		return gorgonia.Nodes{like(Pad, in[0], g)}, nil
 	case Pad:
 		return gorgonia.Nodes{NewSlice(g, a.From, a.From+in[0].Shape()[1])}, nil
+
+	case Shuffle: // a transposition, undone by the other one
+		return gorgonia.Nodes{NewShuffle(g, in[0].Shape()[1]/a.K)}, nil
+	case ScaleImages: // x, d
+		return gorgonia.Nodes{NewScaleImages(g, in[1]), nil}, nil
 
 	case Mean:
 		return gorgonia.Nodes{like(MeanBack, in[0], g)}, nil

@@ -51,6 +51,9 @@ const (
 	Slice  Kind = "slice"  // x → its channels From..From+C(out)
 	Pad    Kind = "pad"    // x → x as the channels From.. of a larger activation, the others 0
 
+	Shuffle     Kind = "shuffle"      // x → its channels, K groups of C/K one after another, taken in turn from each group
+	ScaleImages Kind = "scale-images" // x, d [N, 1, 1, 1] → each image of x times its entry of d, which is a constant
+
 	Mean     Kind = "mean"      // x → [N, C, 1, 1]: mean over the positions
 	MeanBack Kind = "mean-back" // g → g/(H·W) at every position
 
@@ -65,7 +68,7 @@ const Eps = 1e-5
 
 // Attr holds the constants of an operation; which ones count depends on its kind.
 type Attr struct {
-	K, S, P int // Conv*, MaxPool*: window, stride, padding
+	K, S, P int // Conv*, MaxPool*: window, stride, padding; Shuffle: K groups
 	At      int // WeightedSum, InnerProducts: first entry of the mixing vector
 	From    int // Slice, Pad: first channel
 }

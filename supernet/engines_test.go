@@ -29,8 +29,13 @@ type shape struct{ space, channels, cells, side, batch int }
 
 func (s shape) net(t testing.TB, e engine.Engine) *supernet.Net {
 	t.Helper()
+	return s.variant(t, e, supernet.Variant{})
+}
+
+func (s shape) variant(t testing.TB, e engine.Engine, v supernet.Variant) *supernet.Net {
+	t.Helper()
 	net, err := supernet.New(supernet.Config{
-		Space: space(t, s.space), Channels: s.channels, Cells: s.cells, Classes: 10, Side: s.side, BatchNormMomentum: 0.997,
+		Space: space(t, s.space), Channels: s.channels, Cells: s.cells, Classes: 10, Side: s.side, BatchNormMomentum: 0.997, Variant: v,
 	}, e)
 	if err != nil {
 		t.Fatal(err)
@@ -55,7 +60,11 @@ func (s shape) images() data.Batch {
 // gradients, statistics and weights after steps, products with the Hessian.
 func (s shape) everything(t testing.TB, e engine.Engine) map[string][]float64 {
 	t.Helper()
-	net, b := s.net(t, e), s.images()
+	return everything(t, s.net(t, e), s.images())
+}
+
+func everything(t testing.TB, net *supernet.Net, b data.Batch) map[string][]float64 {
+	t.Helper()
 	sp := net.Config().Space
 	mixing := uniform(sp)
 	r := random.New(5, "directions")
@@ -132,21 +141,26 @@ func TestCPUEngineAgrees(t *testing.T) {
 			}
 			want := s.everything(t, ref.New[float64](2))
 			for _, set := range cpu.InstructionSets() {
-				got := s.everything(t, newCPU(t, 2, set))
-				for name, w := range want {
-					tolerance := 1e-4
-					switch name {
-					case "architecture gradient", "weight gradient", "Hessian products", "attack gradient":
-						tolerance = 5e-3
-					case "architecture loss", "weight loss", "Hessian loss", "attack loss":
-						tolerance = 1e-5
-					}
-					if d := distance(got[name], w); !(d <= tolerance) {
-						t.Errorf("%s: %s is off by %.1e of its norm, more than %.0e", set, name, d, tolerance)
-					}
-				}
+				agree(t, set, s.everything(t, newCPU(t, 2, set)), want)
 			}
 		})
+	}
+}
+
+// agree holds what an engine in single precision computes against the reference.
+func agree(t *testing.T, set string, got, want map[string][]float64) {
+	t.Helper()
+	for name, w := range want {
+		tolerance := 1e-4
+		switch name {
+		case "architecture gradient", "weight gradient", "Hessian products", "attack gradient":
+			tolerance = 5e-3
+		case "architecture loss", "weight loss", "Hessian loss", "attack loss":
+			tolerance = 1e-5
+		}
+		if d := distance(got[name], w); !(d <= tolerance) {
+			t.Errorf("%s: %s is off by %.1e of its norm, more than %.0e", set, name, d, tolerance)
+		}
 	}
 }
 
@@ -167,18 +181,26 @@ func TestCPUEngineIsDeterministic(t *testing.T) {
 // A step allocates nothing once it has run.
 func TestCPUEngineDoesNotAllocate(t *testing.T) {
 	s := shape{2, 16, 3, 8, 6}
-	net, b := s.net(t, newCPU(t, 2, cpu.InstructionSets()[0])), s.images()
-	mixing := uniform(net.Config().Space)
-	grad := make([]float64, len(mixing))
-	for name, step := range steps(t, net, b, mixing, grad) {
-		// What the runtime allocates now and then is counted too, so the
-		// fewest of several counts matter.
-		fewest := math.Inf(1)
-		for range 5 {
-			fewest = min(fewest, testing.AllocsPerRun(5, step))
-		}
-		if fewest > 0 {
-			t.Errorf("%s: %g allocations", name, fewest)
+	for _, v := range []supernet.Variant{{}, {Partial: 4, DropPath: true}} {
+		net, b := s.variant(t, newCPU(t, 2, cpu.InstructionSets()[0]), v), s.images()
+		mixing := uniform(net.Config().Space)
+		grad, drop := make([]float64, len(mixing)), dropPath(net.Config(), s.batch)
+		for name, step := range steps(t, net, b, mixing, grad) {
+			once := func() {
+				if v.DropPath {
+					net.SetDropPath(drop)
+				}
+				step()
+			}
+			// What the runtime allocates now and then is counted too, so the
+			// fewest of several counts matter.
+			fewest := math.Inf(1)
+			for range 5 {
+				fewest = min(fewest, testing.AllocsPerRun(5, once))
+			}
+			if fewest > 0 {
+				t.Errorf("%+v, %s: %g allocations", v, name, fewest)
+			}
 		}
 	}
 }

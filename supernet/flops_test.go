@@ -56,3 +56,19 @@ func TestFLOPs(t *testing.T) {
 		}
 	}
 }
+
+// The paper's network of PC-DARTS, counted by the released modules.
+func TestPartialFLOPs(t *testing.T) {
+	for id, want := range map[int]float64{1: 77_535_360, 2: 77_535_360, 3: 117_744_128} {
+		net, err := supernet.New(supernet.Config{
+			Space: space(t, id), Channels: 16, Cells: 9, Classes: 10, Side: 32, BatchNormMomentum: 0.997,
+			Variant: supernet.Variant{Partial: 4},
+		}, ref.New[float32](1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := net.ForwardFLOPs(2); err != nil || got != 2*2*want {
+			t.Errorf("space %d: %v operations, %v; want %v", id, got, err, 2*2*want)
+		}
+	}
+}

@@ -13,7 +13,7 @@ import (
 type Config struct {
 	Space    *spaces.Space
 	Channels int // of the stem and of the blocks of the first cells; the paper uses 16
-	Cells    int // a multiple of 3, the resolution halves after each third; the paper uses 9
+	Cells    int // at least 2, the resolution halves before cells ⌊Cells/3⌋ and ⌊2·Cells/3⌋; the paper uses 9
 	Classes  int // 10 for CIFAR-10
 	Side     int // height and width of the images
 	Variant
@@ -25,10 +25,10 @@ type Config struct {
 // Variant is how an algorithm's network departs from that of DARTS. The zero
 // value does not.
 type Variant struct {
-	// Partial is PC-DARTS' divisor: of the channels of a choice block only the
-	// first 1/Partial, rounded down, go through its operations; the others
-	// bypass them, and a fixed shuffle with Partial groups follows. 0 and 1 are
-	// all channels.
+	// Partial is PC-DARTS' divisor, which must divide Channels: of the channels
+	// of a choice block only the first 1/Partial go through its operations; the
+	// others bypass them, and a fixed shuffle with Partial groups follows. 0 and
+	// 1 are all channels. The released code uses 4.
 	Partial int
 	// Sampled is the network of GDAS: the mixing vector has Space.Dim() entries
 	// for every cell, one after another, and an operation with mixing weight 0
@@ -37,7 +37,7 @@ type Variant struct {
 	// StepWeights, weight decay included (quirk Q13).
 	Sampled bool
 	// DropPath lets Net.SetDropPath scale the convolutions of choice blocks image
-	// by image.
+	// by image in the gradient passes of training mode.
 	DropPath bool
 }
 
@@ -59,8 +59,12 @@ func (c Config) check() error {
 		return fmt.Errorf("supernet: no search space")
 	case c.Channels < 1:
 		return fmt.Errorf("supernet: %d channels, need at least 1", c.Channels)
-	case c.Cells < 3 || c.Cells%3 != 0:
-		return fmt.Errorf("supernet: %d cells, need a multiple of 3", c.Cells)
+	case c.Cells < 2:
+		return fmt.Errorf("supernet: %d cells, need at least 2", c.Cells)
+	case c.Partial < 0:
+		return fmt.Errorf("supernet: a 1/%d of the channels, need a divisor of at least 1, or 0 for all channels", c.Partial)
+	case c.Channels%c.divisor() != 0:
+		return fmt.Errorf("supernet: %d channels cannot be shuffled in %d groups, need a multiple of %d", c.Channels, c.Partial, c.Partial)
 	case c.Classes < 2:
 		return fmt.Errorf("supernet: %d classes, need at least 2", c.Classes)
 	case c.Side < 4:
@@ -157,8 +161,9 @@ func (c Config) blueprint() *blueprint {
 			side = halved(side)
 		}
 		for block := range blocks {
-			convolution(operation(cell, block, 1), channels, channels, 3, side)
-			convolution(operation(cell, block, 2), channels, channels, 1, side)
+			q := channels / c.divisor()
+			convolution(operation(cell, block, 1), q, q, 3, side)
+			convolution(operation(cell, block, 2), q, q, 1, side)
 		}
 		for i := range blocks {
 			convolution(projection(cell, i), in, channels, 1, side)
@@ -217,12 +222,14 @@ type network struct {
 	parameters []*graph.Node // in blueprint order
 	mixing     *graph.Node
 	stats      []*graph.Node // [2, C] of each batch norm in blueprint order, when BatchStatistics
+	drop       []*graph.Node // [n, 1, 1, 1] of each convolution of a choice block, or nil, see dropped
 	logits     *graph.Node
 	loss       *graph.Node
 }
 
-// build makes the graph of the network for a batch of n images.
-func (c Config) build(b *blueprint, n int, bn BatchNorm) *network {
+// build makes the graph of the network for a batch of n images, with drop path
+// or without.
+func (c Config) build(b *blueprint, n int, bn BatchNorm, drop bool) *network {
 	net := &network{Graph: graph.New(), config: c}
 	for _, t := range b.parameters {
 		shape := t.Shape
@@ -234,6 +241,12 @@ func (c Config) build(b *blueprint, n int, bn BatchNorm) *network {
 	net.mixing = net.Input(inputMixing, graph.Parameter, c.Space.Dim())
 	images := net.Input(inputImages, graph.Activation, n, 3, c.Side, c.Side)
 	labels := net.Input(inputLabels, graph.Activation, n, c.Classes, 1, 1)
+
+	if drop {
+		for i := range c.droppable() {
+			net.drop = append(net.drop, net.Input(inputDrop(i), graph.Activation, n, 1, 1, 1))
+		}
+	}
 
 	statsOf := map[string]*graph.Node{}
 	normalize := func(name string, x *graph.Node) *graph.Node {
@@ -287,10 +300,12 @@ func (net *network) cell(cell int, x *graph.Node, convolution func(layer, *graph
 		} else {
 			u = graph.NewAdd(inputs...)
 		}
-		states = append(states, graph.NewWeightedSum(net.mixing, space.MixedOp(block+1),
-			graph.NewMaxPool(u, 3, 1, 1),
-			convolution(operation(cell, block, 1), u),
-			convolution(operation(cell, block, 2), u)))
+		part := net.part(u)
+		mixed := graph.NewWeightedSum(net.mixing, space.MixedOp(block+1),
+			graph.NewMaxPool(part, 3, 1, 1),
+			net.dropped(cell, block, 1, convolution(operation(cell, block, 1), part)),
+			net.dropped(cell, block, 2, convolution(operation(cell, block, 2), part)))
+		states = append(states, net.bypassed(mixed, u))
 	}
 	at := space.OutputOffset()
 	direct := graph.NewWeightedSum(net.mixing, at, convolution(projection(cell, space.Blocks()), x))

@@ -25,6 +25,7 @@ type oracle struct {
 	g       *G.ExprGraph
 	weights map[string]*G.Node
 	mixing  []*G.Node
+	drop    []float64 // of every convolution of a choice block and image, or nil
 	count   int
 }
 
@@ -104,6 +105,37 @@ func (o *oracle) weighted(at int, xs ...*G.Node) *G.Node {
 	return total
 }
 
+// dropped is the output x of the i-th convolution of the choice blocks, every
+// image times its number.
+func (o *oracle) dropped(i int, x *G.Node) *G.Node {
+	if o.drop == nil {
+		return x
+	}
+	s := x.Shape()
+	positions := s[1] * s[2] * s[3]
+	factors := make([]float64, s[0]*positions)
+	for k := range factors {
+		factors[k] = o.drop[i*s[0]+k/positions]
+	}
+	o.count++
+	return o.must(G.HadamardProd(x, G.NewTensor(o.g, tensor.Float64, 4, G.WithName(fmt.Sprint("drop", o.count)),
+		G.WithValue(tensor.New(tensor.WithShape(s...), tensor.WithBacking(factors))))))
+}
+
+// channels are some channels of x in the given order, by a convolution with zeros
+// and ones, whose gradient the other tests here have found right.
+func (o *oracle) channels(x *G.Node, list []int) *G.Node {
+	s := x.Shape()
+	o.count++
+	pick := make([]float64, len(list)*s[1])
+	for to, from := range list {
+		pick[to*s[1]+from] = 1
+	}
+	kernel := G.NewTensor(o.g, tensor.Float64, 4, G.WithName(fmt.Sprint("pick", o.count)),
+		G.WithValue(tensor.New(tensor.WithShape(len(list), s[1], 1, 1), tensor.WithBacking(pick))))
+	return o.must(G.Conv2d(x, kernel, tensor.Shape{1, 1}, []int{0, 0}, []int{1, 1}, []int{1, 1}))
+}
+
 func (o *oracle) loss(c supernet.Config, images, labels *G.Node) *G.Node {
 	x := o.layer(images, "stem.op.0", "stem.op.1")
 	blocks := c.Space.Blocks()
@@ -123,10 +155,28 @@ func (o *oracle) loss(c supernet.Config, images, labels *G.Node) *G.Node {
 			}
 			u := o.weighted(at, append([]*G.Node{proj(b)}, states...)...)
 			name := fmt.Sprintf("cells.%d._choice_blocks.%d.mixed_op._ops.", cell, b)
-			states = append(states, o.weighted(c.Space.MixedOp(b+1),
-				o.must(G.MaxPool2D(u, tensor.Shape{3, 3}, []int{1, 1}, []int{1, 1})),
-				o.layer(u, name+"1.op.op.0", name+"1.op.op.1"),
-				o.layer(u, name+"2.op.op.0", name+"2.op.op.1")))
+			first := (cell*blocks + b) * 2
+			part, groups, n := u, max(c.Partial, 1), u.Shape()[1]
+			var computed, bypass, order []int
+			for k := range n {
+				if k < n/groups {
+					computed = append(computed, k)
+				} else {
+					bypass = append(bypass, k)
+				}
+				order = append(order, k%groups*(n/groups)+k/groups)
+			}
+			if groups > 1 {
+				part = o.channels(u, computed)
+			}
+			y := o.weighted(c.Space.MixedOp(b+1),
+				o.must(G.MaxPool2D(part, tensor.Shape{3, 3}, []int{1, 1}, []int{1, 1})),
+				o.dropped(first, o.layer(part, name+"1.op.op.0", name+"1.op.op.1")),
+				o.dropped(first+1, o.layer(part, name+"2.op.op.0", name+"2.op.op.1")))
+			if groups > 1 {
+				y = o.channels(o.must(G.Concat(1, y, o.channels(u, bypass))), order)
+			}
+			states = append(states, y)
 		}
 		out := c.Space.OutputOffset()
 		for i, s := range states {
@@ -150,9 +200,18 @@ func (o *oracle) loss(c supernet.Config, images, labels *G.Node) *G.Node {
 }
 
 func TestAgainstTapeMachine(t *testing.T) {
+	var all []supernet.Config
 	for _, space := range spaces.All() {
-		t.Run(fmt.Sprint("space ", space.ID()), func(t *testing.T) {
-			config := supernet.Config{Space: space, Channels: 2, Cells: 3, Classes: 10, Side: 8, BatchNormMomentum: 0.997}
+		all = append(all, supernet.Config{Space: space, Channels: 2})
+	}
+	all = append(all,
+		supernet.Config{Space: all[0].Space, Channels: 4, Variant: supernet.Variant{Partial: 2}},
+		supernet.Config{Space: all[1].Space, Channels: 2, Variant: supernet.Variant{DropPath: true}},
+		supernet.Config{Space: all[2].Space, Channels: 4, Variant: supernet.Variant{Partial: 4, DropPath: true}})
+	for _, config := range all {
+		space := config.Space
+		t.Run(fmt.Sprintf("space %d, %+v", space.ID(), config.Variant), func(t *testing.T) {
+			config.Cells, config.Classes, config.Side, config.BatchNormMomentum = 3, 10, 8, 0.997
 			net, err := supernet.New(config, ref.New[float64](2))
 			if err != nil {
 				t.Fatal(err)
@@ -175,6 +234,10 @@ func TestAgainstTapeMachine(t *testing.T) {
 			}
 
 			o := &oracle{t: t, g: G.NewGraph(), weights: map[string]*G.Node{}}
+			if config.DropPath {
+				o.drop = dropPath(config, batch.N)
+				net.SetDropPath(o.drop)
+			}
 			var inputs G.Nodes
 			dense := func(name string, data []float64, shape ...int) *G.Node {
 				return G.NewTensor(o.g, tensor.Float64, len(shape), G.WithName(name),

@@ -33,6 +33,7 @@ type Net struct {
 	mixing, direction           engine.Vector
 	mixingGradient, product     engine.Vector
 	loss, one                   engine.Vector
+	dropPath                    []float64 // see SetDropPath
 
 	programs map[key]*program
 	moments  []moments // in the order of norms
@@ -59,7 +60,9 @@ const (
 type program struct {
 	engine.Program
 	images, labels, logits engine.Vector
-	oneHot, read           []float64 // labels on their way in, logits on theirs out
+	oneHot, read           []float64     // labels on their way in, logits on theirs out
+	drop                   engine.Vector // multipliers of drop path, or nil
+	undropped              []float64     // as many ones
 }
 
 // moments are the statistics of one batch norm, kept and of the last batch.
@@ -230,11 +233,15 @@ func (n *Net) HessianProducts(ctx context.Context, b data.Batch, mixing []float6
 // run feeds and runs the program of a task, and moves the running statistics
 // when the pass used those of the batch.
 func (n *Net) run(t task, bn BatchNorm, b data.Batch, mixing []float64) (Pass, error) {
-	p, err := n.program(key{t, bn, b.N})
+	k := key{t, bn, b.N}
+	p, err := n.program(k)
 	if err != nil {
 		return Pass{}, err
 	}
 	if err := n.feed(p, b, mixing); err != nil {
+		return Pass{}, err
+	}
+	if err := n.feedDropPath(p, k); err != nil {
 		return Pass{}, err
 	}
 	p.Run()
@@ -314,6 +321,9 @@ func (n *Net) program(k key) (*program, error) {
 		inputImages: p.images, inputLabels: p.labels, inputMixing: n.mixing,
 		inputSeed: n.one, inputDirection: n.direction,
 	}
+	if n.drops(k) {
+		n.bindDropPath(p, k.batch, inputs)
+	}
 	for _, t := range n.parameters {
 		inputs[t.Name] = n.weights.Slice(t.Offset, t.Offset+t.Size)
 	}
@@ -350,7 +360,7 @@ func (n *Net) plan(k key) (*engine.Plan, error) {
 	if k.batch < 1 || k.bn == BatchStatistics && k.batch*last.positions < 2 {
 		return nil, fmt.Errorf("supernet: a batch of %d images is too small for batch normalisation", k.batch)
 	}
-	net := n.config.build(n.blueprint, k.batch, k.bn)
+	net := n.config.build(n.blueprint, k.batch, k.bn, n.drops(k))
 	g := net.Graph
 	outputs := append([]*graph.Node{net.loss, net.logits}, net.stats...)
 	var varying []string

@@ -56,20 +56,25 @@ func uniform(s *spaces.Space) []float64 {
 
 // The counts of the paper's network, 16 channels and 9 cells.
 func TestParameterCounts(t *testing.T) {
-	for id, want := range map[int]struct{ parameters, tensors, statistics, norms int }{
-		1: {1_101_402, 357, 10_912, 119},
-		2: {1_101_402, 357, 10_912, 119},
-		3: {1_509_594, 438, 13_600, 146},
+	for _, want := range []struct{ space, partial, parameters, tensors, statistics, norms int }{
+		{1, 0, 1_101_402, 357, 10_912, 119},
+		{2, 1, 1_101_402, 357, 10_912, 119},
+		{3, 0, 1_509_594, 438, 13_600, 146},
+		{1, 4, 492_570, 357, 6_880, 119},
+		{2, 4, 492_570, 357, 6_880, 119},
+		{3, 4, 748_554, 438, 8_560, 146},
 	} {
 		net, err := supernet.New(supernet.Config{
-			Space: space(t, id), Channels: 16, Cells: 9, Classes: 10, Side: 32, BatchNormMomentum: 0.997,
+			Space: space(t, want.space), Channels: 16, Cells: 9, Classes: 10, Side: 32, BatchNormMomentum: 0.997,
+			Variant: supernet.Variant{Partial: want.partial},
 		}, ref.New[float32](1))
 		if err != nil {
 			t.Fatal(err)
 		}
 		got := [...]int{net.ParameterCount(), len(net.Parameters()), net.StatisticsCount(), len(net.Statistics()) / 2}
 		if got != [...]int{want.parameters, want.tensors, want.statistics, want.norms} {
-			t.Errorf("space %d has %v weights, tensors, running statistics and batch norms, want %v", id, got, want)
+			t.Errorf("space %d, partial %d has %v weights, tensors, running statistics and batch norms, want %v",
+				want.space, want.partial, got, want)
 		}
 	}
 }
@@ -265,10 +270,13 @@ func TestBadInputIsRefused(t *testing.T) {
 	for name, spoil := range map[string]func(*supernet.Config){
 		"no space":      func(c *supernet.Config) { c.Space = nil },
 		"no channels":   func(c *supernet.Config) { c.Channels = 0 },
-		"4 cells":       func(c *supernet.Config) { c.Cells = 4 },
+		"1 cell":        func(c *supernet.Config) { c.Cells = 1 },
 		"1 class":       func(c *supernet.Config) { c.Classes = 1 },
 		"tiny images":   func(c *supernet.Config) { c.Side = 2 },
 		"momentum NaN":  func(c *supernet.Config) { c.BatchNormMomentum = math.NaN() },
+		"partial":       func(c *supernet.Config) { c.Partial = -1 },
+		"odd partial":   func(c *supernet.Config) { c.Channels, c.Partial = 6, 4 },
+		"no channel":    func(c *supernet.Config) { c.Channels, c.Partial = 2, 4 },
 		"momentum zero": func(c *supernet.Config) { c.BatchNormMomentum = 0 },
 	} {
 		c := good

@@ -6,7 +6,7 @@ import "regexp"
 // matches its name.
 var kinds = []kind{
 	{
-		name: "forward", pattern: "forward_s[123]", network: forward,
+		name: "forward", pattern: "forward_*", network: forward,
 		// The spectrum is computed as that of a symmetric matrix, and is real.
 		background: regexp.MustCompile(`^hessian_max_imag$`),
 	},

@@ -34,8 +34,9 @@ Example:
 			&cli.IntFlag{Name: "batch", Usage: "`N` images in a batch", Value: 96},
 			&cli.IntFlag{Name: "hessian-batch", Usage: "`N` images in that of the Hessian", Value: 40},
 			&cli.IntFlag{Name: "channels", Usage: "`N` channels of the first cells", Value: 16},
-			&cli.IntFlag{Name: "cells", Usage: "`N` cells in the supernet, a multiple of 3", Value: 9},
+			&cli.IntFlag{Name: "cells", Usage: "`N` cells in the supernet, at least 3", Value: 9},
 			&cli.IntFlag{Name: "side", Usage: "images of `N` pixels a side", Value: 32},
+			&cli.IntFlag{Name: "partial", Usage: "let 1/`N` of the channels through the operations, as PC-DARTS, which takes 4", DefaultText: "all"},
 			&cli.IntFlag{Name: "repeats", Usage: "time each step `N` times", DefaultText: "10, the Hessian 3"},
 			engineFlag(engine.Auto),
 			&cli.IntFlag{Name: "threads", Usage: "compute on `N` threads", Value: runtime.GOMAXPROCS(0)},
@@ -61,7 +62,11 @@ func runBench(c *cli.Context) error {
 	w := c.App.Writer
 	if !c.Bool("json") {
 		fmt.Fprintf(w, "engine   %s: %s, threads %d, %s\n", b.Engine, b.Precision, b.Threads, b.Device)
-		fmt.Fprintf(w, "network  space %d, channels %d, cells %d, side %d\n", b.Space, b.Channels, b.Cells, b.Side)
+		fmt.Fprintf(w, "network  space %d, channels %d, cells %d, side %d", b.Space, b.Channels, b.Cells, b.Side)
+		if b.Partial > 1 {
+			fmt.Fprintf(w, ", partial %d", b.Partial)
+		}
+		fmt.Fprintln(w)
 	}
 	log := c.App.ErrWriter
 	if !isTerminal(log) {
@@ -99,7 +104,7 @@ func newBench(c *cli.Context) (*bench.Bench, error) {
 	}
 	b, err := bench.Prepare(bench.Config{
 		Space: c.Int("space"), Channels: c.Int("channels"), Cells: c.Int("cells"), Side: c.Int("side"),
-		Batch: c.Int("batch"), HessianBatch: c.Int("hessian-batch"),
+		Partial: c.Int("partial"), Batch: c.Int("batch"), HessianBatch: c.Int("hessian-batch"),
 		Steps: steps, Repeats: c.Int("repeats"), Engine: c.String("engine"), Threads: c.Int("threads"),
 	})
 	if err != nil {

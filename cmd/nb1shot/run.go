@@ -56,7 +56,7 @@ Example:
 			scale("limit", "use `N` of the training images, training and search part together; 0 is all"),
 			scale("batch", "`N` images in a batch"),
 			scale("channels", "`N` channels of the first cells"),
-			scale("cells", "`N` cells in the supernet, a multiple of 3"),
+			scale("cells", "`N` cells in the supernet, at least 3"),
 			scale("side", "average the images down to `N` pixels a side: 8, 16 or 32"),
 			&cli.StringSliceFlag{Name: "set", Usage: "set a `SETTING=VALUE` of the algorithm or the run; nb1shot algos lists them; repeatable"},
 			&cli.StringFlag{Name: "settings", Usage: "read settings from a TOML `FILE`, before those of --set"},

@@ -32,6 +32,7 @@ type compiler struct {
 	reductions map[reductionKey][]*reduction
 	splats     map[entryKey]*coef
 	channels   map[entryKey]*coef
+	masks      map[uint16]*coef
 	products   map[[2]*coef]*coef
 	poolings   map[[2]plane]*pooling
 }
@@ -45,6 +46,7 @@ type value struct {
 	pooled *value       // is the max-pooling of this, computed or not
 	pool   graph.Attr   // its window
 	conv   *convolution // is this one, which the only reader, a sum, computes
+	moved  []channel    // is these channels of other values, put together or not
 
 	param *parameter
 }
@@ -75,6 +77,7 @@ type instruction struct {
 	reads    []*storage
 
 	in, out, aux []plane
+	depths       []int // OP_CONV*, OP_WEIGHT*: how many channels of each plane in count
 	attr         graph.Attr
 	h, w, oh, ow int
 	accumulate   bool
@@ -107,14 +110,19 @@ type pass struct {
 }
 
 type reduction struct {
-	mask mask
-	z    plane
-	w    []plane
-	in   *instruction
-	sums sums
+	mask  mask
+	z     plane
+	w     []plane
+	image plane // by whose first channel every image counts, or none
+	in    *instruction
+	sums  sums
 }
 
-type move struct{ src, lane, block, to, count int }
+// move is lanes of a plane of in that go to one of out.
+type move struct {
+	src, block int
+	lanes      [lanes]int8 // of src, or -1
+}
 
 // pooling is a memoised backward pooling: the gradient and its inner product
 // with the input.
@@ -125,14 +133,14 @@ type pooling struct {
 }
 
 type sumKey struct {
-	mask mask
-	z, w plane
+	mask        mask
+	z, w, image plane
 }
 
 type reductionKey struct {
-	mask  mask
-	z     plane
-	phase int
+	mask     mask
+	z, image plane
+	phase    int
 }
 
 type entryKey struct {
@@ -148,7 +156,7 @@ func newCompiler(plan *engine.Plan, inputs map[string]engine.Vector, outputs []e
 		plan: plan, values: make([]*value, len(plan.Values)), uses: make([]int, len(plan.Values)),
 		wanted: map[int]*vector{}, pending: map[int]bool{},
 		sums: map[sumKey]*coef{}, reductions: map[reductionKey][]*reduction{}, splats: map[entryKey]*coef{}, channels: map[entryKey]*coef{},
-		products: map[[2]*coef]*coef{}, poolings: map[[2]plane]*pooling{},
+		masks: map[uint16]*coef{}, products: map[[2]*coef]*coef{}, poolings: map[[2]plane]*pooling{},
 	}
 	if len(outputs) != len(plan.Outputs) {
 		return nil, fmt.Errorf("compile: %d vectors for %d outputs", len(outputs), len(plan.Outputs))
@@ -283,7 +291,7 @@ func (c *compiler) emit(in *instruction, needs ...*coef) *instruction {
 	read(in.aux)
 	for _, p := range in.passes {
 		for _, t := range p.terms {
-			read([]plane{t.z, t.y})
+			read([]plane{t.z, t.y, t.image})
 			needs = append(needs, t.a, t.s, t.t)
 		}
 		needs = append(needs, p.b)
@@ -349,12 +357,7 @@ func (c *compiler) planes(v *value) []plane {
 	if len(missing) == 0 {
 		return planes
 	}
-	s := c.newStorage([]int{0, min(len(missing)*lanes, v.Shape[1]-missing[0]*lanes), v.Shape[2], v.Shape[3]})
-	if last := len(v.blocks) - 1; missing[len(missing)-1] == last {
-		s.channels = (len(missing)-1)*lanes + v.Shape[1] - last*lanes
-	} else {
-		s.channels = len(missing) * lanes
-	}
+	s := c.storageOf(v, missing)
 	in := &instruction{kind: opCombine, out: planesOf(s), sinkable: true}
 	for k, i := range missing {
 		in.passes = append(in.passes, passes(plane{s, k}, v.blocks[i])...)
@@ -363,6 +366,41 @@ func (c *compiler) planes(v *value) []plane {
 	}
 	c.emit(in)
 	return planes
+}
+
+// storageOf makes room for some blocks of a value, given in order.
+func (c *compiler) storageOf(v *value, blocks []int) *storage {
+	channels := len(blocks) * lanes
+	if blocks[len(blocks)-1] == len(v.blocks)-1 {
+		channels -= len(v.blocks)*lanes - v.Shape[1]
+	}
+	return c.newStorage([]int{0, channels, v.Shape[2], v.Shape[3]})
+}
+
+// views returns planes that hold the value in its channels and may hold anything
+// in those past them, which convolutions and poolings can do with.
+func (c *compiler) views(v *value) []plane {
+	c.resolve(v)
+	planes := make([]plane, len(v.blocks))
+	for i, e := range v.blocks {
+		if len(e.terms) != 1 || e.b != nil || !e.terms[0].isPlain() || e.terms[0].a != c.mask(firstLanes(v.depth(i))) {
+			return c.planes(v)
+		}
+		planes[i] = e.terms[0].z
+	}
+	return planes
+}
+
+// depth is how many channels of the value are in the block.
+func (v *value) depth(block int) int { return min(lanes, v.Shape[1]-block*lanes) }
+
+// depths are those of all blocks.
+func (v *value) depths() []int {
+	d := make([]int, blocksOf(v.Shape[1]))
+	for i := range d {
+		d[i] = v.depth(i)
+	}
+	return d
 }
 
 // passes divides an expression among passes of at most three terms, whose kinds
@@ -391,8 +429,13 @@ func passes(out plane, e expression) []pass {
 func (c *compiler) resolve(v *value) {
 	if v.pooled != nil && v.blocks == nil {
 		s := c.newStorage(v.Shape)
-		c.emit(&instruction{kind: opPool, in: c.planes(v.pooled), out: planesOf(s), attr: v.pool, sinkable: true})
-		v.blocks = blocksFrom(s)
+		c.emit(&instruction{kind: opPool, in: c.views(v.pooled), out: planesOf(s), attr: v.pool, sinkable: true})
+		for i, e := range v.pooled.blocks { // by now a plane, perhaps masked
+			v.blocks = append(v.blocks, c.times(plainOf(plane{s, i}), e.terms[0].a))
+		}
+	}
+	if v.moved != nil && v.blocks == nil {
+		c.gatherChannels(v)
 	}
 }
 
@@ -401,7 +444,7 @@ func (c *compiler) resolve(v *value) {
 func (c *compiler) single(v *value) []expression {
 	c.resolve(v)
 	for _, e := range v.blocks {
-		if len(e.terms) != 1 || e.terms[0].kind != plain {
+		if len(e.terms) != 1 || !e.terms[0].isPlain() {
 			c.planes(v)
 			break
 		}
@@ -514,6 +557,24 @@ func (c *compiler) channelwise(p *parameter, from, n int) *coef {
 	return c.channels[key]
 }
 
+// mask is 1 in the channels whose bits are set and 0 in the others.
+func (c *compiler) mask(bits uint16) *coef {
+	if bits == firstLanes(lanes) {
+		return one
+	}
+	if c.masks[bits] == nil {
+		d := &coef{}
+		for l := range d.v {
+			d.v[l] = float64(bits >> l & 1)
+		}
+		c.masks[bits] = d
+	}
+	return c.masks[bits]
+}
+
+// firstLanes has the bits of the first n channels.
+func firstLanes(n int) uint16 { return uint16(1<<n - 1) }
+
 // numbers returns the parameter's entries on the host.
 func (c *compiler) numbers(p *parameter) []float64 {
 	if p.host == nil {
@@ -552,17 +613,17 @@ func (c *compiler) gather(shape []int, blocks []*coef) *parameter {
 
 // ---- Sums over the batch
 
-// sumOf is the sum of z·w over the batch where the mask holds; z and w that are
-// no planes stand for 1.
-func (c *compiler) sumOf(m mask, z, w plane) *coef {
+// sumOf is the sum of z·w over the batch where the mask holds, each image times
+// its number; z, w and image that are no planes stand for 1.
+func (c *compiler) sumOf(m mask, z, w, image plane) *coef {
 	if z.storage == nil || w.storage != nil && (w.id > z.id || w.id == z.id && w.block > z.block) {
 		z, w = w, z
 	}
-	key := sumKey{m, z, w}
+	key := sumKey{m, z, w, image}
 	if s := c.sums[key]; s != nil {
 		return s
 	}
-	if m.y.storage == nil {
+	if m.y.storage == nil && image.storage == nil {
 		if s := c.fromConvolution(z, w); s != nil {
 			c.sums[key] = s
 			return s
@@ -570,7 +631,7 @@ func (c *compiler) sumOf(m mask, z, w plane) *coef {
 	}
 	var phase int
 	var varies bool
-	for _, p := range []plane{m.y, z, w} {
+	for _, p := range []plane{m.y, z, w, image} {
 		if p.storage != nil {
 			phase, varies = max(phase, p.phase), varies || p.varies
 		}
@@ -584,7 +645,7 @@ func (c *compiler) sumOf(m mask, z, w plane) *coef {
 	if varies {
 		phase = max(phase, c.split)
 	}
-	family := reductionKey{m, z, phase}
+	family := reductionKey{m, z, image, phase}
 	var r *reduction
 	for _, f := range c.reductions[family] {
 		fits := w.storage == nil || len(f.w) < 3 && w.producerBefore(f.in)
@@ -594,7 +655,7 @@ func (c *compiler) sumOf(m mask, z, w plane) *coef {
 		}
 	}
 	if r == nil {
-		r = &reduction{mask: m, z: z}
+		r = &reduction{mask: m, z: z, image: image}
 		r.in = c.reduce(r, phase, varies)
 		c.reductions[family] = append(c.reductions[family], r)
 	}
@@ -620,9 +681,9 @@ func (p plane) producerBefore(in *instruction) bool {
 // and z may be added. It may move to a later phase as long as nothing waits for it.
 func (c *compiler) reduce(r *reduction, phase int, varies bool) *instruction {
 	in := &instruction{kind: opReduce, id: len(c.instructions), phase: phase, varies: varies, reductions: []*reduction{r}, sinkable: true}
-	for _, p := range []plane{r.mask.y, r.z} {
+	for _, p := range []plane{r.image, r.mask.y, r.z} {
 		if p.storage != nil {
-			in.h, in.w = p.h, p.w
+			in.h, in.w = p.h, p.w // of the last one
 			if !slices.Contains(in.reads, p.storage) {
 				in.reads = append(in.reads, p.storage)
 			}

@@ -38,9 +38,6 @@ type plane struct {
 	block int
 }
 
-// depth is the number of channels that the plane really has.
-func (p plane) depth() int { return min(lanes, p.channels-p.block*lanes) }
-
 // coef is one number for each of 16 channels, computed on the host in float64
 // before the phases that use it.
 type coef struct {
@@ -79,7 +76,13 @@ type term struct {
 	z, y plane
 	a    *coef
 	s, t *coef
+	// image, unless none, is a plane of one pixel whose first channel multiplies
+	// the whole image
+	image plane
 }
+
+// isPlain reports whether the term is a plane times a coefficient.
+func (t term) isPlain() bool { return t.kind == plain && t.image.storage == nil }
 
 // expression is what a plane of a value is before anyone needs it in memory: a
 // channel-wise linear combination of planes, some of them rectified or masked.
@@ -96,7 +99,7 @@ func plainOf(p plane) expression {
 
 // asPlane returns the plane that the expression is, if it is one.
 func (e expression) asPlane() (plane, bool) {
-	if len(e.terms) == 1 && e.b == nil && e.terms[0].kind == plain && e.terms[0].a == one {
+	if len(e.terms) == 1 && e.b == nil && e.terms[0].isPlain() && e.terms[0].a == one {
 		return e.terms[0].z, true
 	}
 	return plane{}, false
@@ -108,7 +111,7 @@ func (t term) sameMask(u term) bool {
 }
 
 func (t term) alike(u term) bool {
-	return t.kind == u.kind && t.z == u.z && (t.kind == plain || t.sameMask(u))
+	return t.kind == u.kind && t.z == u.z && t.image == u.image && (t.kind == plain || t.sameMask(u))
 }
 
 // times scales each channel.
@@ -150,35 +153,41 @@ func (c *compiler) product(e, f expression, n int) (*coef, bool) {
 			if t.kind > u.kind {
 				t, u = u, t
 			}
-			a := c.mul(t.a, u.a)
+			a, image := c.mul(t.a, u.a), t.image
+			if u.image.storage != nil {
+				if image.storage != nil {
+					return nil, false
+				}
+				image = u.image
+			}
 			switch {
 			case u.kind == plain:
-				sum = c.add(sum, c.mul(a, c.sumOf(mask{}, t.z, u.z)))
+				sum = c.add(sum, c.mul(a, c.sumOf(mask{}, t.z, u.z, image)))
 			case t.kind == plain && u.kind == relu:
 				m := maskOf(u)
-				put(a, u.s, c.sumOf(m, t.z, u.y))
+				put(a, u.s, c.sumOf(m, t.z, u.y, image))
 				if u.t != nil {
-					put(a, u.t, c.sumOf(m, t.z, plane{}))
+					put(a, u.t, c.sumOf(m, t.z, plane{}, image))
 				}
 			case t.kind == plain && u.kind == masked:
-				sum = c.add(sum, c.mul(a, c.sumOf(maskOf(u), t.z, u.z)))
+				sum = c.add(sum, c.mul(a, c.sumOf(maskOf(u), t.z, u.z, image)))
 			case !t.sameMask(u):
 				return nil, false
 			case t.kind == relu && u.kind == relu:
 				m := maskOf(u)
-				put(a, c.mul(u.s, u.s), c.sumOf(m, u.y, u.y))
+				put(a, c.mul(u.s, u.s), c.sumOf(m, u.y, u.y, image))
 				if u.t != nil {
-					put(a, c.mul(c.scaled(2, u.s), u.t), c.sumOf(m, u.y, plane{}))
-					put(a, c.mul(u.t, u.t), c.sumOf(m, plane{}, plane{}))
+					put(a, c.mul(c.scaled(2, u.s), u.t), c.sumOf(m, u.y, plane{}, image))
+					put(a, c.mul(u.t, u.t), c.sumOf(m, plane{}, plane{}, image))
 				}
 			case t.kind == relu && u.kind == masked:
 				m := maskOf(u)
-				put(a, t.s, c.sumOf(m, u.z, t.y))
+				put(a, t.s, c.sumOf(m, u.z, t.y, image))
 				if t.t != nil {
-					put(a, t.t, c.sumOf(m, u.z, plane{}))
+					put(a, t.t, c.sumOf(m, u.z, plane{}, image))
 				}
 			default:
-				sum = c.add(sum, c.mul(a, c.sumOf(maskOf(u), t.z, u.z)))
+				sum = c.add(sum, c.mul(a, c.sumOf(maskOf(u), t.z, u.z, image)))
 			}
 		}
 	}
@@ -202,14 +211,14 @@ func (c *compiler) sum(e expression, n int) *coef {
 	for _, t := range e.terms {
 		switch t.kind {
 		case plain:
-			sum = c.add(sum, c.mul(t.a, c.sumOf(mask{}, t.z, plane{})))
+			sum = c.add(sum, c.mul(t.a, c.sumOf(mask{}, t.z, plane{}, t.image)))
 		case masked:
-			sum = c.add(sum, c.mul(t.a, c.sumOf(maskOf(t), t.z, plane{})))
+			sum = c.add(sum, c.mul(t.a, c.sumOf(maskOf(t), t.z, plane{}, t.image)))
 		case relu:
 			m := maskOf(t)
-			sum = c.add(sum, c.mul(c.mul(t.a, t.s), c.sumOf(m, t.y, plane{})))
+			sum = c.add(sum, c.mul(c.mul(t.a, t.s), c.sumOf(m, t.y, plane{}, t.image)))
 			if t.t != nil {
-				sum = c.add(sum, c.mul(c.mul(t.a, t.t), c.sumOf(m, plane{}, plane{})))
+				sum = c.add(sum, c.mul(c.mul(t.a, t.t), c.sumOf(m, plane{}, plane{}, t.image)))
 			}
 		}
 	}

@@ -5,7 +5,8 @@
 //
 //   LD ST SET1 FMA(a,b,c)=a·b+c ADD SUB MUL MAX   on vf
 //   STREAM(p, v) stores past the caches, to an aligned place; nb_run ends it with a fence
-//   GT(a,b) → vm, ANDNOT(a,b)=b and not a, OR(a,b), ALL, NONE, KEEP(m,x)=x where m, else 0
+//   LDI(p) loads VL indices, PERMUTE(i, x) takes those elements of x
+//   GT(a,b) → vm, ANDNOT(a,b)=b and not a, OR(a,b), ALL, NONE, KEEP(m,x)=x where m, else 0, MERGE(m,x,y)=x where m, else y
 //
 // MAX returns its second operand if either is NaN, so that NaNs are not hidden.
 
@@ -74,6 +75,19 @@ typedef void (*combiner)(float *, const float *const *, const float *const *, co
 COMBINERS(COMBINER)
 static const combiner combiners[4 * 27][2] = { COMBINERS(ENTRY) };
 
+// by_image is the coefficients of a pass, those of terms that have an image times
+// its number, in the room given where there are such terms.
+static const float *by_image(const nb_pass *q, const nb_context *c, float *room) {
+	if (!q->images) return q->coef;
+	memcpy(room, q->coef, sizeof(float) * (1 + 3 * q->terms) * LANES);
+	for (int t = 0; t < q->terms; t++)
+		if (q->image[t].space != SPACE_NONE) {
+			float factor = *at(&q->image[t], c), *a = room + (1 + 3 * t) * LANES;
+			for (int l = 0; l < LANES; l++) a[l] *= factor;
+		}
+	return room;
+}
+
 // ones fills the work area with a piece of a plane of ones.
 static const float *ones(const nb_context *c) {
 	for (int i = 0; i < NB_PIECE * LANES; i++) c->work[i] = 1;
@@ -99,7 +113,8 @@ static void op_combine(const nb_op *op, const nb_context *c) {
 					else z[t] = q->z[t].space == SPACE_NONE ? ones(c) : at(&q->z[t], c) + offset;
 					if (q->kind[t] == TERM_PLAIN) y[t] = z[t];
 				}
-				combiners[key][q->accumulate](at(&q->out, c) + offset, z, y, q->coef, n);
+				float room[10 * LANES];
+				combiners[key][q->accumulate](at(&q->out, c) + offset, z, y, by_image(q, c, room), n);
 			}
 		}
 	}
@@ -108,7 +123,7 @@ static void op_combine(const nb_op *op, const nb_context *c) {
 // ---- Reductions
 
 static inline __attribute__((always_inline)) void reduce(int masked, int has_z, int nw,
-	const float *y, const float *z, const float *w0, const float *w1, const float *w2, const float *coef, int64_t pixels, double *sums) {
+	const float *y, const float *z, const float *w0, const float *w1, const float *w2, const float *coef, int64_t pixels, double factor, double *sums) {
 	EACH_PART(h) {
 		vf s = ZERO, t = ZERO, one = SET1(1.f);
 		if (masked) s = LD(coef + h), t = LD(coef + 16 + h);
@@ -137,7 +152,7 @@ static inline __attribute__((always_inline)) void reduce(int masked, int has_z, 
 		}
 #undef STEP
 		for (int k = 0; k <= nw; k++)
-			for (int l = 0; l < VL; l++) sums[k * LANES + h + l] += (double)total[k][l] - total[k][LANES + l];
+			for (int l = 0; l < VL; l++) sums[k * LANES + h + l] += factor * ((double)total[k][l] - total[k][LANES + l]);
 	}
 }
 
@@ -147,8 +162,8 @@ static void op_reduce(const nb_op *op, const nb_context *c) {
 		const nb_reduction *r = &op->reductions[i];
 		const float *y = r->masked ? at(&r->y, c) : 0, *z = r->has_z ? at(&r->z, c) : 0, *w[3] = { 0 };
 		for (int k = 0; k < r->nw; k++) w[k] = at(&r->w[k], c);
-		double *sums = c->sums + r->slot;
-#define CASE(m, v, n) case (m) * 8 + (v) * 4 + (n): reduce(m, v, n, y, z, w[0], w[1], w[2], r->coef, pixels, sums); break;
+		double *sums = c->sums + r->slot, factor = r->image.space == SPACE_NONE ? 1 : *at(&r->image, c);
+#define CASE(m, v, n) case (m) * 8 + (v) * 4 + (n): reduce(m, v, n, y, z, w[0], w[1], w[2], r->coef, pixels, factor, sums); break;
 		switch (r->masked * 8 + r->has_z * 4 + r->nw) {
 			CASE(0, 0, 0) CASE(0, 0, 1) CASE(0, 0, 2) CASE(0, 0, 3) CASE(0, 1, 0) CASE(0, 1, 1) CASE(0, 1, 2) CASE(0, 1, 3)
 			CASE(1, 0, 0) CASE(1, 0, 1) CASE(1, 0, 2) CASE(1, 0, 3) CASE(1, 1, 0) CASE(1, 1, 1) CASE(1, 1, 2) CASE(1, 1, 3)
@@ -986,15 +1001,66 @@ static void op_store(const nb_op *op, const nb_context *c) {
 	}
 }
 
+// A piece is VL lanes of a plane from which VL lanes of another take some.
+typedef struct {
+	const float *from;
+	int32_t index[VL];
+	float taken[VL]; // 1 where they do, else 0
+} piece;
+
+// pieces lists those of the lanes from h on of the plane that the moves go to, at
+// least one, of which nothing may be taken.
+static int pieces(const nb_op *op, const nb_context *c, const nb_move *first, const nb_move *end, int h, piece *list) {
+	int n = 0;
+	list[0] = (piece){ at(&op->in[first->src], c) };
+	for (const nb_move *m = first; m < end; m++)
+		EACH_PART(part) {
+			piece p = { at(&op->in[m->src], c) + part };
+			int some = 0;
+			for (int l = 0; l < VL; l++) {
+				int lane = m->lanes[h + l] - part;
+				if (lane < 0 || lane >= VL) continue;
+				p.index[l] = lane, p.taken[l] = 1, some = 1;
+			}
+			if (some) list[n++] = p;
+		}
+	return n > 0 ? n : 1;
+}
+
+// take makes VL lanes of a plane of n pieces.
+static inline __attribute__((always_inline)) void take(int n, const piece *p, float *y, int64_t pixels) {
+	const float *x0 = p[0].from, *x1 = x0, *x2 = x0, *x3 = x0;
+	vi i0 = LDI(p[0].index), i1 = i0, i2 = i0, i3 = i0;
+	vm m0 = GT(LD(p[0].taken), ZERO), m1 = m0, m2 = m0, m3 = m0;
+	if (n > 1) x1 = p[1].from, i1 = LDI(p[1].index), m1 = GT(LD(p[1].taken), ZERO);
+	if (n > 2) x2 = p[2].from, i2 = LDI(p[2].index), m2 = GT(LD(p[2].taken), ZERO);
+	if (n > 3) x3 = p[3].from, i3 = LDI(p[3].index), m3 = GT(LD(p[3].taken), ZERO);
+	for (int64_t i = 0; i < pixels * LANES; i += LANES) {
+		vf v = KEEP(m0, PERMUTE(i0, LD(x0 + i)));
+		if (n > 1) v = MERGE(m1, PERMUTE(i1, LD(x1 + i)), v);
+		if (n > 2) v = MERGE(m2, PERMUTE(i2, LD(x2 + i)), v);
+		if (n > 3) v = MERGE(m3, PERMUTE(i3, LD(x3 + i)), v);
+		for (int k = 4; k < n; k++) v = MERGE(GT(LD(p[k].taken), ZERO), PERMUTE(LDI(p[k].index), LD(p[k].from + i)), v);
+		ST(y + i, v);
+	}
+}
+
 static void op_repack(const nb_op *op, const nb_context *c) {
 	int64_t pixels = (int64_t)op->h * op->w;
-	for (int b = 0; b < op->nout; b++) memset(at(&op->out[b], c), 0, sizeof(float) * pixels * LANES);
-	for (int i = 0; i < op->count; i++) {
-		const nb_move *m = &op->moves[i];
-		const float *x = at(&op->in[m->src], c) + m->lane;
-		float *y = at(&op->out[m->block], c) + m->to;
-		for (int64_t p = 0; p < pixels; p++)
-			for (int l = 0; l < m->count; l++) y[p * LANES + l] = x[p * LANES + l];
+	for (const nb_move *m = op->moves, *end; m < op->moves + op->count; m = end) {
+		for (end = m; end < op->moves + op->count && end->block == m->block; end++) {}
+		EACH_PART(h) {
+			piece list[LANES];
+			float *y = at(&op->out[m->block], c) + h;
+			int n = pieces(op, c, m, end, h, list);
+			switch (n) {
+			case 1: take(1, list, y, pixels); break;
+			case 2: take(2, list, y, pixels); break;
+			case 3: take(3, list, y, pixels); break;
+			case 4: take(4, list, y, pixels); break;
+			default: take(n, list, y, pixels);
+			}
+		}
 	}
 }
 

@@ -15,6 +15,7 @@
 #define VL 8
 typedef __m256 vf;
 typedef __m256 vm;
+typedef __m256i vi;
 #define LD(p) _mm256_loadu_ps(p)
 #define ST(p, v) _mm256_storeu_ps(p, v)
 #define STREAM(p, v) _mm256_stream_ps(p, v)
@@ -29,6 +30,9 @@ typedef __m256 vm;
 #define OR(a, b) _mm256_or_ps(a, b)
 #define ALL _mm256_castsi256_ps(_mm256_set1_epi32(-1))
 #define NONE _mm256_setzero_ps()
+#define MERGE(m, x, y) _mm256_blendv_ps(y, x, m)
+#define LDI(p) _mm256_loadu_si256((const __m256i *)(p))
+#define PERMUTE(i, x) _mm256_permutevar8x32_ps(x, i)
 #define KEEP(m, x) _mm256_and_ps(m, x)
 
 #include "kernels.h"

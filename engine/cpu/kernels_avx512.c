@@ -15,6 +15,7 @@
 #define VL 16
 typedef __m512 vf;
 typedef __mmask16 vm;
+typedef __m512i vi;
 #define LD(p) _mm512_loadu_ps(p)
 #define ST(p, v) _mm512_storeu_ps(p, v)
 #define STREAM(p, v) _mm512_stream_ps(p, v)
@@ -29,6 +30,9 @@ typedef __mmask16 vm;
 #define OR(a, b) ((vm)_kor_mask16(a, b))
 #define ALL ((vm)0xffff)
 #define NONE ((vm)0)
+#define MERGE(m, x, y) _mm512_mask_mov_ps(y, m, x)
+#define LDI(p) _mm512_loadu_si512(p)
+#define PERMUTE(i, x) _mm512_permutexvar_ps(i, x)
 #define KEEP(m, x) _mm512_maskz_mov_ps(m, x)
 
 #include "kernels.h"

@@ -4,6 +4,8 @@
 #define VL 4
 typedef float vf __attribute__((vector_size(16)));
 typedef int vm __attribute__((vector_size(16)));
+typedef vm vi;
+typedef int vi_unaligned __attribute__((vector_size(16), aligned(4), may_alias));
 typedef float vf_unaligned __attribute__((vector_size(16), aligned(4), may_alias));
 #define LD(p) ((vf)*(const vf_unaligned *)(p))
 #define ST(p, v) (*(vf_unaligned *)(p) = (vf_unaligned)(v))
@@ -19,10 +21,15 @@ typedef float vf_unaligned __attribute__((vector_size(16), aligned(4), may_alias
 #define ALL ((vm){ -1, -1, -1, -1 })
 #define NONE ((vm){ 0, 0, 0, 0 })
 #define KEEP(m, x) ((vf)((m) & (vm)(x)))
+#define MERGE(m, x, y) ((vf)(((m) & (vm)(x)) | (~(m) & (vm)(y))))
+#define LDI(p) ((vi)*(const vi_unaligned *)(p))
+#define PERMUTE(i, x) permuted(i, x)
+static inline vf permuted(vi i, vf x) {
+	return (vf){ x[i[0]], x[i[1]], x[i[2]], x[i[3]] };
+}
 #define MAX(a, b) larger(a, b)
 static inline vf larger(vf a, vf b) {
-	vm m = a > b;
-	return (vf)((m & (vm)a) | (~m & (vm)b));
+	return MERGE(GT(a, b), a, b);
 }
 
 #include "kernels.h"

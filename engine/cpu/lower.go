@@ -12,6 +12,7 @@ import (
 // convolution is a convolution with w, or the gradient of one by its input.
 type convolution struct {
 	in       []plane
+	depths   []int // of them
 	w        *parameter
 	k        int
 	gradient bool
@@ -65,7 +66,7 @@ func (c *compiler) lower(s engine.Step) (*value, error) {
 		if s.Kind == graph.ConvData {
 			x, w = in[1], in[0]
 		}
-		conv := &convolution{c.planes(x), w.param, a.K, s.Kind == graph.ConvData}
+		conv := &convolution{c.views(x), x.depths(), w.param, a.K, s.Kind == graph.ConvData}
 		if c.pending[s.Result] {
 			v.conv = conv
 			return v, nil
@@ -84,7 +85,7 @@ func (c *compiler) lower(s engine.Step) (*value, error) {
 	case graph.MaxPoolBack:
 		x, g := in[0], in[1]
 		planes, coefs := c.scaledPlanes(g)
-		p := c.poolBack(c.planes(x), planes, a, v.Shape, true)
+		p := c.poolBack(c.views(x), planes, a, v.Shape, true)
 		for i := range coefs {
 			v.blocks = append(v.blocks, c.times(plainOf(plane{p.out, i}), coefs[i]))
 		}
@@ -93,7 +94,7 @@ func (c *compiler) lower(s engine.Step) (*value, error) {
 		x, u := in[0], in[1]
 		planes, coefs := c.scaledPlanes(u)
 		st := c.newStorage(v.Shape)
-		c.emit(&instruction{kind: opPoolTake, in: c.planes(x), aux: planes, out: planesOf(st), attr: a, sinkable: true})
+		c.emit(&instruction{kind: opPoolTake, in: c.views(x), aux: planes, out: planesOf(st), attr: a, sinkable: true})
 		for i := range coefs {
 			v.blocks = append(v.blocks, c.times(plainOf(plane{st, i}), coefs[i]))
 		}
@@ -168,48 +169,26 @@ func (c *compiler) lower(s engine.Step) (*value, error) {
 			return param(c.addParameters(in, v.Size()))
 		}
 		return v, c.addActivations(v, in)
-	case graph.Concat:
-		aligned := true
-		for _, x := range in[:len(in)-1] {
-			aligned = aligned && x.Shape[1]%lanes == 0
-		}
-		if aligned {
-			for _, x := range in {
-				c.resolve(x)
-				v.blocks = append(v.blocks, x.blocks...)
+	case graph.Concat, graph.Slice, graph.Pad, graph.Shuffle:
+		c.moveChannels(v, s, in)
+		return v, nil
+
+	case graph.ScaleImages:
+		image := c.planes(in[1])[0]
+		c.resolve(in[0])
+		for _, e := range in[0].blocks {
+			if e.b != nil || slices.ContainsFunc(e.terms, func(t term) bool { return t.image.storage != nil }) {
+				c.planes(in[0])
+				break
 			}
-			return v, nil
 		}
-		r := repacking{}
-		at := 0
-		for _, x := range in {
-			r.add(c.planes(x), 0, at, x.Shape[1])
-			at += x.Shape[1]
-		}
-		return stored(c.repack(r, v.Shape))
-	case graph.Slice:
-		x := in[0]
-		to := a.From + v.Shape[1]
-		if a.From%lanes == 0 && (to%lanes == 0 || to == x.Shape[1]) {
-			c.resolve(x)
-			v.blocks = slices.Clone(x.blocks[a.From/lanes : blocksOf(to)])
-			return v, nil
-		}
-		r := repacking{}
-		r.add(c.planes(x), a.From, 0, v.Shape[1])
-		return stored(c.repack(r, v.Shape))
-	case graph.Pad:
-		x := in[0]
-		to := a.From + x.Shape[1]
-		if a.From%lanes == 0 && (to%lanes == 0 || to == v.Shape[1]) {
-			c.resolve(x)
-			v.blocks = make([]expression, blocksOf(v.Shape[1]))
-			copy(v.blocks[a.From/lanes:], x.blocks)
-			return v, nil
-		}
-		r := repacking{}
-		r.add(c.planes(x), 0, a.From, x.Shape[1])
-		return stored(c.repack(r, v.Shape))
+		return each(in[0], func(i int, e expression) expression {
+			e.terms = slices.Clone(e.terms)
+			for k := range e.terms {
+				e.terms[k].image = image
+			}
+			return e
+		})
 
 	case graph.Mean:
 		x := in[0]
@@ -286,27 +265,28 @@ func (c *compiler) convolveOne(out *storage, list []*convolution, accumulate boo
 	}
 	w := &weights{k: k, outBlocks: out.blocks()}
 	var in []plane
+	var depths []int
 	for _, conv := range list {
 		w.add(c, conv, 0, len(in))
-		in = append(in, conv.in...)
+		in, depths = append(in, conv.in...), append(depths, conv.depths...)
 	}
 	w.inBlock = len(in)
 	if len(in) > maxPlanes || out.blocks() > maxPlanes {
 		return fmt.Errorf("compile: a convolution of %d by %d channels is too large for the CPU engine", len(in)*lanes, out.blocks()*lanes)
 	}
-	if k == 1 && !accumulate && len(list) == 1 && c.join(in, out, list[0]) {
+	if k == 1 && !accumulate && len(list) == 1 && c.join(out, list[0]) {
 		return nil
 	}
-	c.emit(&instruction{kind: kind, in: in, out: planesOf(out), attr: graph.Attr{K: k}, accumulate: accumulate, weights: w, phase: phase})
+	c.emit(&instruction{kind: kind, in: in, depths: depths, out: planesOf(out), attr: graph.Attr{K: k}, accumulate: accumulate, weights: w, phase: phase})
 	return nil
 }
 
 // join adds a 1×1 convolution to an instruction that does others of the same
 // input in the same phase, so that the input is read once for all of them.
-func (c *compiler) join(in []plane, out *storage, conv *convolution) bool {
+func (c *compiler) join(out *storage, conv *convolution) bool {
 	for _, other := range slices.Backward(c.instructions) {
 		w := other.weights
-		if other.kind != opConv1 || other.accumulate || !slices.Equal(other.in, in) || w.pieces[0].transposed != conv.gradient {
+		if other.kind != opConv1 || other.accumulate || !slices.Equal(other.in, conv.in) || !slices.Equal(other.depths, conv.depths) || w.pieces[0].transposed != conv.gradient {
 			continue
 		}
 		if w.moment.level != conv.w.level || w.varies != conv.w.varies || len(other.out)+out.blocks() > maxPlanes {
@@ -341,11 +321,11 @@ func (c *compiler) convWeight(v, x, g *value, k int, wanted *vector, last bool) 
 	if wanted == nil {
 		p.array = newVector(v.Size())
 	}
-	in, aux := c.planes(x), c.planes(g)
+	in, aux := c.views(x), c.views(g)
 	if len(in) > maxPlanes || len(aux) > maxPlanes {
 		return nil, fmt.Errorf("compile: a convolution of %d by %d channels is too large for the CPU engine", len(in)*lanes, len(aux)*lanes)
 	}
-	e := c.emit(&instruction{kind: kind, in: in, aux: aux, attr: graph.Attr{K: k}, follows: wanted != nil && last,
+	e := c.emit(&instruction{kind: kind, in: in, depths: x.depths(), aux: aux, attr: graph.Attr{K: k}, follows: wanted != nil && last,
 		weights: &weights{k: k, outBlocks: len(aux), inBlock: len(in), pieces: []piece{{w: p}}}})
 	p.moment = moment{level: e.phase + 1, varies: e.varies}
 	v.param = p
@@ -494,7 +474,7 @@ func (c *compiler) reluBack(v, y, g *value) (*value, error) {
 		for _, t := range e.terms {
 			switch {
 			case t.kind == plain:
-				t = term{kind: masked, z: t.z, a: t.a, y: m.y, s: m.s, t: m.t}
+				t = term{kind: masked, z: t.z, a: t.a, y: m.y, s: m.s, t: m.t, image: t.image}
 			case t.kind == relu || maskOf(t) != m:
 				return d, false
 			}
@@ -565,7 +545,7 @@ func (c *compiler) addActivations(v *value, in []*value) error {
 // if nothing else reads it and it may still move.
 func (c *compiler) soleGradient(sum []expression) *pooling {
 	for i, e := range sum {
-		if len(e.terms) != 1 || e.b != nil || e.terms[0].kind != plain || e.terms[0].z.block != i {
+		if len(e.terms) != 1 || e.b != nil || !e.terms[0].isPlain() || e.terms[0].z.block != i {
 			return nil
 		}
 	}
@@ -683,7 +663,7 @@ func (c *compiler) poolBack(x, g []plane, a graph.Attr, shape []int, result bool
 // values need not be kept.
 func (c *compiler) pooledDots(g, x *value) []*coef {
 	planes, coefs := c.scaledPlanes(g)
-	u := c.planes(x.pooled)
+	u := c.views(x.pooled)
 	p := c.poolBack(u, planes, x.pool, x.pooled.Shape, false)
 	if p.in.sums == nil {
 		p.in.sums = &sums{n: len(u) * lanes}
@@ -698,28 +678,155 @@ func (c *compiler) pooledDots(g, x *value) []*coef {
 	return dots
 }
 
-// ---- Channels moved to other lanes
+// ---- Channels moved to other values
 
-type repacking struct {
-	in    []plane
-	moves []move
+// channel is a channel of a value; without a value it is 0.
+type channel struct {
+	of *value
+	at int
 }
 
-// add moves n channels, from the given one of the planes on, to the channels
-// from `to` on.
-func (r *repacking) add(planes []plane, from, to, n int) {
-	for n > 0 {
-		count := min(n, lanes-from%lanes, lanes-to%lanes)
-		r.moves = append(r.moves, move{len(r.in) + from/lanes, from % lanes, to / lanes, to % lanes, count})
-		from, to, n = from+count, to+count, n-count
+// moveChannels makes v of channels of its operands. Where some go to other lanes,
+// that waits until it is asked for: moves of moves are one.
+func (c *compiler) moveChannels(v *value, s engine.Step, in []*value) {
+	later := false
+	for i, x := range in {
+		waits := x.moved != nil && x.blocks == nil
+		if waits && c.uses[s.Operands[i]] > 1 {
+			c.resolve(x)
+			waits = false
+		}
+		later = later || waits
 	}
-	r.in = append(r.in, planes...)
+	from := func(x *value, at int) channel {
+		if x.moved != nil && x.blocks == nil {
+			return x.moved[at]
+		}
+		return channel{x, at}
+	}
+	v.moved = make([]channel, v.Shape[1])
+	n, a := in[0].Shape[1], s.Attr
+	switch s.Kind {
+	case graph.Concat:
+		to := 0
+		for _, x := range in {
+			for k := range x.Shape[1] {
+				v.moved[to+k] = from(x, k)
+			}
+			to += x.Shape[1]
+		}
+	case graph.Slice:
+		for k := range v.moved {
+			v.moved[k] = from(in[0], a.From+k)
+		}
+	case graph.Pad:
+		for k := range n {
+			v.moved[a.From+k] = from(in[0], k)
+		}
+	case graph.Shuffle:
+		for k := range v.moved {
+			v.moved[k] = from(in[0], k%a.K*(n/a.K)+k/a.K)
+		}
+	}
+	for b := range blocksOf(v.Shape[1]) {
+		for _, p := range partsOf(v, b) {
+			later = later || !p.inPlace()
+			if i := slices.Index(in, p.of); i >= 0 && p.mask() != firstLanes(p.of.depth(p.block)) && c.uses[s.Operands[i]] > 1 {
+				c.planes(p.of) // rather than compute parts of it here and there
+			}
+		}
+	}
+	if !later {
+		c.gatherChannels(v)
+	}
 }
 
-func (c *compiler) repack(r repacking, shape []int) *storage {
-	s := c.newStorage(shape)
-	c.emit(&instruction{kind: opRepack, in: r.in, out: planesOf(s), moves: r.moves, sinkable: true})
-	return s
+// part is what one block of channels takes from one of another value.
+type part struct {
+	of    *value
+	block int
+	lanes [lanes]int8 // of that block, or -1
+}
+
+// partsOf lists the parts of a block of moved channels.
+func partsOf(v *value, block int) []part {
+	var parts []part
+	for l := range v.depth(block) {
+		m := v.moved[block*lanes+l]
+		if m.of == nil {
+			continue
+		}
+		i := slices.IndexFunc(parts, func(p part) bool { return p.of == m.of && p.block == m.at/lanes })
+		if i < 0 {
+			i = len(parts)
+			parts = append(parts, part{of: m.of, block: m.at / lanes})
+			for k := range parts[i].lanes {
+				parts[i].lanes[k] = -1
+			}
+		}
+		parts[i].lanes[l] = int8(m.at % lanes)
+	}
+	return parts
+}
+
+// inPlace reports whether all channels stay in their lanes.
+func (p part) inPlace() bool {
+	for l, from := range p.lanes {
+		if from >= 0 && int(from) != l {
+			return false
+		}
+	}
+	return true
+}
+
+// mask has the bits of the lanes that the part fills.
+func (p part) mask() (bits uint16) {
+	for l, from := range p.lanes {
+		if from >= 0 {
+			bits |= 1 << l
+		}
+	}
+	return bits
+}
+
+// gatherChannels makes the blocks of a value of moved channels: expressions where
+// all stay in their lanes, planes where not.
+func (c *compiler) gatherChannels(v *value) {
+	v.blocks = make([]expression, blocksOf(v.Shape[1]))
+	var missing []int
+	for b := range v.blocks {
+		parts := partsOf(v, b)
+		if slices.ContainsFunc(parts, func(p part) bool { return !p.inPlace() }) {
+			missing = append(missing, b)
+			continue
+		}
+		for _, p := range parts {
+			c.resolve(p.of)
+			e := p.of.blocks[p.block]
+			if bits := p.mask(); bits != firstLanes(p.of.depth(p.block)) {
+				e = c.times(e, c.mask(bits))
+			}
+			v.blocks[b] = c.plus(v.blocks[b], e)
+		}
+	}
+	if len(missing) == 0 {
+		return
+	}
+	s := c.storageOf(v, missing)
+	in := &instruction{kind: opRepack, out: planesOf(s), sinkable: true}
+	for k, b := range missing {
+		for _, p := range partsOf(v, b) {
+			z := c.views(p.of)[p.block]
+			src := slices.Index(in.in, z)
+			if src < 0 {
+				src = len(in.in)
+				in.in = append(in.in, z)
+			}
+			in.moves = append(in.moves, move{src, k, p.lanes})
+		}
+		v.blocks[b] = plainOf(plane{s, k})
+	}
+	c.emit(in)
 }
 
 // store writes an output to the caller's vector.

@@ -31,15 +31,18 @@ typedef struct {
 	int32_t kind[3];    // ascending
 	int32_t accumulate; // add to out instead of starting from b
 	int32_t last;       // the last pass over this plane
+	int32_t images;     // some terms have an image
 	nb_ref z[3], y[3];
+	nb_ref image[3];    // its first number multiplies the term in the whole image
 	const float *coef;  // b, then a, A, B of each term; 16 floats each
 } nb_pass;
 
 // A reduction adds up, over the positions of a plane, z and z·w[k], all of them
-// only where A·y+B > 0 if it is masked; without z, that is 1 in its place.
+// only where A·y+B > 0 if it is masked; without z, that is 1 in its place. With
+// image, its first number multiplies them all.
 typedef struct {
 	int32_t masked, has_z, nw;
-	nb_ref y, z, w[3];
+	nb_ref y, z, w[3], image;
 	const float *coef; // A, B
 	int64_t slot;      // where the sums of z and z·w[k] go, 16 doubles each
 } nb_reduction;
@@ -60,7 +63,7 @@ typedef enum {
 	OP_MEAN_BACK,
 	OP_LOAD,      // [C][H][W] of a vector into planes
 	OP_STORE,     // and back
-	OP_REPACK,    // channels of in, moved to other lanes
+	OP_REPACK,    // channels of in, moved to other lanes; the moves to a plane are together
 	OP_LOSS,      // the four of the cross-entropy
 	OP_LOSS_BACK,
 	OP_LOSS_BACK_BACK,
@@ -70,7 +73,8 @@ typedef enum {
 } nb_kind;
 
 typedef struct {
-	int32_t src, lane, block, to, count; // channels of in[src] from lane on, to out[block] from lane `to` on
+	int32_t src, block;
+	int32_t lanes[LANES]; // of in[src], for each lane of out[block], or -1; what no move fills is 0
 } nb_move;
 
 typedef struct {
@@ -82,7 +86,7 @@ typedef struct {
 	int32_t channels;      // OP_LOAD, OP_STORE, OP_LOSS*
 	int32_t nin, nout, naux, count;
 	const nb_ref *in, *out, *aux;
-	const int32_t *depth;  // channels in each of the planes in
+	const int32_t *depth;  // channels of each of the planes in that count
 	const float *weights;  // packed; OP_LOSS_BACK*: the seed; OP_POOL_BACK: 16 factors for each output plane, or NULL
 	const nb_pass *passes; // count of them
 	const nb_reduction *reductions;

@@ -232,11 +232,11 @@ func (a *assembler) reads(phase []*instruction) []C.nb_read {
 		read(in.aux...)
 		for _, p := range in.passes {
 			for _, t := range p.terms {
-				read(t.z, t.y)
+				read(t.z, t.y, t.image)
 			}
 		}
 		for _, r := range in.reductions {
-			read(r.mask.y, r.z)
+			read(r.mask.y, r.z, r.image)
 			read(r.w...)
 		}
 		for _, p := range in.out {
@@ -320,7 +320,11 @@ func (a *assembler) instruction(op *C.nb_op, in *instruction) {
 	case opRepack:
 		var list []C.nb_move
 		for _, m := range in.moves {
-			list = append(list, C.nb_move{C.int32_t(m.src), C.int32_t(m.lane), C.int32_t(m.block), C.int32_t(m.to), C.int32_t(m.count)})
+			to := C.nb_move{src: C.int32_t(m.src), block: C.int32_t(m.block)}
+			for l, from := range m.lanes {
+				to.lanes[l] = C.int32_t(from)
+			}
+			list = append(list, to)
 		}
 		op.moves, op.count = array(a, list), C.int32_t(len(list))
 	}
@@ -331,7 +335,10 @@ func (a *assembler) pass(p pass) C.nb_pass {
 	list := []*coef{p.b}
 	for i, t := range p.terms {
 		q.kind[i] = C.int32_t(t.kind)
-		q.z[i], q.y[i] = a.ref(t.z), a.ref(t.y)
+		q.z[i], q.y[i], q.image[i] = a.ref(t.z), a.ref(t.y), a.ref(t.image)
+		if t.image.storage != nil {
+			q.images = 1
+		}
 		list = append(list, t.a, t.s, t.t)
 	}
 	if p.accumulate {
@@ -345,7 +352,7 @@ func (a *assembler) pass(p pass) C.nb_pass {
 }
 
 func (a *assembler) reduction(r *reduction) C.nb_reduction {
-	q := C.nb_reduction{y: a.ref(r.mask.y), z: a.ref(r.z), nw: C.int32_t(len(r.w))}
+	q := C.nb_reduction{y: a.ref(r.mask.y), z: a.ref(r.z), image: a.ref(r.image), nw: C.int32_t(len(r.w))}
 	if r.z.storage != nil {
 		q.has_z = 1
 	}
@@ -361,10 +368,10 @@ func (a *assembler) reduction(r *reduction) C.nb_reduction {
 	return q
 }
 
-func (a *assembler) depths(planes []plane) *C.int32_t {
+func (a *assembler) depths(in *instruction) *C.int32_t {
 	var d []C.int32_t
-	for _, p := range planes {
-		d = append(d, C.int32_t(p.depth()))
+	for _, n := range in.depths {
+		d = append(d, C.int32_t(n))
 	}
 	return array(a, d)
 }
@@ -379,7 +386,7 @@ func (w *weights) at(p piece) C.nb_weights {
 }
 
 func (a *assembler) convolution(op *C.nb_op, in *instruction) {
-	op.depth = a.depths(in.in)
+	op.depth = a.depths(in)
 	if in.out[0].direct {
 		op.far = 1
 	}
@@ -410,7 +417,7 @@ func (a *assembler) convolution(op *C.nb_op, in *instruction) {
 }
 
 func (a *assembler) weightGradient(op *C.nb_op, in *instruction) {
-	op.depth = a.depths(in.in)
+	op.depth = a.depths(in)
 	w := in.weights
 	op.slot = C.int64_t(a.level.gradients)
 	a.level.unpack = append(a.level.unpack, unpacking{w.at(w.pieces[0]), a.level.gradients, w.pieces[0].w.array})

@@ -4,6 +4,7 @@
 package enginetest
 
 import (
+	"fmt"
 	"math/rand/v2"
 
 	"github.com/nb1shot/nb1shot/graph"
@@ -79,6 +80,21 @@ var Graphs = []Graph{
 			c := graph.NewConcat(n["x"], n["y"], n["x"])
 			return graph.NewSlice(graph.NewAdd(c, c, graph.NewConcat(n["y"], n["x"], n["x"])), 1, 6)
 		}},
+	{"parts of sums, padded", []Input{activation("x", 2, 40, 2, 1), activation("y", 2, 40, 2, 1)},
+		func(n map[string]*graph.Node) *graph.Node {
+			s := graph.NewAdd(n["x"], n["y"])
+			return graph.NewConcat(graph.NewSlice(s, 0, 5), graph.NewReLU(graph.NewSlice(s, 5, 21)), graph.NewSlice(n["x"], 16, 33), graph.NewSlice(s, 30, 40))
+		}},
+	{"shuffled channels", []Input{activation("x", 2, 12, 2, 3)},
+		func(n map[string]*graph.Node) *graph.Node { return graph.NewShuffle(n["x"], 4) }},
+	{"shuffled channels, more than one block, odd groups", []Input{activation("x", 2, 35, 2, 1)},
+		func(n map[string]*graph.Node) *graph.Node { return graph.NewShuffle(graph.NewShuffle(n["x"], 5), 5) }},
+	{"scaled images", []Input{activation("x", 3, 2, 2, 3), constants("d", 3)},
+		func(n map[string]*graph.Node) *graph.Node { return graph.NewScaleImages(n["x"], n["d"]) }},
+	{"images scaled twice, shifted between", []Input{activation("x", 3, 2, 2, 3), parameter("b", 2), constants("d", 3), constants("e", 3)},
+		func(n map[string]*graph.Node) *graph.Node {
+			return graph.NewReLU(graph.NewScaleImages(graph.NewShiftChannels(graph.NewScaleImages(n["x"], n["d"]), n["b"]), n["e"]))
+		}},
 	{"mean over positions", []Input{activation("x", 2, 3, 3, 2)},
 		func(n map[string]*graph.Node) *graph.Node { return graph.NewMean(n["x"]) }},
 	{"cross-entropy",
@@ -89,6 +105,36 @@ var Graphs = []Graph{
 			c := graph.NewReLU(normalize(graph.NewConv(n["x"], n["w"])))
 			return graph.NewWeightedSum(n["m"], 0, c, graph.NewMaxPool(c, 3, 1, 1))
 		}},
+	partial(4, 2, 3),
+	partial(16, 4, 4),
+	partial(20, 4, 3),
+	partial(32, 4, 3),
+	partial(64, 4, 2),
+	{"drop path", []Input{activation("x", 4, 3, 3, 4), parameter("w", 3, 3, 1, 1), parameter("m", 2), constants("d", 4)},
+		func(n map[string]*graph.Node) *graph.Node {
+			c := graph.NewReLU(normalize(graph.NewConv(n["x"], n["w"])))
+			return graph.NewWeightedSum(n["m"], 0, graph.NewScaleImages(c, n["d"]), graph.NewMaxPool(n["x"], 3, 1, 1))
+		}},
+}
+
+// partial is a choice block of PC-DARTS and what comes before and after it.
+func partial(channels, groups, side int) Graph {
+	q := channels / groups
+	return Graph{fmt.Sprintf("choice block of %d channels, a %dth of them", channels, groups),
+		[]Input{activation("x", 2, channels, side, side), parameter("w", q, q, 3, 3), parameter("v", q, q, 1, 1), parameter("m", 5)},
+		func(n map[string]*graph.Node) *graph.Node {
+			u := graph.NewWeightedSum(n["m"], 3, graph.NewReLU(normalize(n["x"])), n["x"])
+			first := graph.NewSlice(u, 0, q)
+			mixed := graph.NewWeightedSum(n["m"], 0, graph.NewMaxPool(first, 3, 1, 1),
+				graph.NewReLU(normalize(graph.NewConv(first, n["w"]))), graph.NewReLU(normalize(graph.NewConv(first, n["v"]))))
+			y := graph.NewShuffle(graph.NewConcat(mixed, graph.NewSlice(u, q, channels)), groups)
+			return graph.NewWeightedSum(n["m"], 3, y, u)
+		}}
+}
+
+// constants are an activation of one number for each of n images.
+func constants(name string, n int) Input {
+	return Input{Name: name, Role: graph.Activation, Shape: []int{n, 1, 1, 1}, Constant: true, Draw: positive}
 }
 
 // oneHot draws labels among 4 classes.

@@ -9,6 +9,7 @@ import (
 	"github.com/nb1shot/nb1shot/engine"
 	"github.com/nb1shot/nb1shot/engine/enginetest"
 	"github.com/nb1shot/nb1shot/engine/ref"
+	"github.com/nb1shot/nb1shot/graph"
 	"github.com/nb1shot/nb1shot/random"
 )
 
@@ -19,6 +20,16 @@ func TestConformance(t *testing.T) {
 	t.Run("float32", func(t *testing.T) {
 		enginetest.Conform(t, func(threads int) engine.Engine { return ref.New[float32](threads) }, 2e-6)
 	})
+}
+
+// Channel g·3+a of the two groups of three becomes channel a·2+g.
+func TestShuffle(t *testing.T) {
+	g := graph.New()
+	y := graph.NewShuffle(g.Input("x", graph.Activation, 2, 6, 1, 1), 2)
+	got := enginetest.Compile(t, ref.New[float64](1), g, y).At(map[string][]float64{"x": {0, 1, 2, 3, 4, 5, 10, 11, 12, 13, 14, 15}})
+	if want := []float64{0, 3, 1, 4, 2, 5, 10, 13, 11, 14, 12, 15}; !slices.Equal(got, want) {
+		t.Errorf("shuffled to %v, want %v", got, want)
+	}
 }
 
 // TestDerivatives compares the first derivative of every operation, and the

@@ -163,6 +163,18 @@ func (e *Engine[T]) kernel(kind graph.Kind, a graph.Attr, in []tensor[T], out te
 			copy(out.data[a.From*len(out.channel(0)):], in[0].data)
 		}, nil
 
+	case graph.Shuffle:
+		x, size := in[0], in[0].channels()/a.K // of a group
+		return e.each(out, func(c int) { copy(out.channel(c), x.channel(c%a.K*size+c/a.K)) }), nil
+	case graph.ScaleImages:
+		x, d := in[0], in[1].data
+		return e.each(x, func(c int) {
+			src, dst := x.channel(c), out.channel(c)
+			for i, v := range src {
+				dst[i] = v * d[i%len(d)]
+			}
+		}), nil
+
 	case graph.Mean:
 		x := in[0]
 		batch := x.shape[0]

@@ -1,0 +1,70 @@
+package supernet
+
+import (
+	"fmt"
+
+	"github.com/nb1shot/nb1shot/engine"
+	"github.com/nb1shot/nb1shot/graph"
+)
+
+// droppable is how many convolutions drop path can scale: two in each choice
+// block. The max-pooling is exempt.
+func (c Config) droppable() int { return c.Cells * c.Space.Blocks() * 2 }
+
+// inputDrop is the name of the multipliers of droppable convolution i.
+func inputDrop(i int) string { return fmt.Sprint("drop-path.", i) }
+
+// dropped is the output x of operation op (1 or 2) of a choice block, every
+// image times its multiplier in a network with drop path.
+func (net *network) dropped(cell, block, op int, x *graph.Node) *graph.Node {
+	if net.drop == nil {
+		return x
+	}
+	return graph.NewScaleImages(x, net.drop[(cell*net.config.Space.Blocks()+block)*2+op-1])
+}
+
+// SetDropPath sets what the outputs of the choice blocks' convolutions are
+// multiplied by in the following calls of MixingGradient and WeightGradient with
+// BatchStatistics: one number for each cell, block, operation (3×3, then 1×1) and
+// image of the batch, in this order. None stand for ones, as in the beginning. It
+// is an error of the next such call if Config.DropPath is not set or the number
+// of multipliers does not fit the batch; the other passes ignore them.
+func (n *Net) SetDropPath(multipliers []float64) {
+	n.dropPath = append(n.dropPath[:0], multipliers...)
+}
+
+// dropPathCounts tells whether SetDropPath is about a program.
+func (k key) dropPathCounts() bool {
+	return k.bn == BatchStatistics && (k.task == mixingGradient || k.task == weightGradient)
+}
+
+// drops tells whether a program has drop path.
+func (n *Net) drops(k key) bool { return n.config.DropPath && k.dropPathCounts() }
+
+func (n *Net) bindDropPath(p *program, batch int, inputs map[string]engine.Vector) {
+	count := n.config.droppable()
+	p.drop, p.undropped = n.engine.NewVector(count*batch), make([]float64, count*batch)
+	for i := range p.undropped {
+		p.undropped[i] = 1
+	}
+	for i := range count {
+		inputs[inputDrop(i)] = p.drop.Slice(i*batch, (i+1)*batch)
+	}
+}
+
+func (n *Net) feedDropPath(p *program, k key) error {
+	given := len(n.dropPath)
+	switch {
+	case !k.dropPathCounts():
+	case p.drop == nil && given > 0:
+		return fmt.Errorf("supernet: %d drop-path multipliers for a network that is built without drop path", given)
+	case p.drop == nil:
+	case given == 0:
+		p.drop.Write(p.undropped)
+	case given != p.drop.Len():
+		return fmt.Errorf("supernet: %d drop-path multipliers, a batch of %d images needs %d", given, k.batch, p.drop.Len())
+	default:
+		p.drop.Write(n.dropPath)
+	}
+	return nil
+}
