@@ -230,7 +230,6 @@ func TestAppendRefuses(t *testing.T) {
 		"unsorted spectrum": {func(e *Epoch) { e.Hessian.Eigenvalues[0] = 1 }, "hessian.eigenvalues"},
 		"spectral norm":     {func(e *Epoch) { e.Hessian.SpectralNorm = 0.25 }, "hessian.spectral_norm"},
 		"smallest":          {func(e *Epoch) { e.Hessian.Min = 0 }, "hessian.min"},
-		"no training":       {func(e *Epoch) { e.Training = nil }, "training"},
 		"trained final":     {func(e *Epoch) { e.Final = true }, "training"},
 		"nameless tensor":   {func(e *Epoch) { e.Alphas[0].Name = "" }, "alphas[0]"},
 	}

@@ -347,7 +347,7 @@ func TestSummarise(t *testing.T) {
 		t.Errorf("λ %q, want %q", got, want)
 	}
 	// A record without any test error is no reason to panic.
-	if got, want := summarise(&results.History{Dir: "run"}).line(), "run: test error unknown (synthetic records, not NAS-Bench-101), λ "; got != want {
+	if got, want := summarise(&results.History{Dir: "run"}).line(), "run: test error unknown (synthetic records, not NAS-Bench-101)"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
 }

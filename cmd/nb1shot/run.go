@@ -235,13 +235,10 @@ func newConfig(c *cli.Context, preset string) (benchmark.Config, error) {
 	}
 	for _, name := range scaleFlags {
 		if c.IsSet(name) {
-			if err := set(&config, "--"+name, name, strconv.Itoa(c.Int(name))); err != nil {
-				return benchmark.Config{}, err
+			if err := config.Set(name, strconv.Itoa(c.Int(name))); err != nil {
+				return benchmark.Config{}, misuse(fmt.Errorf("--%w", err), "see %s --help", c.Command.HelpName)
 			}
 		}
-	}
-	if config.Images > officialImages {
-		return benchmark.Config{}, misuse(fmt.Errorf("--limit is %d, want at most %d", config.Images, officialImages), "see %s --help", c.Command.HelpName)
 	}
 	if err := config.Check(); err != nil {
 		return benchmark.Config{}, misuse(err, "see %s --help", c.Command.HelpName)
