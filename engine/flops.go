@@ -1,6 +1,10 @@
 package engine
 
-import "github.com/nb1shot/nb1shot/graph"
+import (
+	"slices"
+
+	"github.com/nb1shot/nb1shot/graph"
+)
 
 // FLOPs is the arithmetic of the plan's convolutions and of their derivatives,
 // each done directly: a multiplication and an addition for every weight at every
@@ -11,6 +15,11 @@ func (p *Plan) FLOPs() float64 { return p.flops(p.Steps) }
 
 // VaryingFLOPs is the part of FLOPs that a Rerun repeats.
 func (p *Plan) VaryingFLOPs() float64 { return p.flops(p.Steps[p.Split:]) }
+
+// GuardedFLOPs is the part of FLOPs that belongs to guarded steps.
+func (p *Plan) GuardedFLOPs() float64 {
+	return p.flops(slices.DeleteFunc(slices.Clone(p.Steps), func(s Step) bool { return s.Guard == Unguarded }))
+}
 
 func (p *Plan) flops(steps []Step) float64 {
 	total := 0.0

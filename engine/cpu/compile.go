@@ -28,12 +28,17 @@ type compiler struct {
 	storages     []*storage
 	hosts        []host
 
+	guardInput *vector
+	guards     [][]int // entries of it, by guard
+	guard      guard   // of what is being lowered
+	series     []series
+
 	sums       map[sumKey]*coef
 	reductions map[reductionKey][]*reduction
 	splats     map[entryKey]*coef
 	channels   map[entryKey]*coef
 	products   map[[2]*coef]*coef
-	poolings   map[[2]plane]*pooling
+	poolings   map[poolingKey]*pooling
 }
 
 // value is a value of the plan: an activation with an expression for each
@@ -47,6 +52,7 @@ type value struct {
 	conv   *convolution // is this one, which the only reader, a sum, computes
 
 	param *parameter
+	guard guard
 }
 
 // parameter is a value without a batch axis: host numbers, or an array in C
@@ -73,6 +79,7 @@ type instruction struct {
 	sinkable bool // may move to the phase of its first reader
 	follows  bool // a weight gradient: may move to the last phase that reads its operands anyway
 	reads    []*storage
+	guard    guard
 
 	in, out, aux []plane
 	attr         graph.Attr
@@ -124,6 +131,11 @@ type pooling struct {
 	dots []*coef
 }
 
+type poolingKey struct {
+	x, g  plane // the first ones
+	guard guard
+}
+
 type sumKey struct {
 	mask mask
 	z, w plane
@@ -133,6 +145,7 @@ type reductionKey struct {
 	mask  mask
 	z     plane
 	phase int
+	guard guard
 }
 
 type entryKey struct {
@@ -148,7 +161,8 @@ func newCompiler(plan *engine.Plan, inputs map[string]engine.Vector, outputs []e
 		plan: plan, values: make([]*value, len(plan.Values)), uses: make([]int, len(plan.Values)),
 		wanted: map[int]*vector{}, pending: map[int]bool{},
 		sums: map[sumKey]*coef{}, reductions: map[reductionKey][]*reduction{}, splats: map[entryKey]*coef{}, channels: map[entryKey]*coef{},
-		products: map[[2]*coef]*coef{}, poolings: map[[2]plane]*pooling{},
+		products: map[[2]*coef]*coef{}, poolings: map[poolingKey]*pooling{},
+		guards: [][]int{nil},
 	}
 	if len(outputs) != len(plan.Outputs) {
 		return nil, fmt.Errorf("compile: %d vectors for %d outputs", len(outputs), len(plan.Outputs))
@@ -168,6 +182,9 @@ func newCompiler(plan *engine.Plan, inputs map[string]engine.Vector, outputs []e
 			return nil, fmt.Errorf("compile: input %q needs a vector of this engine with %d elements", v.Input, v.Size())
 		}
 		c.values[i] = c.input(v, bound)
+		if v.Input == plan.GuardInput {
+			c.guardInput = bound
+		}
 	}
 	for i, o := range plan.Outputs {
 		v := plan.Values[o]
@@ -199,6 +216,10 @@ func (c *compiler) compile() error {
 		if i == c.plan.Split {
 			c.split = c.lastPhase() + 1
 		}
+		c.guard = always
+		if s.Guard != engine.Unguarded {
+			c.guard = c.guardBy(s.Guard)
+		}
 		v, err := c.lower(s)
 		if err != nil {
 			return err
@@ -213,6 +234,7 @@ func (c *compiler) compile() error {
 			}
 		}
 	}
+	c.guard = always
 	for i, o := range c.plan.Outputs {
 		if slices.Index(c.plan.Outputs, o) != i {
 			return fmt.Errorf("compile: value %d is wanted twice", o)
@@ -271,7 +293,7 @@ func (c *compiler) newStorage(shape []int) *storage {
 // emit adds an instruction in the first phase that has what it reads, given
 // the level of the coefficients it uses.
 func (c *compiler) emit(in *instruction, needs ...*coef) *instruction {
-	in.id = len(c.instructions)
+	in.id, in.guard = len(c.instructions), c.guard
 	read := func(planes []plane) {
 		for _, p := range planes {
 			if p.storage != nil && !slices.Contains(in.reads, p.storage) {
@@ -312,6 +334,9 @@ func (c *compiler) emit(in *instruction, needs ...*coef) *instruction {
 	}
 	for _, p := range in.out {
 		p.phase, p.varies, p.producer = in.phase, in.varies, in
+		if !in.accumulate {
+			p.storage.guard = in.guard
+		}
 		in.oh, in.ow = p.h, p.w
 	}
 	if len(in.in) > 0 {
@@ -340,7 +365,7 @@ func (c *compiler) planes(v *value) []plane {
 	planes := make([]plane, len(v.blocks))
 	var missing []int
 	for i, e := range v.blocks {
-		if p, ok := e.asPlane(); ok {
+		if p, ok := e.asPlane(); ok && c.within(v.guard, p.guard) {
 			planes[i] = p
 		} else {
 			missing = append(missing, i)
@@ -361,7 +386,7 @@ func (c *compiler) planes(v *value) []plane {
 		planes[i] = plane{s, k}
 		v.blocks[i] = plainOf(planes[i])
 	}
-	c.emit(in)
+	c.guarded(v.guard, func() { c.emit(in) })
 	return planes
 }
 
@@ -391,7 +416,8 @@ func passes(out plane, e expression) []pass {
 func (c *compiler) resolve(v *value) {
 	if v.pooled != nil && v.blocks == nil {
 		s := c.newStorage(v.Shape)
-		c.emit(&instruction{kind: opPool, in: c.planes(v.pooled), out: planesOf(s), attr: v.pool, sinkable: true})
+		in := &instruction{kind: opPool, in: c.planes(v.pooled), out: planesOf(s), attr: v.pool, sinkable: true}
+		c.guarded(v.guard, func() { c.emit(in) })
 		v.blocks = blocksFrom(s)
 	}
 }
@@ -401,7 +427,7 @@ func (c *compiler) resolve(v *value) {
 func (c *compiler) single(v *value) []expression {
 	c.resolve(v)
 	for _, e := range v.blocks {
-		if len(e.terms) != 1 || e.terms[0].kind != plain {
+		if len(e.terms) != 1 || e.terms[0].kind != plain || !c.within(v.guard, c.guardOf(e.terms[0].z)) {
 			c.planes(v)
 			break
 		}
@@ -584,7 +610,7 @@ func (c *compiler) sumOf(m mask, z, w plane) *coef {
 	if varies {
 		phase = max(phase, c.split)
 	}
-	family := reductionKey{m, z, phase}
+	family := reductionKey{m, z, phase, c.guardOf(m.y, z, w)}
 	var r *reduction
 	for _, f := range c.reductions[family] {
 		fits := w.storage == nil || len(f.w) < 3 && w.producerBefore(f.in)
@@ -596,6 +622,7 @@ func (c *compiler) sumOf(m mask, z, w plane) *coef {
 	if r == nil {
 		r = &reduction{mask: m, z: z}
 		r.in = c.reduce(r, phase, varies)
+		r.in.guard = family.guard
 		c.reductions[family] = append(c.reductions[family], r)
 	}
 	offset := 0
@@ -646,7 +673,7 @@ func (c *compiler) total(s *sums, at int, in *instruction) *coef {
 // convolution that writes it.
 func (c *compiler) fromConvolution(z, w plane) *coef {
 	in := z.producer
-	if z.storage == nil || in == nil || w.storage != nil && w != z {
+	if z.storage == nil || in == nil || in.guard != z.guard || w.storage != nil && w != z {
 		return nil
 	}
 	if in.kind != opConv1 && in.kind != opConv3 && in.kind != opConvK {

@@ -90,16 +90,21 @@ static void op_combine(const nb_op *op, const nb_context *c) {
 			int64_t n = pixels - from < NB_PIECE ? pixels - from : NB_PIECE, offset = from * LANES;
 			for (int32_t p = i; p < j; p++) {
 				const nb_pass *q = &op->passes[p];
-				const float *z[3] = { 0 }, *y[3] = { 0 };
-				int key = q->terms * 27, weight = 9;
-				for (int t = 0; t < q->terms; t++, weight /= 3) {
-					key += q->kind[t] * weight;
-					if (q->kind[t] != TERM_PLAIN) y[t] = at(&q->y[t], c) + offset;
-					if (q->kind[t] == TERM_RELU) z[t] = y[t];
-					else z[t] = q->z[t].space == SPACE_NONE ? ones(c) : at(&q->z[t], c) + offset;
-					if (q->kind[t] == TERM_PLAIN) y[t] = z[t];
+				const float *z[3] = { 0 }, *y[3] = { 0 }, *coef = q->coef;
+				float left[(1 + 3 * 3) * LANES]; // of the coefficients
+				if (q->skip) coef = memcpy(left, q->coef, sizeof(float) * LANES);
+				int key = 0, weight = 9, k = 0;
+				for (int t = 0; t < q->terms; t++) {
+					if (q->skip >> t & 1) continue;
+					if (q->skip) memcpy(left + (1 + 3 * k) * LANES, q->coef + (1 + 3 * t) * LANES, sizeof(float) * 3 * LANES);
+					key += 27 + q->kind[t] * weight;
+					if (q->kind[t] != TERM_PLAIN) y[k] = at(&q->y[t], c) + offset;
+					if (q->kind[t] == TERM_RELU) z[k] = y[k];
+					else z[k] = q->z[t].space == SPACE_NONE ? ones(c) : at(&q->z[t], c) + offset;
+					if (q->kind[t] == TERM_PLAIN) y[k] = z[k];
+					k++, weight /= 3;
 				}
-				combiners[key][q->accumulate](at(&q->out, c) + offset, z, y, q->coef, n);
+				combiners[key][q->accumulate](at(&q->out, c) + offset, z, y, coef, n);
 			}
 		}
 	}
