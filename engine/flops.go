@@ -16,9 +16,12 @@ func (p *Plan) FLOPs() float64 { return p.flops(p.Steps) }
 // VaryingFLOPs is the part of FLOPs that a Rerun repeats.
 func (p *Plan) VaryingFLOPs() float64 { return p.flops(p.Steps[p.Split:]) }
 
-// GuardedFLOPs is the part of FLOPs that belongs to guarded steps.
-func (p *Plan) GuardedFLOPs() float64 {
-	return p.flops(slices.DeleteFunc(slices.Clone(p.Steps), func(s Step) bool { return s.Guard == Unguarded }))
+// GuardedFLOPs are the parts of FLOPs and VaryingFLOPs that belong to guarded steps.
+func (p *Plan) GuardedFLOPs() (all, varying float64) {
+	guarded := func(steps []Step) []Step {
+		return slices.DeleteFunc(slices.Clone(steps), func(s Step) bool { return s.Guard == Unguarded })
+	}
+	return p.flops(guarded(p.Steps)), p.flops(guarded(p.Steps[p.Split:]))
 }
 
 func (p *Plan) flops(steps []Step) float64 {

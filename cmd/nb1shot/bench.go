@@ -36,6 +36,7 @@ Example:
 			&cli.IntFlag{Name: "channels", Usage: "`N` channels of the first cells", Value: 16},
 			&cli.IntFlag{Name: "cells", Usage: "`N` cells in the supernet, a multiple of 3", Value: 9},
 			&cli.IntFlag{Name: "side", Usage: "images of `N` pixels a side", Value: 32},
+			&cli.BoolFlag{Name: "sampled", Usage: "the network of GDAS, one operation for each block drawn in every repeat; no pgd, no hessian"},
 			&cli.IntFlag{Name: "repeats", Usage: "time each step `N` times", DefaultText: "10, the Hessian 3"},
 			engineFlag(engine.Auto),
 			&cli.IntFlag{Name: "threads", Usage: "compute on `N` threads", Value: runtime.GOMAXPROCS(0)},
@@ -61,7 +62,11 @@ func runBench(c *cli.Context) error {
 	w := c.App.Writer
 	if !c.Bool("json") {
 		fmt.Fprintf(w, "engine   %s: %s, threads %d, %s\n", b.Engine, b.Precision, b.Threads, b.Device)
-		fmt.Fprintf(w, "network  space %d, channels %d, cells %d, side %d\n", b.Space, b.Channels, b.Cells, b.Side)
+		sampled := ""
+		if b.Sampled {
+			sampled = ", sampled"
+		}
+		fmt.Fprintf(w, "network  space %d, channels %d, cells %d, side %d%s\n", b.Space, b.Channels, b.Cells, b.Side, sampled)
 	}
 	log := c.App.ErrWriter
 	if !isTerminal(log) {
@@ -88,6 +93,9 @@ func newBench(c *cli.Context) (*bench.Bench, error) {
 		return nil, err
 	}
 	steps := strings.Split(c.String("steps"), ",")
+	if c.Bool("sampled") && !c.IsSet("steps") {
+		steps = []string{"arch", "weight", "forward"}
+	}
 	for _, name := range steps {
 		if names := bench.Names(); !slices.Contains(names, name) {
 			return nil, unknown("step", name, names, "choose from "+strings.Join(names, ", "))
@@ -100,7 +108,7 @@ func newBench(c *cli.Context) (*bench.Bench, error) {
 	b, err := bench.Prepare(bench.Config{
 		Space: c.Int("space"), Channels: c.Int("channels"), Cells: c.Int("cells"), Side: c.Int("side"),
 		Batch: c.Int("batch"), HessianBatch: c.Int("hessian-batch"),
-		Steps: steps, Repeats: c.Int("repeats"), Engine: c.String("engine"), Threads: c.Int("threads"),
+		Steps: steps, Repeats: c.Int("repeats"), Engine: c.String("engine"), Threads: c.Int("threads"), Sampled: c.Bool("sampled"),
 	})
 	if err != nil {
 		return nil, misuse(err, "%s", help)
