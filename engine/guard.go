@@ -60,24 +60,23 @@ func (p *Plan) AddGuards(entries []int, inputs ...string) {
 		}
 	}
 	for i := range slices.Backward(p.Steps) {
-		s := &p.Steps[i]
-		g := zero[s.Result]
-		dead := g == Unguarded
-		for j, u := range users[s.Result] {
-			through := u.step.Guard
-			if through == Unguarded {
-				through = u.entry
+		s, uses := &p.Steps[i], users[p.Steps[i].Result]
+		var candidates []int
+		if g := zero[s.Result]; g != Unguarded {
+			candidates = []int{g}
+		} else if len(uses) > 0 {
+			candidates = []int{uses[0].entry, uses[0].step.Guard}
+		}
+		for _, g := range candidates {
+			superfluous := func(u use) bool {
+				isSum := u.step.Kind == graph.WeightedSum || u.step.Kind == graph.InnerProducts || u.step.Kind == graph.Add
+				return u.entry == g || u.step.Guard == g || isSum && zero[s.Result] == g
 			}
-			if dead && j == 0 {
-				g = through
-			}
-			isSum := u.step.Kind == graph.WeightedSum || u.step.Kind == graph.InnerProducts || u.step.Kind == graph.Add
-			if g != through && !(isSum && !dead) {
-				g = Unguarded
+			if g != Unguarded && !slices.ContainsFunc(uses, func(u use) bool { return !superfluous(u) }) {
+				s.Guard = g
 				break
 			}
 		}
-		s.Guard = g
 	}
 	if slices.ContainsFunc(p.Steps, func(s Step) bool { return s.Guard != Unguarded }) {
 		p.GuardInput = inputs[0]

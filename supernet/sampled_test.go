@@ -427,7 +427,7 @@ func TestCPUEngineAgreesOnSampledNetworks(t *testing.T) {
 			if testing.Short() && s.side > 16 {
 				t.Skip("large images in short mode")
 			}
-			const passes = 4
+			const passes = 3
 			wants := s.walk(t, ref.New[float64](2), uint64(i), passes, false)
 			for _, set := range cpu.InstructionSets() {
 				for pass, got := range s.walk(t, newCPU(t, 2, set), uint64(i), passes, true) {
@@ -461,6 +461,59 @@ func TestCPUEngineIsDeterministicOnSampledNetworks(t *testing.T) {
 					}
 				}
 			}
+		}
+	}
+}
+
+// Programs so large that their values are written past the caches, see
+// (*compiler).stream, against the network that computes everything.
+func TestSampledAgreesWithPlainOnLargeBatches(t *testing.T) {
+	if testing.Short() {
+		t.Skip("large images in short mode")
+	}
+	s := shape{2, 16, 3, 32, 30}
+	set := cpu.InstructionSets()[0]
+	plain, net, b, r := s.net(t, newCPU(t, 2, set)), s.sampled(t, newCPU(t, 2, set)), s.images(), random.New(13, "choices")
+	sp := plain.Config().Space
+	bad := b
+	bad.Images = slices.Repeat([]float64{math.NaN()}, len(b.Images))
+	for range 3 {
+		mixing := choices(r, sp, oneEach(r))
+		repeated := slices.Repeat(mixing, plain.Config().Cells)
+		want, got := make([]float64, sp.Dim()), make([]float64, len(repeated))
+		statistics := read(net.StatisticsCount(), net.ReadStatistics)
+		for _, x := range []struct {
+			batch  data.Batch
+			mixing []float64
+		}{{bad, slices.Repeat(uniform(sp), plain.Config().Cells)}, {b, repeated}} {
+			if _, err := net.MixingGradient(x.batch, x.mixing, supernet.BatchStatistics, got); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := net.WeightGradient(x.batch, x.mixing, supernet.BatchStatistics); err != nil {
+				t.Fatal(err)
+			}
+		}
+		net.WriteStatistics(statistics)
+		if _, err := plain.MixingGradient(b, mixing, supernet.BatchStatistics, want); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := plain.WeightGradient(b, mixing, supernet.BatchStatistics); err != nil {
+			t.Fatal(err)
+		}
+		sum := make([]float64, sp.Dim())
+		for i, g := range got {
+			sum[i%len(sum)] += g
+		}
+		for i := range want {
+			if unsampled(sp, mixing, i) {
+				want[i] = 0
+			}
+		}
+		if d := distance(sum, want); !(d < 1e-3) {
+			t.Errorf("the gradient by the mixing weights is off by %.1e of its norm", d)
+		}
+		if d := distance(read(net.ParameterCount(), net.ReadGradient), read(net.ParameterCount(), plain.ReadGradient)); !(d < 1e-3) {
+			t.Errorf("the gradient by the weights is off by %.1e of its norm", d)
 		}
 	}
 }
