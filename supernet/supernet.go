@@ -6,7 +6,7 @@
 //
 // All weights that mix operations and edges arrive as one flat vector, the
 // mixing vector, laid out like the architecture parameters of the space and
-// shared by all cells. How an algorithm makes it (softmax, perturbed, 0/1) is
+// shared by all cells; a Sampled network has one for each cell. How an algorithm makes it (softmax, perturbed, 0/1) is
 // its own affair, and so is the chain rule back to its parameters.
 package supernet
 
