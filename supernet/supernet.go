@@ -6,8 +6,9 @@
 //
 // All weights that mix operations and edges arrive as one flat vector, the
 // mixing vector, laid out like the architecture parameters of the space and
-// shared by all cells; a Sampled network has one for each cell. How an algorithm makes it (softmax, perturbed, 0/1) is
-// its own affair, and so is the chain rule back to its parameters.
+// shared by all cells; that of a Sampled network has such a part for every cell.
+// How an algorithm makes it (softmax, perturbed, 0/1) is its own affair, and so
+// is the chain rule back to its parameters.
 package supernet
 
 import (
