@@ -30,6 +30,7 @@ type Config struct {
 	Repeats      int    // of each step; 0 is the step's own number
 	Engine       string // name of an engine, or engine.Auto
 	Threads      int    // of the engine and of the peak
+	Sampled      bool   // the network of GDAS, with one operation for each block drawn anew in every repeat
 }
 
 func (c Config) check() error {
@@ -40,8 +41,12 @@ func (c Config) check() error {
 		return nil
 	}
 	for _, name := range c.Steps {
-		if _, err := lookup(name); err != nil {
+		s, err := lookup(name)
+		if err != nil {
 			return err
+		}
+		if c.Sampled && !s.Sampled {
+			return fmt.Errorf("step %s is not for sampled networks", name)
 		}
 	}
 	// The upper bounds are far beyond any use, as in a search.
@@ -69,6 +74,7 @@ type Setup struct {
 	Cells     int    `json:"cells"`
 	Side      int    `json:"side"`
 	Partial   int    `json:"partial,omitempty"`
+	Sampled   bool   `json:"sampled,omitempty"` // see Config
 }
 
 // Report is what a bench measured.
@@ -126,7 +132,7 @@ func Prepare(c Config) (*Bench, error) {
 		Setup: Setup{
 			Engine: name, Device: e.Device(), Precision: e.Precision(), Threads: c.Threads,
 			Space: c.Space, Batch: c.Batch, Channels: c.Channels, Cells: c.Cells, Side: c.Side,
-			Partial: c.Partial,
+			Partial: c.Partial, Sampled: c.Sampled,
 		},
 		repeats: c.Repeats,
 	}

@@ -119,6 +119,53 @@ func TestReport(t *testing.T) {
 	}
 }
 
+// The network of GDAS draws the same choices in every run, and new ones in every
+// repeat; the attack and the Hessian are not made for it.
+func TestSampled(t *testing.T) {
+	c := tiny(2, "weight", "arch", "forward")
+	c.Sampled = true
+	b, err := Prepare(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	losses := func(s Step) (all []float64) {
+		b.problem.reset()
+		for range 3 {
+			o, err := s.do(t.Context(), b.problem)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, *o.Loss)
+		}
+		return all
+	}
+	for _, s := range b.steps {
+		first := losses(s)
+		if first[0] == first[1] || first[1] == first[2] {
+			t.Errorf("%s: losses %v, want others in every repeat", s.Name, first)
+		}
+		if again := losses(s); !slices.Equal(again, first) {
+			t.Errorf("%s: losses %v, then %v", s.Name, first, again)
+		}
+	}
+	r := run(t, c, nil)
+	plain := run(t, tiny(2, c.Steps...), nil)
+	for i, s := range r.Steps {
+		if !(s.FLOPs > 0 && s.FLOPs < plain.Steps[i].FLOPs) {
+			t.Errorf("%s: %g operations of %g", s.Step, s.FLOPs, plain.Steps[i].FLOPs)
+		}
+	}
+	if !r.Sampled || plain.Sampled {
+		t.Errorf("the setups say sampled %t and %t", r.Sampled, plain.Sampled)
+	}
+	for _, step := range []string{"pgd", "hessian"} {
+		c.Steps = []string{step}
+		if _, err := Prepare(c); err == nil || !strings.Contains(err.Error(), step+" is not for sampled networks") {
+			t.Errorf("%s: error %v", step, err)
+		}
+	}
+}
+
 func TestProgress(t *testing.T) {
 	c := tiny(1, "hessian", "forward")
 	c.Repeats = 0

@@ -1,9 +1,12 @@
 package bench
 
 import (
+	"math/rand/v2"
+
 	"github.com/nb1shot/nb1shot/data"
 	"github.com/nb1shot/nb1shot/engine"
 	"github.com/nb1shot/nb1shot/internal/formula"
+	"github.com/nb1shot/nb1shot/random"
 	"github.com/nb1shot/nb1shot/spaces"
 	"github.com/nb1shot/nb1shot/supernet"
 )
@@ -14,6 +17,7 @@ const (
 	alphaSeed  = 500
 	imageSeed  = 700
 	weightSeed = 1000 // of the first tensor
+	choiceSeed = 1    // of package random: the operations of sampled networks
 )
 
 // problem is what all steps work on: a network, architecture parameters and
@@ -26,6 +30,8 @@ type problem struct {
 	alphas, mixing      []float64
 	gradient            []float64 // by the mixing weights
 
+	choices *rand.Rand // of operations, nil unless sampled
+
 	images, hessianImages data.Batch
 	directions            int // of the last Hessian
 }
@@ -37,17 +43,18 @@ func newProblem(c Config, e engine.Engine) (*problem, error) {
 	}
 	net, err := supernet.New(supernet.Config{
 		Space: space, Channels: c.Channels, Cells: c.Cells, Classes: data.Classes,
-		Side: c.Side, BatchNormMomentum: 0.997, Variant: supernet.Variant{Partial: c.Partial},
+		Side: c.Side, BatchNormMomentum: 0.997,
+		Variant: supernet.Variant{Partial: c.Partial, Sampled: c.Sampled},
 	}, e)
 	if err != nil {
 		return nil, err
 	}
-	d := space.Dim()
+	d := net.Config().MixingLen()
 	p := &problem{
 		net: net, space: space,
 		weights:       formula.Weights(net.Parameters(), weightSeed),
 		statistics:    make([]float64, net.StatisticsCount()),
-		alphas:        formula.Uniform(alphaSeed, d, 2, -1),
+		alphas:        formula.Uniform(alphaSeed, space.Dim(), 2, -1),
 		mixing:        make([]float64, d),
 		gradient:      make([]float64, d),
 		images:        newBatch(c.Batch, c.Side),
@@ -55,7 +62,28 @@ func newProblem(c Config, e engine.Engine) (*problem, error) {
 	}
 	net.ReadStatistics(p.statistics)
 	space.Softmax(p.mixing, p.alphas)
+	p.reset()
 	return p, nil
+}
+
+// nextMixing is the mixing vector of the next pass. If the network is sampled, it
+// picks an operation for each block and weighs all edges alike.
+func (p *problem) nextMixing() []float64 {
+	if p.choices == nil {
+		return p.mixing
+	}
+	even := make([]float64, p.space.Dim())
+	p.space.Softmax(even, even)
+	for at := 0; at < len(p.mixing); at += len(even) {
+		cell := p.mixing[at : at+len(even)]
+		copy(cell, even)
+		for block := range p.space.Blocks() {
+			operations := cell[p.space.MixedOp(block+1):][:3]
+			clear(operations)
+			operations[p.choices.IntN(3)] = 1
+		}
+	}
+	return p.mixing
 }
 
 func newBatch(n, side int) data.Batch {
@@ -71,4 +99,8 @@ func (p *problem) reset() {
 	p.net.WriteParameters(p.weights)
 	p.net.WriteMomentum(make([]float64, len(p.weights)))
 	p.net.WriteStatistics(p.statistics)
+	if p.net.Config().Sampled {
+		p.net.WriteTouched(make([]bool, len(p.net.Parameters())))
+		p.choices = random.New(choiceSeed, "bench: choices")
+	}
 }

@@ -14,7 +14,8 @@ import (
 type Step struct {
 	Name    string
 	Doc     string
-	Repeats int // unless the configuration says
+	Repeats int  // unless the configuration says
+	Sampled bool // whether sampled networks can be timed
 
 	batch func(*problem) data.Batch
 	do    func(context.Context, *problem) (Outcome, error)
@@ -23,11 +24,11 @@ type Step struct {
 
 // Steps are all steps there are.
 var Steps = []Step{
-	{"arch", "loss and its gradient by the alphas, training mode", 10, all, arch, archFLOPs},
-	{"weight", "loss and its gradient by the weights, training mode; clip, step of SGD", 10, all, weight, weightFLOPs},
-	{"pgd", "attack of SDARTS-ADV in 7 steps, evaluation mode", 10, all, attack, attackFLOPs},
-	{"forward", "loss alone, evaluation mode", 10, all, forward, forwardFLOPs},
-	{"hessian", "exact Hessian of the loss by the alphas on a smaller batch, training mode", 3, some, hessian, hessianFLOPs},
+	{"arch", "loss and its gradient by the alphas, training mode", 10, true, all, arch, archFLOPs},
+	{"weight", "loss and its gradient by the weights, training mode; clip, step of SGD", 10, true, all, weight, weightFLOPs},
+	{"pgd", "attack of SDARTS-ADV in 7 steps, evaluation mode", 10, false, all, attack, attackFLOPs},
+	{"forward", "loss alone, evaluation mode", 10, true, all, forward, forwardFLOPs},
+	{"hessian", "exact Hessian of the loss by the alphas on a smaller batch, training mode", 3, false, some, hessian, hessianFLOPs},
 }
 
 // Names lists the names of Steps.
@@ -51,8 +52,10 @@ func all(p *problem) data.Batch  { return p.images }
 func some(p *problem) data.Batch { return p.hessianImages }
 
 func arch(_ context.Context, p *problem) (Outcome, error) {
-	pass, err := p.net.MixingGradient(p.images, p.mixing, supernet.BatchStatistics, p.gradient)
-	algorithms.SoftmaxGradient(p.space, p.mixing, p.gradient)
+	pass, err := p.net.MixingGradient(p.images, p.nextMixing(), supernet.BatchStatistics, p.gradient)
+	if p.choices == nil {
+		algorithms.SoftmaxGradient(p.space, p.mixing, p.gradient)
+	}
 	return Outcome{Loss: new(pass.Loss)}, err
 }
 
@@ -62,7 +65,7 @@ func archFLOPs(p *problem) (float64, error) { return p.net.MixingGradientFLOPs(p
 var sgd = supernet.SGD{LearningRate: 0.025, Momentum: 0.9, WeightDecay: 3e-4, Clip: 5}
 
 func weight(_ context.Context, p *problem) (Outcome, error) {
-	pass, err := p.net.WeightGradient(p.images, p.mixing, supernet.BatchStatistics)
+	pass, err := p.net.WeightGradient(p.images, p.nextMixing(), supernet.BatchStatistics)
 	if err != nil {
 		return Outcome{}, err
 	}
@@ -93,7 +96,7 @@ func attackFLOPs(p *problem) (float64, error) {
 }
 
 func forward(_ context.Context, p *problem) (Outcome, error) {
-	pass, err := p.net.Forward(p.images, p.mixing, supernet.RunningStatistics)
+	pass, err := p.net.Forward(p.images, p.nextMixing(), supernet.RunningStatistics)
 	return Outcome{Loss: new(pass.Loss)}, err
 }
 

@@ -1,6 +1,10 @@
 package engine
 
-import "github.com/nb1shot/nb1shot/graph"
+import (
+	"slices"
+
+	"github.com/nb1shot/nb1shot/graph"
+)
 
 // FLOPs is the arithmetic of the plan's convolutions and of their derivatives,
 // each done directly: a multiplication and an addition for every weight at every
@@ -11,6 +15,14 @@ func (p *Plan) FLOPs() float64 { return p.flops(p.Steps) }
 
 // VaryingFLOPs is the part of FLOPs that a Rerun repeats.
 func (p *Plan) VaryingFLOPs() float64 { return p.flops(p.Steps[p.Split:]) }
+
+// GuardedFLOPs are the parts of FLOPs and VaryingFLOPs that belong to guarded steps.
+func (p *Plan) GuardedFLOPs() (all, varying float64) {
+	guarded := func(steps []Step) []Step {
+		return slices.DeleteFunc(slices.Clone(steps), func(s Step) bool { return s.Guard == Unguarded })
+	}
+	return p.flops(guarded(p.Steps)), p.flops(guarded(p.Steps[p.Split:]))
+}
 
 func (p *Plan) flops(steps []Step) float64 {
 	total := 0.0

@@ -15,6 +15,8 @@ type Plan struct {
 	Split   int   // Steps[Split:] are those that depend on the varying inputs
 	Slots   []int // elements in each slot
 	Outputs []int // values, in the order asked for
+
+	GuardInput string // name of the input whose entries guard steps, or "", see AddGuards
 }
 
 // Value is one node of the graph.
@@ -42,6 +44,7 @@ type Step struct {
 	Attr     graph.Attr
 	Operands []int // values
 	Result   int   // value
+	Guard    int   // entry of Plan.GuardInput without which the result is zeros, or Unguarded
 }
 
 // NewPlan plans the computation of the outputs. Steps that depend on the
@@ -111,7 +114,7 @@ func NewPlan(g *graph.Graph, outputs []*graph.Node, varying ...string) (*Plan, e
 			p.Values = append(p.Values, v)
 			continue
 		}
-		step := Step{Kind: ops[n].Kind, Attr: ops[n].Attr, Result: value[n]}
+		step := Step{Kind: ops[n].Kind, Attr: ops[n].Attr, Result: value[n], Guard: Unguarded}
 		for _, c := range operandsOf(n) {
 			step.Operands = append(step.Operands, value[c])
 		}

@@ -2,7 +2,8 @@ package supernet
 
 // The methods below count the arithmetic of one call on a batch of so many
 // images, as engine.Plan.FLOPs does, without making it. It does not depend on
-// which statistics normalise.
+// which statistics normalise. In a Sampled network it is the mean over all choices
+// of one operation of the three for each block.
 
 // ForwardFLOPs is the arithmetic of Forward.
 func (n *Net) ForwardFLOPs(batch int) (float64, error) { return n.flops(forward, batch) }
@@ -18,7 +19,8 @@ func (n *Net) flops(t task, batch int) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
-	return plan.FLOPs(), nil
+	guarded, _ := plan.GuardedFLOPs()
+	return plan.FLOPs() - guarded*2/3, nil
 }
 
 // HessianFLOPs is the arithmetic of HessianProducts in so many directions, of
@@ -28,5 +30,6 @@ func (n *Net) HessianFLOPs(batch, directions int) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
-	return plan.FLOPs() + float64(max(directions-1, 0))*plan.VaryingFLOPs(), nil
+	guarded, again := plan.GuardedFLOPs()
+	return plan.FLOPs() - guarded*2/3 + float64(max(directions-1, 0))*(plan.VaryingFLOPs()-again*2/3), nil
 }

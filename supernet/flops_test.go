@@ -1,6 +1,7 @@
 package supernet_test
 
 import (
+	"math"
 	"testing"
 
 	"github.com/nb1shot/nb1shot/engine/ref"
@@ -46,6 +47,17 @@ func TestFLOPs(t *testing.T) {
 				t.Errorf("%v operations, %v; want %v", got, err, want)
 			}
 		})
+	}
+	config := net.Config()
+	config.Sampled = true
+	net, err = supernet.New(config, ref.New[float32](1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// On average a third of what the blocks do without sampling.
+	const left = (4*block + 4*(4*4*10)*9 + 4*(8*8*10)*4) * 2.0 / 3
+	if got, err := net.ForwardFLOPs(images); err != nil || math.Abs(got-2*images*(all-left)) > 1e-9*got {
+		t.Errorf("sampled forward: %v operations, %v; want %v", got, err, 2*images*(all-left))
 	}
 	for _, count := range []func() (float64, error){
 		func() (float64, error) { return net.ForwardFLOPs(0) },

@@ -238,7 +238,7 @@ func (c Config) build(b *blueprint, n int, bn BatchNorm, drop bool) *network {
 		}
 		net.parameters = append(net.parameters, net.Input(t.Name, graph.Parameter, shape...))
 	}
-	net.mixing = net.Input(inputMixing, graph.Parameter, c.Space.Dim())
+	net.mixing = net.Input(inputMixing, graph.Parameter, c.MixingLen())
 	images := net.Input(inputImages, graph.Activation, n, 3, c.Side, c.Side)
 	labels := net.Input(inputLabels, graph.Activation, n, c.Classes, 1, 1)
 
@@ -290,24 +290,24 @@ func normName(mean Tensor) string { return mean.Name[:len(mean.Name)-len(".runni
 // cell's input and the blocks before it, and mixes the operations on that sum;
 // the output mixes a projection and the concatenated blocks.
 func (net *network) cell(cell int, x *graph.Node, convolution func(layer, *graph.Node) *graph.Node) *graph.Node {
-	space := net.config.Space
+	space, first := net.config.Space, net.config.mixingOffset(cell)
 	var states []*graph.Node
 	for block := range space.Blocks() {
 		inputs := append([]*graph.Node{convolution(projection(cell, block), x)}, states...)
 		var u *graph.Node
 		if at, learnable := space.InputOffset(block + 1); learnable {
-			u = graph.NewWeightedSum(net.mixing, at, inputs...)
+			u = graph.NewWeightedSum(net.mixing, first+at, inputs...)
 		} else {
 			u = graph.NewAdd(inputs...)
 		}
 		part := net.part(u)
-		mixed := graph.NewWeightedSum(net.mixing, space.MixedOp(block+1),
+		mixed := graph.NewWeightedSum(net.mixing, first+space.MixedOp(block+1),
 			graph.NewMaxPool(part, 3, 1, 1),
 			net.dropped(cell, block, 1, convolution(operation(cell, block, 1), part)),
 			net.dropped(cell, block, 2, convolution(operation(cell, block, 2), part)))
 		states = append(states, net.bypassed(mixed, u))
 	}
-	at := space.OutputOffset()
+	at := first + space.OutputOffset()
 	direct := graph.NewWeightedSum(net.mixing, at, convolution(projection(cell, space.Blocks()), x))
 	for i, s := range states {
 		states[i] = graph.NewWeightedSum(net.mixing, at+1+i, s)

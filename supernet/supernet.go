@@ -6,8 +6,9 @@
 //
 // All weights that mix operations and edges arrive as one flat vector, the
 // mixing vector, laid out like the architecture parameters of the space and
-// shared by all cells. How an algorithm makes it (softmax, perturbed, 0/1) is
-// its own affair, and so is the chain rule back to its parameters.
+// shared by all cells; that of a Sampled network has such a part for every cell.
+// How an algorithm makes it (softmax, perturbed, 0/1) is its own affair, and so
+// is the chain rule back to its parameters.
 package supernet
 
 import (
@@ -38,6 +39,7 @@ type Net struct {
 	programs map[key]*program
 	moments  []moments // in the order of norms
 	number   []float64 // the loss on its way out
+	sampling *sampling // nil unless Sampled
 }
 
 // key identifies a compiled program.
@@ -77,7 +79,7 @@ func New(config Config, e engine.Engine) (*Net, error) {
 		return nil, err
 	}
 	b := config.blueprint()
-	d := config.Space.Dim()
+	d := config.MixingLen()
 	n := &Net{
 		config: config, engine: e, blueprint: b, programs: map[key]*program{},
 		weights: e.NewVector(size(b.parameters)), gradient: e.NewVector(size(b.parameters)), momentum: e.NewVector(size(b.parameters)),
@@ -89,14 +91,20 @@ func New(config Config, e engine.Engine) (*Net, error) {
 		mid, end := bn.offset+bn.channels, bn.offset+2*bn.channels
 		n.moments = append(n.moments, moments{n.running.Slice(bn.offset, end), n.batch.Slice(bn.offset, end), n.batch.Slice(mid, end)})
 	}
+	if config.Sampled {
+		n.sampling = n.newSampling()
+	}
 	n.one.Write([]float64{1})
 	n.resetStatistics()
 	return n, nil
 }
 
 // Initialize draws new weights (PyTorch's default distributions), forgets the
-// momentum and resets the running statistics.
+// momentum and what was touched, and resets the running statistics.
 func (n *Net) Initialize(r *rand.Rand) {
+	if n.sampling != nil {
+		clear(n.sampling.touched)
+	}
 	n.weights.Write(n.initialize(r))
 	n.momentum.Scale(0)
 	n.resetStatistics()
@@ -158,12 +166,14 @@ func (n *Net) Forward(b data.Batch, mixing []float64, bn BatchNorm) (Pass, error
 }
 
 // MixingGradient evaluates the loss and its gradient with respect to the mixing
-// vector, which it stores in grad.
+// vector, which it stores in grad. In a Sampled network it is 0 by the mixing
+// weights of operations that are not executed.
 func (n *Net) MixingGradient(b data.Batch, mixing []float64, bn BatchNorm, grad []float64) (Pass, error) {
 	pass, err := n.run(mixingGradient, bn, b, mixing)
 	if err != nil {
 		return Pass{}, err
 	}
+	n.sampling.touch()
 	n.mixingGradient.Read(grad)
 	return pass, nil
 }
@@ -171,12 +181,16 @@ func (n *Net) MixingGradient(b data.Batch, mixing []float64, bn BatchNorm, grad 
 // WeightGradient evaluates the loss and its gradient with respect to the
 // weights, which stays on the engine for StepWeights.
 func (n *Net) WeightGradient(b data.Batch, mixing []float64, bn BatchNorm) (Pass, error) {
-	return n.run(weightGradient, bn, b, mixing)
+	pass, err := n.run(weightGradient, bn, b, mixing)
+	if err == nil {
+		n.sampling.touch()
+	}
+	return pass, err
 }
 
 // StepWeights clips the gradient of the last WeightGradient, adds weight decay
-// and takes a step of SGD with momentum. It returns the gradient's 2-norm
-// before clipping.
+// and takes a step of SGD with momentum, in a Sampled network of what ReadTouched
+// lists. It returns the gradient's 2-norm before clipping.
 func (n *Net) StepWeights(sgd SGD) (norm float64, err error) {
 	norm = math.Sqrt(n.gradient.Dot(n.gradient))
 	if math.IsNaN(norm) || math.IsInf(norm, 0) {
@@ -186,27 +200,43 @@ func (n *Net) StepWeights(sgd SGD) (norm float64, err error) {
 		// The 1e-6 is the released code's guard against division by 0.
 		n.gradient.Scale(min(1, sgd.Clip/(norm+1e-6)))
 	}
-	n.momentum.Scale(sgd.Momentum)
-	n.momentum.Axpy(1, n.gradient)
-	n.momentum.Axpy(sgd.WeightDecay, n.weights)
-	n.weights.Axpy(-sgd.LearningRate, n.momentum)
+	if n.sampling == nil {
+		sgd.step(n.weights, n.gradient, n.momentum)
+		return norm, nil
+	}
+	for i, touched := range n.sampling.touched {
+		if touched {
+			sgd.step(n.sampling.weights[i], n.sampling.gradient[i], n.sampling.momentum[i])
+		}
+	}
 	return norm, nil
+}
+
+func (sgd SGD) step(weights, gradient, momentum engine.Vector) {
+	momentum.Scale(sgd.Momentum)
+	momentum.Axpy(1, gradient)
+	momentum.Axpy(sgd.WeightDecay, weights)
+	weights.Axpy(-sgd.LearningRate, momentum)
 }
 
 // HessianProducts evaluates in training mode the loss, its gradient with respect
 // to the mixing vector, and the exact products of its Hessian with the given
-// directions. The running statistics move once. When ctx is done, it stops
-// before the next direction with ctx's error.
+// directions. The running statistics move once. In a Sampled network the Hessian
+// is 0 at the operations that are not executed. When ctx is done, it stops before
+// the next direction with ctx's error.
 func (n *Net) HessianProducts(ctx context.Context, b data.Batch, mixing []float64, directions [][]float64) (pass Pass, grad []float64, products [][]float64, err error) {
-	d := n.config.Space.Dim()
+	d := n.config.MixingLen()
 	for i, v := range directions {
 		if len(v) != d {
 			return Pass{}, nil, nil, fmt.Errorf("hessian: direction %d has %d entries, need %d", i, len(v), d)
 		}
 	}
-	n.direction.Write(make([]float64, d))
+	if err := n.writeMixing(mixing); err != nil {
+		return Pass{}, nil, nil, err
+	}
+	n.writeDirection(make([]float64, d))
 	if len(directions) > 0 {
-		n.direction.Write(directions[0])
+		n.writeDirection(directions[0])
 	}
 	pass, err = n.run(hessianProduct, BatchStatistics, b, mixing)
 	if err != nil {
@@ -220,7 +250,7 @@ func (n *Net) HessianProducts(ctx context.Context, b data.Batch, mixing []float6
 			return Pass{}, nil, nil, err
 		}
 		if i > 0 {
-			n.direction.Write(v)
+			n.writeDirection(v)
 			p.Rerun()
 		}
 		product := make([]float64, d)
@@ -270,9 +300,6 @@ func argmax(xs []float64) int {
 }
 
 func (n *Net) feed(p *program, b data.Batch, mixing []float64) error {
-	if len(mixing) != n.mixing.Len() {
-		return fmt.Errorf("supernet: %d mixing weights, space %d has %d", len(mixing), n.config.Space.ID(), n.mixing.Len())
-	}
 	if b.Side != n.config.Side || len(b.Images) != p.images.Len() || len(b.Labels) != b.N {
 		return fmt.Errorf("supernet: batch of %d labels and %d pixel values for %d images of side %d, built for side %d",
 			len(b.Labels), len(b.Images), b.N, b.Side, n.config.Side)
@@ -286,14 +313,17 @@ func (n *Net) feed(p *program, b data.Batch, mixing []float64) error {
 	}
 	p.images.Write(b.Images)
 	p.labels.Write(p.oneHot)
-	n.mixing.Write(mixing)
-	return nil
+	return n.writeMixing(mixing)
 }
 
-// moveStatistics folds the statistics of the last batch into the running ones.
-// The running variance is the unbiased one.
+// moveStatistics folds the statistics of the last batch into the running ones,
+// except those of operations that were not executed. The running variance is the
+// unbiased one.
 func (n *Net) moveStatistics(batch int) {
 	for i, bn := range n.norms {
+		if n.sampling != nil && !n.sampling.executed(n.sampling.norms[i]) {
+			continue
+		}
 		m, positions := n.moments[i], float64(batch*bn.positions)
 		m.variance.Scale(positions / (positions - 1))
 		m.running.Scale(1 - bn.momentum)
@@ -378,7 +408,7 @@ func (n *Net) plan(k key) (*engine.Plan, error) {
 	}
 	if k.task == hessianProduct {
 		g, outputs = g.Replay(outputs...)
-		direction := g.Input(inputDirection, graph.Parameter, n.config.Space.Dim())
+		direction := g.Input(inputDirection, graph.Parameter, n.config.MixingLen())
 		products, err := g.Gradients(outputs[len(outputs)-1], direction, []*graph.Node{g.Lookup(inputMixing)})
 		if err != nil {
 			return nil, err
@@ -386,5 +416,9 @@ func (n *Net) plan(k key) (*engine.Plan, error) {
 		outputs = append(outputs, products...)
 		varying = []string{inputDirection}
 	}
-	return engine.NewPlan(g, outputs, varying...)
+	plan, err := engine.NewPlan(g, outputs, varying...)
+	if err == nil && n.sampling != nil {
+		plan.AddGuards(n.sampling.operations, inputMixing, inputDirection)
+	}
+	return plan, err
 }

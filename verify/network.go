@@ -451,6 +451,7 @@ func (b *bench) searcher(algorithm string, step *int) (algorithms.Relaxed, error
 		settings["pgd-steps"] = g.number("pgd_steps")
 	case "gdas":
 		settings["temperature"], settings["temperature-min"] = g.number("tau"), g.number("tau")
+		settings["arch-clip"] = g.number("grad_clip")
 		noise = b.gumbel()
 	}
 	s, err := algorithms.New(algorithm, algorithms.Config{
@@ -513,7 +514,7 @@ func (b *bench) step(k int, s algorithms.Relaxed, info algorithms.StepInfo, batc
 	b.out.set(at+"train_top1_percent", 100*float64(info.Weights.Correct)/float64(batch))
 	b.out.set(at+"weight_grad_norm_before_clip", info.GradientNorm)
 	b.out.set(at+"clipped_grad_norm", floats.Norm(gradient, 2))
-	b.out.set(at + "params_without_gradient") // all operations are mixed, so none lacks one
+	b.out.untouched(at+"params_without_gradient", b.Net)
 	if a := info.Attack; a != nil {
 		b.out.set(at+"pgd_loss_before", a.Before)
 		b.out.set(at+"pgd_losses", a.Losses...)
@@ -521,6 +522,22 @@ func (b *bench) step(k int, s algorithms.Relaxed, info algorithms.StepInfo, batc
 		b.out.flag(at+"pgd_rolled_back", a.RolledBack)
 	}
 	return nil
+}
+
+// untouched records the names of the weights that no gradient has reached so
+// far; there are some only where operations are sampled.
+func (r *results) untouched(name string, net *supernet.Net) {
+	var names []string
+	for i, touched := range net.ReadTouched() {
+		if !touched {
+			names = append(names, net.Parameters()[i].Name)
+		}
+	}
+	if len(names) == 0 {
+		r.set(name)
+		return
+	}
+	r.text(name, names...)
 }
 
 // mean records loss and accuracy over several batches, weighted by their sizes.

@@ -37,6 +37,7 @@ Example:
 			&cli.IntFlag{Name: "cells", Usage: "`N` cells in the supernet, at least 3", Value: 9},
 			&cli.IntFlag{Name: "side", Usage: "images of `N` pixels a side", Value: 32},
 			&cli.IntFlag{Name: "partial", Usage: "let 1/`N` of the channels through the operations, as PC-DARTS, which takes 4", DefaultText: "all"},
+			&cli.BoolFlag{Name: "sampled", Usage: "the network of GDAS, one operation for each block drawn in every repeat; no pgd, no hessian"},
 			&cli.IntFlag{Name: "repeats", Usage: "time each step `N` times", DefaultText: "10, the Hessian 3"},
 			engineFlag(engine.Auto),
 			&cli.IntFlag{Name: "threads", Usage: "compute on `N` threads", Value: runtime.GOMAXPROCS(0)},
@@ -66,6 +67,9 @@ func runBench(c *cli.Context) error {
 		if b.Partial > 1 {
 			fmt.Fprintf(w, ", partial %d", b.Partial)
 		}
+		if b.Sampled {
+			fmt.Fprint(w, ", sampled")
+		}
 		fmt.Fprintln(w)
 	}
 	log := c.App.ErrWriter
@@ -93,6 +97,9 @@ func newBench(c *cli.Context) (*bench.Bench, error) {
 		return nil, err
 	}
 	steps := strings.Split(c.String("steps"), ",")
+	if c.Bool("sampled") && !c.IsSet("steps") {
+		steps = []string{"arch", "weight", "forward"}
+	}
 	for _, name := range steps {
 		if names := bench.Names(); !slices.Contains(names, name) {
 			return nil, unknown("step", name, names, "choose from "+strings.Join(names, ", "))
@@ -104,7 +111,7 @@ func newBench(c *cli.Context) (*bench.Bench, error) {
 	}
 	b, err := bench.Prepare(bench.Config{
 		Space: c.Int("space"), Channels: c.Int("channels"), Cells: c.Int("cells"), Side: c.Int("side"),
-		Partial: c.Int("partial"), Batch: c.Int("batch"), HessianBatch: c.Int("hessian-batch"),
+		Partial: c.Int("partial"), Sampled: c.Bool("sampled"), Batch: c.Int("batch"), HessianBatch: c.Int("hessian-batch"),
 		Steps: steps, Repeats: c.Int("repeats"), Engine: c.String("engine"), Threads: c.Int("threads"),
 	})
 	if err != nil {

@@ -28,13 +28,18 @@ type compiler struct {
 	storages     []*storage
 	hosts        []host
 
+	guardInput *vector
+	guards     [][]int // entries of it, by guard
+	guard      guard   // of what is being lowered
+	series     []series
+
 	sums       map[sumKey]*coef
 	reductions map[reductionKey][]*reduction
 	splats     map[entryKey]*coef
 	channels   map[entryKey]*coef
 	masks      map[uint16]*coef
 	products   map[[2]*coef]*coef
-	poolings   map[[2]plane]*pooling
+	poolings   map[poolingKey]*pooling
 }
 
 // value is a value of the plan: an activation with an expression for each
@@ -49,6 +54,7 @@ type value struct {
 	moved  []channel    // is these channels of other values, put together or not
 
 	param *parameter
+	guard guard
 }
 
 // parameter is a value without a batch axis: host numbers, or an array in C
@@ -75,6 +81,7 @@ type instruction struct {
 	sinkable bool // may move to the phase of its first reader
 	follows  bool // a weight gradient: may move to the last phase that reads its operands anyway
 	reads    []*storage
+	guard    guard
 
 	in, out, aux []plane
 	depths       []int // OP_CONV*, OP_WEIGHT*: how many channels of each plane in count
@@ -132,6 +139,11 @@ type pooling struct {
 	dots []*coef
 }
 
+type poolingKey struct {
+	x, g  plane // the first ones
+	guard guard
+}
+
 type sumKey struct {
 	mask        mask
 	z, w, image plane
@@ -141,6 +153,7 @@ type reductionKey struct {
 	mask     mask
 	z, image plane
 	phase    int
+	guard    guard
 }
 
 type entryKey struct {
@@ -156,7 +169,8 @@ func newCompiler(plan *engine.Plan, inputs map[string]engine.Vector, outputs []e
 		plan: plan, values: make([]*value, len(plan.Values)), uses: make([]int, len(plan.Values)),
 		wanted: map[int]*vector{}, pending: map[int]bool{},
 		sums: map[sumKey]*coef{}, reductions: map[reductionKey][]*reduction{}, splats: map[entryKey]*coef{}, channels: map[entryKey]*coef{},
-		masks: map[uint16]*coef{}, products: map[[2]*coef]*coef{}, poolings: map[[2]plane]*pooling{},
+		masks: map[uint16]*coef{}, products: map[[2]*coef]*coef{}, poolings: map[poolingKey]*pooling{},
+		guards: [][]int{nil},
 	}
 	if len(outputs) != len(plan.Outputs) {
 		return nil, fmt.Errorf("compile: %d vectors for %d outputs", len(outputs), len(plan.Outputs))
@@ -176,6 +190,9 @@ func newCompiler(plan *engine.Plan, inputs map[string]engine.Vector, outputs []e
 			return nil, fmt.Errorf("compile: input %q needs a vector of this engine with %d elements", v.Input, v.Size())
 		}
 		c.values[i] = c.input(v, bound)
+		if v.Input == plan.GuardInput {
+			c.guardInput = bound
+		}
 	}
 	for i, o := range plan.Outputs {
 		v := plan.Values[o]
@@ -207,6 +224,10 @@ func (c *compiler) compile() error {
 		if i == c.plan.Split {
 			c.split = c.lastPhase() + 1
 		}
+		c.guard = always
+		if s.Guard != engine.Unguarded {
+			c.guard = c.guardBy(s.Guard)
+		}
 		v, err := c.lower(s)
 		if err != nil {
 			return err
@@ -221,6 +242,7 @@ func (c *compiler) compile() error {
 			}
 		}
 	}
+	c.guard = always
 	for i, o := range c.plan.Outputs {
 		if slices.Index(c.plan.Outputs, o) != i {
 			return fmt.Errorf("compile: value %d is wanted twice", o)
@@ -279,7 +301,7 @@ func (c *compiler) newStorage(shape []int) *storage {
 // emit adds an instruction in the first phase that has what it reads, given
 // the level of the coefficients it uses.
 func (c *compiler) emit(in *instruction, needs ...*coef) *instruction {
-	in.id = len(c.instructions)
+	in.id, in.guard = len(c.instructions), c.guard
 	read := func(planes []plane) {
 		for _, p := range planes {
 			if p.storage != nil && !slices.Contains(in.reads, p.storage) {
@@ -320,6 +342,9 @@ func (c *compiler) emit(in *instruction, needs ...*coef) *instruction {
 	}
 	for _, p := range in.out {
 		p.phase, p.varies, p.producer = in.phase, in.varies, in
+		if !in.accumulate {
+			p.storage.guard = in.guard
+		}
 		in.oh, in.ow = p.h, p.w
 	}
 	if len(in.in) > 0 {
@@ -348,7 +373,7 @@ func (c *compiler) planes(v *value) []plane {
 	planes := make([]plane, len(v.blocks))
 	var missing []int
 	for i, e := range v.blocks {
-		if p, ok := e.asPlane(); ok {
+		if p, ok := e.asPlane(); ok && c.within(v.guard, p.guard) {
 			planes[i] = p
 		} else {
 			missing = append(missing, i)
@@ -364,7 +389,7 @@ func (c *compiler) planes(v *value) []plane {
 		planes[i] = plane{s, k}
 		v.blocks[i] = plainOf(planes[i])
 	}
-	c.emit(in)
+	c.guarded(v.guard, func() { c.emit(in) })
 	return planes
 }
 
@@ -383,7 +408,7 @@ func (c *compiler) views(v *value) []plane {
 	c.resolve(v)
 	planes := make([]plane, len(v.blocks))
 	for i, e := range v.blocks {
-		if len(e.terms) != 1 || e.b != nil || !e.terms[0].isPlain() || e.terms[0].a != c.mask(firstLanes(v.depth(i))) {
+		if len(e.terms) != 1 || e.b != nil || !e.terms[0].isPlain() || e.terms[0].a != c.mask(firstLanes(v.depth(i))) || !c.within(v.guard, c.guardOf(e.terms[0].z)) {
 			return c.planes(v)
 		}
 		planes[i] = e.terms[0].z
@@ -429,13 +454,15 @@ func passes(out plane, e expression) []pass {
 func (c *compiler) resolve(v *value) {
 	if v.pooled != nil && v.blocks == nil {
 		s := c.newStorage(v.Shape)
-		c.emit(&instruction{kind: opPool, in: c.views(v.pooled), out: planesOf(s), attr: v.pool, sinkable: true})
+		c.guarded(v.guard, func() {
+			c.emit(&instruction{kind: opPool, in: c.views(v.pooled), out: planesOf(s), attr: v.pool, sinkable: true})
+		})
 		for i, e := range v.pooled.blocks { // by now a plane, perhaps masked
 			v.blocks = append(v.blocks, c.times(plainOf(plane{s, i}), e.terms[0].a))
 		}
 	}
 	if v.moved != nil && v.blocks == nil {
-		c.gatherChannels(v)
+		c.guarded(v.guard, func() { c.gatherChannels(v) })
 	}
 }
 
@@ -444,7 +471,7 @@ func (c *compiler) resolve(v *value) {
 func (c *compiler) single(v *value) []expression {
 	c.resolve(v)
 	for _, e := range v.blocks {
-		if len(e.terms) != 1 || !e.terms[0].isPlain() {
+		if len(e.terms) != 1 || !e.terms[0].isPlain() || !c.within(v.guard, c.guardOf(e.terms[0].z)) {
 			c.planes(v)
 			break
 		}
@@ -645,7 +672,7 @@ func (c *compiler) sumOf(m mask, z, w, image plane) *coef {
 	if varies {
 		phase = max(phase, c.split)
 	}
-	family := reductionKey{m, z, image, phase}
+	family := reductionKey{m, z, image, phase, c.guardOf(m.y, z, w)}
 	var r *reduction
 	for _, f := range c.reductions[family] {
 		fits := w.storage == nil || len(f.w) < 3 && w.producerBefore(f.in)
@@ -657,6 +684,7 @@ func (c *compiler) sumOf(m mask, z, w, image plane) *coef {
 	if r == nil {
 		r = &reduction{mask: m, z: z, image: image}
 		r.in = c.reduce(r, phase, varies)
+		r.in.guard = family.guard
 		c.reductions[family] = append(c.reductions[family], r)
 	}
 	offset := 0
@@ -707,7 +735,7 @@ func (c *compiler) total(s *sums, at int, in *instruction) *coef {
 // convolution that writes it.
 func (c *compiler) fromConvolution(z, w plane) *coef {
 	in := z.producer
-	if z.storage == nil || in == nil || w.storage != nil && w != z {
+	if z.storage == nil || in == nil || in.guard != z.guard || w.storage != nil && w != z {
 		return nil
 	}
 	if in.kind != opConv1 && in.kind != opConv3 && in.kind != opConvK {

@@ -13,6 +13,7 @@ type storage struct {
 	phase    int  // in which it is written
 	varies   bool // depends on the varying inputs
 	producer *instruction
+	guard    guard
 	vector   *vector // of the caller, row-major, instead of planes
 
 	// decided at the end

@@ -75,19 +75,6 @@ typedef void (*combiner)(float *, const float *const *, const float *const *, co
 COMBINERS(COMBINER)
 static const combiner combiners[4 * 27][2] = { COMBINERS(ENTRY) };
 
-// by_image is the coefficients of a pass, those of terms that have an image times
-// its number, in the room given where there are such terms.
-static const float *by_image(const nb_pass *q, const nb_context *c, float *room) {
-	if (!q->images) return q->coef;
-	memcpy(room, q->coef, sizeof(float) * (1 + 3 * q->terms) * LANES);
-	for (int t = 0; t < q->terms; t++)
-		if (q->image[t].space != SPACE_NONE) {
-			float factor = *at(&q->image[t], c), *a = room + (1 + 3 * t) * LANES;
-			for (int l = 0; l < LANES; l++) a[l] *= factor;
-		}
-	return room;
-}
-
 // ones fills the work area with a piece of a plane of ones.
 static const float *ones(const nb_context *c) {
 	for (int i = 0; i < NB_PIECE * LANES; i++) c->work[i] = 1;
@@ -104,17 +91,26 @@ static void op_combine(const nb_op *op, const nb_context *c) {
 			int64_t n = pixels - from < NB_PIECE ? pixels - from : NB_PIECE, offset = from * LANES;
 			for (int32_t p = i; p < j; p++) {
 				const nb_pass *q = &op->passes[p];
-				const float *z[3] = { 0 }, *y[3] = { 0 };
-				int key = q->terms * 27, weight = 9;
-				for (int t = 0; t < q->terms; t++, weight /= 3) {
-					key += q->kind[t] * weight;
-					if (q->kind[t] != TERM_PLAIN) y[t] = at(&q->y[t], c) + offset;
-					if (q->kind[t] == TERM_RELU) z[t] = y[t];
-					else z[t] = q->z[t].space == SPACE_NONE ? ones(c) : at(&q->z[t], c) + offset;
-					if (q->kind[t] == TERM_PLAIN) y[t] = z[t];
+				const float *z[3] = { 0 }, *y[3] = { 0 }, *coef = q->coef;
+				float own[(1 + 3 * 3) * LANES]; // coefficients where those of the pass do not serve
+				if (q->skip || q->images) coef = memcpy(own, q->coef, sizeof(float) * LANES);
+				int key = 0, weight = 9, k = 0;
+				for (int t = 0; t < q->terms; t++) {
+					if (q->skip >> t & 1) continue;
+					float *a = own + (1 + 3 * k) * LANES;
+					if (coef == own) memcpy(a, q->coef + (1 + 3 * t) * LANES, sizeof(float) * 3 * LANES);
+					if (q->images && q->image[t].space != SPACE_NONE) {
+						float factor = *at(&q->image[t], c);
+						for (int l = 0; l < LANES; l++) a[l] *= factor;
+					}
+					key += 27 + q->kind[t] * weight;
+					if (q->kind[t] != TERM_PLAIN) y[k] = at(&q->y[t], c) + offset;
+					if (q->kind[t] == TERM_RELU) z[k] = y[k];
+					else z[k] = q->z[t].space == SPACE_NONE ? ones(c) : at(&q->z[t], c) + offset;
+					if (q->kind[t] == TERM_PLAIN) y[k] = z[k];
+					k++, weight /= 3;
 				}
-				float room[10 * LANES];
-				combiners[key][q->accumulate](at(&q->out, c) + offset, z, y, by_image(q, c, room), n);
+				combiners[key][q->accumulate](at(&q->out, c) + offset, z, y, coef, n);
 			}
 		}
 	}

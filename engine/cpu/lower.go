@@ -1,6 +1,7 @@
 package cpu
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -16,6 +17,7 @@ type convolution struct {
 	w        *parameter
 	k        int
 	gradient bool
+	guard    guard
 }
 
 // weights are packed kernels of one or several convolutions, side by side.
@@ -34,7 +36,7 @@ type piece struct {
 
 // lower turns a step into instructions and expressions.
 func (c *compiler) lower(s engine.Step) (*value, error) {
-	v := &value{Value: c.plan.Values[s.Result]}
+	v := &value{Value: c.plan.Values[s.Result], guard: c.guard}
 	in := make([]*value, len(s.Operands))
 	for i, o := range s.Operands {
 		in[i] = c.values[o]
@@ -66,7 +68,7 @@ func (c *compiler) lower(s engine.Step) (*value, error) {
 		if s.Kind == graph.ConvData {
 			x, w = in[1], in[0]
 		}
-		conv := &convolution{c.views(x), x.depths(), w.param, a.K, s.Kind == graph.ConvData}
+		conv := &convolution{c.views(x), x.depths(), w.param, a.K, s.Kind == graph.ConvData, c.guard}
 		if c.pending[s.Result] {
 			v.conv = conv
 			return v, nil
@@ -237,13 +239,15 @@ func (c *compiler) lower(s engine.Step) (*value, error) {
 // convolve adds up convolutions into a storage, those of one window in one
 // instruction.
 func (c *compiler) convolve(out *storage, list []*convolution, accumulate bool, phase int) error {
-	slices.SortStableFunc(list, func(a, b *convolution) int { return a.k - b.k })
+	slices.SortStableFunc(list, func(a, b *convolution) int { return cmp.Or(a.k-b.k, int(a.guard-b.guard)) })
 	for len(list) > 0 {
 		n := 1
-		for n < len(list) && list[n].k == list[0].k {
+		for n < len(list) && list[n].k == list[0].k && list[n].guard == list[0].guard {
 			n++
 		}
-		if err := c.convolveOne(out, list[:n], accumulate, phase); err != nil {
+		var err error
+		c.guarded(c.both(c.guard, list[0].guard), func() { err = c.convolveOne(out, list[:n], accumulate, phase) })
+		if err != nil {
 			return err
 		}
 		list, accumulate = list[n:], true
@@ -286,7 +290,7 @@ func (c *compiler) convolveOne(out *storage, list []*convolution, accumulate boo
 func (c *compiler) join(out *storage, conv *convolution) bool {
 	for _, other := range slices.Backward(c.instructions) {
 		w := other.weights
-		if other.kind != opConv1 || other.accumulate || !slices.Equal(other.in, conv.in) || !slices.Equal(other.depths, conv.depths) || w.pieces[0].transposed != conv.gradient {
+		if other.kind != opConv1 || other.accumulate || other.guard != c.guard || !slices.Equal(other.in, conv.in) || !slices.Equal(other.depths, conv.depths) || w.pieces[0].transposed != conv.gradient {
 			continue
 		}
 		if w.moment.level != conv.w.level || w.varies != conv.w.varies || len(other.out)+out.blocks() > maxPlanes {
@@ -295,7 +299,7 @@ func (c *compiler) join(out *storage, conv *convolution) bool {
 		w.add(c, conv, w.outBlocks, 0)
 		w.outBlocks += out.blocks()
 		other.out = append(other.out, planesOf(out)...)
-		out.phase, out.varies, out.producer = other.phase, other.varies, other
+		out.phase, out.varies, out.producer, out.guard = other.phase, other.varies, other, other.guard
 		return true
 	}
 	return false
@@ -528,8 +532,11 @@ func (c *compiler) addActivations(v *value, in []*value) error {
 		}
 	}
 	st := c.newStorage(v.Shape)
+	from := len(c.instructions)
+	var all []*instruction // that write it
 	if p := c.soleGradient(sum); p != nil {
 		c.redirect(p, st, sum, phase)
+		all = append(all, p.in)
 	} else if !empty {
 		first := &instruction{kind: opCombine, out: planesOf(st), phase: phase}
 		for i, e := range sum {
@@ -538,7 +545,29 @@ func (c *compiler) addActivations(v *value, in []*value) error {
 		c.emit(first)
 	}
 	v.blocks = blocksFrom(st)
-	return c.convolve(st, convs, !empty, phase)
+	if err := c.convolve(st, convs, !empty, phase); err != nil {
+		return err
+	}
+	c.addInTurn(st, append(all, c.instructions[from:]...))
+	return nil
+}
+
+// addInTurn makes a storage hold the sum of those of the instructions that are
+// not left out, which all write to it.
+func (c *compiler) addInTurn(st *storage, list []*instruction) {
+	st.guard = c.guard
+	if list[0].guard == c.guard {
+		return
+	}
+	s := series{list: list}
+	if !slices.ContainsFunc(list, func(in *instruction) bool { return in.guard == c.guard }) {
+		s.fallback = &instruction{kind: opCombine, out: planesOf(st), accumulate: true}
+		for _, p := range s.fallback.out {
+			s.fallback.passes = append(s.fallback.passes, passes(p, expression{})...)
+		}
+		c.emit(s.fallback)
+	}
+	c.series = append(c.series, s)
 }
 
 // soleGradient returns the backward pooling that all blocks are a multiple of,
@@ -563,7 +592,7 @@ func (c *compiler) soleGradient(sum []expression) *pooling {
 			return nil
 		}
 	}
-	p := c.poolings[[2]plane{z.producer.in[0], z.producer.aux[0]}]
+	p := c.poolings[poolingKey{z.producer.in[0], z.producer.aux[0], z.producer.guard}]
 	if p == nil || p.out != z.storage {
 		return nil
 	}
@@ -648,7 +677,7 @@ func (c *compiler) scaledPlanes(v *value) (planes []plane, coefs []*coef) {
 // poolBack scatters g to the maxima of x, once for both who may ask: for the
 // result and for its inner product with x.
 func (c *compiler) poolBack(x, g []plane, a graph.Attr, shape []int, result bool) *pooling {
-	key := [2]plane{x[0], g[0]}
+	key := poolingKey{x[0], g[0], c.guard}
 	p := c.poolings[key]
 	if p != nil && slices.Equal(p.in.in, x) && slices.Equal(p.in.aux, g) && p.in.attr == a && (p.out != nil || !result) {
 		return p
@@ -664,7 +693,8 @@ func (c *compiler) poolBack(x, g []plane, a graph.Attr, shape []int, result bool
 func (c *compiler) pooledDots(g, x *value) []*coef {
 	planes, coefs := c.scaledPlanes(g)
 	u := c.views(x.pooled)
-	p := c.poolBack(u, planes, x.pool, x.pooled.Shape, false)
+	var p *pooling
+	c.guarded(c.both(c.guard, c.both(x.guard, g.guard)), func() { p = c.poolBack(u, planes, x.pool, x.pooled.Shape, false) })
 	if p.in.sums == nil {
 		p.in.sums = &sums{n: len(u) * lanes}
 		for i := range u {
@@ -838,6 +868,7 @@ func (c *compiler) store(v *value, to *vector) {
 		}
 		return
 	}
+	v = &value{Value: v.Value, blocks: v.blocks, pooled: v.pooled, pool: v.pool, moved: v.moved} // with zeros where its guard leaves it out
 	raw := &storage{id: -1, vector: to, channels: v.Shape[1], h: v.Shape[2], w: v.Shape[3], phase: -1}
 	c.emit(&instruction{kind: opStore, in: c.planes(v), out: []plane{{raw, 0}}, channels: v.Shape[1]})
 }

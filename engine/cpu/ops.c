@@ -10,10 +10,12 @@
 #include "ops.h"
 
 void nb_advance(nb_stream *s) {
-	s->next = (const char *)nb_at(&s->reads->plane, s->spaces, s->image);
-	s->end = s->next + s->reads->bytes;
-	s->reads++;
-	s->count--;
+	do {
+		s->next = (const char *)nb_at(&s->reads->plane, s->spaces, s->image);
+		s->end = s->next + s->reads->bytes;
+		s->reads++;
+		s->count--;
+	} while (s->next == s->end && s->count > 0);
 }
 
 void nb_run(const nb_phase *phase, nb_context context, int64_t from, int64_t to) {
@@ -23,7 +25,8 @@ void nb_run(const nb_phase *phase, nb_context context, int64_t from, int64_t to)
 			.image = next, .spaces = context.spaces, .next = context.spaces[SPACE_SCRATCH], .end = context.spaces[SPACE_SCRATCH] };
 		context.image = image;
 		context.stream = &stream;
-		for (int64_t i = 0; i < phase->count; i++) phase->kernels[phase->ops[i].kind](&phase->ops[i], &context);
+		for (int64_t i = 0; i < phase->count; i++)
+			if (!phase->ops[i].skip) phase->kernels[phase->ops[i].kind](&phase->ops[i], &context);
 	}
 	__sync_synchronize(); // for what went past the caches
 }

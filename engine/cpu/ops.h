@@ -32,6 +32,7 @@ typedef struct {
 	int32_t accumulate; // add to out instead of starting from b
 	int32_t last;       // the last pass over this plane
 	int32_t images;     // some terms have an image
+	int32_t skip;       // bit t: leave out term t
 	nb_ref z[3], y[3];
 	nb_ref image[3];    // its first number multiplies the term in the whole image
 	const float *coef;  // b, then a, A, B of each term; 16 floats each
@@ -82,6 +83,7 @@ typedef struct {
 	int32_t h, w, oh, ow;  // of the input and the output
 	int32_t k, stride, pad; // of the window
 	int32_t accumulate;
+	int32_t skip;          // leave the whole instruction out
 	int32_t far;           // OP_CONV1, OP_CONV3: store past the caches
 	int32_t channels;      // OP_LOAD, OP_STORE, OP_LOSS*
 	int32_t nin, nout, naux, count;

@@ -40,7 +40,8 @@ type program struct {
 	split  int // the level that a Rerun starts from
 	needs  room
 	ops    []C.nb_op
-	keep   []any // what the instructions point to
+	guards *guarding // nil without guards
+	keep   []any     // what the instructions point to
 }
 
 // room is memory that the programs of an engine share.
@@ -123,14 +124,20 @@ func (c *compiler) assemble(e *Engine) *program {
 			}
 		}
 		a.level.phase = ops[from:n:n]
-		if reads := a.reads(c.instructions[from:n]); len(reads) > 0 {
+		if reads, guards := a.reads(c.instructions[from:n]); len(reads) > 0 {
 			memory, list := newArray[C.nb_read](len(reads))
 			copy(list, reads)
 			a.level.reads, p.keep = list, append(p.keep, memory)
+			for i, by := range guards {
+				if !slices.Contains(by, always) {
+					a.guardedReads = append(a.guardedReads, guardedRead{&list[i], list[i].bytes, by})
+				}
+			}
 		}
 		p.needs.sums, p.needs.gradients = max(p.needs.sums, a.level.width), max(p.needs.gradients, a.level.gradients)
 		a.finish()
 	}
+	p.guards = a.guarding(ops, c.guardInput)
 	for _, varies := range []bool{false, true} {
 		for _, h := range c.hosts {
 			if h.varies == varies {
@@ -173,6 +180,9 @@ type assembler struct {
 	program *program
 	level   *level
 	phase   int
+
+	terms        []guardedTerm
+	guardedReads []guardedRead
 }
 
 // array copies a slice to C memory that lives as long as the program.
@@ -214,36 +224,47 @@ func (a *assembler) refs(planes []plane) *C.nb_ref {
 	return array(a, refs)
 }
 
-// reads lists the planes that a phase reads before it writes them, in order.
-func (a *assembler) reads(phase []*instruction) []C.nb_read {
-	seen := map[plane]bool{}
-	var reads []C.nb_read
-	read := func(planes ...plane) {
+// reads lists the planes that a phase reads before it writes them, in order, and
+// the guards of those who read each.
+func (a *assembler) reads(phase []*instruction) (reads []C.nb_read, guards [][]guard) {
+	const written = -1
+	seen := map[plane]int{} // index into reads
+	read := func(in *instruction, planes ...plane) {
 		for _, p := range planes {
-			if p.storage == nil || p.scratch || p.vector != nil || seen[p] {
+			if p.storage == nil || p.scratch || p.vector != nil {
 				continue
 			}
-			seen[p] = true
-			reads = append(reads, C.nb_read{plane: a.ref(p), bytes: C.int64_t(p.planeBytes())})
+			i, ok := seen[p]
+			if !ok {
+				i = len(reads)
+				seen[p] = i
+				reads = append(reads, C.nb_read{plane: a.ref(p), bytes: C.int64_t(p.planeBytes())})
+				guards = append(guards, nil)
+			}
+			if i != written {
+				guards[i] = append(guards[i], a.both(in.guard, p.guard))
+			}
 		}
 	}
 	for _, in := range phase {
-		read(in.in...)
-		read(in.aux...)
+		read(in, in.in...)
+		read(in, in.aux...)
 		for _, p := range in.passes {
 			for _, t := range p.terms {
-				read(t.z, t.y, t.image)
+				read(in, t.z, t.y, t.image)
 			}
 		}
 		for _, r := range in.reductions {
-			read(r.mask.y, r.z, r.image)
-			read(r.w...)
+			read(in, r.mask.y, r.z, r.image)
+			read(in, r.w...)
 		}
 		for _, p := range in.out {
-			seen[p] = true
+			if _, ok := seen[p]; !ok {
+				seen[p] = written
+			}
 		}
 	}
-	return reads
+	return reads, guards
 }
 
 // slot gives partial sums a place in the phase.
@@ -307,6 +328,13 @@ func (a *assembler) instruction(op *C.nb_op, in *instruction) {
 			list = append(list, a.pass(p))
 		}
 		op.passes, op.count = array(a, list), C.int32_t(len(list))
+		for i, p := range in.passes {
+			for j, t := range p.terms {
+				if by := a.guardOf(t.z, t.y); !a.within(in.guard, by) {
+					a.terms = append(a.terms, guardedTerm{&unsafe.Slice(op.passes, len(list))[i], j, by})
+				}
+			}
+		}
 	case opReduce:
 		var list []C.nb_reduction
 		for _, r := range in.reductions {
@@ -474,6 +502,9 @@ func (p *program) execute(again bool) {
 	e.reserve(p.needs)
 	again = again && e.last == p
 	e.last = p
+	if !again {
+		p.guards.settle()
+	}
 	from := 0
 	if again {
 		from = p.split

@@ -81,7 +81,7 @@ func (c *compiler) stream() {
 	for _, in := range c.instructions {
 		all = append(all, in)
 		for _, s := range writer[in] {
-			out := &instruction{kind: opStream, id: in.id, phase: in.phase, varies: in.varies, reads: []*storage{s}, in: planesOf(s), h: s.h, w: s.w}
+			out := &instruction{kind: opStream, id: in.id, phase: in.phase, varies: in.varies, reads: []*storage{s}, in: planesOf(s), h: s.h, w: s.w, guard: s.guard}
 			s.uses = append(s.uses, out)
 			all = append(all, out)
 		}

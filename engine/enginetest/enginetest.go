@@ -26,6 +26,12 @@ func Compile(t *testing.T, e engine.Engine, g *graph.Graph, output *graph.Node, 
 	if err != nil {
 		t.Fatal(err)
 	}
+	return compile(t, e, plan)
+}
+
+func compile(t *testing.T, e engine.Engine, plan *engine.Plan) *Evaluator {
+	t.Helper()
+	var err error
 	ev := &Evaluator{inputs: map[string]engine.Vector{}}
 	for _, v := range plan.Values {
 		if v.Input != "" {
@@ -60,6 +66,8 @@ func (ev *Evaluator) read() []float64 {
 func Conform(t *testing.T, open func(threads int) engine.Engine, tolerance float64) {
 	t.Run("vectors", func(t *testing.T) { vectors(t, open(1)) })
 	t.Run("unbound inputs are refused", func(t *testing.T) { unbound(t, open(1)) })
+	t.Run("guards", func(t *testing.T) { guards(t, open, tolerance) })
+	t.Run("guarded outputs", func(t *testing.T) { guardedOutput(t, open(1)) })
 	for _, g := range Graphs {
 		t.Run(g.Name, func(t *testing.T) { conform(t, g, open, tolerance) })
 	}

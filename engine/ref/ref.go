@@ -133,6 +133,14 @@ func (e *Engine[T]) Compile(plan *engine.Plan, inputs map[string]engine.Vector, 
 		}
 		values[i] = t
 	}
+	var guards []T
+	if plan.GuardInput != "" {
+		bound, ok := inputs[plan.GuardInput].(*vector[T])
+		if !ok {
+			return nil, fmt.Errorf("compile: the input %q of the guards is not bound to a vector of this engine", plan.GuardInput)
+		}
+		guards = bound.data
+	}
 	for _, s := range plan.Steps {
 		in := make([]tensor[T], len(s.Operands))
 		for i, v := range s.Operands {
@@ -142,7 +150,7 @@ func (e *Engine[T]) Compile(plan *engine.Plan, inputs map[string]engine.Vector, 
 		if err != nil {
 			return nil, err
 		}
-		p.steps = append(p.steps, run)
+		p.steps = append(p.steps, guarded(run, s.Guard, guards, values[s.Result]))
 	}
 	if len(outputs) != len(plan.Outputs) {
 		return nil, fmt.Errorf("compile: %d vectors for %d outputs", len(outputs), len(plan.Outputs))
@@ -160,6 +168,20 @@ func (e *Engine[T]) Compile(plan *engine.Plan, inputs map[string]engine.Vector, 
 		}
 	}
 	return p, nil
+}
+
+// guarded is a step that gives zeros where its guard is 0.
+func guarded[T Float](run func(), guard int, guards []T, result tensor[T]) func() {
+	if guard == engine.Unguarded {
+		return run
+	}
+	return func() {
+		if guards[guard] == 0 {
+			clear(result.data)
+			return
+		}
+		run()
+	}
 }
 
 // tensor is a value in the engine's layout; the shape is the graph's.

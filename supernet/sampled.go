@@ -1,0 +1,123 @@
+package supernet
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/nb1shot/nb1shot/engine"
+)
+
+// sampling is what a Sampled network keeps of its choices: which mixing weight
+// each part belongs to, and which weights have been reached.
+type sampling struct {
+	parameters []int // by weight tensor: the entry of its operation, or always
+	norms      []int // the same by batch norm
+	operations []int // all entries that belong to operations
+
+	mixing                      []float64       // of the last pass, as the engine rounds it
+	touched                     []bool          // by weight tensor
+	weights, gradient, momentum []engine.Vector // of each weight tensor
+}
+
+// always stands for the entry of what does not belong to an operation.
+const always = -1
+
+func (n *Net) newSampling() *sampling {
+	entry := map[string]int{}
+	s := &sampling{mixing: make([]float64, n.mixing.Len()), touched: make([]bool, len(n.parameters))}
+	for cell := range n.config.Cells {
+		for block := range n.config.Space.Blocks() {
+			at := n.config.mixingOffset(cell) + n.config.Space.MixedOp(block+1)
+			s.operations = append(s.operations, at, at+1, at+2)
+			for op := 1; op <= 2; op++ { // the max-pooling has no weights
+				l := operation(cell, block, op)
+				for _, name := range []string{l.conv + ".weight", l.norm + ".weight", l.norm + ".bias", l.norm} {
+					entry[name] = at + op
+				}
+			}
+		}
+	}
+	entryOf := func(name string) int {
+		if e, ok := entry[name]; ok {
+			return e
+		}
+		return always
+	}
+	for _, t := range n.parameters {
+		s.parameters = append(s.parameters, entryOf(t.Name))
+		from, to := t.Offset, t.Offset+t.Size
+		s.weights = append(s.weights, n.weights.Slice(from, to))
+		s.gradient = append(s.gradient, n.gradient.Slice(from, to))
+		s.momentum = append(s.momentum, n.momentum.Slice(from, to))
+	}
+	for i := range n.norms {
+		s.norms = append(s.norms, entryOf(normName(n.statistics[2*i])))
+	}
+	return s
+}
+
+// mixingOffset is where the mixing weights of a cell begin.
+func (c Config) mixingOffset(cell int) int {
+	if c.Sampled {
+		return cell * c.Space.Dim()
+	}
+	return 0
+}
+
+// executed reports whether the last pass executed what belongs to an entry.
+func (s *sampling) executed(entry int) bool {
+	return s == nil || entry == always || s.mixing[entry] != 0
+}
+
+// touch notes which weights the last pass reached.
+func (s *sampling) touch() {
+	if s != nil {
+		for i, entry := range s.parameters {
+			s.touched[i] = s.touched[i] || s.executed(entry)
+		}
+	}
+}
+
+// writeMixing sets the mixing weights of a pass.
+func (n *Net) writeMixing(mixing []float64) error {
+	if len(mixing) != n.mixing.Len() {
+		return fmt.Errorf("supernet: %d mixing weights, the network of space %d has %d", len(mixing), n.config.Space.ID(), n.mixing.Len())
+	}
+	n.mixing.Write(mixing)
+	if s := n.sampling; s != nil {
+		n.mixing.Read(s.mixing)
+	}
+	return nil
+}
+
+// ReadTouched tells of each weight tensor, in the order of Parameters, whether a
+// WeightGradient or MixingGradient since Initialize has executed it. StepWeights
+// leaves the others alone (quirk Q13). It is nil unless the network is Sampled.
+func (n *Net) ReadTouched() []bool {
+	if n.sampling == nil {
+		return nil
+	}
+	return slices.Clone(n.sampling.touched)
+}
+
+// WriteTouched sets what ReadTouched reads. A network that is not Sampled has
+// no use for it.
+func (n *Net) WriteTouched(touched []bool) {
+	if n.sampling != nil {
+		copy(n.sampling.touched, touched)
+	}
+}
+
+// writeDirection sets the direction of a Hessian product, with zeros at the
+// operations that are not executed: the loss does not depend on their weights.
+func (n *Net) writeDirection(direction []float64) {
+	if s := n.sampling; s != nil {
+		direction = slices.Clone(direction)
+		for _, entry := range s.operations {
+			if !s.executed(entry) {
+				direction[entry] = 0
+			}
+		}
+	}
+	n.direction.Write(direction)
+}
