@@ -75,9 +75,9 @@ var Presets = []Preset{
 		},
 		settings: algorithms.Settings{
 			"arch-learning-rate": 0.008,
-			// Of the samplers, a tenth of what their code does after an epoch, and
+			// Of the samplers, a thirtieth of what their code does after an epoch, and
 			// ten times the controller's learning rate for a fifteenth of its steps.
-			"candidates": 100, "controller-steps": 20, "controller-learning-rate": 3.5e-3,
+			"candidates": 30, "controller-steps": 20, "controller-learning-rate": 3.5e-3,
 		},
 	},
 }

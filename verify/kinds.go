@@ -22,7 +22,6 @@ var kinds = []kind{
 	{name: "steps of gdas", pattern: "steps_gdas_*", network: steps("gdas", "gdas")},
 	{name: "steps of nasp", pattern: "steps_nasp_*", network: steps("nasp", "nasp")},
 	{name: "steps of pc-darts-adv", pattern: "steps_pcdarts_adv_*", network: steps("pc-darts-adv", "pcdarts_adv")},
-	{name: "steps of pc-darts-rs", pattern: "steps_pcdarts_rs_*", network: steps("pc-darts-rs", "pcdarts_rs")},
 	{name: "steps of pc-darts", pattern: "steps_pcdarts_*", network: steps("pc-darts", "pcdarts")},
 	{
 		name: "enas", pattern: "enas_s[123]", network: enas,
