@@ -64,7 +64,8 @@ type Weights interface {
 	StatisticsCount() int
 	ReadParameters(dst []float64)
 	WriteParameters(src []float64)
-	ReadGradient(dst []float64) // of the last WeightGradient
+	ReadGradient(dst []float64) // of the last WeightGradient, clipped once StepWeights has been called
+	WriteGradient(src []float64)
 	ReadMomentum(dst []float64)
 	ReadStatistics(dst []float64) // running batch-norm statistics
 	WriteStatistics(src []float64)

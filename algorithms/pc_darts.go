@@ -14,12 +14,19 @@ func init() {
 		"operations, the others bypass them, and a fixed shuffle follows. Defaults are those of the released code for these spaces; " +
 		"the original has 15 warm-up epochs, batch 256 and learning rates of 0.1 and 6e-4 (quirk Q17)."
 	Register(Definition{
-		Name:    "pc-darts",
-		Title:   "PC-DARTS",
-		Doc:     "First-order DARTS" + network,
-		Options: append(relaxationOptions(), partialOptions()...),
+		Name:  "pc-darts",
+		Title: "PC-DARTS",
+		Doc:   "First-order DARTS" + network,
+		Options: slices.Concat(relaxationOptions(), partialOptions(), unrollOptions(),
+			[]Option{{Name: "unrolled", Kind: Switch, Doc: "second-order architecture steps, as in darts-2nd"}}),
 		Network: partialChannels,
-		New:     func(cfg Config) (Searcher, error) { return newRelaxation("pc-darts", cfg, 0), nil },
+		New: func(cfg Config) (Searcher, error) {
+			r := newRelaxation("pc-darts", cfg, 0)
+			if cfg.Settings.on("unrolled") {
+				r.unroll()
+			}
+			return r, nil
+		},
 	})
 	Register(Definition{
 		Name:    "pc-darts-rs",

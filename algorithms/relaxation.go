@@ -35,6 +35,9 @@ type relaxation struct {
 	epoch     int
 	step      int // next step of the epoch, which names the stream of its draws
 
+	accumulate  bool      // see option accumulate of DARTS
+	accumulated []float64 // gradient that the next step of the warm start adds to; nil is 0
+
 	// What makes an algorithm: its file replaces relax and archGradient or sets
 	// the others.
 
@@ -59,6 +62,9 @@ type State struct {
 	Step      int       `json:"step"`   // steps done in the epoch
 	Alphas    []float64 `json:"alphas"` // length space.Dim()
 	Adam      Moments   `json:"adam"`
+	// Accumulated is the weights' gradient that the next step adds to, see option
+	// accumulate; mostly absent.
+	Accumulated []float64 `json:"accumulated,omitempty"`
 }
 
 // relaxationOptions returns the options every relaxation has. Defaults are those
@@ -202,10 +208,26 @@ func (r *relaxation) stepWeights(net Supernet, train data.Batch, info *StepInfo)
 	if err := checkLoss(info.Weights.Loss); err != nil {
 		return err
 	}
+	warming := r.accumulate && r.epoch < r.warmStart
+	if warming && r.accumulated != nil {
+		g := make([]float64, net.ParameterCount())
+		if len(r.accumulated) != len(g) {
+			return fmt.Errorf("the saved gradient has %d numbers, the supernet %d weights", len(r.accumulated), len(g))
+		}
+		net.ReadGradient(g)
+		net.WriteGradient(sum(g, r.accumulated))
+	}
 	sgd := r.sgd
 	sgd.LearningRate = info.LearningRate
-	info.GradientNorm, err = net.StepWeights(sgd)
-	return err
+	if info.GradientNorm, err = net.StepWeights(sgd); err != nil {
+		return err
+	}
+	r.accumulated = nil
+	if warming {
+		r.accumulated = make([]float64, net.ParameterCount())
+		net.ReadGradient(r.accumulated)
+	}
+	return nil
 }
 
 func checkLoss(loss float64) error {
@@ -230,7 +252,9 @@ func (r *relaxation) draw(epsilon float64) []float64 {
 	return delta
 }
 
-func (r *relaxation) state() State { return State{r.name, r.epoch, r.step, r.alphas, r.adam.Moments} }
+func (r *relaxation) state() State {
+	return State{r.name, r.epoch, r.step, r.alphas, r.adam.Moments, r.accumulated}
+}
 
 func (r *relaxation) State() ([]byte, error) {
 	b, err := json.Marshal(r.state())
@@ -261,6 +285,6 @@ func (r *relaxation) setState(s State) error {
 				r.name, field, len(v), r.cfg.Space.ID(), len(r.alphas))
 		}
 	}
-	r.epoch, r.step, r.alphas, r.adam.Moments = s.Epoch, s.Step, s.Alphas, s.Adam
+	r.epoch, r.step, r.alphas, r.adam.Moments, r.accumulated = s.Epoch, s.Step, s.Alphas, s.Adam, s.Accumulated
 	return nil
 }

@@ -137,6 +137,55 @@ func TestWarmStart(t *testing.T) {
 	}
 }
 
+// With quirk Q22 a warm start's gradients add up, clipped ones at that, and no
+// longer than the warm start; a saved state keeps the sum.
+func TestAccumulate(t *testing.T) {
+	sp := space(t, 2)
+	for _, accumulate := range []float64{0, 1} {
+		net := algorithmstest.NewQuadratic(sp.Dim(), 3)
+		cfg := algorithms.Config{Space: sp, Settings: algorithms.Settings{"warm-start-epochs": 1, "accumulate": accumulate, "clip": 0.5}}
+		s := searcher(t, "darts", cfg)
+		var before []float64
+		for k := range 5 {
+			if k == 3 {
+				s.StartEpoch(1)
+			}
+			saved, err := s.State()
+			if err != nil {
+				t.Fatal(err)
+			}
+			s = searcher(t, "darts", cfg)
+			if err := s.SetState(saved); err != nil {
+				t.Fatal(err)
+			}
+			weights := slices.Clone(net.Weights)
+			info := oneStep(t, s, net)
+			// The gradient of the quadratic is its residual, at the weights before.
+			fresh := algorithmstest.NewQuadratic(sp.Dim(), 3)
+			fresh.Weights = weights
+			if _, err := fresh.WeightGradient(algorithmstest.Batch(trainLabel), info.Mixing, supernet.BatchStatistics); err != nil {
+				t.Fatal(err)
+			}
+			want := make([]float64, len(weights))
+			fresh.ReadGradient(want)
+			if accumulate == 1 && k > 0 && k < 3 {
+				for i := range want {
+					want[i] += before[i]
+				}
+			}
+			norm := 0.0
+			for _, g := range want {
+				norm = math.Hypot(norm, g)
+			}
+			if math.Abs(info.GradientNorm-norm) > 1e-12 {
+				t.Errorf("accumulate %v, step %d: gradient norm %v, want %v", accumulate, k, info.GradientNorm, norm)
+			}
+			before = make([]float64, len(weights))
+			net.ReadGradient(before)
+		}
+	}
+}
+
 func TestRandomSmoothing(t *testing.T) {
 	sp := space(t, 2)
 	for _, tt := range []struct {

@@ -131,6 +131,78 @@ func TestDeterminism(t *testing.T) {
 	}
 }
 
+// What the record calls λ, on which batches and with what on the diagonal.
+func TestHessianSettings(t *testing.T) {
+	hessian := func(settings map[string]string, images int) *results.Hessian {
+		t.Helper()
+		j := tiny(t, "darts", 2)
+		for name, value := range settings {
+			if err := j.Config.Set(name, value); err != nil {
+				t.Fatal(err)
+			}
+		}
+		h := mustRun(t, j).Epochs[1].Hessian
+		if h.Batch != images {
+			t.Errorf("%v: on %d images, want %d", settings, h.Batch, images)
+		}
+		return h
+	}
+	last := hessian(nil, 2)
+	bare := hessian(map[string]string{"hessian-decay": "off"}, 2)
+	norm := hessian(map[string]string{"hessian-report": "norm"}, 2)
+	for i, v := range last.Eigenvalues {
+		if math.Abs(v-1e-3-bare.Eigenvalues[i]) > 1e-6 {
+			t.Errorf("eigenvalue %d is %v with the decay, %v without", i, v, bare.Eigenvalues[i])
+		}
+	}
+	if last.Decay != 1e-3 || bare.Decay != 0 || math.Abs(last.WithoutDecay-bare.WithoutDecay) > 1e-6 || math.Abs(last.Trace-bare.Trace) > 1e-5 {
+		t.Errorf("decay %v and %v, without it %v and %v, trace %v and %v", last.Decay, bare.Decay, last.WithoutDecay, bare.WithoutDecay, last.Trace, bare.Trace)
+	}
+	if norm.Reported != norm.SpectralNorm || last.Reported != math.Abs(last.Eigenvalues[len(last.Eigenvalues)-1]) || norm.Definition == last.Definition {
+		t.Errorf("reported %v of %+v, and %v", norm.Reported, norm, last.Reported)
+	}
+	hessian(map[string]string{"hessian": "full", "hessian-batches": "2"}, 8)
+	fixed := hessian(map[string]string{"hessian": "fixed", "hessian-batches": "2"}, 8)
+	if full := hessian(map[string]string{"hessian": "full", "hessian-batches": "2"}, 8); cmp.Equal(full.Eigenvalues, fixed.Eigenvalues) {
+		t.Error("in the second epoch the fixed batches are those of the epoch")
+	}
+	j := tiny(t, "darts", 2)
+	if err := j.Config.Set("hessian", "off"); err != nil {
+		t.Fatal(err)
+	}
+	if h := mustRun(t, j); h.Epochs[0].Hessian != nil {
+		t.Error("a Hessian that is off was taken")
+	}
+}
+
+// A search that its checkpoint restores stands where the run left it.
+func TestRestore(t *testing.T) {
+	for _, name := range []string{"sdarts-adv", "gdas", "enas", "darts-es", "regularized-evolution"} {
+		j := tiny(t, name, 1)
+		h := mustRun(t, j)
+		s, err := j.Prepare()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if epochs, err := s.Restore(h.Dir); err != nil || epochs != 2 {
+			t.Errorf("%s: %d epochs, %v", name, epochs, err)
+		}
+		j.Seed = 1
+		if s, err = j.Prepare(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Restore(h.Dir); !errors.Is(err, benchmark.ErrOtherRun) {
+			t.Errorf("%s: the checkpoint of another seed: %v", name, err)
+		}
+		if err := os.Remove(filepath.Join(h.Dir, benchmark.CheckpointFile)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Restore(h.Dir); !errors.Is(err, benchmark.ErrNoCheckpoint) {
+			t.Errorf("%s: no checkpoint: %v", name, err)
+		}
+	}
+}
+
 // Every algorithm runs to its end, twice with the same record, and stops when it
 // is told to.
 func TestEveryAlgorithm(t *testing.T) {

@@ -34,6 +34,9 @@ type Config struct {
 	Evaluate          string  `json:"evaluate"`         // "before" or "after" the epoch, quirk Q11
 	Hessian           string  `json:"hessian"`          // "last", "full", "fixed" or "off", quirk Q8
 	HessianBatches    int     `json:"hessian_batches"`
+	HessianDecay      bool    `json:"hessian_decay"`  // on the diagonal, quirk Q9
+	HessianReport     string  `json:"hessian_report"` // what λ is, quirk Q9b
+	Unpadded          bool    `json:"unpadded"`       // quirk Q26
 	ProjectionBatches int     `json:"projection_batches"`
 
 	Settings algorithms.Settings `json:"settings"` // every option of the algorithm
@@ -62,7 +65,7 @@ var Presets = []Preset{
 		config: Config{
 			Epochs: 100, Channels: 16, Cells: 9, Side: 32, Batch: 96,
 			BatchNormMomentum: 0.997, Augment: true, Ties: spaces.TiesNumPy.String(),
-			Hessian: hessianLast, HessianBatches: 1, ProjectionBatches: 10,
+			Hessian: hessianLast, HessianBatches: 1, HessianDecay: true, HessianReport: reportAlgebraic, ProjectionBatches: 10,
 		},
 	},
 	{
@@ -71,7 +74,7 @@ var Presets = []Preset{
 		config: Config{
 			Epochs: 100, Channels: 8, Cells: 3, Side: 16, Images: 320, Batch: 32,
 			BatchNormMomentum: 0.997, Augment: true, Ties: spaces.TiesNumPy.String(),
-			Hessian: hessianLast, HessianBatches: 1, ProjectionBatches: 10,
+			Hessian: hessianLast, HessianBatches: 1, HessianDecay: true, HessianReport: reportAlgebraic, ProjectionBatches: 10,
 		},
 		settings: algorithms.Settings{
 			"arch-learning-rate": 0.008,
@@ -142,6 +145,6 @@ func (c Config) Check() error {
 func (c Config) network(space *spaces.Space, variant supernet.Variant) supernet.Config {
 	return supernet.Config{
 		Space: space, Channels: c.Channels, Cells: c.Cells, Classes: data.Classes,
-		Side: c.Side, BatchNormMomentum: c.BatchNormMomentum, Variant: variant,
+		Side: c.Side, BatchNormMomentum: c.BatchNormMomentum, Variant: variant, Unpadded: c.Unpadded,
 	}
 }

@@ -240,6 +240,10 @@ func (s *Search) hessian(ctx context.Context, relaxed algorithms.Relaxed, epoch 
 		batches = 1
 	}
 	draws := max(int(s.Config.Settings["hessian-draws"]), 1)
+	decay := 0.0
+	if s.Config.HessianDecay {
+		decay = s.Config.Settings["arch-weight-decay"]
+	}
 	total := mat.NewSymDense(s.space.Dim(), nil)
 	images := 0
 	for i := range batches * draws {
@@ -252,7 +256,7 @@ func (s *Search) hessian(ctx context.Context, relaxed algorithms.Relaxed, epoch 
 		case hessianFixed:
 			batch = s.queues.Batch(algorithms.Search, 0, i/draws)
 		}
-		h, _, err := algorithms.Hessian(ctx, s.net, relaxed.Mixing(algorithms.ForHessian, i), batch, s.decay)
+		h, _, err := algorithms.Hessian(ctx, s.net, relaxed.Mixing(algorithms.ForHessian, i), batch, decay)
 		if err != nil {
 			return nil, fmt.Errorf("epoch %d: %w", epoch, err)
 		}
@@ -266,7 +270,16 @@ func (s *Search) hessian(ctx context.Context, relaxed algorithms.Relaxed, epoch 
 	if err != nil {
 		return nil, fmt.Errorf("epoch %d: %w", epoch, err)
 	}
-	definition := hessianDefinitions[s.Config.Hessian] + ", batch statistics, arch weight decay on the diagonal, |largest algebraic eigenvalue|"
+	definition := hessianDefinitions[s.Config.Hessian] + ", batch statistics"
+	if s.Config.HessianDecay {
+		definition += ", arch weight decay on the diagonal"
+	}
+	reported := spectrum.Reported()
+	if s.Config.HessianReport == reportNorm {
+		reported, definition = spectrum.Norm(), definition+", spectral norm"
+	} else {
+		definition += ", |largest algebraic eigenvalue|"
+	}
 	if batches > 1 {
 		definition = fmt.Sprintf("mean over %d %s", batches, definition)
 	}
@@ -274,8 +287,8 @@ func (s *Search) hessian(ctx context.Context, relaxed algorithms.Relaxed, epoch 
 		definition = fmt.Sprintf("mean over %d draws, %s", draws, definition)
 	}
 	return &results.Hessian{
-		Eigenvalues: spectrum, Reported: spectrum.Reported(), SpectralNorm: spectrum.Norm(), Min: spectrum.Min(),
-		Decay: s.decay, WithoutDecay: spectrum.Max() - s.decay, Trace: spectrum.Trace() - s.decay*float64(len(spectrum)),
+		Eigenvalues: spectrum, Reported: reported, SpectralNorm: spectrum.Norm(), Min: spectrum.Min(),
+		Decay: decay, WithoutDecay: spectrum.Max() - decay, Trace: spectrum.Trace() - decay*float64(len(spectrum)),
 		Batch: images, Definition: definition,
 	}, nil
 }

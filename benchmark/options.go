@@ -49,11 +49,15 @@ var Options = []Option{
 		func(c Config) error { return oneOf(c.Hessian, hessianLast, hessianFull, hessianFixed, hessianOff) }},
 	{"hessian-batches", "batches that a full or fixed Hessian is averaged over", func(c *Config) any { return &c.HessianBatches },
 		func(c Config) error { return between(c.HessianBatches, 1, 10_000) }},
+	{"hessian-decay", "add the weight decay of the alphas to the Hessian's diagonal (quirk Q9)", func(c *Config) any { return &c.HessianDecay }, nil},
+	{"hessian-report", "what λ is: algebraic, the absolute value of the algebraically largest eigenvalue, as in the released code, or norm, the spectral norm, as in the paper (quirk Q9b)", func(c *Config) any { return &c.HessianReport },
+		func(c Config) error { return oneOf(c.HessianReport, reportAlgebraic, reportNorm) }},
+	{"unpadded", "halve the resolution as NAS-Bench-101 does, from 32 to 16 and 8 instead of 17 and 9 (quirk Q26)", func(c *Config) any { return &c.Unpadded }, nil},
 	{"projection-batches", "search batches that the projection gap is measured on after each epoch; 0 leaves it out", func(c *Config) any { return &c.ProjectionBatches },
 		func(c Config) error { return between(c.ProjectionBatches, 0, 1_000_000) }},
 }
 
-// The values of Config.Evaluate and Config.Hessian.
+// The values of Config.Evaluate, Config.Hessian and Config.HessianReport.
 const (
 	evaluateBefore = "before"
 	evaluateAfter  = "after"
@@ -62,6 +66,9 @@ const (
 	hessianFull  = "full"
 	hessianFixed = "fixed"
 	hessianOff   = "off"
+
+	reportAlgebraic = "algebraic"
+	reportNorm      = "norm"
 )
 
 // The upper bounds are far beyond any use; they keep a slip of the keyboard

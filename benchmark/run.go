@@ -49,7 +49,6 @@ type Search struct {
 	engine   engine.Engine
 	net      *supernet.Net // nil where the algorithm asks the table alone
 	searcher algorithms.Searcher
-	decay    float64 // on the Hessian's diagonal
 
 	queues   *queues
 	warning  string // for every record
@@ -114,7 +113,6 @@ func (j Job) Prepare() (*Search, error) {
 	if s.Config.Settings, err = definition.Resolve(j.Config.Settings); err != nil {
 		return nil, err
 	}
-	s.decay = s.Config.Settings["arch-weight-decay"]
 	if definition.Warning != nil {
 		s.warning = definition.Warning(s.Config.Settings)
 	}

@@ -17,6 +17,10 @@ type Config struct {
 	Classes  int // 10 for CIFAR-10
 	Side     int // height and width of the images
 	Variant
+	// Unpadded leaves out the padding of the pooling between the thirds, so that
+	// the resolution halves as in NAS-Bench-101, from 32 to 16 and 8 instead of 17
+	// and 9 (quirk Q26).
+	Unpadded bool
 	// BatchNormMomentum is the weight of the newest batch in the running
 	// statistics (PyTorch's meaning). The released code uses 0.997 (quirk Q7).
 	BatchNormMomentum float64
@@ -132,8 +136,16 @@ var stem = layer{"stem.op.0", "stem.op.1"}
 // downsamples tells whether the resolution halves before the cell.
 func (c Config) downsamples(cell int) bool { return cell == c.Cells/3 || cell == 2*c.Cells/3 }
 
-// halved is the side after the 2×2 max-pooling with padding 1 of quirk Q26.
-func halved(side int) int { return side/2 + 1 }
+// poolPadding is that of the 2×2 max-pooling (quirk Q26).
+func (c Config) poolPadding() int {
+	if c.Unpadded {
+		return 0
+	}
+	return 1
+}
+
+// halved is the side after the pooling.
+func (c Config) halved(side int) int { return side/2 + c.poolPadding() }
 
 func (c Config) blueprint() *blueprint {
 	b := &blueprint{}
@@ -158,7 +170,7 @@ func (c Config) blueprint() *blueprint {
 	for cell := range c.Cells {
 		if c.downsamples(cell) {
 			channels *= 2
-			side = halved(side)
+			side = c.halved(side)
 		}
 		for block := range blocks {
 			q := channels / c.divisor()
@@ -267,7 +279,7 @@ func (c Config) build(b *blueprint, n int, bn BatchNorm, drop bool) *network {
 	x := convolution(stem, images)
 	for cell := range c.Cells {
 		if c.downsamples(cell) {
-			x = graph.NewMaxPool(x, 2, 2, 1)
+			x = graph.NewMaxPool(x, 2, 2, c.poolPadding())
 		}
 		x = net.cell(cell, x, convolution)
 	}

@@ -148,6 +148,9 @@ func (n *Net) WriteParameters(src []float64) { n.weights.Write(src) }
 // StepWeights it is the clipped one, before weight decay.
 func (n *Net) ReadGradient(dst []float64) { n.gradient.Read(dst) }
 
+// WriteGradient sets the weight gradient that StepWeights will take.
+func (n *Net) WriteGradient(src []float64) { n.gradient.Write(src) }
+
 // ReadMomentum copies the momentum buffer.
 func (n *Net) ReadMomentum(dst []float64) { n.momentum.Read(dst) }
 

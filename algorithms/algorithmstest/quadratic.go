@@ -130,8 +130,9 @@ func (q *Quadratic) StepWeights(sgd supernet.SGD) (float64, error) {
 	if q.velocity == nil {
 		q.velocity = make([]float64, units)
 	}
-	for k, g := range q.gradient {
-		q.velocity[k] = sgd.Momentum*q.velocity[k] + scale*g + sgd.WeightDecay*q.Weights[k]
+	for k := range q.gradient {
+		q.gradient[k] *= scale
+		q.velocity[k] = sgd.Momentum*q.velocity[k] + q.gradient[k] + sgd.WeightDecay*q.Weights[k]
 		q.Weights[k] -= sgd.LearningRate * q.velocity[k]
 	}
 	return norm, nil
@@ -154,6 +155,9 @@ func (q *Quadratic) WriteParameters(src []float64) { copy(q.Weights, src) }
 
 // ReadGradient copies the gradient of the last WeightGradient.
 func (q *Quadratic) ReadGradient(dst []float64) { copy(dst, q.gradient) }
+
+// WriteGradient sets the gradient that StepWeights takes.
+func (q *Quadratic) WriteGradient(src []float64) { q.gradient = slices.Clone(src) }
 
 // ReadMomentum copies the momentum, which starts at 0.
 func (q *Quadratic) ReadMomentum(dst []float64) {
