@@ -135,7 +135,7 @@ func (j Job) Prepare() (*Search, error) {
 
 // nothingTrained is the provenance of a search that asks the table alone.
 var nothingTrained = results.Provenance{
-	Images: "none", ImagesDigest: "none", Scale: "table queries", Engine: "none", Precision: "none",
+	Images: results.NoImages, ImagesDigest: "none", Scale: "table queries", Engine: "none", Precision: "none",
 }
 
 // prepareNet brings images and supernet.
@@ -168,14 +168,17 @@ func (s *Search) prepareNet(definition algorithms.Definition) (err error) {
 	}
 	s.net.Initialize(random.New(s.Seed, "weights"))
 	images := s.Images.Source
-	on := results.Provenance{
-		Images: images.Kind, ImagesDetail: images.Detail, ImagesDigest: images.Digest,
-		Scale: fmt.Sprintf("%d cells, %d channels, side %d, %d+%d images, batch %d",
-			s.Config.Cells, s.Config.Channels, s.Config.Side, s.queues.images[0], s.queues.images[1], s.Config.Batch),
-		Engine: s.Engine, Precision: s.engine.Precision(), Device: s.engine.Device(),
-	}
+	// The division and the batch are the algorithm's own: figures that compare
+	// algorithms at one scale must not part them for that.
+	detail := fmt.Sprintf("%s; %d to train, %d to search, batch %d", images.Detail, s.queues.images[0], s.queues.images[1], s.Config.Batch)
 	if from.TestSet {
-		on.Scale += fmt.Sprintf(", %d test images", s.Test.Len())
+		detail += fmt.Sprintf(", %d to test", s.Test.Len())
+	}
+	on := results.Provenance{
+		Images: images.Kind, ImagesDetail: detail, ImagesDigest: images.Digest,
+		Scale: fmt.Sprintf("%d cells, %d channels, side %d, %d images",
+			s.Config.Cells, s.Config.Channels, s.Config.Side, s.queues.images[0]+s.queues.images[1]),
+		Engine: s.Engine, Precision: s.engine.Precision(), Device: s.engine.Device(),
 	}
 	s.record, err = s.describe(on)
 	return err

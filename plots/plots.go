@@ -11,6 +11,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/nb1shot/nb1shot/results"
@@ -42,7 +43,7 @@ func AnytimeTestError(curves []results.Curve, width Width) (*Figure, error) {
 		label: "Test error (%)",
 		scale: func(x float64) float64 { return 100 * max(x, 0) },
 		axis:  linearAxis,
-		notes: []string{"The test error at epoch e is that of the architecture before epoch e."},
+		notes: []string{momentNote(curves)},
 	}
 	if len(curves) > 0 {
 		if table := curves[0].Provenance.Table; tableNames[table] == "" {
@@ -50,6 +51,21 @@ func AnytimeTestError(curves []results.Curve, width Width) (*Figure, error) {
 		}
 	}
 	return draw(curves, q, width)
+}
+
+// momentNote says which architecture a test error belongs to.
+func momentNote(curves []results.Curve) string {
+	const before = "The test error at epoch e is that of the architecture before epoch e"
+	var after []string
+	for _, c := range curves {
+		if c.Runs[0].Run.Setting("evaluate") == "after" && !slices.Contains(after, displayName(c)) {
+			after = append(after, displayName(c))
+		}
+	}
+	if after == nil {
+		return before + "."
+	}
+	return before + ", that of " + strings.Join(after, ", ") + " after it."
 }
 
 // HessianTrajectory draws the reported dominant eigenvalue λ of the
@@ -164,10 +180,10 @@ func draw(curves []results.Curve, q quantity, width Width) (*Figure, error) {
 
 // checkSetting refuses curves that were not measured on the same things.
 func checkSetting(curves []results.Curve) error {
-	first := curves[0].Runs[0]
+	first := trained(curves).Runs[0]
 	for _, c := range curves {
 		for _, h := range c.Runs {
-			field, a, b := results.Difference(first.Run.Provenance.Setting(), h.Run.Provenance.Setting())
+			field, a, b := results.Difference(results.Comparable(first.Run.Provenance.Setting(), h.Run.Provenance.Setting()))
 			if field != "" {
 				return &MixedError{Field: field, Dirs: [2]string{first.Dir, h.Dir}, Values: [2]string{a, b}}
 			}
@@ -176,9 +192,22 @@ func checkSetting(curves []results.Curve) error {
 	return nil
 }
 
+// trained is the first curve whose runs trained on images, or else the first.
+func trained(curves []results.Curve) results.Curve {
+	for _, c := range curves {
+		if c.Provenance.Images != results.NoImages {
+			return c
+		}
+	}
+	return curves[0]
+}
+
 // displayName is what a curve is called in the legend.
 func displayName(c results.Curve) string {
-	name := strings.ToUpper(c.Algorithm)
+	name := titles[c.Algorithm]
+	if name == "" {
+		name = strings.ToUpper(c.Algorithm)
+	}
 	if c.Variant != "" {
 		name += ", " + c.Variant
 	}
@@ -214,9 +243,12 @@ func provenanceNote(curves []results.Curve) string {
 		}
 		return name + detail
 	}
-	p := curves[0].Provenance
+	p := trained(curves).Provenance
 	engines := map[string]bool{}
 	for _, c := range curves {
+		if c.Provenance.Images == results.NoImages && p.Images != results.NoImages {
+			continue
+		}
 		engines[c.Provenance.Engine+", "+c.Provenance.Precision] = true
 	}
 	return fmt.Sprintf("Images: %s. Table: %s. Preset %s: %s. Engine: %s.",
@@ -226,28 +258,42 @@ func provenanceNote(curves []results.Curve) string {
 }
 
 // incompleteNote lists the runs that are not finished or shorter than others of
-// their curve, so that a mean over fewer seeds is never mistaken.
+// their curve, so that a mean over fewer seeds is never mistaken, and apart from
+// them those that ended early by themselves.
 func incompleteNote(curves []results.Curve) string {
-	var parts []string
+	var incomplete, early []string
 	for _, c := range curves {
 		longest := 0
 		for _, h := range c.Runs {
 			longest = max(longest, len(h.Epochs))
 		}
-		var seeds []string
+		var seeds, stopped []string
 		for _, h := range c.Runs {
-			if h.Status.State != results.Finished || len(h.Epochs) < longest {
+			planned, err := strconv.Atoi(h.Run.Setting("epochs"))
+			complete := h.Status.State == results.Finished
+			switch {
+			case complete && err == nil && epochs(h) < planned:
+				stopped = append(stopped, fmt.Sprintf("seed %d after %d epochs", h.Run.Seed, epochs(h)))
+			case !complete || len(h.Epochs) < longest:
 				seeds = append(seeds, fmt.Sprintf("seed %d %s, %d epochs", h.Run.Seed, h.Status.State, epochs(h)))
 			}
 		}
+		name := fmt.Sprintf("%s, space %d", displayName(c), c.Space)
 		if seeds != nil {
-			parts = append(parts, fmt.Sprintf("%s, space %d (%s)", displayName(c), c.Space, strings.Join(seeds, "; ")))
+			incomplete = append(incomplete, name+" ("+strings.Join(seeds, "; ")+")")
+		}
+		if stopped != nil {
+			early = append(early, name+" ("+strings.Join(stopped, "; ")+")")
 		}
 	}
-	if parts == nil {
-		return ""
+	var notes []string
+	if incomplete != nil {
+		notes = append(notes, "Incomplete: "+strings.Join(incomplete, ", ")+".")
 	}
-	return "Incomplete: " + strings.Join(parts, ", ") + "."
+	if early != nil {
+		notes = append(notes, "Ended early by themselves: "+strings.Join(early, ", ")+".")
+	}
+	return strings.Join(notes, " ")
 }
 
 // definitions lists how the runs define λ.

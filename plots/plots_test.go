@@ -227,7 +227,7 @@ func TestContent(t *testing.T) {
 		"algorithm without Hessian": {"hessian", "no-hessian",
 			[]string{"DARTS (n = 2)"}, []string{"ENAS (n = 2)"}, "No λ recorded: ENAS."},
 		"below the floor":   {"hessian", "wild", []string{"0.001"}, []string{"1e-05", "0.0001"}, ""},
-		"twelve algorithms": {"error", "twelve", []string{"RANDOM-SEARCH (n = 2)", "DARTS-ES (n = 2)"}, nil, ""},
+		"twelve algorithms": {"error", "twelve", []string{"Random search (table) (n = 2)", "DARTS-ES (n = 2)"}, nil, ""},
 		"variants":          {"error", "long-names", nil, nil, "perturbation.random_start true, perturbation.steps 1 (n = 1)"},
 	}
 	all := cases(t)

@@ -41,7 +41,17 @@ var dashes = [][]vg.Length{
 // known are the algorithms whose style is the same in every figure.
 var known = []string{
 	"darts", "sdarts-rs", "sdarts-adv", "pc-darts", "gdas", "nasp", "enas",
-	"pc-darts-rs", "pc-darts-adv",
+	"pc-darts-rs", "pc-darts-adv", "darts-2nd", "darts-hr", "darts-es", "r-darts-l2",
+	"r-darts-dp", "random-ws", "random-search", "regularized-evolution", "drift",
+}
+
+// titles are what legends call the algorithms that are not called by their name
+// in capitals.
+var titles = map[string]string{
+	"darts-2nd": "DARTS, 2nd order", "darts-hr": "DARTS-HR (own hyper-parameters)",
+	"r-darts-l2": "R-DARTS (L2)", "r-darts-dp": "R-DARTS (DP)",
+	"random-ws": "Random search (weight sharing)", "random-search": "Random search (table)",
+	"regularized-evolution": "Regularised evolution (table)", "drift": "Drift (control)",
 }
 
 // lineStyle tells a curve from others by colour and dashes. Its rank is its

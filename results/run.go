@@ -16,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"strings"
 )
 
 // Version is the format of the run directory, the member "format" of
@@ -31,6 +32,8 @@ const (
 	// NASBench101Means is a table of means over the repeats, imported from a
 	// file that no published checksum vouches for.
 	NASBench101Means = "nasbench101-means" // Provenance.Table
+	// NoImages is the kind of images of a search that trains nothing.
+	NoImages = "none" // Provenance.Images
 )
 
 // Provenance says what a run was measured on. All fields but the details are
@@ -80,6 +83,18 @@ func (p Provenance) key() []member {
 	}
 }
 
+// Comparable returns a and b with what only one of them has taken out: a search
+// that trains nothing has no images and no scale, and may share a figure with
+// those that do.
+func Comparable(a, b Provenance) (Provenance, Provenance) {
+	if a.Images == NoImages || b.Images == NoImages {
+		for _, p := range []*Provenance{&a, &b} {
+			p.Images, p.ImagesDigest, p.Scale = "", "", ""
+		}
+	}
+	return a, b
+}
+
 // Difference returns the name in config.json and both values of the first
 // member in which a and b differ, details and device aside; the name is empty
 // where they agree. Compare Settings or Keys.
@@ -125,6 +140,16 @@ func NewRun(space int, algorithm string, seed uint64, p Provenance, config any) 
 // eight digits of ConfigHash, seed.
 func (r Run) Name() string {
 	return fmt.Sprintf("s%d-%s-%s-%.8s-seed%d", r.Space, r.Algorithm, r.Provenance.Preset, r.ConfigHash, r.Seed)
+}
+
+// Setting returns a member of the configuration's top level as it stands in
+// config.json, a text without its quotes; empty if there is none.
+func (r Run) Setting(name string) string {
+	var members map[string]json.RawMessage
+	if json.Unmarshal(r.Config, &members) != nil {
+		return ""
+	}
+	return strings.Trim(string(members[name]), `"`)
 }
 
 // name is what algorithms and presets are called, fit for a file name.
