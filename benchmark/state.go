@@ -62,6 +62,14 @@ func (s *Search) save(epochs int) error {
 			v.read(values)
 			state.Vectors[name] = checkpoint.Vector{Values: values, Single: s.engine.Precision() == "float32"}
 		}
+		if touched := s.net.ReadTouched(); touched != nil {
+			state.Blobs["touched"] = make([]byte, len(touched))
+			for i, t := range touched {
+				if t {
+					state.Blobs["touched"][i] = 1
+				}
+			}
+		}
 	}
 	if err := checkpoint.Save(filepath.Join(s.writer.Dir(), CheckpointFile), state); err != nil {
 		return fmt.Errorf("checkpoint: %w", err)
@@ -103,6 +111,13 @@ func (s *Search) Restore(dir string) (epochs int, err error) {
 			}
 		}
 	}
+	var touched []bool
+	for _, b := range state.Blobs["touched"] {
+		touched = append(touched, b == 1)
+	}
+	if s.net != nil && len(touched) != len(s.net.ReadTouched()) {
+		return 0, fmt.Errorf("%s: it says of %d weight tensors whether they were trained, the supernet has %d to say so of", path, len(touched), len(s.net.ReadTouched()))
+	}
 	if err := s.searcher.SetState(state.Blobs["searcher"]); err != nil {
 		return 0, fmt.Errorf("%s: %w", path, err)
 	}
@@ -110,6 +125,7 @@ func (s *Search) Restore(dir string) (epochs int, err error) {
 		for name, v := range vectors(s.net) {
 			v.write(state.Vectors[name].Values)
 		}
+		s.net.WriteTouched(touched)
 	}
 	return meta.Epochs, nil
 }
