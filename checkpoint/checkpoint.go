@@ -20,7 +20,7 @@ import (
 	"slices"
 	"unicode/utf8"
 
-	"github.com/nb1shot/nb1shot/results"
+	"github.com/nb1shot/nb1shot/internal/durable"
 )
 
 // Version is the format of the file. Any change of it raises the number, and
@@ -67,7 +67,7 @@ func (e *CorruptError) Unwrap() error { return e.Err }
 func Save(path string, s State) error {
 	data, err := encode(s)
 	if err == nil {
-		err = results.WriteFile(path, data)
+		err = durable.WriteFile(path, data)
 	}
 	if err != nil {
 		return fmt.Errorf("checkpoint: save %s: %w", path, err)

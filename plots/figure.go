@@ -23,6 +23,7 @@ import (
 	"gonum.org/v1/plot/vg/vgpdf"
 	"gonum.org/v1/plot/vg/vgsvg"
 
+	"github.com/nb1shot/nb1shot/internal/durable"
 	"github.com/nb1shot/nb1shot/results"
 )
 
@@ -71,7 +72,7 @@ func (f *Figure) Save(base string) ([]string, error) {
 	var paths []string
 	for i, format := range formats {
 		path := base + "." + format
-		if err := results.WriteFile(path, images[i]); err != nil {
+		if err := durable.WriteFile(path, images[i]); err != nil {
 			return nil, fmt.Errorf("plots: %w", err)
 		}
 		paths = append(paths, path)
@@ -224,47 +225,60 @@ func mark(c canvas.Canvas, at vg.Point, outline color.Color) {
 	c.StrokeLines(canvas.LineStyle{Color: outline, Width: 1}, corners)
 }
 
-// layOut places, from the top, the legend, the panels by space, and the notes.
-func layOut(panels map[int][]series, q quantity, axis valueAxis, end int, legend []legendEntry, notes []string, width Width) *Figure {
+// page is a figure in the making. Parts are placed from the top, at a depth below
+// the upper edge; only at the end is the height known, from which the canvas
+// counts.
+type page struct {
+	*Figure
+	columns int       // of panels
+	inner   vg.Length // width between the margins
+	depth   vg.Length
+}
+
+// newPage starts a figure with so many panels side by side, or one below the
+// other in a column.
+func newPage(width Width, columns int) *page {
 	f := &Figure{width: 17 * vg.Centimeter}
-	columns := len(panels)
 	if width == Column {
 		f.width, columns = 8.5*vg.Centimeter, 1
 	}
-	inner := f.width - 2*margin
+	return &page{f, columns, f.width - 2*margin, margin}
+}
 
-	// Every part is placed at a depth below the upper edge; only at the end is
-	// the height known, from which the canvas counts.
-	depth := margin
-	place := func(part func(c canvas.Canvas, top vg.Length)) {
-		top := depth
-		f.parts = append(f.parts, func(c canvas.Canvas) { part(c, f.height-top) })
-	}
+// place puts a part at the depth that has been reached.
+func (p *page) place(part func(c canvas.Canvas, top vg.Length)) {
+	top := p.depth
+	p.parts = append(p.parts, func(c canvas.Canvas) { part(c, p.height-top) })
+}
 
-	rows := layLegend(legend, inner)
-	for _, row := range rows {
-		place(row.draw)
-		depth += row.height
-	}
-	depth += 2 * vg.Millimeter
-
-	spaces := slices.Sorted(maps.Keys(panels))
-	for len(spaces) > 0 {
-		depth += layPanels(spaces[:columns], panels, q, axis, end, width, inner, place)
-		spaces = spaces[columns:]
-		depth += vg.Millimeter
-	}
-
+// finish adds the notes, with the given distance between lines, and returns the
+// figure.
+func (p *page) finish(notes []string, gap vg.Length) *Figure {
 	style := textStyle(noteSize, noteColour)
-	depth += vg.Millimeter / 2
 	for _, note := range notes {
-		for _, line := range wrap(note, style, inner) {
-			place(func(c canvas.Canvas, top vg.Length) { c.FillText(style, vg.Point{X: margin, Y: top}, line) })
-			depth += 1.25 * style.Font.Size
+		for _, line := range wrap(note, style, p.inner) {
+			p.place(func(c canvas.Canvas, top vg.Length) { c.FillText(style, vg.Point{X: margin, Y: top}, line) })
+			p.depth += gap * style.Font.Size
 		}
 	}
-	f.height = depth + margin
-	return f
+	p.height = p.depth + margin
+	return p.Figure
+}
+
+// layOut places, from the top, the legend, the panels by space, and the notes.
+func layOut(panels map[int][]series, q quantity, axis valueAxis, end int, legend []legendEntry, notes []string, width Width) *Figure {
+	p := newPage(width, len(panels))
+	for _, row := range layLegend(legend, p.inner) {
+		p.place(row.draw)
+		p.depth += row.height
+	}
+	p.depth += 2 * vg.Millimeter
+	for spaces := range slices.Chunk(slices.Sorted(maps.Keys(panels)), p.columns) {
+		p.depth += layPanels(spaces, panels, q, axis, end, width, p.inner, p.place)
+		p.depth += vg.Millimeter
+	}
+	p.depth += vg.Millimeter / 2
+	return p.finish(notes, 1.25)
 }
 
 // legendRow is one row of the legend.

@@ -196,31 +196,12 @@ const (
 // layLandscapes places, from the top, the rows of panels and the notes. A row's
 // height comes from row, which places its panels.
 func layLandscapes(r *relief, width Width, row func(panels []LandscapePanel, columns int, inner vg.Length, place placer) vg.Length) *Figure {
-	f := &Figure{width: 17 * vg.Centimeter}
 	rows := (len(r.panels) + perRow - 1) / perRow
-	columns := (len(r.panels) + rows - 1) / rows
-	if width == Column {
-		f.width, columns = 8.5*vg.Centimeter, 1
+	p := newPage(width, (len(r.panels)+rows-1)/rows)
+	for panels := range slices.Chunk(r.panels, p.columns) {
+		p.depth += row(panels, p.columns, p.inner, p.place) + vg.Millimeter
 	}
-	inner := f.width - 2*margin
-
-	depth := margin
-	place := func(part func(c canvas.Canvas, top vg.Length)) {
-		top := depth
-		f.parts = append(f.parts, func(c canvas.Canvas) { part(c, f.height-top) })
-	}
-	for panels := range slices.Chunk(r.panels, columns) {
-		depth += row(panels, columns, inner, place) + vg.Millimeter
-	}
-	style := textStyle(noteSize, noteColour)
-	for _, note := range r.notes {
-		for _, line := range wrap(note, style, inner) {
-			place(func(c canvas.Canvas, top vg.Length) { c.FillText(style, vg.Point{X: margin, Y: top}, line) })
-			depth += lineGap * style.Font.Size
-		}
-	}
-	f.height = depth + margin
-	return f
+	return p.finish(r.notes, lineGap)
 }
 
 // placer places a part of a figure at the depth that has been reached.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/nb1shot/nb1shot/algorithms"
 	"github.com/nb1shot/nb1shot/benchmark"
+	"github.com/nb1shot/nb1shot/internal/durable"
 	"github.com/nb1shot/nb1shot/plots"
 	"github.com/nb1shot/nb1shot/results"
 )
@@ -102,7 +103,7 @@ func drawLandscapes(c *cli.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := results.WriteFile(path, append(text, '\n')); err != nil {
+		if err := durable.WriteFile(path, append(text, '\n')); err != nil {
 			return err
 		}
 		fmt.Fprintln(c.App.Writer, path)

@@ -11,9 +11,9 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/nb1shot/nb1shot/internal/durable"
 	"github.com/nb1shot/nb1shot/nasbench"
 	"github.com/nb1shot/nb1shot/nasbench/cell"
-	"github.com/nb1shot/nb1shot/results"
 )
 
 func tableCommand() *cli.Command {
@@ -213,7 +213,7 @@ func fitTable(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := results.WriteFile(c.String("o"), append(file, '\n')); err != nil {
+	if err := durable.WriteFile(c.String("o"), append(file, '\n')); err != nil {
 		return err
 	}
 	return surrogateInfo{source(s.Source()), s.HeldOut()}.print(c.App.Writer)

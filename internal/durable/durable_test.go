@@ -31,3 +31,28 @@ func TestRename(t *testing.T) {
 		t.Errorf("syncing what is not there: %v", err)
 	}
 }
+
+func TestWriteFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "figure.svg")
+	for _, text := range []string{"old", "new"} {
+		if err := durable.WriteFile(path, []byte(text)); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := os.ReadFile(path); err != nil || string(got) != text {
+			t.Errorf("%q, %v", got, err)
+		}
+	}
+	if err := durable.WriteFile(filepath.Join(path, "below", "a file"), nil); err == nil {
+		t.Error("wrote below a file")
+	}
+	folder := filepath.Join(filepath.Dir(path), "folder")
+	if err := os.Mkdir(folder, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := durable.WriteFile(folder, []byte("x")); err == nil {
+		t.Error("replaced a folder")
+	}
+	if entries, _ := os.ReadDir(filepath.Dir(path)); len(entries) != 2 {
+		t.Errorf("left behind beside the file and the folder: %v", entries)
+	}
+}
