@@ -124,6 +124,9 @@ func (j Job) Prepare() (*Search, error) {
 		return nil, err
 	}
 	if definition.TableOnly {
+		if !knowsValidation(j.Oracle.Source().Kind) {
+			s.warning = rankedByTest
+		}
 		s.record, err = s.describe(nothingTrained)
 		return s, err
 	}
@@ -192,18 +195,30 @@ func (s *Search) describe(on results.Provenance) (results.Run, error) {
 	return results.NewRun(s.Config.Space, s.Config.Algorithm, s.Seed, on, s.Config)
 }
 
-// query is the validation error of a cell. A table that knows none answers with
-// the test error, which every record then says.
+// rankedByTest is the warning of a search whose table does not know the
+// validation error of every cell.
+const rankedByTest = "ranked by test error: this table does not know the validation error of every cell"
+
+// query is the validation error of a cell, or its test error where that is all
+// that is known of every cell.
 func (s *Search) query(a spaces.Architecture) (float64, error) {
 	m, err := s.Oracle.Query(a.Cell())
 	if err != nil {
 		return 0, err
 	}
-	if m.ValidationError == nil {
-		s.warning = "ranked by test error: the table knows no validation error of some cells"
+	if !knowsValidation(s.Oracle.Source().Kind) {
 		return m.TestError, nil
 	}
+	if m.ValidationError == nil {
+		return 0, fmt.Errorf("the table has no validation error of %v", a)
+	}
 	return *m.ValidationError, nil
+}
+
+// knowsValidation tells whether a kind of table has the validation error of
+// every cell.
+func knowsValidation(kind string) bool {
+	return kind == nasbench.KindOnly108 || kind == nasbench.KindFull
 }
 
 // tableKind is the name that results and figures have for a kind of table.
