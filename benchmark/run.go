@@ -218,7 +218,7 @@ func (s *Search) query(a spaces.Architecture) (float64, error) {
 // knowsValidation tells whether a kind of table has the validation error of
 // every cell.
 func knowsValidation(kind string) bool {
-	return kind == nasbench.KindOnly108 || kind == nasbench.KindFull
+	return kind != nasbench.KindMeans && kind != nasbench.KindSurrogate
 }
 
 // tableKind is the name that results and figures have for a kind of table.
