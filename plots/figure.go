@@ -189,14 +189,14 @@ type legendEntry struct {
 	thumb func(c canvas.Canvas, left vg.Point) // drawn thumbWidth to the right of a point, and around its height
 }
 
-func curveEntry(name string, seeds [2]int, style lineStyle) legendEntry {
+func curveEntry(name string, seeds [2]int, style lineStyle, spread bool) legendEntry {
 	n := fmt.Sprint(seeds[0])
 	if seeds[1] > seeds[0] {
 		n += fmt.Sprintf("–%d", seeds[1])
 	}
 	return legendEntry{fmt.Sprintf("%s (n = %s)", name, n), func(c canvas.Canvas, left vg.Point) {
 		right := left.Add(vg.Point{X: thumbWidth})
-		if seeds[1] > 1 {
+		if spread && seeds[1] > 1 {
 			up := vg.Point{Y: 3}
 			c.FillPolygon(style.band(), []vg.Point{left.Sub(up), right.Sub(up), right.Add(up), left.Add(up)})
 		}
@@ -446,7 +446,7 @@ func stretches(points []results.Point, belongs func(results.Point) bool) [][]res
 // there are at least two seeds; around a lone epoch it is an error bar.
 func drawBand(c canvas.Canvas, p *plot.Plot, s series, scale func(float64) float64) {
 	x, y := p.Transforms(&c)
-	for _, points := range stretches(s.points, func(p results.Point) bool { return p.Seeds > 1 }) {
+	for _, points := range stretches(s.points, func(p results.Point) bool { return p.Seeds > 1 && p.Std > 0 }) {
 		if len(points) == 1 {
 			drawErrorBar(c, p, points[0], s, scale)
 			continue

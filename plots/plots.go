@@ -107,7 +107,11 @@ type series struct {
 	points []results.Point
 }
 
-// draw lays out the figure of a quantity.
+// maxBands is the number of curves in a panel up to which bands can be told apart.
+const maxBands = 6
+
+// draw lays out the figure of a quantity. The bands of one standard deviation are
+// left out where a panel has more than maxBands curves.
 func draw(curves []results.Curve, q quantity, width Width) (*Figure, error) {
 	if len(curves) == 0 {
 		return nil, errors.New("plots: no runs to draw")
@@ -119,6 +123,12 @@ func draw(curves []results.Curve, q quantity, width Width) (*Figure, error) {
 	if err != nil {
 		return nil, err
 	}
+
+	perSpace := map[int]int{}
+	for _, c := range curves {
+		perSpace[c.Space]++
+	}
+	spread := slices.Max(slices.Collect(maps.Values(perSpace))) <= maxBands
 
 	panels := map[int][]series{}
 	seeds := map[string][2]int{} // name → fewest and most seeds at an epoch
@@ -132,7 +142,11 @@ func draw(curves []results.Curve, q quantity, width Width) (*Figure, error) {
 			continue
 		}
 		panels[c.Space] = append(panels[c.Space], s)
-		for _, p := range s.points {
+		for i := range s.points {
+			if !spread {
+				s.points[i].Std = 0
+			}
+			p := s.points[i]
 			low = min(low, q.scale(p.Mean-p.Std))
 			high = max(high, q.scale(p.Mean+p.Std))
 			final = final || p.Final
@@ -159,14 +173,18 @@ func draw(curves []results.Curve, q quantity, width Width) (*Figure, error) {
 	var legend []legendEntry
 	names := slices.SortedFunc(maps.Keys(seeds), func(a, b string) int { return cmp.Compare(styles[a].rank, styles[b].rank) })
 	for _, name := range names {
-		legend = append(legend, curveEntry(name, seeds[name], styles[name]))
+		legend = append(legend, curveEntry(name, seeds[name], styles[name], spread))
 	}
 	if final {
 		legend = append(legend, finalEntry())
 	}
 
 	if slices.ContainsFunc(slices.Collect(maps.Values(seeds)), func(n [2]int) bool { return n[1] > 1 }) {
-		q.notes = append([]string{"Means over n seeds; bands: ± one standard deviation."}, q.notes...)
+		note := "Means over n seeds; bands: ± one standard deviation."
+		if !spread {
+			note = fmt.Sprintf("Means over n seeds; no bands, as there are more than %d curves in a panel.", maxBands)
+		}
+		q.notes = append([]string{note}, q.notes...)
 	}
 	for _, name := range slices.Sorted(maps.Keys(lacking)) {
 		q.notes = append(q.notes, fmt.Sprintf("No %s recorded: %s.", q.name, name))
