@@ -91,3 +91,5 @@ func mustParse(t testing.TB, matrix [][]int, ops ...string) cell.Spec {
 	}
 	return s
 }
+
+func parseRecord(data []byte) (record, error) { return new(parser).parse(data) }

@@ -18,15 +18,15 @@ import (
 // What schema.sql writes into the header of a table.
 const (
 	applicationID = 0x6e623173
-	schemaVersion = 1
+	schemaVersion = 2
 )
 
 // Table is a table of measured results that Import built. It is an Oracle, and
-// safe for use by many goroutines.
+// safe for use by many goroutines; many processes may have it open.
 type Table struct {
-	db         *sql.DB
-	source     Source
-	mean, runs *sql.Stmt
+	db     *sql.DB
+	source Source
+	find   *sql.Stmt
 }
 
 // Open opens a table for reading. It must not be changed while open; replacing
@@ -53,7 +53,11 @@ func open(path string) (_ *Table, err error) {
 			db.Close()
 		}
 	}()
-	db.SetMaxOpenConns(runtime.GOMAXPROCS(0))
+	// A connection holds its prepared statement and the upper levels of the
+	// table, so that none is given up while the table is open.
+	connections := runtime.GOMAXPROCS(0)
+	db.SetMaxOpenConns(connections)
+	db.SetMaxIdleConns(connections)
 	var application, version int
 	if err := db.QueryRow(`SELECT application_id, user_version FROM pragma_application_id, pragma_user_version`).Scan(&application, &version); err != nil {
 		return nil, err
@@ -67,24 +71,16 @@ func open(path string) (_ *Table, err error) {
 	t := &Table{db: db}
 	var name string
 	var records int
-	if err := db.QueryRow(`SELECT kind, name, sha256, records FROM source`).Scan(&t.source.Kind, &name, &t.source.Digest, &records); err != nil {
+	var partial bool
+	if err := db.QueryRow(`SELECT kind, name, sha256, records, partial FROM source`).Scan(&t.source.Kind, &name, &t.source.Digest, &records, &partial); err != nil {
 		return nil, fmt.Errorf("read source: %w", err)
 	}
 	t.source.Detail = fmt.Sprintf("%s, %d records", name, records)
-	t.mean, err = db.Prepare(`
-		SELECT arch.id, params, runs, test_error, valid_error, time
-		FROM arch LEFT JOIN mean ON arch_id = arch.id AND epochs = ?2
-		WHERE hash = ?1`)
-	if err != nil {
-		return nil, err
+	if partial {
+		t.source.Detail += ", of these the cells in the three spaces"
 	}
-	t.runs, err = db.Prepare(`
-		SELECT half_time, half_train, half_valid, half_test, final_time, final_train, final_valid, final_test
-		FROM run WHERE arch_id = ? AND epochs = ? ORDER BY repeat`)
-	if err != nil {
-		return nil, err
-	}
-	return t, nil
+	t.find, err = db.Prepare(`SELECT vertices, edges, ops, params, test_error, valid_error, seconds, runs FROM cell WHERE hash = ?`)
+	return t, err
 }
 
 // checkMagic tells a file that is no SQLite database from a damaged one.
@@ -131,56 +127,51 @@ func (t *Table) Lookup(h cell.Hash, epochs int) (Metrics, error) {
 }
 
 func (t *Table) lookup(h cell.Hash, epochs int) (Metrics, error) {
-	m := Metrics{Hash: h, Epochs: epochs, Kind: t.source.Kind}
-	var id int64
-	var runs sql.NullInt64
-	var testError sql.NullFloat64
-	err := t.mean.QueryRow(h[:], epochs).Scan(&id, &m.Parameters, &runs, &testError, &m.ValidationError, &m.TrainSeconds)
-	switch {
-	case errors.Is(err, sql.ErrNoRows):
-		return Metrics{}, ErrUnknownHash
-	case err != nil:
+	c, runs, err := t.row(h)
+	if err != nil {
 		return Metrics{}, err
-	case !runs.Valid:
+	}
+	m := Metrics{Hash: h, Epochs: epochs, Kind: t.source.Kind, Parameters: c.parameters}
+	switch {
+	case runs != nil:
+		if m.Repeats, err = findRuns(runs, epochs); err != nil {
+			return Metrics{}, err
+		}
+		if m.Repeats == nil {
+			return Metrics{}, ErrUnknownBudget
+		}
+		m.Runs = len(m.Repeats)
+		test, validation, seconds := meanErrors(m.Repeats)
+		m.TestError, m.ValidationError, m.TrainSeconds = test, &validation, &seconds
+	case epochs == Epochs && c.testError != nil:
+		m.Runs = officialRepeats
+		m.TestError, m.ValidationError, m.TrainSeconds = *c.testError, c.validationError, c.seconds
+	default:
 		return Metrics{}, ErrUnknownBudget
 	}
-	m.Runs, m.TestError = int(runs.Int64), testError.Float64
-	m.Repeats, err = t.repeats(id, epochs)
-	return m, err
+	return m, nil
 }
 
-func (t *Table) repeats(id int64, epochs int) (repeats []Repeat, err error) {
-	rows, err := t.runs.Query(id, epochs)
+// row returns a cell's row and its packed runs, or ErrUnknownHash.
+func (t *Table) row(h cell.Hash) (c row, runs []byte, err error) {
+	err = t.find.QueryRow(h[:]).Scan(&c.vertices, &c.edges, &c.ops, &c.parameters, &c.testError, &c.validationError, &c.seconds, &runs)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = ErrUnknownHash
+	}
+	return c, runs, err
+}
+
+// Cell returns the pruned cell of the given hash. It fails with ErrUnknownHash.
+func (t *Table) Cell(h cell.Hash) (cell.Spec, error) {
+	c, _, err := t.row(h)
+	var spec cell.Spec
+	if err == nil {
+		spec, err = c.unpack()
+	}
 	if err != nil {
-		return nil, err
+		return cell.Spec{}, fmt.Errorf("cell of hash %v: %w", h, err)
 	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	for rows.Next() {
-		var r Repeat
-		h, f := &r.Halfway, &r.Final
-		if err := rows.Scan(
-			&h.Seconds, (*accuracy)(&h.TrainAccuracy), (*accuracy)(&h.ValidationAccuracy), (*accuracy)(&h.TestAccuracy),
-			&f.Seconds, (*accuracy)(&f.TrainAccuracy), (*accuracy)(&f.ValidationAccuracy), (*accuracy)(&f.TestAccuracy)); err != nil {
-			return nil, err
-		}
-		repeats = append(repeats, r)
-	}
-	return repeats, rows.Err()
-}
-
-// accuracy reads what packAccuracy returned.
-type accuracy float64
-
-func (a *accuracy) Scan(v any) error {
-	switch v := v.(type) {
-	case int64:
-		*a = accuracy(unpackAccuracy(v))
-	case float64:
-		*a = accuracy(v)
-	default:
-		return fmt.Errorf("accuracy of type %T, want a number", v)
-	}
-	return nil
+	return spec, nil
 }
 
 // Entry is a cell of a table with its mean test error at one budget.
@@ -200,23 +191,43 @@ func (t *Table) Each(ctx context.Context, space, epochs int, visit func(Entry) e
 			err = fmt.Errorf("read cells of space %d at %d epochs: %w", space, epochs, err)
 		}
 	}()
+	var members spaceSet
+	if space != 0 {
+		members.add(space)
+	}
+	what := "test_error"
+	if epochs != Epochs {
+		what = "runs"
+	}
 	rows, err := t.db.QueryContext(ctx, `
-		SELECT hash, vertices, edges, ops, params, test_error
-		FROM arch JOIN mean ON mean.arch_id = arch.id AND epochs = ?2
-		WHERE ?1 = 0 OR EXISTS (SELECT 1 FROM space_member WHERE space = ?1 AND space_member.arch_id = arch.id)
-		ORDER BY hash`, space, epochs)
+		SELECT hash, vertices, edges, ops, params, `+what+` FROM cell
+		WHERE `+what+` IS NOT NULL AND spaces & ?1 = ?1 ORDER BY hash`, members)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	for rows.Next() {
 		var e Entry
-		var h sql.RawBytes
+		var h, blob sql.RawBytes
 		var packed packedCell
-		if err := rows.Scan(&h, &packed.vertices, &packed.edges, &packed.ops, &e.Parameters, &e.TestError); err != nil {
+		var last any = &e.TestError
+		if epochs != Epochs {
+			last = &blob
+		}
+		if err := rows.Scan(&h, &packed.vertices, &packed.edges, &packed.ops, &e.Parameters, last); err != nil {
 			return err
 		}
 		copy(e.Hash[:], h)
+		if epochs != Epochs {
+			runs, err := findRuns(blob, epochs)
+			if err != nil {
+				return fmt.Errorf("cell %v: %w", e.Hash, err)
+			}
+			if runs == nil {
+				continue
+			}
+			e.TestError, _, _ = meanErrors(runs)
+		}
 		if e.Spec, err = packed.unpack(); err != nil {
 			return fmt.Errorf("cell %v: %w", e.Hash, err)
 		}
@@ -278,12 +289,10 @@ func (t *Table) Info(ctx context.Context) (Info, error) {
 }
 
 func (t *Table) count(ctx context.Context, info *Info) (err error) {
-	if err := t.db.QueryRowContext(ctx, `SELECT count(*) FROM arch`).Scan(&info.Cells); err != nil {
+	if err := t.db.QueryRowContext(ctx, `SELECT count(*) FROM cell`).Scan(&info.Cells); err != nil {
 		return err
 	}
-	rows, err := t.db.QueryContext(ctx, `
-		SELECT epochs, count(*), count(valid_error), (SELECT count(*) FROM run WHERE run.epochs = mean.epochs)
-		FROM mean GROUP BY epochs ORDER BY epochs`)
+	rows, err := t.db.QueryContext(ctx, `SELECT epochs, cells, validation, runs FROM budget ORDER BY epochs`)
 	if err != nil {
 		return err
 	}

@@ -44,9 +44,10 @@ func TestOpenRefuses(t *testing.T) {
 		{"the file to import", filepath.Join(golden, "synthetic.tfrecord"), "not a SQLite database"},
 		{"truncated", writeFile(t, filepath.Join(folder, "truncated"), readFile(t, good)[:1000]), "malformed"},
 		{"another program's", changed("foreign", `PRAGMA application_id = 0`), "not one that an import of NAS-Bench-101 built"},
-		{"later layout", changed("later", `PRAGMA user_version = 2`), "layout has version 2, but this program reads version 1"},
+		{"later layout", changed("later", `PRAGMA user_version = 3`), "layout has version 3, but this program reads version 2"},
+		{"earlier layout", changed("earlier", `PRAGMA user_version = 1`), "layout has version 1, but this program reads version 2: import it anew"},
 		{"no source", changed("nosource", `DELETE FROM source`), "read source"},
-		{"column missing", changed("column", `ALTER TABLE run DROP COLUMN half_time`), "half_time"},
+		{"column missing", changed("column", `ALTER TABLE cell DROP COLUMN seconds`), "seconds"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			table, err := Open(c.path)
@@ -71,7 +72,7 @@ func TestOpenReadOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer table.Close()
-	if _, err := table.db.Exec(`DELETE FROM run`); err == nil {
+	if _, err := table.db.Exec(`DELETE FROM cell`); err == nil {
 		t.Error("a table open for reading was written to")
 	}
 	entries, err := os.ReadDir(folder)

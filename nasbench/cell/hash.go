@@ -146,3 +146,12 @@ func (s Spec) byLabel(l *labels) []int {
 	slices.SortFunc(order, func(u, v int) int { return bytes.Compare(l[u][:], l[v][:]) })
 	return order
 }
+
+// Hashes returns the hashes of cells that are pruned and pass Check.
+func Hashes(pruned []Spec) []Hash {
+	hashes := make([]Hash, len(pruned))
+	for i, s := range pruned {
+		hashes[i] = s.digest()
+	}
+	return hashes
+}
