@@ -40,14 +40,21 @@ type cellList struct {
 	stored []cell.Hash // the hash beside each in the file
 }
 
+// grow makes room for n cells.
+func (l *cellList) grow(n int) {
+	l.specs = make([]cell.Spec, 0, n)
+	l.packed = make([]packedCell, 0, n)
+	l.stored = make([]cell.Hash, 0, n)
+}
+
 // add prunes and checks a cell.
 func (l *cellList) add(spec cell.Spec, stored cell.Hash) error {
 	pruned, err := spec.Prune()
 	if err != nil {
 		return err
 	}
-	if err := pruned.Check(); err != nil {
-		return err
+	if pruned.Vertices() > cell.MaxVertices || pruned.Edges() > cell.MaxEdges {
+		return pruned.Check()
 	}
 	l.specs = append(l.specs, pruned)
 	l.packed = append(l.packed, pack(pruned))
@@ -111,6 +118,8 @@ func readBatches(in io.Reader, path string, emit func(*recordBatch) bool) error 
 // decode fills in the cells and runs, up to the first error.
 func (b *recordBatch) decode(path string) {
 	var p parser
+	b.runs = make([]cellRun, 0, len(b.ends))
+	b.grow(len(b.ends)/officialRepeats + 1)
 	start := 0
 	for i, end := range b.ends {
 		if err := b.decodeRecord(&p, b.data[start:end], b.offsets[i]); err != nil {
@@ -183,6 +192,7 @@ func readMeanBatches(in io.Reader, path string, emit func(*meanBatch) bool) erro
 
 // decode fills in the cells, up to the first error.
 func (b *meanBatch) decode(path string) {
+	b.grow(len(b.rows))
 	for i, row := range b.rows {
 		if err := b.add(row.spec, row.hash); err != nil {
 			b.err = &CorruptError{path, b.offsets[i], err.Error()}

@@ -26,8 +26,9 @@ type record struct {
 type parser struct {
 	adjacency, operations []byte // of spec
 	spec                  cell.Spec
-	same                  bool // the last record's cell was that of the record before
-	message               []byte
+	same                  bool   // the last record's cell was that of the record before
+	message               []byte // protobuf
+	evaluations           []evaluationData
 }
 
 // fields are the elements of a record's JSON array, undecoded but for the
@@ -40,7 +41,8 @@ type fields struct {
 
 // parse decodes the JSON array [module_hash, epochs, raw_adjacency,
 // raw_operations, raw_metrics]: the adjacency matrix as V² digits in row
-// order, the operations joined by commas, the metrics a base64 protobuf.
+// order, the operations joined by commas, the metrics a base64 protobuf. The
+// evaluations are only valid until the next call.
 func (p *parser) parse(data []byte) (record, error) {
 	f, ok := scanFields(data)
 	if !ok {
@@ -72,9 +74,11 @@ func (p *parser) parse(data []byte) (record, error) {
 	if err != nil {
 		return record{}, fmt.Errorf("decode raw_metrics: %w", err)
 	}
-	if r.metrics, err = parseModelMetrics(raw); err != nil {
+	r.metrics.evaluations = p.evaluations[:0]
+	if err := r.metrics.parse(raw); err != nil {
 		return record{}, fmt.Errorf("decode raw_metrics: %w", err)
 	}
+	p.evaluations = r.metrics.evaluations
 	return r, nil
 }
 
@@ -175,12 +179,60 @@ func decodeFields(data []byte) (fields, error) {
 	return fields{[]byte(hash), epochs, []byte(adjacency), []byte(operations), []byte(metrics)}, nil
 }
 
+// parseCell reads an adjacency matrix and the names of its vertices.
 func parseCell(adjacency, operations []byte) (cell.Spec, error) {
+	if spec, ok := scanCell(adjacency, operations); ok {
+		return spec, nil
+	}
 	matrix, err := parseAdjacency(adjacency)
 	if err != nil {
 		return cell.Spec{}, err
 	}
 	return cell.Parse(matrix, strings.Split(string(operations), ","))
+}
+
+// scanCell reads a valid cell of at most cell.MaxVertices vertices. Of anything
+// else it leaves the judgement to cell.Parse.
+func scanCell(adjacency, operations []byte) (spec cell.Spec, ok bool) {
+	n := 2
+	for n*n < len(adjacency) {
+		n++
+	}
+	if n*n != len(adjacency) || n > cell.MaxVertices {
+		return cell.Spec{}, false
+	}
+	var edges uint32
+	for i, digit := range adjacency {
+		x, y := i/n, i%n
+		switch {
+		case digit == '1' && x < y:
+			edges |= 1 << (x + y*(y-1)/2)
+		case digit != '0':
+			return cell.Spec{}, false
+		}
+	}
+	rest, ok := bytes.CutPrefix(operations, []byte("input,"))
+	if !ok {
+		return cell.Spec{}, false
+	}
+	if rest, ok = bytes.CutSuffix(rest, []byte("output")); !ok {
+		return cell.Spec{}, false
+	}
+	ops := make([]cell.Op, 0, cell.MaxVertices)
+	for len(rest) > 0 {
+		end := bytes.IndexByte(rest, ',')
+		if end < 0 || len(ops) == cap(ops) {
+			return cell.Spec{}, false
+		}
+		op, err := cell.ParseOp(string(rest[:end]))
+		if err != nil {
+			return cell.Spec{}, false
+		}
+		ops = append(ops, op)
+		rest = rest[end+1:]
+	}
+	spec, err := cell.FromBits(n, edges, ops)
+	return spec, err == nil
 }
 
 // parseAdjacency reads a square matrix of digits 0 and 1 in row order.
@@ -237,9 +289,9 @@ func (m modelMetrics) repeat() (Repeat, error) {
 	return r, nil
 }
 
-func parseModelMetrics(data []byte) (modelMetrics, error) {
-	var m modelMetrics
-	err := eachField(data, func(number uint64, v value) error {
+// parse adds the fields of a message.
+func (m *modelMetrics) parse(data []byte) error {
+	return eachField(data, func(number uint64, v value) error {
 		switch {
 		case number == 1 && v.wire == wireBytes:
 			e, err := parseEvaluationData(v.bytes)
@@ -254,7 +306,6 @@ func parseModelMetrics(data []byte) (modelMetrics, error) {
 		}
 		return nil
 	})
-	return m, err
 }
 
 func parseEvaluationData(data []byte) (evaluationData, error) {

@@ -42,7 +42,8 @@ type writer struct {
 	find, insert, update *sql.Stmt
 	insertBudget         *sql.Stmt
 
-	current *row      // the cell whose runs are being added
+	current *row      // the cell whose runs are being added; nil at first
+	spare   row       // its memory, used again and again
 	highest cell.Hash // of those stored
 	budgets map[int]*BudgetInfo
 	blob    []byte // reused
@@ -59,6 +60,17 @@ type row struct {
 
 	// At 108 epochs; nil where unknown.
 	testError, validationError, seconds *float64
+}
+
+// addBudget makes room for the runs of another budget.
+func (r *row) addBudget(epochs int) {
+	n := len(r.budgets)
+	if n < cap(r.budgets) {
+		r.budgets = r.budgets[:n+1] // with the memory of an earlier cell's runs
+	} else {
+		r.budgets = append(r.budgets, budgetRuns{})
+	}
+	r.budgets[n] = budgetRuns{epochs, r.budgets[n].runs[:0]}
 }
 
 func newWriter(tx *sql.Tx, path string, partial bool, check func() error) (*writer, error) {
@@ -132,14 +144,15 @@ func (w *writer) addRun(h cell.Hash, packed packedCell, run *cellRun) error {
 			return err
 		}
 		if w.current == nil {
-			w.current = &row{hash: h, packedCell: packed, parameters: run.parameters, spaces: reachable()[h]}
+			w.spare = row{hash: h, packedCell: packed, parameters: run.parameters, spaces: reachable()[h], budgets: w.spare.budgets[:0]}
+			w.current = &w.spare
 		}
 	}
 	c := w.current
 	i := slices.IndexFunc(c.budgets, func(b budgetRuns) bool { return b.epochs == run.epochs })
 	if i < 0 {
 		i = len(c.budgets)
-		c.budgets = append(c.budgets, budgetRuns{run.epochs, make([]Repeat, 0, officialRepeats)})
+		c.addBudget(run.epochs)
 	}
 	b := &c.budgets[i]
 	if len(b.runs) == officialRepeats {
