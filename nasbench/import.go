@@ -18,8 +18,6 @@ import (
 	"path/filepath"
 	"sync/atomic"
 
-	_ "github.com/mattn/go-sqlite3" // the database/sql driver "sqlite3"
-
 	"github.com/nb1shot/nb1shot/internal/durable"
 )
 
@@ -129,7 +127,11 @@ func (c *content) open() (*bufio.Reader, error) {
 // fillTable writes the table of the content of src into the empty file temp. It
 // calls check now and then, and stops with its error.
 func fillTable(temp, src string, read *content, partial bool, check func() error) (err error) {
-	db, err := openDatabase(temp, url.Values{"_journal_mode": {"OFF"}, "_synchronous": {"OFF"}, "_locking_mode": {"EXCLUSIVE"}, "_cache_size": {"-32768"}})
+	uri, err := databaseURI(temp, url.Values{"_journal_mode": {"OFF"}, "_synchronous": {"OFF"}, "_locking_mode": {"EXCLUSIVE"}, "_cache_size": {"-32768"}})
+	if err != nil {
+		return err
+	}
+	db, err := sql.Open("sqlite3", uri)
 	if err != nil {
 		return err
 	}
@@ -188,12 +190,13 @@ func fillTable(temp, src string, read *content, partial bool, check func() error
 	return err
 }
 
-// openDatabase opens the SQLite file at path with the given URI parameters.
-func openDatabase(path string, parameters url.Values) (*sql.DB, error) {
+// databaseURI returns how SQLite is told to open the file at path with the given
+// parameters.
+func databaseURI(path string, parameters url.Values) (string, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	uri := url.URL{Scheme: "file", Path: path, RawQuery: parameters.Encode()}
-	return sql.Open("sqlite3", uri.String())
+	return uri.String(), nil
 }

@@ -1,5 +1,4 @@
 -- A table of NAS-Bench-101 results. The layout is described in docs/table-formats.md.
-PRAGMA page_size = 8192;
 PRAGMA user_version = 2;
 
 -- What the table was imported from; one row.

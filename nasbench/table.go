@@ -9,7 +9,6 @@ import (
 	"io"
 	"net/url"
 	"os"
-	"runtime"
 
 	"github.com/nb1shot/nb1shot/nasbench/cell"
 	"github.com/nb1shot/nb1shot/spaces"
@@ -24,9 +23,9 @@ const (
 // Table is a table of measured results that Import built. It is an Oracle, and
 // safe for use by many goroutines; many processes may have it open.
 type Table struct {
-	db     *sql.DB
-	source Source
-	find   *sql.Stmt
+	db      *sql.DB // for whole tables
+	readers *readers
+	source  Source
 }
 
 // Open opens a table for reading. It must not be changed while open; replacing
@@ -43,8 +42,13 @@ func open(path string) (_ *Table, err error) {
 	if err := checkMagic(path); err != nil {
 		return nil, err
 	}
-	// Immutable: no lock files, so that a table may lie on a read-only disk.
-	db, err := openDatabase(path, url.Values{"mode": {"ro"}, "immutable": {"1"}})
+	// Immutable: no lock files, so that a table may lie on a read-only disk and
+	// many processes read it without waiting for each other.
+	uri, err := databaseURI(path, url.Values{"mode": {"ro"}, "immutable": {"1"}})
+	if err != nil {
+		return nil, err
+	}
+	db, err := sql.Open("sqlite3", uri)
 	if err != nil {
 		return nil, err
 	}
@@ -53,11 +57,6 @@ func open(path string) (_ *Table, err error) {
 			db.Close()
 		}
 	}()
-	// A connection holds its prepared statement and the upper levels of the
-	// table, so that none is given up while the table is open.
-	connections := runtime.GOMAXPROCS(0)
-	db.SetMaxOpenConns(connections)
-	db.SetMaxIdleConns(connections)
 	var application, version int
 	if err := db.QueryRow(`SELECT application_id, user_version FROM pragma_application_id, pragma_user_version`).Scan(&application, &version); err != nil {
 		return nil, err
@@ -79,7 +78,7 @@ func open(path string) (_ *Table, err error) {
 	if partial {
 		t.source.Detail += ", of these the cells in the three spaces"
 	}
-	t.find, err = db.Prepare(`SELECT vertices, edges, ops, params, test_error, valid_error, seconds, runs FROM cell WHERE hash = ?`)
+	t.readers, err = newReaders(uri)
 	return t, err
 }
 
@@ -104,7 +103,7 @@ func checkMagic(path string) error {
 func (t *Table) Source() Source { return t.source }
 
 // Close closes the table.
-func (t *Table) Close() error { return t.db.Close() }
+func (t *Table) Close() error { return errors.Join(t.readers.close(), t.db.Close()) }
 
 // Query returns what the table holds of the cell at 108 epochs; see Oracle.
 func (t *Table) Query(spec cell.Spec) (Metrics, error) {
@@ -127,7 +126,7 @@ func (t *Table) Lookup(h cell.Hash, epochs int) (Metrics, error) {
 }
 
 func (t *Table) lookup(h cell.Hash, epochs int) (Metrics, error) {
-	c, runs, err := t.row(h)
+	c, runs, err := t.readers.row(h)
 	if err != nil {
 		return Metrics{}, err
 	}
@@ -152,18 +151,9 @@ func (t *Table) lookup(h cell.Hash, epochs int) (Metrics, error) {
 	return m, nil
 }
 
-// row returns a cell's row and its packed runs, or ErrUnknownHash.
-func (t *Table) row(h cell.Hash) (c row, runs []byte, err error) {
-	err = t.find.QueryRow(h[:]).Scan(&c.vertices, &c.edges, &c.ops, &c.parameters, &c.testError, &c.validationError, &c.seconds, &runs)
-	if errors.Is(err, sql.ErrNoRows) {
-		err = ErrUnknownHash
-	}
-	return c, runs, err
-}
-
 // Cell returns the pruned cell of the given hash. It fails with ErrUnknownHash.
 func (t *Table) Cell(h cell.Hash) (cell.Spec, error) {
-	c, _, err := t.row(h)
+	c, _, err := t.readers.row(h)
 	var spec cell.Spec
 	if err == nil {
 		spec, err = c.unpack()

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/nb1shot/nb1shot/internal/pipeline"
 	"github.com/nb1shot/nb1shot/nasbench/cell"
 	"github.com/nb1shot/nb1shot/spaces"
 )
@@ -91,7 +92,7 @@ func newWriter(tx *sql.Tx, path string, partial bool, check func() error) (*writ
 // addRecords adds the records of a TFRecord file.
 func (w *writer) addRecords(in io.Reader) error {
 	go reachable() // in the meantime
-	err := pipeline(
+	err := pipeline.Run(
 		func(emit func(*recordBatch) bool) error { return readBatches(in, w.path, emit) },
 		func(b *recordBatch) { b.decode(w.path) },
 		func(b *recordBatch) error {
@@ -115,7 +116,7 @@ func (w *writer) addRecords(in io.Reader) error {
 // addMeans adds the lines of a means-only TSV.
 func (w *writer) addMeans(in io.Reader) error {
 	go reachable() // in the meantime
-	return pipeline(
+	return pipeline.Run(
 		func(emit func(*meanBatch) bool) error { return readMeanBatches(in, w.path, emit) },
 		func(b *meanBatch) { b.decode(w.path) },
 		func(b *meanBatch) error {

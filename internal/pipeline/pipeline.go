@@ -1,16 +1,17 @@
-package nasbench
+// Package pipeline works on a sequence in parallel and keeps its order.
+package pipeline
 
 import (
 	"runtime"
 	"sync"
 )
 
-// pipeline passes batches from produce through transform to consume. Produce and
+// Run passes batches from produce through transform to consume. Produce and
 // consume see them in the same order, transform works on several at a time.
 // Produce stops when emit returns false, which it does once consume has failed;
-// its own error counts after those of the batches before it. When pipeline
+// its own error counts after those of the batches before it. When Run
 // returns, so have all three.
-func pipeline[B any](produce func(emit func(B) bool) error, transform func(B), consume func(B) error) error {
+func Run[B any](produce func(emit func(B) bool) error, transform func(B), consume func(B) error) error {
 	type job struct {
 		batch B
 		done  chan struct{}
