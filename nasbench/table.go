@@ -140,8 +140,7 @@ func (t *Table) lookup(h cell.Hash, epochs int) (Metrics, error) {
 			return Metrics{}, ErrUnknownBudget
 		}
 		m.Runs = len(m.Repeats)
-		test, validation, seconds := meanErrors(m.Repeats)
-		m.TestError, m.ValidationError, m.TrainSeconds = test, &validation, &seconds
+		m.setMeans(final)
 	case epochs == Epochs && c.testError != nil:
 		m.Runs = officialRepeats
 		m.TestError, m.ValidationError, m.TrainSeconds = *c.testError, c.validationError, c.seconds
@@ -216,7 +215,7 @@ func (t *Table) Each(ctx context.Context, space, epochs int, visit func(Entry) e
 			if runs == nil {
 				continue
 			}
-			e.TestError, _, _ = meanErrors(runs)
+			e.TestError, _, _ = means(runs, final)
 		}
 		if e.Spec, err = packed.unpack(); err != nil {
 			return fmt.Errorf("cell %v: %w", e.Hash, err)

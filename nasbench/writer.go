@@ -213,7 +213,7 @@ func (w *writer) flush() error {
 		b := &c.budgets[i]
 		w.blob = b.append(w.blob)
 		if b.epochs == Epochs {
-			test, validation, seconds := meanErrors(b.runs)
+			test, validation, seconds := means(b.runs, final)
 			c.testError, c.validationError, c.seconds = &test, &validation, &seconds
 		}
 	}

@@ -257,6 +257,10 @@ func (s Spec) MarshalJSON() ([]byte, error) {
 
 // UnmarshalJSON reads what MarshalJSON writes and validates it as Parse does.
 func (s *Spec) UnmarshalJSON(text []byte) error {
+	if parsed, ok := scanJSON(text); ok {
+		*s = parsed
+		return nil
+	}
 	var raw struct {
 		Matrix     [][]*int `json:"matrix"` // pointers tell null from 0
 		Operations []string `json:"operations"`
