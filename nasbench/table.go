@@ -10,6 +10,8 @@ import (
 	"net/url"
 	"os"
 
+	"gonum.org/v1/gonum/stat"
+
 	"github.com/nb1shot/nb1shot/nasbench/cell"
 	"github.com/nb1shot/nb1shot/spaces"
 )
@@ -243,15 +245,28 @@ type BudgetInfo struct {
 	Validation int // cells with a validation error
 }
 
-// SpaceInfo tells how much of a space a table covers, and its best cell.
+// SpaceInfo tells how much of a space a table covers, and how good its cells are.
+// Errors are fractions at 108 epochs; but for the anchors they are means over the
+// runs of a cell. All are 0 if Cells is.
 type SpaceInfo struct {
 	Space     int
 	Reachable int // cells that a search can reach
 	Cells     int // of these in the table with their test error at 108 epochs
-	// Best is the cell of the lowest mean test error, BestError; both are zero
-	// if Cells is.
-	Best      cell.Hash
+
+	Best      cell.Hash // the cell of the lowest test error
 	BestError float64
+	// Tenth, Median and Ninetieth are quantiles of the cells' test errors: 10, 50
+	// and 90 % of the cells are at most as bad.
+	Tenth, Median, Ninetieth float64
+	// Random is the expected test error of a uniformly random architecture, over
+	// those whose cell is in the table.
+	Random float64
+
+	// TestAnchor and ValidationAnchor are the lowest errors of any single run
+	// among the loose-end-free cells, from which the authors of the spaces count
+	// regret; spaces.Published has their figures. Nil where no runs are known one
+	// by one.
+	TestAnchor, ValidationAnchor *float64
 }
 
 // Info counts the table's content; it reads much of it.
@@ -261,20 +276,69 @@ func (t *Table) Info(ctx context.Context) (Info, error) {
 		return Info{}, fmt.Errorf("summarise table: %w", err)
 	}
 	for _, space := range spaces.All() {
-		s := SpaceInfo{Space: space.ID(), Reachable: space.Count().Hashes}
-		err := t.Each(ctx, s.Space, Epochs, func(e Entry) error {
-			if s.Cells == 0 || e.TestError < s.BestError {
-				s.Best, s.BestError = e.Hash, e.TestError
-			}
-			s.Cells++
-			return nil
-		})
+		s, err := t.spaceInfo(ctx, space)
 		if err != nil {
-			return Info{}, err
+			return Info{}, fmt.Errorf("summarise space %d: %w", space.ID(), err)
 		}
 		info.Spaces = append(info.Spaces, s)
 	}
 	return info, nil
+}
+
+func (t *Table) spaceInfo(ctx context.Context, space *spaces.Space) (info SpaceInfo, err error) {
+	cells := map[cell.Hash]spaces.Reachable{}
+	for _, c := range space.Reachable() {
+		cells[c.Hash] = c
+	}
+	info = SpaceInfo{Space: space.ID(), Reachable: len(cells)}
+	var members spaceSet
+	members.add(space.ID())
+	rows, err := t.db.QueryContext(ctx, `
+		SELECT hash, test_error, runs FROM cell WHERE test_error IS NOT NULL AND spaces & ?1 ORDER BY test_error, hash`, members)
+	if err != nil {
+		return SpaceInfo{}, err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	var testErrors, weights []float64
+	for rows.Next() {
+		var h, blob sql.RawBytes
+		var testError float64
+		if err := rows.Scan(&h, &testError, &blob); err != nil {
+			return SpaceInfo{}, err
+		}
+		var hash cell.Hash
+		copy(hash[:], h)
+		if len(testErrors) == 0 {
+			info.Best, info.BestError = hash, testError
+		}
+		testErrors = append(testErrors, testError)
+		weights = append(weights, float64(cells[hash].Architectures))
+		if !cells[hash].LooseEndFree {
+			continue
+		}
+		runs, err := findRuns(blob, Epochs)
+		if err != nil {
+			return SpaceInfo{}, fmt.Errorf("cell %v: %w", hash, err)
+		}
+		for _, r := range runs {
+			lower(&info.TestAnchor, 1-r.Final.TestAccuracy)
+			lower(&info.ValidationAnchor, 1-r.Final.ValidationAccuracy)
+		}
+	}
+	if info.Cells = len(testErrors); info.Cells > 0 {
+		info.Tenth = stat.Quantile(0.1, stat.Empirical, testErrors, nil)
+		info.Median = stat.Quantile(0.5, stat.Empirical, testErrors, nil)
+		info.Ninetieth = stat.Quantile(0.9, stat.Empirical, testErrors, nil)
+		info.Random = stat.Mean(testErrors, weights)
+	}
+	return info, rows.Err()
+}
+
+// lower sets a minimum to x if that is lower.
+func lower(minimum **float64, x float64) {
+	if *minimum == nil || x < **minimum {
+		*minimum = &x
+	}
 }
 
 func (t *Table) count(ctx context.Context, info *Info) (err error) {
