@@ -21,12 +21,13 @@ import (
 	"github.com/nb1shot/nb1shot/internal/durable"
 )
 
-// publishedFiles are the SHA-256 sums that NAS-Bench-101's authors publish with
-// their two files.
-var publishedFiles = map[string]string{
-	"4c39c3936e36a85269881d659e44e61a245babcb72cb374eacacf75d0e5f4fd1": KindOnly108,
-	"3d64db8180fb1b0207212f9032205064312b6907a3bbc81eabea10db2f5c7e9c": KindFull,
-}
+// The SHA-256 sums that NAS-Bench-101's authors publish with their two files.
+const (
+	sumOnly108 = "4c39c3936e36a85269881d659e44e61a245babcb72cb374eacacf75d0e5f4fd1"
+	sumFull    = "3d64db8180fb1b0207212f9032205064312b6907a3bbc81eabea10db2f5c7e9c"
+)
+
+var publishedFiles = map[string]string{sumOnly108: KindOnly108, sumFull: KindFull}
 
 //go:embed schema.sql
 var schema string
