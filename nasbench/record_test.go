@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -235,6 +236,54 @@ func FuzzRecord(f *testing.F) {
 		}
 		if !bytes.Equal(r.encode(t), again.encode(t)) {
 			t.Errorf("%+v became %+v", r, again)
+		}
+	})
+}
+
+// FuzzScanFields: what the quick scanners accept, encoding/json and cell.Parse read
+// alike.
+func FuzzScanFields(f *testing.F) {
+	raw, _, err := readAll(readFile(f, filepath.Join(golden, "synthetic.tfrecord")))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(raw[0])
+	f.Add([]byte(`["a",007,"","",""]`))
+	f.Add([]byte(" [ \"\t\" ,1,\"0100\",\"input,output\",\"\\n\" ] \n"))
+	f.Add([]byte(`["",1,"010001000","input,maxpool3x3,output","=\/"]`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		scanned, ok := scanFields(data)
+		if !ok {
+			return
+		}
+		decoded, err := decodeFields(data)
+		if err != nil {
+			// Only characters that are not allowed between quotes, which are in no
+			// hash, matrix, name or base64 text either.
+			if _, err := parseRecord(data); err == nil {
+				t.Errorf("%q is read, but %v", data, err)
+			}
+			return
+		}
+		if utf8.Valid(data) { // encoding/json replaces what is not
+			if diff := cmp.Diff(decoded, scanned, cmp.AllowUnexported(fields{}), cmpopts.EquateEmpty()); diff != "" {
+				t.Errorf("%q (-decoded +scanned):\n%s", data, diff)
+			}
+		}
+		spec, ok := scanCell(scanned.adjacency, scanned.operations)
+		if !ok {
+			return
+		}
+		matrix, err := parseAdjacency(scanned.adjacency)
+		if err != nil {
+			t.Fatal(err)
+		}
+		parsed, err := cell.Parse(matrix, strings.Split(string(scanned.operations), ","))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(parsed, spec, cmpopts.EquateEmpty()); diff != "" {
+			t.Errorf("%q (-parsed +scanned):\n%s", data, diff)
 		}
 	})
 }

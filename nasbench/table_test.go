@@ -4,8 +4,10 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"math"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -208,6 +210,58 @@ func TestConcurrentQueries(t *testing.T) {
 		})
 	}
 	group.Wait()
+}
+
+// TestProcesses: many processes read one table at once.
+func TestProcesses(t *testing.T) {
+	const variable = "NB1SHOT_TEST_TABLE"
+	read := func(path string) error {
+		table, err := Open(path)
+		if err != nil {
+			return err
+		}
+		records := goldenRecords(t)
+		for i := range 2000 {
+			r := records[i%len(records)]
+			if m, err := table.Lookup(r.ModuleHash, r.Epochs); err != nil || !slices.Contains(m.Repeats, r.repeat()) {
+				return fmt.Errorf("got %+v, %v", m, err)
+			}
+		}
+		return table.Close()
+	}
+	if path := os.Getenv(variable); path != "" {
+		if err := read(path); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	path := filepath.Join(t.TempDir(), "table")
+	if err := Import(context.Background(), filepath.Join(golden, "synthetic.tfrecord"), path, nil); err != nil {
+		t.Fatal(err)
+	}
+	var group sync.WaitGroup
+	for range 4 {
+		group.Go(func() {
+			command := exec.Command(os.Args[0], "-test.run=^TestProcesses$")
+			command.Env = append(os.Environ(), variable+"="+path)
+			if out, err := command.CombinedOutput(); err != nil {
+				t.Errorf("%v: %s", err, out)
+			}
+		})
+	}
+	group.Wait()
+}
+
+func TestClosedTable(t *testing.T) {
+	table := importTable(t, filepath.Join(golden, "synthetic.tfrecord"))
+	for range 2 {
+		if err := table.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := table.Lookup(goldenRecords(t)[0].ModuleHash, 4); err == nil || !strings.Contains(err.Error(), "closed") {
+		t.Errorf("lookup in a closed table: %v", err)
+	}
 }
 
 // TestRealTable imports all of NAS-Bench-101 and compares it with facts known of
