@@ -288,6 +288,37 @@ func FuzzScanFields(f *testing.F) {
 	})
 }
 
+// FuzzBase64: metrics are read where encoding/base64 and the message are.
+func FuzzBase64(f *testing.F) {
+	chain := chainRecord(f, cell.Conv3x3, 108, 0.5)
+	text := base64.StdEncoding.EncodeToString(chain.metrics.encode())
+	f.Add(text)
+	f.Add(text[:40] + "\r\n" + text[40:])
+	f.Add(strings.TrimRight(text, "="))
+	f.Add("====")
+	f.Fuzz(func(t *testing.T, text string) {
+		if !utf8.ValidString(text) {
+			return // JSON cannot hold it
+		}
+		data, err := json.Marshal([]any{chain.hash, 108, "010001000", "input,conv3x3-bn-relu,output", text})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := parseRecord(data)
+		var want modelMetrics
+		message, wantErr := base64.StdEncoding.DecodeString(text)
+		if wantErr == nil {
+			wantErr = want.parse(message)
+		}
+		if (err == nil) != (wantErr == nil) {
+			t.Fatalf("%q: %v, want %v", text, err, wantErr)
+		}
+		if err == nil && !bytes.Equal(got.metrics.encode(), want.encode()) {
+			t.Errorf("%q: got %+v, want %+v", text, got.metrics, want)
+		}
+	})
+}
+
 // FuzzModelMetrics: what is read survives writing and reading again.
 func FuzzModelMetrics(f *testing.F) {
 	f.Add(chainRecord(f, cell.Conv3x3, 108, 0.5).metrics.encode())

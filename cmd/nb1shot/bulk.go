@@ -84,7 +84,7 @@ func (q question) answerLines(ctx context.Context, in io.Reader, out io.Writer) 
 				if err == nil || len(line) > 0 {
 					batch.asked = append(batch.asked, bytes.Clone(line))
 				}
-				if len(batch.asked) == linesAtOnce || err != nil || r.Buffered() == 0 {
+				if full := len(batch.asked) == linesAtOnce; len(batch.asked) > 0 && (full || err != nil || r.Buffered() == 0) {
 					if !emit(batch) {
 						return nil
 					}
