@@ -141,15 +141,21 @@ func fillTable(temp, src string, read *content, partial bool, check func() error
 	if _, err := db.Exec(schema); err != nil {
 		return fmt.Errorf("create table: %w", err)
 	}
-	tx, err := db.Begin()
+	conn, err := db.Conn(context.Background())
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, conn.Close()) }()
+	tx, err := conn.BeginTx(context.Background(), nil)
 	if err != nil {
 		return err
 	}
 	defer tx.Rollback() // does nothing after the commit
-	w, err := newWriter(tx, src, partial, check)
+	w, err := newWriter(conn, tx, src, partial, check)
 	if err != nil {
 		return err
 	}
+	defer w.close()
 	in, err := read.open()
 	if err != nil {
 		return err
@@ -187,7 +193,7 @@ func fillTable(temp, src string, read *content, partial bool, check func() error
 		return err
 	}
 	// Last, so that no incomplete file passes for a table.
-	_, err = db.Exec(fmt.Sprintf(`PRAGMA application_id = %d`, applicationID))
+	_, err = conn.ExecContext(context.Background(), fmt.Sprintf(`PRAGMA application_id = %d`, applicationID))
 	return err
 }
 
