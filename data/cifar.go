@@ -12,10 +12,12 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+
+	"github.com/nb1shot/nb1shot/internal/fetch"
 )
 
 // ErrChecksum marks a file whose content is not the official one.
-var ErrChecksum = errors.New("checksum mismatch")
+var ErrChecksum = fetch.ErrChecksum
 
 // CIFAR is CIFAR-10 in its official order (A. Krizhevsky, Learning Multiple
 // Layers of Features from Tiny Images, 2009).
@@ -50,7 +52,7 @@ type format struct {
 var cifarFormats = []format{
 	{
 		name:    "binary",
-		archive: officialArchive.name,
+		archive: officialArchive.Name,
 		folder:  "cifar-10-batches-bin",
 		files: [6]batchFile{
 			{"data_batch_1.bin", "5dd7e06a14cb22eb9f671a540d1b7c25"},

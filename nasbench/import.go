@@ -3,7 +3,6 @@ package nasbench
 import (
 	"bufio"
 	"bytes"
-	"cmp"
 	"compress/gzip"
 	"context"
 	"crypto/sha256"
@@ -14,31 +13,24 @@ import (
 	"fmt"
 	"hash"
 	"io"
-	"maps"
 	"net/url"
 	"os"
 	"path/filepath"
-	"slices"
-
-	_ "github.com/mattn/go-sqlite3" // the database/sql driver "sqlite3"
+	"sync/atomic"
 
 	"github.com/nb1shot/nb1shot/internal/durable"
-	"github.com/nb1shot/nb1shot/nasbench/cell"
-	"github.com/nb1shot/nb1shot/spaces"
 )
 
-// publishedFiles are the SHA-256 sums that NAS-Bench-101's authors publish with
-// their two files.
-var publishedFiles = map[string]string{
-	"4c39c3936e36a85269881d659e44e61a245babcb72cb374eacacf75d0e5f4fd1": KindOnly108,
-	"3d64db8180fb1b0207212f9032205064312b6907a3bbc81eabea10db2f5c7e9c": KindFull,
-}
+// The SHA-256 sums that NAS-Bench-101's authors publish with their two files.
+const (
+	sumOnly108 = "4c39c3936e36a85269881d659e44e61a245babcb72cb374eacacf75d0e5f4fd1"
+	sumFull    = "3d64db8180fb1b0207212f9032205064312b6907a3bbc81eabea10db2f5c7e9c"
+)
+
+var publishedFiles = map[string]string{sumOnly108: KindOnly108, sumFull: KindFull}
 
 //go:embed schema.sql
 var schema string
-
-// checkInterval is the number of records between two calls of writer.check.
-const checkInterval = 1024
 
 // Import builds the table dst from src, a file of NAS-Bench-101 (TFRecord) or a
 // means-only TSV, plain or gzipped; which, is seen from the content. Every cell
@@ -48,7 +40,17 @@ const checkInterval = 1024
 // The table is built in a temporary file beside dst and renamed, so that dst is
 // replaced by a complete table or left as it was; a failed or cancelled import
 // leaves no file behind. Wrong or truncated content is a *CorruptError.
-func Import(ctx context.Context, src, dst string, progress func(read, size int64)) (err error) {
+func Import(ctx context.Context, src, dst string, progress func(read, size int64)) error {
+	return importFile(ctx, src, dst, false, progress)
+}
+
+// ImportSpaces is Import, but keeps only the cells that a search in one of the
+// three spaces can reach. All of src is verified all the same.
+func ImportSpaces(ctx context.Context, src, dst string, progress func(read, size int64)) error {
+	return importFile(ctx, src, dst, true, progress)
+}
+
+func importFile(ctx context.Context, src, dst string, partial bool, progress func(read, size int64)) (err error) {
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("import NAS-Bench-101: %w", err)
@@ -77,11 +79,11 @@ func Import(ctx context.Context, src, dst string, progress func(read, size int64
 	read := &content{raw: countingReader{r: file}, sum: sha256.New()}
 	check := func() error {
 		if progress != nil {
-			progress(read.raw.n, info.Size())
+			progress(read.raw.n.Load(), info.Size())
 		}
 		return ctx.Err()
 	}
-	if err := fillTable(temp.Name(), src, read, check); err != nil {
+	if err := fillTable(temp.Name(), src, read, partial, check); err != nil {
 		return err
 	}
 	if err := durable.Sync(temp.Name()); err != nil {
@@ -99,12 +101,12 @@ type content struct {
 
 type countingReader struct {
 	r io.Reader
-	n int64
+	n atomic.Int64
 }
 
 func (c *countingReader) Read(p []byte) (int, error) {
 	n, err := c.r.Read(p)
-	c.n += int64(n)
+	c.n.Add(int64(n))
 	return n, err
 }
 
@@ -125,8 +127,12 @@ func (c *content) open() (*bufio.Reader, error) {
 
 // fillTable writes the table of the content of src into the empty file temp. It
 // calls check now and then, and stops with its error.
-func fillTable(temp, src string, read *content, check func() error) (err error) {
-	db, err := openDatabase(temp, url.Values{"_journal_mode": {"OFF"}, "_synchronous": {"OFF"}, "_locking_mode": {"EXCLUSIVE"}})
+func fillTable(temp, src string, read *content, partial bool, check func() error) (err error) {
+	uri, err := databaseURI(temp, url.Values{"_journal_mode": {"OFF"}, "_synchronous": {"OFF"}, "_locking_mode": {"EXCLUSIVE"}, "_cache_size": {"-32768"}})
+	if err != nil {
+		return err
+	}
+	db, err := sql.Open("sqlite3", uri)
 	if err != nil {
 		return err
 	}
@@ -135,15 +141,21 @@ func fillTable(temp, src string, read *content, check func() error) (err error) 
 	if _, err := db.Exec(schema); err != nil {
 		return fmt.Errorf("create table: %w", err)
 	}
-	tx, err := db.Begin()
+	conn, err := db.Conn(context.Background())
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, conn.Close()) }()
+	tx, err := conn.BeginTx(context.Background(), nil)
 	if err != nil {
 		return err
 	}
 	defer tx.Rollback() // does nothing after the commit
-	w, err := newWriter(tx, src, check)
+	w, err := newWriter(conn, tx, src, partial, check)
 	if err != nil {
 		return err
 	}
+	defer w.close()
 	in, err := read.open()
 	if err != nil {
 		return err
@@ -156,9 +168,9 @@ func fillTable(temp, src string, read *content, check func() error) (err error) 
 	kind := KindMeans
 	if bytes.IndexByte(start, 0) >= 0 {
 		kind = KindSynthetic
-		err = readTFRecords(in, src, w.addRecord)
+		err = w.addRecords(in)
 	} else {
-		err = readMeans(in, src, w.addMean)
+		err = w.addMeans(in)
 	}
 	if err != nil {
 		return err
@@ -173,244 +185,25 @@ func fillTable(temp, src string, read *content, check func() error) (err error) 
 	if err := w.finish(); err != nil {
 		return err
 	}
-	if _, err := tx.Exec(`INSERT INTO source VALUES (?, ?, ?, ?, ?)`,
-		kind, filepath.Base(src), digest, read.all.n, w.records); err != nil {
+	if _, err := tx.Exec(`INSERT INTO source VALUES (?, ?, ?, ?, ?, ?)`,
+		kind, filepath.Base(src), digest, read.all.n.Load(), w.records, partial); err != nil {
 		return err
 	}
-	return tx.Commit()
+	if err := tx.Commit(); err != nil {
+		return err
+	}
+	// Last, so that no incomplete file passes for a table.
+	_, err = conn.ExecContext(context.Background(), fmt.Sprintf(`PRAGMA application_id = %d`, applicationID))
+	return err
 }
 
-// openDatabase opens the SQLite file at path with the given URI parameters.
-func openDatabase(path string, parameters url.Values) (*sql.DB, error) {
+// databaseURI returns how SQLite is told to open the file at path with the given
+// parameters.
+func databaseURI(path string, parameters url.Values) (string, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	uri := url.URL{Scheme: "file", Path: path, RawQuery: parameters.Encode()}
-	return sql.Open("sqlite3", uri.String())
+	return uri.String(), nil
 }
-
-// writer fills a table with the records of one file.
-type writer struct {
-	tx      *sql.Tx
-	path    string       // of the file
-	check   func() error // called now and then; its error ends the import
-	records int          // read so far
-
-	arch, run, mean *sql.Stmt
-
-	cells   map[cell.Hash]storedCell
-	tallies map[budget]tally
-}
-
-// storedCell is a row of arch.
-type storedCell struct {
-	id int64
-	packedCell
-}
-
-// packedCell is a pruned cell in the columns of arch.
-type packedCell struct {
-	vertices, edges, ops uint32
-}
-
-type budget struct {
-	arch   int64
-	epochs int
-}
-
-// tally sums over the runs of a cell at one budget.
-type tally struct {
-	runs                    int
-	test, validation, train float64 // errors, errors, seconds
-}
-
-func newWriter(tx *sql.Tx, path string, check func() error) (*writer, error) {
-	w := &writer{tx: tx, path: path, check: check, cells: map[cell.Hash]storedCell{}, tallies: map[budget]tally{}}
-	var err error
-	prepare := func(query string) *sql.Stmt {
-		if err != nil {
-			return nil
-		}
-		var s *sql.Stmt
-		s, err = tx.Prepare(query)
-		return s
-	}
-	w.arch = prepare(`INSERT INTO arch VALUES (?, ?, ?, ?, ?, ?)`)
-	w.run = prepare(`INSERT INTO run VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`)
-	w.mean = prepare(`INSERT INTO mean VALUES (?, ?, ?, ?, ?, ?)`)
-	return w, err
-}
-
-// next counts a record.
-func (w *writer) next() error {
-	w.records++
-	if w.records%checkInterval != 0 {
-		return nil
-	}
-	return w.check()
-}
-
-// addRecord stores one record of a TFRecord file. The cell and its parameters
-// are those of the first record of a hash, as in NAS-Bench-101's own reader.
-func (w *writer) addRecord(offset int64, data []byte) error {
-	if err := w.next(); err != nil {
-		return err
-	}
-	corrupt := func(err error) error { return &CorruptError{w.path, offset, err.Error()} }
-	r, err := parseRecord(data)
-	if err != nil {
-		return corrupt(err)
-	}
-	run, err := r.metrics.repeat()
-	if err != nil {
-		return corrupt(err)
-	}
-	known, err := w.verify(r.hash, r.spec)
-	if err != nil {
-		return corrupt(err)
-	}
-	if known.id == 0 {
-		if known, err = w.addCell(r.hash, known.packedCell, int(r.metrics.parameters)); err != nil {
-			return err
-		}
-	}
-	key := budget{known.id, r.epochs}
-	t := w.tallies[key]
-	if t.runs == officialRepeats {
-		return corrupt(fmt.Errorf("cell %v has more than %d runs of %d epochs", r.hash, officialRepeats, r.epochs))
-	}
-	h, f := run.Halfway, run.Final
-	if _, err := w.run.Exec(known.id, r.epochs, t.runs,
-		h.Seconds, packAccuracy(h.TrainAccuracy), packAccuracy(h.ValidationAccuracy), packAccuracy(h.TestAccuracy),
-		f.Seconds, packAccuracy(f.TrainAccuracy), packAccuracy(f.ValidationAccuracy), packAccuracy(f.TestAccuracy)); err != nil {
-		return fmt.Errorf("store run: %w", err)
-	}
-	t.runs++
-	t.test += 1 - f.TestAccuracy
-	t.validation += 1 - f.ValidationAccuracy
-	t.train += f.Seconds
-	w.tallies[key] = t
-	return nil
-}
-
-// addMean stores one line of a means-only TSV.
-func (w *writer) addMean(offset int64, row meanRow) error {
-	if err := w.next(); err != nil {
-		return err
-	}
-	known, err := w.verify(row.hash, row.spec)
-	if err != nil {
-		return &CorruptError{w.path, offset, err.Error()}
-	}
-	if known.id != 0 {
-		return &CorruptError{w.path, offset, fmt.Sprintf("cell %v has a second line", row.hash)}
-	}
-	if known, err = w.addCell(row.hash, known.packedCell, row.parameters); err != nil {
-		return err
-	}
-	return w.addMeans(budget{known.id, Epochs}, officialRepeats, row.testError, row.validationError, row.trainSeconds)
-}
-
-func (w *writer) addMeans(b budget, runs int, testError float64, validationError, trainSeconds *float64) error {
-	if _, err := w.mean.Exec(b.arch, b.epochs, runs, testError, validationError, trainSeconds); err != nil {
-		return fmt.Errorf("store mean: %w", err)
-	}
-	return nil
-}
-
-// verify compares the hash stored with a cell with the cell's own. The result's
-// id is 0 if the table does not hold the cell yet.
-func (w *writer) verify(stored cell.Hash, spec cell.Spec) (storedCell, error) {
-	pruned, err := spec.Prune()
-	if err != nil {
-		return storedCell{}, err
-	}
-	packed := pack(pruned)
-	known := w.cells[stored]
-	if known.id != 0 && known.packedCell == packed {
-		return known, nil // hashed before
-	}
-	actual, err := pruned.Hash()
-	if err != nil {
-		return storedCell{}, err
-	}
-	if actual != stored {
-		return storedCell{}, fmt.Errorf("stored hash is %v, but that of the cell is %v", stored, actual)
-	}
-	if known.id == 0 {
-		known.packedCell = packed
-	}
-	return known, nil
-}
-
-func (w *writer) addCell(h cell.Hash, packed packedCell, parameters int) (storedCell, error) {
-	c := storedCell{int64(len(w.cells) + 1), packed}
-	if _, err := w.arch.Exec(c.id, h[:], c.vertices, c.edges, c.ops, parameters); err != nil {
-		return storedCell{}, fmt.Errorf("store cell: %w", err)
-	}
-	w.cells[h] = c
-	return c, nil
-}
-
-// finish stores the means of the runs and which cells belong to which space.
-func (w *writer) finish() error {
-	budgets := slices.SortedFunc(maps.Keys(w.tallies), func(a, b budget) int {
-		return cmp.Or(cmp.Compare(a.arch, b.arch), cmp.Compare(a.epochs, b.epochs))
-	})
-	for _, b := range budgets {
-		t := w.tallies[b]
-		n := float64(t.runs)
-		validation, train := t.validation/n, t.train/n
-		if err := w.addMeans(b, t.runs, t.test/n, &validation, &train); err != nil {
-			return err
-		}
-	}
-	member, err := w.tx.Prepare(`INSERT INTO space_member VALUES (?, ?)`)
-	if err != nil {
-		return err
-	}
-	for _, space := range spaces.All() {
-		for _, h := range space.Hashes() {
-			if c, ok := w.cells[h]; ok {
-				if _, err := member.Exec(space.ID(), c.id); err != nil {
-					return fmt.Errorf("store space: %w", err)
-				}
-			}
-		}
-		if err := w.check(); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// pack packs a pruned cell of at most cell.MaxVertices vertices.
-func pack(p cell.Spec) packedCell {
-	c := packedCell{vertices: uint32(p.Vertices()), edges: p.AdjacencyBits()}
-	for i, op := range p.Ops {
-		c.ops |= uint32(op) << (2 * i)
-	}
-	return c
-}
-
-// unpack returns the cell that pack packed.
-func (c packedCell) unpack() (cell.Spec, error) {
-	ops := make([]cell.Op, max(2, c.vertices)-2)
-	for i := range ops {
-		ops[i] = cell.Op(c.ops >> (2 * i) & 3)
-	}
-	return cell.FromBits(int(c.vertices), c.edges, ops)
-}
-
-// packAccuracy returns the int64 k where the accuracy is float32(k/9984), as
-// are all of NAS-Bench-101's, and else the accuracy itself.
-func packAccuracy(accuracy float64) any {
-	k := int64(accuracy*evaluationImages + 0.5)
-	if unpackAccuracy(k) == accuracy {
-		return k
-	}
-	return accuracy
-}
-
-func unpackAccuracy(k int64) float64 { return float64(float32(float64(k) / evaluationImages)) }

@@ -75,6 +75,38 @@ type Metrics struct {
 	Repeats []Repeat
 }
 
+// Halfway returns what is known after half of the epochs: the same runs, their
+// errors and times as they were then. It fails with ErrUnknownBudget where the
+// runs are not known one by one.
+func (m Metrics) Halfway() (Metrics, error) {
+	if len(m.Repeats) == 0 {
+		return Metrics{}, fmt.Errorf("halfway through %d epochs of cell %v: %w", m.Epochs, m.Hash, ErrUnknownBudget)
+	}
+	m.setMeans(func(r Repeat) Evaluation { return r.Halfway })
+	return m, nil
+}
+
+// setMeans sets the means of the runs' evaluations of one moment.
+func (m *Metrics) setMeans(moment func(Repeat) Evaluation) {
+	test, validation, seconds := means(m.Repeats, moment)
+	m.TestError, m.ValidationError, m.TrainSeconds = test, &validation, &seconds
+}
+
+// final is the moment that a budget is about.
+func final(r Repeat) Evaluation { return r.Final }
+
+// means returns the mean test and validation error and the mean training time.
+func means(runs []Repeat, moment func(Repeat) Evaluation) (test, validation, seconds float64) {
+	for _, r := range runs {
+		e := moment(r)
+		test += 1 - e.TestAccuracy
+		validation += 1 - e.ValidationAccuracy
+		seconds += e.Seconds
+	}
+	n := float64(len(runs))
+	return test / n, validation / n, seconds / n
+}
+
 // Repeat is one training run, evaluated twice.
 type Repeat struct {
 	Halfway, Final Evaluation

@@ -1,6 +1,7 @@
 package nasbench
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
@@ -20,58 +21,227 @@ type record struct {
 	metrics modelMetrics
 }
 
-// parseRecord decodes the JSON array [module_hash, epochs, raw_adjacency,
+// parser decodes records. It remembers the cell of the last one, as the runs of
+// a cell come one after another.
+type parser struct {
+	adjacency, operations []byte // of spec
+	spec                  cell.Spec
+	same                  bool   // the last record's cell was that of the record before
+	message               []byte // protobuf
+	evaluations           []evaluationData
+}
+
+// fields are the elements of a record's JSON array, undecoded but for the
+// strings' escapes. The slices may alias the record.
+type fields struct {
+	hash                           []byte
+	epochs                         int
+	adjacency, operations, metrics []byte
+}
+
+// parse decodes the JSON array [module_hash, epochs, raw_adjacency,
 // raw_operations, raw_metrics]: the adjacency matrix as V² digits in row
-// order, the operations joined by commas, the metrics a base64 protobuf.
-func parseRecord(data []byte) (record, error) {
-	var fields []json.RawMessage
-	if err := json.Unmarshal(data, &fields); err != nil {
-		return record{}, fmt.Errorf("decode record: %w", err)
-	}
-	if len(fields) != 5 {
-		return record{}, fmt.Errorf("record is an array of %d elements, want 5", len(fields))
-	}
-	var r record
-	var adjacency, operations, metrics string
-	for i, field := range []struct {
-		name string
-		to   any
-	}{
-		{"module_hash", &r.hash}, {"epochs", &r.epochs},
-		{"raw_adjacency", &adjacency}, {"raw_operations", &operations}, {"raw_metrics", &metrics},
-	} {
-		if err := json.Unmarshal(fields[i], field.to); err != nil {
-			return record{}, fmt.Errorf("decode %s: %w", field.name, err)
+// order, the operations joined by commas, the metrics a base64 protobuf. The
+// evaluations are only valid until the next call.
+func (p *parser) parse(data []byte) (record, error) {
+	f, ok := scanFields(data)
+	if !ok {
+		var err error
+		if f, err = decodeFields(data); err != nil {
+			return record{}, err
 		}
 	}
-	if r.epochs < 1 {
+	var r record
+	if err := r.hash.UnmarshalText(f.hash); err != nil {
+		return record{}, fmt.Errorf("decode module_hash: %w", err)
+	}
+	if r.epochs = f.epochs; r.epochs < 1 {
 		return record{}, fmt.Errorf("epochs is %d, want at least 1", r.epochs)
 	}
-	matrix, err := parseAdjacency(adjacency)
-	if err != nil {
-		return record{}, err
+	p.same = p.spec.Matrix != nil && bytes.Equal(p.adjacency, f.adjacency) && bytes.Equal(p.operations, f.operations)
+	if !p.same {
+		spec, err := parseCell(f.adjacency, f.operations)
+		if err != nil {
+			return record{}, err
+		}
+		p.spec = spec
+		p.adjacency = append(p.adjacency[:0], f.adjacency...)
+		p.operations = append(p.operations[:0], f.operations...)
 	}
-	if r.spec, err = cell.Parse(matrix, strings.Split(operations, ",")); err != nil {
-		return record{}, err
-	}
-	raw, err := base64.StdEncoding.DecodeString(metrics) // skips line breaks
+	r.spec = p.spec
+	raw, err := base64.StdEncoding.AppendDecode(p.message[:0], f.metrics) // skips line breaks
+	p.message = raw
 	if err != nil {
 		return record{}, fmt.Errorf("decode raw_metrics: %w", err)
 	}
-	if r.metrics, err = parseModelMetrics(raw); err != nil {
+	r.metrics.evaluations = p.evaluations[:0]
+	if err := r.metrics.parse(raw); err != nil {
 		return record{}, fmt.Errorf("decode raw_metrics: %w", err)
 	}
+	p.evaluations = r.metrics.evaluations
 	return r, nil
 }
 
+// scanFields splits an array as NAS-Bench-101's files have it: five elements,
+// none of them null, and strings without escapes. Of anything else it leaves the
+// judgement to decodeFields.
+func scanFields(data []byte) (f fields, ok bool) {
+	s := scanner{rest: data, ok: true}
+	s.skip('[')
+	f.hash = s.text()
+	s.skip(',')
+	f.epochs = s.number()
+	s.skip(',')
+	f.adjacency = s.text()
+	s.skip(',')
+	f.operations = s.text()
+	s.skip(',')
+	f.metrics = s.text()
+	s.skip(']')
+	s.space()
+	return f, s.ok && len(s.rest) == 0
+}
+
+// scanner takes tokens off a text as long as it is ok.
+type scanner struct {
+	rest []byte
+	ok   bool
+}
+
+func (s *scanner) space() {
+	for len(s.rest) > 0 && (s.rest[0] == ' ' || s.rest[0] == '\t' || s.rest[0] == '\r' || s.rest[0] == '\n') {
+		s.rest = s.rest[1:]
+	}
+}
+
+func (s *scanner) skip(c byte) {
+	s.space()
+	if s.ok = s.ok && len(s.rest) > 0 && s.rest[0] == c; s.ok {
+		s.rest = s.rest[1:]
+	}
+}
+
+func (s *scanner) text() []byte {
+	s.skip('"')
+	if !s.ok {
+		return nil
+	}
+	end := bytes.IndexByte(s.rest, '"')
+	if s.ok = end >= 0; !s.ok {
+		return nil
+	}
+	text := s.rest[:end]
+	s.rest = s.rest[end+1:]
+	// Line breaks are base64's to skip, but not between quotes in JSON.
+	for _, c := range []byte("\\\n\r") {
+		s.ok = s.ok && bytes.IndexByte(text, c) < 0
+	}
+	return text
+}
+
+// number reads up to nine digits.
+func (s *scanner) number() int {
+	s.space()
+	n, digits := 0, 0
+	for digits < len(s.rest) && digits < 9 && '0' <= s.rest[digits] && s.rest[digits] <= '9' {
+		n = 10*n + int(s.rest[digits]-'0')
+		digits++
+	}
+	// JSON has no leading zeros.
+	s.ok = s.ok && digits > 0 && (s.rest[0] != '0' || digits == 1)
+	s.rest = s.rest[digits:]
+	return n
+}
+
+// decodeFields splits any JSON array.
+func decodeFields(data []byte) (fields, error) {
+	var elements []json.RawMessage
+	if err := json.Unmarshal(data, &elements); err != nil {
+		return fields{}, fmt.Errorf("decode record: %w", err)
+	}
+	if len(elements) != 5 {
+		return fields{}, fmt.Errorf("record is an array of %d elements, want 5", len(elements))
+	}
+	var epochs int
+	var hash, adjacency, operations, metrics string
+	for i, element := range []struct {
+		name string
+		to   any
+	}{
+		{"module_hash", &hash}, {"epochs", &epochs},
+		{"raw_adjacency", &adjacency}, {"raw_operations", &operations}, {"raw_metrics", &metrics},
+	} {
+		if err := json.Unmarshal(elements[i], element.to); err != nil {
+			return fields{}, fmt.Errorf("decode %s: %w", element.name, err)
+		}
+	}
+	return fields{[]byte(hash), epochs, []byte(adjacency), []byte(operations), []byte(metrics)}, nil
+}
+
+// parseCell reads an adjacency matrix and the names of its vertices.
+func parseCell(adjacency, operations []byte) (cell.Spec, error) {
+	if spec, ok := scanCell(adjacency, operations); ok {
+		return spec, nil
+	}
+	matrix, err := parseAdjacency(adjacency)
+	if err != nil {
+		return cell.Spec{}, err
+	}
+	return cell.Parse(matrix, strings.Split(string(operations), ","))
+}
+
+// scanCell reads a valid cell of at most cell.MaxVertices vertices. Of anything
+// else it leaves the judgement to cell.Parse.
+func scanCell(adjacency, operations []byte) (spec cell.Spec, ok bool) {
+	n := 2
+	for n*n < len(adjacency) {
+		n++
+	}
+	if n*n != len(adjacency) || n > cell.MaxVertices {
+		return cell.Spec{}, false
+	}
+	var edges uint32
+	for i, digit := range adjacency {
+		x, y := i/n, i%n
+		switch {
+		case digit == '1' && x < y:
+			edges |= 1 << (x + y*(y-1)/2)
+		case digit != '0':
+			return cell.Spec{}, false
+		}
+	}
+	rest, ok := bytes.CutPrefix(operations, []byte("input,"))
+	if !ok {
+		return cell.Spec{}, false
+	}
+	if rest, ok = bytes.CutSuffix(rest, []byte("output")); !ok {
+		return cell.Spec{}, false
+	}
+	ops := make([]cell.Op, 0, cell.MaxVertices)
+	for len(rest) > 0 {
+		end := bytes.IndexByte(rest, ',')
+		if end < 0 || len(ops) == cap(ops) {
+			return cell.Spec{}, false
+		}
+		op, err := cell.ParseOp(string(rest[:end]))
+		if err != nil {
+			return cell.Spec{}, false
+		}
+		ops = append(ops, op)
+		rest = rest[end+1:]
+	}
+	spec, err := cell.FromBits(n, edges, ops)
+	return spec, err == nil
+}
+
 // parseAdjacency reads a square matrix of digits 0 and 1 in row order.
-func parseAdjacency(text string) ([][]int, error) {
+func parseAdjacency(text []byte) ([][]int, error) {
 	n := int(math.Sqrt(float64(len(text))))
 	if n*n != len(text) {
 		return nil, fmt.Errorf("raw_adjacency has %d digits, want a square number", len(text))
 	}
 	matrix := make([][]int, n)
-	for i, digit := range []byte(text) {
+	for i, digit := range text {
 		if digit != '0' && digit != '1' {
 			return nil, fmt.Errorf("raw_adjacency has %q at position %d, want 0 or 1", digit, i)
 		}
@@ -118,9 +288,9 @@ func (m modelMetrics) repeat() (Repeat, error) {
 	return r, nil
 }
 
-func parseModelMetrics(data []byte) (modelMetrics, error) {
-	var m modelMetrics
-	err := eachField(data, func(number uint64, v value) error {
+// parse adds the fields of a message.
+func (m *modelMetrics) parse(data []byte) error {
+	return eachField(data, func(number uint64, v value) error {
 		switch {
 		case number == 1 && v.wire == wireBytes:
 			e, err := parseEvaluationData(v.bytes)
@@ -135,7 +305,6 @@ func parseModelMetrics(data []byte) (modelMetrics, error) {
 		}
 		return nil
 	})
-	return m, err
 }
 
 func parseEvaluationData(data []byte) (evaluationData, error) {

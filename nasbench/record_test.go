@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -235,6 +236,85 @@ func FuzzRecord(f *testing.F) {
 		}
 		if !bytes.Equal(r.encode(t), again.encode(t)) {
 			t.Errorf("%+v became %+v", r, again)
+		}
+	})
+}
+
+// FuzzScanFields: what the quick scanners accept, encoding/json and cell.Parse read
+// alike.
+func FuzzScanFields(f *testing.F) {
+	raw, _, err := readAll(readFile(f, filepath.Join(golden, "synthetic.tfrecord")))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(raw[0])
+	f.Add([]byte(`["a",007,"","",""]`))
+	f.Add([]byte(" [ \"\t\" ,1,\"0100\",\"input,output\",\"\\n\" ] \n"))
+	f.Add([]byte(`["",1,"010001000","input,maxpool3x3,output","=\/"]`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		scanned, ok := scanFields(data)
+		if !ok {
+			return
+		}
+		decoded, err := decodeFields(data)
+		if err != nil {
+			// Only characters that are not allowed between quotes, which are in no
+			// hash, matrix, name or base64 text either.
+			if _, err := parseRecord(data); err == nil {
+				t.Errorf("%q is read, but %v", data, err)
+			}
+			return
+		}
+		if utf8.Valid(data) { // encoding/json replaces what is not
+			if diff := cmp.Diff(decoded, scanned, cmp.AllowUnexported(fields{}), cmpopts.EquateEmpty()); diff != "" {
+				t.Errorf("%q (-decoded +scanned):\n%s", data, diff)
+			}
+		}
+		spec, ok := scanCell(scanned.adjacency, scanned.operations)
+		if !ok {
+			return
+		}
+		matrix, err := parseAdjacency(scanned.adjacency)
+		if err != nil {
+			t.Fatal(err)
+		}
+		parsed, err := cell.Parse(matrix, strings.Split(string(scanned.operations), ","))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(parsed, spec, cmpopts.EquateEmpty()); diff != "" {
+			t.Errorf("%q (-parsed +scanned):\n%s", data, diff)
+		}
+	})
+}
+
+// FuzzBase64: metrics are read where encoding/base64 and the message are.
+func FuzzBase64(f *testing.F) {
+	chain := chainRecord(f, cell.Conv3x3, 108, 0.5)
+	text := base64.StdEncoding.EncodeToString(chain.metrics.encode())
+	f.Add(text)
+	f.Add(text[:40] + "\r\n" + text[40:])
+	f.Add(strings.TrimRight(text, "="))
+	f.Add("====")
+	f.Fuzz(func(t *testing.T, text string) {
+		if !utf8.ValidString(text) {
+			return // JSON cannot hold it
+		}
+		data, err := json.Marshal([]any{chain.hash, 108, "010001000", "input,conv3x3-bn-relu,output", text})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := parseRecord(data)
+		var want modelMetrics
+		message, wantErr := base64.StdEncoding.DecodeString(text)
+		if wantErr == nil {
+			wantErr = want.parse(message)
+		}
+		if (err == nil) != (wantErr == nil) {
+			t.Fatalf("%q: %v, want %v", text, err, wantErr)
+		}
+		if err == nil && !bytes.Equal(got.metrics.encode(), want.encode()) {
+			t.Errorf("%q: got %+v, want %+v", text, got.metrics, want)
 		}
 	})
 }

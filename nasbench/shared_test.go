@@ -91,3 +91,10 @@ func mustParse(t testing.TB, matrix [][]int, ops ...string) cell.Spec {
 	}
 	return s
 }
+
+func parseRecord(data []byte) (record, error) { return new(parser).parse(data) }
+
+func parseModelMetrics(data []byte) (m modelMetrics, err error) {
+	err = m.parse(data)
+	return m, err
+}

@@ -9,7 +9,8 @@ import (
 	"io"
 	"net/url"
 	"os"
-	"runtime"
+
+	"gonum.org/v1/gonum/stat"
 
 	"github.com/nb1shot/nb1shot/nasbench/cell"
 	"github.com/nb1shot/nb1shot/spaces"
@@ -18,15 +19,15 @@ import (
 // What schema.sql writes into the header of a table.
 const (
 	applicationID = 0x6e623173
-	schemaVersion = 1
+	schemaVersion = 2
 )
 
 // Table is a table of measured results that Import built. It is an Oracle, and
-// safe for use by many goroutines.
+// safe for use by many goroutines; many processes may have it open.
 type Table struct {
-	db         *sql.DB
-	source     Source
-	mean, runs *sql.Stmt
+	db      *sql.DB // for whole tables
+	readers *readers
+	source  Source
 }
 
 // Open opens a table for reading. It must not be changed while open; replacing
@@ -43,8 +44,13 @@ func open(path string) (_ *Table, err error) {
 	if err := checkMagic(path); err != nil {
 		return nil, err
 	}
-	// Immutable: no lock files, so that a table may lie on a read-only disk.
-	db, err := openDatabase(path, url.Values{"mode": {"ro"}, "immutable": {"1"}})
+	// Immutable: no lock files, so that a table may lie on a read-only disk and
+	// many processes read it without waiting for each other.
+	uri, err := databaseURI(path, url.Values{"mode": {"ro"}, "immutable": {"1"}})
+	if err != nil {
+		return nil, err
+	}
+	db, err := sql.Open("sqlite3", uri)
 	if err != nil {
 		return nil, err
 	}
@@ -53,7 +59,6 @@ func open(path string) (_ *Table, err error) {
 			db.Close()
 		}
 	}()
-	db.SetMaxOpenConns(runtime.GOMAXPROCS(0))
 	var application, version int
 	if err := db.QueryRow(`SELECT application_id, user_version FROM pragma_application_id, pragma_user_version`).Scan(&application, &version); err != nil {
 		return nil, err
@@ -67,24 +72,16 @@ func open(path string) (_ *Table, err error) {
 	t := &Table{db: db}
 	var name string
 	var records int
-	if err := db.QueryRow(`SELECT kind, name, sha256, records FROM source`).Scan(&t.source.Kind, &name, &t.source.Digest, &records); err != nil {
+	var partial bool
+	if err := db.QueryRow(`SELECT kind, name, sha256, records, partial FROM source`).Scan(&t.source.Kind, &name, &t.source.Digest, &records, &partial); err != nil {
 		return nil, fmt.Errorf("read source: %w", err)
 	}
 	t.source.Detail = fmt.Sprintf("%s, %d records", name, records)
-	t.mean, err = db.Prepare(`
-		SELECT arch.id, params, runs, test_error, valid_error, time
-		FROM arch LEFT JOIN mean ON arch_id = arch.id AND epochs = ?2
-		WHERE hash = ?1`)
-	if err != nil {
-		return nil, err
+	if partial {
+		t.source.Detail += ", of these the cells in the three spaces"
 	}
-	t.runs, err = db.Prepare(`
-		SELECT half_time, half_train, half_valid, half_test, final_time, final_train, final_valid, final_test
-		FROM run WHERE arch_id = ? AND epochs = ? ORDER BY repeat`)
-	if err != nil {
-		return nil, err
-	}
-	return t, nil
+	t.readers, err = newReaders(uri)
+	return t, err
 }
 
 // checkMagic tells a file that is no SQLite database from a damaged one.
@@ -108,7 +105,7 @@ func checkMagic(path string) error {
 func (t *Table) Source() Source { return t.source }
 
 // Close closes the table.
-func (t *Table) Close() error { return t.db.Close() }
+func (t *Table) Close() error { return errors.Join(t.readers.close(), t.db.Close()) }
 
 // Query returns what the table holds of the cell at 108 epochs; see Oracle.
 func (t *Table) Query(spec cell.Spec) (Metrics, error) {
@@ -131,56 +128,41 @@ func (t *Table) Lookup(h cell.Hash, epochs int) (Metrics, error) {
 }
 
 func (t *Table) lookup(h cell.Hash, epochs int) (Metrics, error) {
-	m := Metrics{Hash: h, Epochs: epochs, Kind: t.source.Kind}
-	var id int64
-	var runs sql.NullInt64
-	var testError sql.NullFloat64
-	err := t.mean.QueryRow(h[:], epochs).Scan(&id, &m.Parameters, &runs, &testError, &m.ValidationError, &m.TrainSeconds)
-	switch {
-	case errors.Is(err, sql.ErrNoRows):
-		return Metrics{}, ErrUnknownHash
-	case err != nil:
+	c, runs, err := t.readers.row(h)
+	if err != nil {
 		return Metrics{}, err
-	case !runs.Valid:
+	}
+	m := Metrics{Hash: h, Epochs: epochs, Kind: t.source.Kind, Parameters: c.parameters}
+	switch {
+	case runs != nil:
+		if m.Repeats, err = findRuns(runs, epochs); err != nil {
+			return Metrics{}, err
+		}
+		if m.Repeats == nil {
+			return Metrics{}, ErrUnknownBudget
+		}
+		m.Runs = len(m.Repeats)
+		m.setMeans(final)
+	case epochs == Epochs && c.testError != nil:
+		m.Runs = officialRepeats
+		m.TestError, m.ValidationError, m.TrainSeconds = *c.testError, c.validationError, c.seconds
+	default:
 		return Metrics{}, ErrUnknownBudget
 	}
-	m.Runs, m.TestError = int(runs.Int64), testError.Float64
-	m.Repeats, err = t.repeats(id, epochs)
-	return m, err
+	return m, nil
 }
 
-func (t *Table) repeats(id int64, epochs int) (repeats []Repeat, err error) {
-	rows, err := t.runs.Query(id, epochs)
+// Cell returns the pruned cell of the given hash. It fails with ErrUnknownHash.
+func (t *Table) Cell(h cell.Hash) (cell.Spec, error) {
+	c, _, err := t.readers.row(h)
+	var spec cell.Spec
+	if err == nil {
+		spec, err = c.unpack()
+	}
 	if err != nil {
-		return nil, err
+		return cell.Spec{}, fmt.Errorf("cell of hash %v: %w", h, err)
 	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	for rows.Next() {
-		var r Repeat
-		h, f := &r.Halfway, &r.Final
-		if err := rows.Scan(
-			&h.Seconds, (*accuracy)(&h.TrainAccuracy), (*accuracy)(&h.ValidationAccuracy), (*accuracy)(&h.TestAccuracy),
-			&f.Seconds, (*accuracy)(&f.TrainAccuracy), (*accuracy)(&f.ValidationAccuracy), (*accuracy)(&f.TestAccuracy)); err != nil {
-			return nil, err
-		}
-		repeats = append(repeats, r)
-	}
-	return repeats, rows.Err()
-}
-
-// accuracy reads what packAccuracy returned.
-type accuracy float64
-
-func (a *accuracy) Scan(v any) error {
-	switch v := v.(type) {
-	case int64:
-		*a = accuracy(unpackAccuracy(v))
-	case float64:
-		*a = accuracy(v)
-	default:
-		return fmt.Errorf("accuracy of type %T, want a number", v)
-	}
-	return nil
+	return spec, nil
 }
 
 // Entry is a cell of a table with its mean test error at one budget.
@@ -200,23 +182,43 @@ func (t *Table) Each(ctx context.Context, space, epochs int, visit func(Entry) e
 			err = fmt.Errorf("read cells of space %d at %d epochs: %w", space, epochs, err)
 		}
 	}()
+	var members spaceSet
+	if space != 0 {
+		members.add(space)
+	}
+	what := "test_error"
+	if epochs != Epochs {
+		what = "runs"
+	}
 	rows, err := t.db.QueryContext(ctx, `
-		SELECT hash, vertices, edges, ops, params, test_error
-		FROM arch JOIN mean ON mean.arch_id = arch.id AND epochs = ?2
-		WHERE ?1 = 0 OR EXISTS (SELECT 1 FROM space_member WHERE space = ?1 AND space_member.arch_id = arch.id)
-		ORDER BY hash`, space, epochs)
+		SELECT hash, vertices, edges, ops, params, `+what+` FROM cell
+		WHERE `+what+` IS NOT NULL AND spaces & ?1 = ?1 ORDER BY hash`, members)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	for rows.Next() {
 		var e Entry
-		var h sql.RawBytes
+		var h, blob sql.RawBytes
 		var packed packedCell
-		if err := rows.Scan(&h, &packed.vertices, &packed.edges, &packed.ops, &e.Parameters, &e.TestError); err != nil {
+		var last any = &e.TestError
+		if epochs != Epochs {
+			last = &blob
+		}
+		if err := rows.Scan(&h, &packed.vertices, &packed.edges, &packed.ops, &e.Parameters, last); err != nil {
 			return err
 		}
 		copy(e.Hash[:], h)
+		if epochs != Epochs {
+			runs, err := findRuns(blob, epochs)
+			if err != nil {
+				return fmt.Errorf("cell %v: %w", e.Hash, err)
+			}
+			if runs == nil {
+				continue
+			}
+			e.TestError, _, _ = means(runs, final)
+		}
 		if e.Spec, err = packed.unpack(); err != nil {
 			return fmt.Errorf("cell %v: %w", e.Hash, err)
 		}
@@ -243,15 +245,28 @@ type BudgetInfo struct {
 	Validation int // cells with a validation error
 }
 
-// SpaceInfo tells how much of a space a table covers, and its best cell.
+// SpaceInfo tells how much of a space a table covers, and how good its cells are.
+// Errors are fractions at 108 epochs; but for the anchors they are means over the
+// runs of a cell. All are 0 if Cells is.
 type SpaceInfo struct {
 	Space     int
 	Reachable int // cells that a search can reach
 	Cells     int // of these in the table with their test error at 108 epochs
-	// Best is the cell of the lowest mean test error, BestError; both are zero
-	// if Cells is.
-	Best      cell.Hash
+
+	Best      cell.Hash // the cell of the lowest test error
 	BestError float64
+	// Tenth, Median and Ninetieth are quantiles of the cells' test errors: 10, 50
+	// and 90 % of the cells are at most as bad.
+	Tenth, Median, Ninetieth float64
+	// Random is the expected test error of a uniformly random architecture, over
+	// those whose cell is in the table.
+	Random float64
+
+	// TestAnchor and ValidationAnchor are the lowest errors of any single run
+	// among the loose-end-free cells, from which the authors of the spaces count
+	// regret; spaces.Published has their figures. Nil where no runs are known one
+	// by one.
+	TestAnchor, ValidationAnchor *float64
 }
 
 // Info counts the table's content; it reads much of it.
@@ -261,29 +276,76 @@ func (t *Table) Info(ctx context.Context) (Info, error) {
 		return Info{}, fmt.Errorf("summarise table: %w", err)
 	}
 	for _, space := range spaces.All() {
-		s := SpaceInfo{Space: space.ID(), Reachable: space.Count().Hashes}
-		err := t.Each(ctx, s.Space, Epochs, func(e Entry) error {
-			if s.Cells == 0 || e.TestError < s.BestError {
-				s.Best, s.BestError = e.Hash, e.TestError
-			}
-			s.Cells++
-			return nil
-		})
+		s, err := t.spaceInfo(ctx, space)
 		if err != nil {
-			return Info{}, err
+			return Info{}, fmt.Errorf("summarise space %d: %w", space.ID(), err)
 		}
 		info.Spaces = append(info.Spaces, s)
 	}
 	return info, nil
 }
 
+func (t *Table) spaceInfo(ctx context.Context, space *spaces.Space) (info SpaceInfo, err error) {
+	cells := map[cell.Hash]spaces.Reachable{}
+	for _, c := range space.Reachable() {
+		cells[c.Hash] = c
+	}
+	info = SpaceInfo{Space: space.ID(), Reachable: len(cells)}
+	var members spaceSet
+	members.add(space.ID())
+	rows, err := t.db.QueryContext(ctx, `
+		SELECT hash, test_error, runs FROM cell WHERE test_error IS NOT NULL AND spaces & ?1 ORDER BY test_error, hash`, members)
+	if err != nil {
+		return SpaceInfo{}, err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	var testErrors, weights []float64
+	for rows.Next() {
+		var h, blob sql.RawBytes
+		var testError float64
+		if err := rows.Scan(&h, &testError, &blob); err != nil {
+			return SpaceInfo{}, err
+		}
+		var hash cell.Hash
+		copy(hash[:], h)
+		if len(testErrors) == 0 {
+			info.Best, info.BestError = hash, testError
+		}
+		testErrors = append(testErrors, testError)
+		weights = append(weights, float64(cells[hash].Architectures))
+		if !cells[hash].LooseEndFree {
+			continue
+		}
+		runs, err := findRuns(blob, Epochs)
+		if err != nil {
+			return SpaceInfo{}, fmt.Errorf("cell %v: %w", hash, err)
+		}
+		for _, r := range runs {
+			lower(&info.TestAnchor, 1-r.Final.TestAccuracy)
+			lower(&info.ValidationAnchor, 1-r.Final.ValidationAccuracy)
+		}
+	}
+	if info.Cells = len(testErrors); info.Cells > 0 {
+		info.Tenth = stat.Quantile(0.1, stat.Empirical, testErrors, nil)
+		info.Median = stat.Quantile(0.5, stat.Empirical, testErrors, nil)
+		info.Ninetieth = stat.Quantile(0.9, stat.Empirical, testErrors, nil)
+		info.Random = stat.Mean(testErrors, weights)
+	}
+	return info, rows.Err()
+}
+
+// lower sets a minimum to x if that is lower.
+func lower(minimum **float64, x float64) {
+	if *minimum == nil || x < **minimum {
+		*minimum = &x
+	}
+}
+
 func (t *Table) count(ctx context.Context, info *Info) (err error) {
-	if err := t.db.QueryRowContext(ctx, `SELECT count(*) FROM arch`).Scan(&info.Cells); err != nil {
+	if err := t.db.QueryRowContext(ctx, `SELECT count(*) FROM cell`).Scan(&info.Cells); err != nil {
 		return err
 	}
-	rows, err := t.db.QueryContext(ctx, `
-		SELECT epochs, count(*), count(valid_error), (SELECT count(*) FROM run WHERE run.epochs = mean.epochs)
-		FROM mean GROUP BY epochs ORDER BY epochs`)
+	rows, err := t.db.QueryContext(ctx, `SELECT epochs, cells, validation, runs FROM budget ORDER BY epochs`)
 	if err != nil {
 		return err
 	}

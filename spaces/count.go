@@ -80,14 +80,35 @@ func (s *Space) Count() Counts { return s.enumerate().counts }
 
 // Hashes returns the hashes of all cells of the space, ascending and without
 // repetition. Like Count, it enumerates the space once.
-func (s *Space) Hashes() []cell.Hash { return slices.Clone(s.enumerate().hashes) }
+func (s *Space) Hashes() []cell.Hash {
+	hashes := make([]cell.Hash, 0, len(s.enumerate().cells))
+	for _, c := range s.enumerate().cells {
+		hashes = append(hashes, c.Hash)
+	}
+	return hashes
+}
+
+// Reachable is a cell of NAS-Bench-101 that a search can end in.
+type Reachable struct {
+	Hash cell.Hash
+	// Architectures is how many architectures of the space are this cell, of
+	// Counts.Architectures in all: its weight when one is drawn uniformly.
+	Architectures int
+	// LooseEndFree tells whether the released generator of cells without loose
+	// ends reaches it.
+	LooseEndFree bool
+}
+
+// Reachable returns the cells of the space, by ascending hash. Like Count, it
+// enumerates the space once.
+func (s *Space) Reachable() []Reachable { return slices.Clone(s.enumerate().cells) }
 
 // Fingerprint identifies the set of hashes: the MD5 sum, in lower-case
 // hexadecimal digits, of their ascending texts joined by newlines.
 func (s *Space) Fingerprint() string {
 	var lines []string
-	for _, hash := range s.enumerate().hashes {
-		lines = append(lines, hash.String())
+	for _, c := range s.enumerate().cells {
+		lines = append(lines, c.Hash.String())
 	}
 	sum := md5.Sum([]byte(strings.Join(lines, "\n")))
 	return hex.EncodeToString(sum[:])
@@ -95,7 +116,7 @@ func (s *Space) Fingerprint() string {
 
 type enumeration struct {
 	counts Counts
-	hashes []cell.Hash // ascending
+	cells  []Reachable // by ascending hash
 }
 
 // matrix is the adjacency matrix of a pruned cell.
@@ -107,7 +128,7 @@ type matrix struct {
 func (s *Space) enumerateCells() enumeration {
 	var c Counts
 	generated := map[uint32]bool{} // matrices of the released generator, not renumbered by pruning
-	pruned := map[matrix]bool{}    // all matrices, and whether the generator reaches them
+	pruned := map[matrix]origin{}  // all matrices
 	for parents := range s.topologies {
 		blocks := count(usedNodes(parents)[1:s.output()])
 		c.Topologies++
@@ -124,7 +145,10 @@ func (s *Space) enumerateCells() enumeration {
 		}
 		key := matrix{p.Vertices(), p.AdjacencyBits()}
 		isGenerated := blocksByLastParent(parents) == blocks
-		pruned[key] = pruned[key] || isGenerated
+		o := pruned[key]
+		o.generated = o.generated || isGenerated
+		o.architectures += power3(s.Blocks() - blocks)
+		pruned[key] = o
 		if edges := spec.AdjacencyBits(); isGenerated && !generated[edges] {
 			generated[edges] = true
 			c.LooseEndFreeTopologies++
@@ -134,25 +158,35 @@ func (s *Space) enumerateCells() enumeration {
 	c.PrunedMatrices = len(pruned)
 
 	matrices := slices.Collect(maps.Keys(pruned))
-	matrixOf := map[cell.Hash]matrix{}
-	looseEndFree := map[cell.Hash]bool{}
+	cells := map[cell.Hash]Reachable{}
 	for i, hashes := range hashAll(matrices) {
+		m := matrices[i]
 		c.LabelledGraphs += len(hashes)
 		for _, hash := range hashes {
-			matrixOf[hash] = matrices[i]
-			if pruned[matrices[i]] {
-				looseEndFree[hash] = true
+			r, seen := cells[hash]
+			if !seen {
+				c.HashesByVertices[m.vertices]++
+				c.HashesByEdges[bits.OnesCount32(m.bits)]++
 			}
+			r.Hash = hash
+			r.Architectures += pruned[m].architectures
+			if pruned[m].generated && !r.LooseEndFree {
+				r.LooseEndFree = true
+				c.LooseEndFreeHashes++
+			}
+			cells[hash] = r
 		}
 	}
-	c.Hashes, c.LooseEndFreeHashes = len(matrixOf), len(looseEndFree)
-	for _, m := range matrixOf {
-		c.HashesByVertices[m.vertices]++
-		c.HashesByEdges[bits.OnesCount32(m.bits)]++
-	}
-	return enumeration{c, slices.SortedFunc(maps.Keys(matrixOf), func(a, b cell.Hash) int {
-		return bytes.Compare(a[:], b[:])
+	c.Hashes = len(cells)
+	return enumeration{c, slices.SortedFunc(maps.Values(cells), func(a, b Reachable) int {
+		return bytes.Compare(a.Hash[:], b.Hash[:])
 	})}
+}
+
+// origin tells where a pruned matrix comes from.
+type origin struct {
+	generated     bool // by the released generator
+	architectures int  // for each choice of operations
 }
 
 // hashAll returns, for each matrix, the hashes under all operations. It uses all
@@ -174,19 +208,15 @@ func hashAll(matrices []matrix) [][]cell.Hash {
 
 // hashes returns the hashes of the matrix under all operations.
 func (m matrix) hashes() []cell.Hash {
-	var all []cell.Hash
+	var all []cell.Spec
 	for ops := range tuples[cell.Op](m.vertices - 2) {
 		spec, err := cell.FromBits(m.vertices, m.bits, ops)
 		if err != nil {
 			panic(err) // cannot be: the matrix is that of a cell
 		}
-		hash, err := spec.Hash()
-		if err != nil {
-			panic(err) // cannot be: in-degrees sum to the edges NAS-Bench-101 allows
-		}
-		all = append(all, hash)
+		all = append(all, spec)
 	}
-	return all
+	return cell.Hashes(all) // in-degrees sum to the edges NAS-Bench-101 allows
 }
 
 // blocksWithOutgoing counts the blocks that are the parent of some node.

@@ -535,6 +535,26 @@ func TestHashes(t *testing.T) {
 }
 
 // The released generator, step by step, against the description by last parents.
+// TestReachable: every architecture is one of the cells.
+func TestReachable(t *testing.T) {
+	for _, s := range All() {
+		architectures, looseEndFree := 0, 0
+		hashes := s.Hashes()
+		for i, r := range s.Reachable() {
+			if r.Hash != hashes[i] {
+				t.Errorf("space %d: cell %d is %v, want %v", s.ID(), i, r.Hash, hashes[i])
+			}
+			architectures += r.Architectures
+			if r.LooseEndFree {
+				looseEndFree++
+			}
+		}
+		if c := s.Count(); architectures != c.Architectures || looseEndFree != c.LooseEndFreeHashes {
+			t.Errorf("space %d: %d architectures, %d loose-end-free cells, want %d and %d", s.ID(), architectures, looseEndFree, c.Architectures, c.LooseEndFreeHashes)
+		}
+	}
+}
+
 func TestLooseEndFreeGenerator(t *testing.T) {
 	for _, s := range All() {
 		output := s.output()

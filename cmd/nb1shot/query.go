@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -23,17 +22,23 @@ func queryCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "query",
 		Usage:     "look up a cell of NAS-Bench-101",
-		UsageText: "nb1shot query HASH [options]\nnb1shot query --matrix ROWS --ops NAMES [options]\nnb1shot query --file CELL.json [options]",
+		UsageText: "nb1shot query HASH [options]\nnb1shot query --matrix ROWS --ops NAMES [options]\nnb1shot query --file CELL.json [options]\nnb1shot query --stdin [options]",
 		Description: `The cell is given by its hash, by its adjacency matrix and operations, or by a
 file that holds both: {"matrix": [[0,1],[0,0]], "operations": ["input","output"]}.
+With --stdin, every line of the standard input is such an object or a hash, and is
+answered by a line of JSON; a line that cannot be answered, by one with "error".
 
-Example:
-  nb1shot query --matrix 0110,0001,0001,0000 --ops conv3x3-bn-relu,maxpool3x3`,
+Examples:
+  nb1shot query --matrix 0110,0001,0001,0000 --ops conv3x3-bn-relu,maxpool3x3
+  nb1shot query --stdin --mean < hashes.txt`,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "matrix", Usage: "`ROWS` of 0 and 1 separated by commas, or a JSON array of arrays"},
 			&cli.StringFlag{Name: "ops", Usage: "`NAMES` of the operations separated by commas; input and output may be left out"},
 			&cli.StringFlag{Name: "file", Usage: "read the cell from a JSON `FILE`"},
 			&cli.IntFlag{Name: "epochs", Usage: "training budget: 4, 12, 36 or 108 `EPOCHS`", Value: nasbench.Epochs},
+			&cli.BoolFlag{Name: "halfway", Usage: "as it was after half of the epochs"},
+			&cli.BoolFlag{Name: "mean", Usage: "without the training runs one by one"},
+			&cli.BoolFlag{Name: "stdin", Usage: "answer every line of the standard input"},
 			tableFlag(),
 			jsonFlag(),
 		},
@@ -47,10 +52,17 @@ func tableFlag() cli.Flag {
 
 // answer is what is known of a cell; it is the output of query --json.
 type answer struct {
+	known
+	Cell   cell.Spec `json:"cell"` // pruned
+	Source source    `json:"source"`
+}
+
+// known are the results of a cell. They come from the runs at the given number of
+// epochs, halfway or at their end.
+type known struct {
 	Hash            cell.Hash `json:"hash"`
-	Cell            cell.Spec `json:"cell"` // pruned
 	Epochs          int       `json:"epochs"`
-	Source          source    `json:"source"`
+	Halfway         bool      `json:"halfway,omitempty"`
 	TestError       float64   `json:"test_error"`
 	ErrorBar        float64   `json:"error_bar,omitempty"`
 	ValidationError *float64  `json:"validation_error"`
@@ -79,6 +91,9 @@ type evaluation struct {
 }
 
 func query(c *cli.Context) error {
+	if c.Bool("stdin") {
+		return queryLines(c)
+	}
 	spec, hash, err := readCell(c)
 	if err != nil {
 		return err
@@ -88,22 +103,15 @@ func query(c *cli.Context) error {
 		return err
 	}
 	defer oracle.Close()
-	m, err := lookUp(c, oracle, spec, hash)
-	if err != nil {
+	q := question{oracle, c.Int("epochs"), c.Bool("halfway"), !c.Bool("mean")}
+	a := answer{Source: source(oracle.Source())}
+	if a.known, err = q.ask(spec, hash); err != nil {
 		return err
 	}
-	a := answer{
-		Hash: m.Hash, Epochs: m.Epochs, Source: source(oracle.Source()),
-		TestError: m.TestError, ErrorBar: m.ErrorBar, ValidationError: m.ValidationError,
-		TrainSeconds: m.TrainSeconds, Parameters: m.Parameters, Runs: m.Runs,
-	}
-	for _, r := range m.Repeats {
-		a.Repeats = append(a.Repeats, repeat{evaluation(r.Halfway), evaluation(r.Final)})
-	}
-	if t, ok := oracle.(*nasbench.Table); ok && spec == nil {
-		a.Cell, err = findCell(c.Context, t, hash, m.Epochs)
-	} else {
+	if spec != nil {
 		a.Cell, err = spec.Prune()
+	} else {
+		a.Cell, err = oracle.(*nasbench.Table).Cell(hash) // no other answers by hash
 	}
 	if err != nil {
 		return err
@@ -113,6 +121,63 @@ func query(c *cli.Context) error {
 	}
 	return a.print(c.App.Writer)
 }
+
+// question is what is asked of cells.
+type question struct {
+	oracle  nasbench.Oracle
+	epochs  int
+	halfway bool
+	repeats bool // the runs are wanted one by one
+}
+
+// ask asks for the cell or, where it is nil, for the hash.
+func (q question) ask(spec *cell.Spec, hash cell.Hash) (known, error) {
+	m, err := q.lookUp(spec, hash)
+	if err == nil && q.halfway {
+		m, err = m.Halfway()
+	}
+	if errors.Is(err, nasbench.ErrUnknownHash) || errors.Is(err, nasbench.ErrUnknownBudget) {
+		err = hinted(err, "what the table holds: nb1shot table info")
+	}
+	if err != nil {
+		return known{}, err
+	}
+	k := known{
+		Hash: m.Hash, Epochs: m.Epochs, Halfway: q.halfway,
+		TestError: m.TestError, ErrorBar: m.ErrorBar, ValidationError: m.ValidationError,
+		TrainSeconds: m.TrainSeconds, Parameters: m.Parameters, Runs: m.Runs,
+	}
+	if q.repeats {
+		for _, r := range m.Repeats {
+			k.Repeats = append(k.Repeats, repeat{evaluation(r.Halfway), evaluation(r.Final)})
+		}
+	}
+	return k, nil
+}
+
+func (q question) lookUp(spec *cell.Spec, hash cell.Hash) (nasbench.Metrics, error) {
+	if t, ok := q.oracle.(*nasbench.Table); ok {
+		return t.Lookup(hash, q.epochs)
+	}
+	if spec == nil {
+		return nasbench.Metrics{}, hinted(errNeedsCell, "give --matrix and --ops, or a table with --table PATH")
+	}
+	if q.epochs != nasbench.Epochs {
+		return nasbench.Metrics{}, hinted(&budgetError{q.epochs}, "give a table with --table PATH")
+	}
+	return q.oracle.Query(*spec)
+}
+
+var errNeedsCell = errors.New("the surrogate predicts from a cell, not from its hash")
+
+// budgetError reports a budget that the surrogate knows nothing of.
+type budgetError struct{ epochs int }
+
+func (e *budgetError) Error() string {
+	return fmt.Sprintf("the surrogate knows %d epochs, not %d", nasbench.Epochs, e.epochs)
+}
+
+func (e *budgetError) Unwrap() error { return nasbench.ErrUnknownBudget }
 
 // readCell returns the cell that the command line gives, or nil where it gives
 // a hash alone.
@@ -190,42 +255,6 @@ func parseCell(matrix, ops string) (cell.Spec, error) {
 	return spec, nil
 }
 
-// lookUp asks for the cell or, where it is nil, for the hash.
-func lookUp(c *cli.Context, oracle nasbench.Oracle, spec *cell.Spec, hash cell.Hash) (nasbench.Metrics, error) {
-	t, ok := oracle.(*nasbench.Table)
-	if ok {
-		m, err := t.Lookup(hash, c.Int("epochs"))
-		if errors.Is(err, nasbench.ErrUnknownHash) || errors.Is(err, nasbench.ErrUnknownBudget) {
-			err = hinted(err, "what the table holds: nb1shot table info")
-		}
-		return m, err
-	}
-	if spec == nil {
-		return nasbench.Metrics{}, hinted(errors.New("the surrogate predicts from a cell, not from its hash"), "give --matrix and --ops, or a table with --table PATH")
-	}
-	if e := c.Int("epochs"); e != nasbench.Epochs {
-		return nasbench.Metrics{}, hinted(fmt.Errorf("the surrogate knows %d epochs, not %d", nasbench.Epochs, e), "give a table with --table PATH")
-	}
-	return oracle.Query(*spec)
-}
-
-// findCell returns the cell of a hash that the table has at so many epochs.
-func findCell(ctx context.Context, t *nasbench.Table, hash cell.Hash, epochs int) (cell.Spec, error) {
-	var spec cell.Spec
-	found := errors.New("found")
-	err := t.Each(ctx, 0, epochs, func(e nasbench.Entry) error {
-		if e.Hash != hash {
-			return nil
-		}
-		spec = e.Spec
-		return found
-	})
-	if !errors.Is(err, found) {
-		return cell.Spec{}, err
-	}
-	return spec, nil
-}
-
 func (a answer) print(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	bar := ""
@@ -248,10 +277,18 @@ func (a answer) print(w io.Writer) error {
 	fmt.Fprintf(t, "training time\t%s\n", seconds)
 	fmt.Fprintf(t, "training runs\t%s\n", runs)
 	for i, r := range a.Repeats {
+		e := r.Final
+		if a.Halfway {
+			e = r.Halfway
+		}
 		fmt.Fprintf(t, "  run %d\ttest %s, validation %s, %s\n", i+1,
-			percent(1-r.Final.TestAccuracy), percent(1-r.Final.ValidationAccuracy), duration(time.Duration(r.Final.Seconds*float64(time.Second))))
+			percent(1-e.TestAccuracy), percent(1-e.ValidationAccuracy), duration(time.Duration(e.Seconds*float64(time.Second))))
 	}
-	fmt.Fprintf(t, "epochs\t%d\n", a.Epochs)
+	moment := ""
+	if a.Halfway {
+		moment = ", halfway"
+	}
+	fmt.Fprintf(t, "epochs\t%d%s\n", a.Epochs, moment)
 	fmt.Fprintf(t, "parameters\t%s\n", grouped(a.Parameters))
 	fmt.Fprintf(t, "source\t%s (%s)\n", tableTitle(a.Source.Kind), a.Source.Detail)
 	fmt.Fprintf(t, "hash\t%v\n", a.Hash)

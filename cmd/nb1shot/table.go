@@ -14,6 +14,7 @@ import (
 	"github.com/nb1shot/nb1shot/internal/durable"
 	"github.com/nb1shot/nb1shot/nasbench"
 	"github.com/nb1shot/nb1shot/nasbench/cell"
+	"github.com/nb1shot/nb1shot/spaces"
 )
 
 func tableCommand() *cli.Command {
@@ -28,13 +29,30 @@ func tableCommand() *cli.Command {
 				ArgsUsage: "FILE",
 				Description: `FILE is NAS-Bench-101's own nasbench_only108.tfrecord or nasbench_full.tfrecord, or
 a TSV of means; either may be compressed by gzip. Every cell is hashed anew.
+With --only-spaces the table is a sixth as large and serves every search.
 
 Example:
   nb1shot table import nasbench_only108.tfrecord`,
 				Flags: []cli.Flag{
 					&cli.StringFlag{Name: "o", Usage: "write the table to `PATH`", DefaultText: "nasbench.sqlite in the data home, where runs find it"},
+					&cli.BoolFlag{Name: "only-spaces", Usage: "keep only the cells that a search in the three spaces can reach"},
 				},
 				Action: interruptible(importTable),
+			},
+			{
+				Name:  "fetch",
+				Usage: "download NAS-Bench-101",
+				Description: `Downloads nasbench_only108.tfrecord, 499 MB, from its authors' site and checks it.
+After an interruption it continues where it stopped.
+
+Example:
+  nb1shot table fetch && nb1shot table import nasbench_only108.tfrecord`,
+				Flags: []cli.Flag{
+					&cli.BoolFlag{Name: "full", Usage: "nasbench_full.tfrecord instead, 1.95 GB: the budgets of 4, 12 and 36 epochs too"},
+					&cli.StringFlag{Name: "dir", Usage: "keep the file in `DIR`", Value: "."},
+					&cli.StringFlag{Name: "url", Usage: "`URL` of a mirror", DefaultText: "the authors' site"},
+				},
+				Action: interruptible(fetchTable),
 			},
 			{
 				Name:        "info",
@@ -73,7 +91,11 @@ func importTable(c *cli.Context) error {
 		}
 	}
 	t := newTransfer(c.App.ErrWriter, "importing "+filepath.Base(file))
-	err = nasbench.Import(c.Context, file, path, t.update)
+	build := nasbench.Import
+	if c.Bool("only-spaces") {
+		build = nasbench.ImportSpaces
+	}
+	err = build(c.Context, file, path, t.update)
 	t.end()
 	if err != nil {
 		return err
@@ -86,6 +108,23 @@ func importTable(c *cli.Context) error {
 	source := table.Source()
 	fmt.Fprintf(c.App.Writer, "%s: %s (%s)\n", path, tableTitle(source.Kind), source.Detail)
 	return nil
+}
+
+func fetchTable(c *cli.Context) error {
+	if err := noArguments(c); err != nil {
+		return err
+	}
+	t := newTransfer(c.App.ErrWriter, "fetching NAS-Bench-101")
+	path, err := nasbench.Fetch(c.Context, c.String("dir"), nasbench.FetchOptions{Full: c.Bool("full"), URL: c.String("url"), Progress: t.update})
+	t.end()
+	switch {
+	case errors.Is(err, nasbench.ErrChecksum):
+		return err
+	case err != nil:
+		return hinted(err, "what has arrived is kept: the same command continues; --url names a mirror")
+	}
+	_, err = fmt.Fprintln(c.App.Writer, path)
+	return err
 }
 
 func describeTable(c *cli.Context) error {
@@ -132,12 +171,20 @@ type budgetInfo struct {
 	Validation int `json:"validation"`
 }
 
+// spaceInfo shows what a table has of a space beside what its authors published.
 type spaceInfo struct {
-	Space     int       `json:"space"`
-	Reachable int       `json:"reachable"`
-	Cells     int       `json:"cells"`
-	Best      cell.Hash `json:"best"`
-	BestError float64   `json:"best_error"`
+	Space            int       `json:"space"`
+	Reachable        int       `json:"reachable"`
+	Cells            int       `json:"cells"`
+	Best             cell.Hash `json:"best"`
+	BestError        float64   `json:"best_error"`
+	Tenth            float64   `json:"tenth"`
+	Median           float64   `json:"median"`
+	Ninetieth        float64   `json:"ninetieth"`
+	Random           float64   `json:"random"`
+	TestAnchor       *float64  `json:"test_anchor"`
+	ValidationAnchor *float64  `json:"validation_anchor"`
+	Published        published `json:"published"`
 }
 
 func newTableInfo(info nasbench.Info) tableInfo {
@@ -146,7 +193,15 @@ func newTableInfo(info nasbench.Info) tableInfo {
 		t.Budgets = append(t.Budgets, budgetInfo(b))
 	}
 	for _, s := range info.Spaces {
-		t.Spaces = append(t.Spaces, spaceInfo(s))
+		i := spaceInfo{
+			Space: s.Space, Reachable: s.Reachable, Cells: s.Cells, Best: s.Best, BestError: s.BestError,
+			Tenth: s.Tenth, Median: s.Median, Ninetieth: s.Ninetieth, Random: s.Random,
+			TestAnchor: s.TestAnchor, ValidationAnchor: s.ValidationAnchor,
+		}
+		if space, err := spaces.Get(s.Space); err == nil {
+			i.Published = published(space.Published())
+		}
+		t.Spaces = append(t.Spaces, i)
 	}
 	return t
 }
@@ -160,15 +215,39 @@ func (i tableInfo) print(w io.Writer) error {
 		fmt.Fprintf(t, "%d\t%s\t%s\t%s\n", b.Epochs, grouped(b.Cells), grouped(b.Validation), grouped(b.Runs))
 	}
 	fmt.Fprintln(t)
-	fmt.Fprintln(t, "space\tcells\tof\tlowest mean test error")
+	fmt.Fprintln(t, "mean test error\tcells\tof\tlowest\t10 %\tmedian\t90 %\trandom\tbest cell")
 	for _, s := range i.Spaces {
-		best := "unknown"
+		fmt.Fprintf(t, "space %d\t%s\t%s", s.Space, grouped(s.Cells), grouped(s.Reachable))
 		if s.Cells > 0 {
-			best = fmt.Sprintf("%s by %v", percent(s.BestError), s.Best)
+			for _, e := range []float64{s.BestError, s.Tenth, s.Median, s.Ninetieth, s.Random} {
+				fmt.Fprintf(t, "\t%s", percent(e))
+			}
+			fmt.Fprintf(t, "\t%v", s.Best)
 		}
-		fmt.Fprintf(t, "%d\t%s\t%s\t%s\n", s.Space, grouped(s.Cells), grouped(s.Reachable), best)
+		fmt.Fprintln(t)
 	}
-	return t.Flush()
+	fmt.Fprintln(t)
+	fmt.Fprintln(t, "lowest of any run\ttest\tpublished\tvalidation\tpublished")
+	for _, s := range i.Spaces {
+		fmt.Fprintf(t, "space %d\t%s\t%s\t%s\t%s\n", s.Space,
+			percentIfKnown(s.TestAnchor), percent(s.Published.MinTestError), percentIfKnown(s.ValidationAnchor), percent(s.Published.MinValidationError))
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	_, err := io.WriteString(w, `
+10 %, median and 90 % are over the cells that a search can reach, random is a
+uniformly random architecture. The lowest errors of single runs are those of the
+cells without loose ends: the published ones are what regret is counted from.
+`)
+	return err
+}
+
+func percentIfKnown(x *float64) string {
+	if x == nil {
+		return "unknown"
+	}
+	return percent(*x)
 }
 
 // surrogateInfo is the output of table info --json for a surrogate.

@@ -121,7 +121,8 @@ func (s Spec) OpNames() []string {
 }
 
 // Prune returns the cell without the vertices that lie on no path from input
-// to output. It fails with ErrDisconnected if there is no such path.
+// to output: the cell itself if there are none. It fails with ErrDisconnected if
+// there is no such path.
 func (s Spec) Prune() (Spec, error) {
 	if err := s.validate(); err != nil {
 		return Spec{}, err
@@ -147,6 +148,9 @@ func (s Spec) Prune() (Spec, error) {
 		if fromInput[v] && toOutput[v] {
 			kept = append(kept, v)
 		}
+	}
+	if len(kept) == n {
+		return s, nil
 	}
 	p := Spec{Matrix: newMatrix(len(kept)), Ops: make([]Op, 0, len(kept)-2)}
 	for i, x := range kept {
@@ -253,6 +257,10 @@ func (s Spec) MarshalJSON() ([]byte, error) {
 
 // UnmarshalJSON reads what MarshalJSON writes and validates it as Parse does.
 func (s *Spec) UnmarshalJSON(text []byte) error {
+	if parsed, ok := scanJSON(text); ok {
+		*s = parsed
+		return nil
+	}
 	var raw struct {
 		Matrix     [][]*int `json:"matrix"` // pointers tell null from 0
 		Operations []string `json:"operations"`

@@ -402,6 +402,34 @@ func TestJSON(t *testing.T) {
 	}
 }
 
+// FuzzScanJSON: what is scanned is what encoding/json reads.
+func FuzzScanJSON(f *testing.F) {
+	f.Add([]byte(`{"matrix":[[0,1],[0,0]],"operations":["input","output"]}`))
+	f.Add([]byte(" {\t\"operations\" : [ \"input\" , \"maxpool3x3\",\"output\" ],\n\"matrix\": [[0,1,1],[ 0,0,1 ],[0,0,0]] } "))
+	f.Add([]byte(`{"matrix":[[0,1],[0,0,0]],"operations":["input","output"]}`))
+	f.Add([]byte(`{"matrix":[[0,1],[0,0]],"matrix":[[0,0],[0,0]]}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		scanned, ok := scanJSON(text)
+		if !ok {
+			return
+		}
+		var raw struct {
+			Matrix     [][]int
+			Operations []string
+		}
+		if err := json.Unmarshal(text, &raw); err != nil {
+			t.Fatalf("%q was scanned, but %v", text, err)
+		}
+		read, err := Parse(raw.Matrix, raw.Operations)
+		if err != nil {
+			t.Fatalf("%q was scanned, but %v", text, err)
+		}
+		if diff := cmp.Diff(read, scanned, cmpEmptyOps); diff != "" {
+			t.Errorf("%q (-read +scanned):\n%s", text, diff)
+		}
+	})
+}
+
 func FuzzUnmarshalJSON(f *testing.F) {
 	for _, seed := range []string{
 		`{"matrix":[[0,1],[0,0]],"operations":["input","output"]}`,

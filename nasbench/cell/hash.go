@@ -1,12 +1,16 @@
 package cell
 
+// #cgo CFLAGS: -O3 -Wall
+// #cgo noescape nb1_digests
+// #cgo nocallback nb1_digests
+// #include "digest.h"
+import "C"
+
 import (
-	"bytes"
 	"crypto/md5"
 	"encoding/hex"
 	"fmt"
-	"slices"
-	"strconv"
+	"unsafe"
 )
 
 // Hash identifies a cell in NAS-Bench-101: cells that differ only by pruned
@@ -49,100 +53,38 @@ func (s Spec) Hash() (Hash, error) {
 	return p.digest(), nil
 }
 
-// label is the lower-case hexadecimal MD5 sum that stands for a vertex.
-type label [2 * md5.Size]byte
-
-func labelOf(text []byte) (l label) {
-	sum := md5.Sum(text)
-	hex.Encode(l[:], sum[:])
-	return l
-}
-
-// labels holds one label per vertex of a cell of at most MaxVertices.
-type labels [MaxVertices]label
-
-// textSize bounds the texts that are summed: the longest is the final list.
-const textSize = MaxVertices * (len(label{}) + len("'', "))
-
-// digest hashes a pruned cell of at most MaxVertices vertices: every vertex
-// mixes the labels of its neighbours into its own as many times as there are
-// vertices, so that each learns of the whole graph, and the sorted labels
-// are summed.
+// digest hashes a pruned cell of at most MaxVertices vertices.
 func (s Spec) digest() Hash {
-	l := s.initialLabels()
-	for range s.Vertices() {
-		l = s.refine(&l)
-	}
-	text := append(make([]byte, 0, textSize), '[')
-	for i, v := range s.byLabel(&l) {
-		if i > 0 {
-			text = append(text, ", "...)
-		}
-		text = append(text, '\'')
-		text = append(text, l[v][:]...)
-		text = append(text, '\'')
-	}
-	return md5.Sum(append(text, ']'))
+	c := s.inC()
+	var h Hash
+	C.nb1_digests(&c, 1, (*[md5.Size]C.uchar)(unsafe.Pointer(&h)), widest)
+	return h
 }
 
-// initialLabels sums "(out-degree, in-degree, operation)" of each vertex.
-func (s Spec) initialLabels() (l labels) {
-	n := s.Vertices()
-	text := make([]byte, 0, textSize)
-	for v := range n {
-		out, in := 0, 0
-		for u := range n {
-			out += int(s.Matrix[v][u])
-			in += int(s.Matrix[u][v])
-		}
-		op := -1 // the input
-		switch {
-		case v == n-1:
-			op = -2
-		case v > 0:
-			op = int(s.Ops[v-1])
-		}
-		text = append(text[:0], '(')
-		text = strconv.AppendInt(text, int64(out), 10)
-		text = append(text, ", "...)
-		text = strconv.AppendInt(text, int64(in), 10)
-		text = append(text, ", "...)
-		text = strconv.AppendInt(text, int64(op), 10)
-		l[v] = labelOf(append(text, ')'))
+// widest is the level of vectors that are used where the machine has them.
+const widest = 2
+
+func (s Spec) inC() C.nb1_cell {
+	c := C.nb1_cell{vertices: C.uint(s.Vertices()), edges: C.uint(s.AdjacencyBits())}
+	for i, op := range s.Ops {
+		c.ops |= C.uint(op) << (2 * i)
 	}
-	return l
+	return c
 }
 
-// refine sums, for each vertex, the sorted labels of its in-neighbours, those
-// of its out-neighbours and its own, separated by bars.
-func (s Spec) refine(l *labels) (next labels) {
-	order := s.byLabel(l)
-	text := make([]byte, 0, textSize)
-	for v := range s.Vertices() {
-		text = text[:0]
-		for _, u := range order {
-			if s.Matrix[u][v] == 1 {
-				text = append(text, l[u][:]...)
-			}
-		}
-		text = append(text, '|')
-		for _, u := range order {
-			if s.Matrix[v][u] == 1 {
-				text = append(text, l[u][:]...)
-			}
-		}
-		text = append(text, '|')
-		next[v] = labelOf(append(text, l[v][:]...))
-	}
-	return next
-}
+// Hashes returns the hashes of cells that are pruned and pass Check. It is faster
+// than one by one.
+func Hashes(pruned []Spec) []Hash { return hashesAt(pruned, widest) }
 
-// byLabel lists the vertices in the order of their labels.
-func (s Spec) byLabel(l *labels) []int {
-	order := make([]int, s.Vertices(), MaxVertices)
-	for v := range order {
-		order[v] = v
+func hashesAt(pruned []Spec, level int) []Hash {
+	hashes := make([]Hash, len(pruned))
+	if len(pruned) == 0 {
+		return hashes
 	}
-	slices.SortFunc(order, func(u, v int) int { return bytes.Compare(l[u][:], l[v][:]) })
-	return order
+	cells := make([]C.nb1_cell, len(pruned))
+	for i, s := range pruned {
+		cells[i] = s.inC()
+	}
+	C.nb1_digests(&cells[0], C.int(len(cells)), (*[md5.Size]C.uchar)(unsafe.Pointer(&hashes[0])), C.int(level))
+	return hashes
 }

@@ -2,9 +2,12 @@ package cell
 
 import (
 	"encoding/json"
+	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
 )
 
 // The labels of every round were computed with the benchmark's own code.
@@ -47,8 +50,10 @@ func TestRounds(t *testing.T) {
 					}
 				}
 			}
-			if got := tc.spec.digest().String(); got != tc.hash {
-				t.Errorf("hash %s, want %s", got, tc.hash)
+			for name, got := range map[string]Hash{"plain": tc.spec.plainDigest(), "vectors": tc.spec.digest()} {
+				if got.String() != tc.hash {
+					t.Errorf("%s: hash %v, want %s", name, got, tc.hash)
+				}
 			}
 		})
 	}
@@ -146,15 +151,52 @@ func TestHashText(t *testing.T) {
 	}
 }
 
-func BenchmarkHash(b *testing.B) {
-	s := Spec{Ops: []Op{Conv3x3, Conv1x1, Conv3x3, MaxPool3x3, Conv1x1}, Matrix: [][]uint8{
-		{0, 1, 0, 0, 1, 0, 1}, {0, 0, 1, 0, 0, 0, 0}, {0, 0, 0, 1, 0, 0, 0}, {0, 0, 0, 0, 1, 1, 0},
-		{0, 0, 0, 0, 0, 1, 0}, {0, 0, 0, 0, 0, 0, 1}, {0, 0, 0, 0, 0, 0, 0},
-	}}
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := s.Hash(); err != nil {
-			b.Fatal(err)
+// TestHashesAgree compares the vectors of every width with the plain hash.
+func TestHashesAgree(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var cells []Spec
+		var want []Hash
+		for range rapid.IntRange(0, 40).Draw(t, "cells") {
+			pruned, err := drawCell(t).Prune()
+			if err != nil {
+				continue
+			}
+			cells = append(cells, pruned)
+			want = append(want, pruned.plainDigest())
 		}
+		for level := range widest + 1 {
+			got := hashesAt(cells, level)
+			for i := range want {
+				if got[i] != want[i] {
+					t.Fatalf("level %d, cell %d of %d: %v, want %v", level, i, len(cells), got[i], want[i])
+				}
+			}
+		}
+	})
+}
+
+func BenchmarkHash(b *testing.B) {
+	spec, err := FromBits(7, 1205349, []Op{Conv3x3, MaxPool3x3, Conv3x3, Conv3x3, Conv1x1})
+	if err != nil {
+		b.Fatal(err)
+	}
+	cells := slices.Repeat([]Spec{spec}, 1024)
+	b.Run("one", func(b *testing.B) {
+		for b.Loop() {
+			spec.digest()
+		}
+	})
+	b.Run("plain", func(b *testing.B) {
+		for b.Loop() {
+			spec.plainDigest()
+		}
+	})
+	for level := range widest + 1 {
+		b.Run(fmt.Sprintf("many,level=%d", level), func(b *testing.B) {
+			for b.Loop() {
+				hashesAt(cells, level)
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(cells)), "ns/cell")
+		})
 	}
 }

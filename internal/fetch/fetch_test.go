@@ -1,4 +1,4 @@
-package data
+package fetch
 
 import (
 	"bytes"
@@ -64,7 +64,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // start runs a server, of the same random content unless it has its own, and
 // returns the archive that it serves.
-func start(t *testing.T, s *server) (archive, *server) {
+func start(t *testing.T, s *server) (File, *server) {
 	t.Helper()
 	r := rand.New(rand.NewPCG(1, 2))
 	if s.content == nil {
@@ -74,7 +74,7 @@ func start(t *testing.T, s *server) (archive, *server) {
 	}
 	h := httptest.NewServer(s)
 	t.Cleanup(h.Close)
-	return archive{name: "a.tar.gz", url: h.URL + "/somewhere", md5: fmt.Sprintf("%x", md5.Sum(s.content)), size: int64(len(s.content))}, s
+	return File{Name: "a.tar.gz", URL: h.URL + "/somewhere", Sum: fmt.Sprintf("%x", md5.Sum(s.content)), Kind: "MD5", Hash: md5.New, Size: int64(len(s.content))}, s
 }
 
 // content returns a file's content, nil where there is none.
@@ -88,13 +88,13 @@ func content(t *testing.T, path string) []byte {
 }
 
 // checkFetched fetches, and checks that the archive is there and nothing else.
-func checkFetched(t *testing.T, a archive, s *server, dir string) {
+func checkFetched(t *testing.T, a File, s *server, dir string) {
 	t.Helper()
-	path, err := a.fetch(context.Background(), dir, nil)
+	path, err := a.Fetch(context.Background(), dir, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if path != filepath.Join(dir, a.name) || !bytes.Equal(content(t, path), s.content) {
+	if path != filepath.Join(dir, a.Name) || !bytes.Equal(content(t, path), s.content) {
 		t.Errorf("%s does not hold the archive", path)
 	}
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {
@@ -106,9 +106,9 @@ func TestFetch(t *testing.T) {
 	a, s := start(t, &server{})
 	dir := filepath.Join(t.TempDir(), "new", "folder")
 	var done []int64
-	path, err := a.fetch(context.Background(), dir, func(n, total int64) {
-		if total != a.size {
-			t.Errorf("total %d, want %d", total, a.size)
+	path, err := a.Fetch(context.Background(), dir, func(n, total int64) {
+		if total != a.Size {
+			t.Errorf("total %d, want %d", total, a.Size)
 		}
 		done = append(done, n)
 	})
@@ -118,8 +118,8 @@ func TestFetch(t *testing.T) {
 	if !bytes.Equal(content(t, path), s.content) {
 		t.Error("other content")
 	}
-	if len(done) < 2 || done[len(done)-1] != a.size {
-		t.Errorf("progress %v, want several steps to %d", done, a.size)
+	if len(done) < 2 || done[len(done)-1] != a.Size {
+		t.Errorf("progress %v, want several steps to %d", done, a.Size)
 	}
 	// What is there is not fetched again.
 	checkFetched(t, a, s, dir)
@@ -145,7 +145,7 @@ func TestFetchResumes(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			a, s := start(t, &server{noRanges: test.noRanges})
 			dir := t.TempDir()
-			if err := os.WriteFile(filepath.Join(dir, a.name+".part"), append(slices.Clone(s.content), 0)[:test.part], 0o666); err != nil {
+			if err := os.WriteFile(filepath.Join(dir, a.Name+".part"), append(slices.Clone(s.content), 0)[:test.part], 0o666); err != nil {
 				t.Fatal(err)
 			}
 			checkFetched(t, a, s, dir)
@@ -159,11 +159,11 @@ func TestFetchResumes(t *testing.T) {
 func TestFetchInterrupted(t *testing.T) {
 	a, s := start(t, &server{breakAt: 100000})
 	dir := t.TempDir()
-	_, err := a.fetch(context.Background(), dir, nil)
+	_, err := a.Fetch(context.Background(), dir, nil)
 	if err == nil || !strings.Contains(err.Error(), "100000 of 300000 bytes, fetch again to continue") {
 		t.Fatalf("error %v", err)
 	}
-	if part := content(t, filepath.Join(dir, a.name+".part")); !bytes.Equal(part, s.content[:100000]) {
+	if part := content(t, filepath.Join(dir, a.Name+".part")); !bytes.Equal(part, s.content[:100000]) {
 		t.Fatalf("%d bytes were kept", len(part))
 	}
 	a, s = start(t, &server{})
@@ -177,7 +177,7 @@ func TestFetchCancelled(t *testing.T) {
 	a, s := start(t, &server{stallAt: 100000})
 	dir := t.TempDir()
 	ctx, cancel := context.WithCancel(context.Background())
-	_, err := a.fetch(ctx, dir, func(done, _ int64) {
+	_, err := a.Fetch(ctx, dir, func(done, _ int64) {
 		if done == 100000 {
 			cancel()
 		}
@@ -185,7 +185,7 @@ func TestFetchCancelled(t *testing.T) {
 	if !errors.Is(err, context.Canceled) {
 		t.Fatalf("error %v", err)
 	}
-	if part := content(t, filepath.Join(dir, a.name+".part")); !bytes.Equal(part, s.content[:100000]) {
+	if part := content(t, filepath.Join(dir, a.Name+".part")); !bytes.Equal(part, s.content[:100000]) {
 		t.Errorf("%d bytes were kept", len(part))
 	}
 	a, s = start(t, &server{})
@@ -207,15 +207,15 @@ func TestFetchWrongContent(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			a, _ := start(t, &server{})
 			wrong, _ := start(t, test.server)
-			a.url = wrong.url
+			a.URL = wrong.URL
 			dir := t.TempDir()
-			part := filepath.Join(dir, a.name+".part")
+			part := filepath.Join(dir, a.Name+".part")
 			if test.part != nil {
 				if err := os.WriteFile(part, test.part, 0o666); err != nil {
 					t.Fatal(err)
 				}
 			}
-			if _, err := a.fetch(context.Background(), dir, nil); !errors.Is(err, ErrChecksum) || !strings.Contains(err.Error(), a.url) {
+			if _, err := a.Fetch(context.Background(), dir, nil); !errors.Is(err, ErrChecksum) || !strings.Contains(err.Error(), a.URL) {
 				t.Errorf("error %v, want a checksum mismatch that names the server", err)
 			}
 			if entries, err := os.ReadDir(dir); err != nil || len(entries) != 0 {
@@ -240,12 +240,12 @@ func TestFetchErrors(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			a, s := start(t, test.server)
 			dir := t.TempDir()
-			part := filepath.Join(dir, a.name+".part")
+			part := filepath.Join(dir, a.Name+".part")
 			if err := os.WriteFile(part, s.content[:test.part], 0o666); err != nil {
 				t.Fatal(err)
 			}
-			_, err := a.fetch(context.Background(), dir, nil)
-			if err == nil || !strings.Contains(err.Error(), test.want) || !strings.Contains(err.Error(), a.url) {
+			_, err := a.Fetch(context.Background(), dir, nil)
+			if err == nil || !strings.Contains(err.Error(), test.want) || !strings.Contains(err.Error(), a.URL) {
 				t.Errorf("error %v, want one with %q and the URL", err, test.want)
 			}
 			if len(content(t, part)) != test.part {
@@ -255,11 +255,11 @@ func TestFetchErrors(t *testing.T) {
 	}
 	t.Run("other file in its place", func(t *testing.T) {
 		dir := t.TempDir()
-		path := filepath.Join(dir, a.name)
+		path := filepath.Join(dir, a.Name)
 		if err := os.WriteFile(path, []byte("mine"), 0o666); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := a.fetch(context.Background(), dir, nil); !errors.Is(err, ErrChecksum) || !strings.Contains(err.Error(), path) {
+		if _, err := a.Fetch(context.Background(), dir, nil); !errors.Is(err, ErrChecksum) || !strings.Contains(err.Error(), path) {
 			t.Errorf("error %v", err)
 		}
 		if string(content(t, path)) != "mine" {
@@ -271,7 +271,7 @@ func TestFetchErrors(t *testing.T) {
 		if err := os.WriteFile(dir, nil, 0o666); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := a.fetch(context.Background(), dir, nil); err == nil || !strings.Contains(err.Error(), dir) {
+		if _, err := a.Fetch(context.Background(), dir, nil); err == nil || !strings.Contains(err.Error(), dir) {
 			t.Errorf("error %v", err)
 		}
 	})
@@ -283,7 +283,7 @@ func TestFetchErrors(t *testing.T) {
 		if err := os.Chmod(dir, 0o555); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := a.fetch(context.Background(), dir, nil); !errors.Is(err, os.ErrPermission) || !strings.Contains(err.Error(), dir) {
+		if _, err := a.Fetch(context.Background(), dir, nil); !errors.Is(err, os.ErrPermission) || !strings.Contains(err.Error(), dir) {
 			t.Errorf("error %v", err)
 		}
 	})
@@ -293,16 +293,45 @@ func TestFetchErrors(t *testing.T) {
 			t.Skipf("no %s here", full)
 		}
 		dir := t.TempDir()
-		if err := os.Symlink(full, filepath.Join(dir, a.name+".part")); err != nil {
+		if err := os.Symlink(full, filepath.Join(dir, a.Name+".part")); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := a.fetch(context.Background(), dir, nil); !errors.Is(err, syscall.ENOSPC) {
+		if _, err := a.Fetch(context.Background(), dir, nil); !errors.Is(err, syscall.ENOSPC) {
 			t.Errorf("error %v", err)
 		}
 	})
 	t.Run("bad URL", func(t *testing.T) {
-		if _, err := Fetch(context.Background(), t.TempDir(), FetchOptions{URL: "nowhere://x"}); err == nil || !strings.HasPrefix(err.Error(), "fetch CIFAR-10: ") {
+		f := a
+		f.URL = "nowhere://x"
+		if _, err := f.Fetch(context.Background(), t.TempDir(), nil); err == nil || !strings.Contains(err.Error(), "nowhere") {
 			t.Errorf("error %v", err)
 		}
 	})
+}
+
+// TestFetchUnknownSize: the server tells how large the file is.
+func TestFetchUnknownSize(t *testing.T) {
+	for name, part := range map[string]int{"all": 0, "rest": 150000} {
+		t.Run(name, func(t *testing.T) {
+			a, s := start(t, &server{})
+			a.Size = 0
+			dir := t.TempDir()
+			if err := os.WriteFile(filepath.Join(dir, a.Name+".part"), s.content[:part], 0o666); err != nil {
+				t.Fatal(err)
+			}
+			var last int64
+			path, err := a.Fetch(context.Background(), dir, func(done, total int64) {
+				if total != int64(len(s.content)) {
+					t.Errorf("total %d, want %d", total, len(s.content))
+				}
+				last = done
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(content(t, path), s.content) || last != int64(len(s.content)) {
+				t.Errorf("other content, or progress ended at %d", last)
+			}
+		})
+	}
 }

@@ -1,0 +1,138 @@
+// Command nb101gen writes a file in the layout and of the size of NAS-Bench-101's
+// own, to exercise an import at its true scale:
+//
+//	nb1shot table import cells.tsv.gz -o means.sqlite
+//	go run ./tools/nb101gen means.sqlite big.tfrecord
+//
+// The cells and their mean test errors are those of the table. How the errors
+// spread over the three runs, and all else that the table does not know, is made
+// up, so that a table of the file is of kind synthetic. With -full it has the four
+// budgets of nasbench_full.tfrecord, without only 108 epochs.
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"flag"
+	"fmt"
+	"hash/crc32"
+	"math"
+	"math/rand/v2"
+	"os"
+	"strings"
+
+	"github.com/nb1shot/nb1shot/nasbench"
+	"github.com/nb1shot/nb1shot/random"
+)
+
+func main() {
+	full := flag.Bool("full", false, "write the budgets 4, 12 and 36 too")
+	flag.Usage = func() {
+		fmt.Fprintln(flag.CommandLine.Output(), "usage: nb101gen [-full] TABLE FILE")
+		flag.PrintDefaults()
+	}
+	flag.Parse()
+	if flag.NArg() != 2 {
+		flag.Usage()
+		os.Exit(2)
+	}
+	budgets := []int{nasbench.Epochs}
+	if *full {
+		budgets = []int{4, 12, 36, nasbench.Epochs}
+	}
+	if err := write(flag.Arg(0), flag.Arg(1), budgets); err != nil {
+		fmt.Fprintln(os.Stderr, "nb101gen:", err)
+		os.Exit(1)
+	}
+}
+
+func write(tablePath, path string, budgets []int) (err error) {
+	table, err := nasbench.Open(tablePath)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, table.Close()) }()
+	file, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	out := bufio.NewWriterSize(file, 1<<20)
+	cells := uint64(0)
+	err = table.Each(context.Background(), 0, nasbench.Epochs, func(e nasbench.Entry) error {
+		r := random.New(0, "nb101gen", cells)
+		cells++
+		for _, epochs := range budgets {
+			for repeat := range 3 {
+				if err := frame(out, record(e, epochs, repeat, r)); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+	return errors.Join(err, out.Flush())
+}
+
+const images = 9984 // of an evaluation
+
+// record returns the JSON of one training run, spaced as Python's.
+func record(e nasbench.Entry, epochs, repeat int, r *rand.Rand) []byte {
+	// The three numbers of images that are right sum to that of the table.
+	sum := int(math.Round((1 - e.TestError) * 3 * images))
+	right := (sum + repeat) / 3
+	if epochs < nasbench.Epochs {
+		right = right * epochs / (epochs + 4)
+	}
+	seconds := 900 * (1 + r.Float32()) * float32(epochs) / nasbench.Epochs
+	var m []byte
+	for _, share := range []float64{0, 0.5, 1} {
+		test := int(float64(right) * (0.1 + 0.9*share))
+		validation := min(test+r.IntN(60), images)
+		train := min(test+r.IntN(600), images)
+		m = append(m, 0x0a, 5*9)
+		m = double(m, 1, float64(epochs)*share)
+		m = double(m, 2, float64(seconds*float32(share)))
+		for field, k := range []int{train, validation, test} {
+			m = double(m, 3+field, float64(float32(float64(k)/images)))
+		}
+	}
+	m = append(m, 2<<3)
+	m = binary.AppendUvarint(m, uint64(e.Parameters))
+	m = double(m, 3, float64(seconds*1.1))
+
+	var adjacency strings.Builder
+	for _, row := range e.Spec.Matrix {
+		for _, edge := range row {
+			adjacency.WriteByte('0' + edge)
+		}
+	}
+	return fmt.Appendf(nil, `["%v", %d, "%s", "%s", "%s"]`,
+		e.Hash, epochs, adjacency.String(), strings.Join(e.Spec.OpNames(), ","), base64.StdEncoding.EncodeToString(m))
+}
+
+// double appends a protobuf field of 8 bytes.
+func double(m []byte, field int, x float64) []byte {
+	return binary.LittleEndian.AppendUint64(append(m, byte(field<<3|1)), math.Float64bits(x))
+}
+
+// frame writes data as a TFRecord.
+func frame(out *bufio.Writer, data []byte) error {
+	length := binary.LittleEndian.AppendUint64(nil, uint64(len(data)))
+	for _, part := range [][]byte{length, masked(length), data, masked(data)} {
+		if _, err := out.Write(part); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+func masked(data []byte) []byte {
+	c := crc32.Checksum(data, castagnoli)
+	return binary.LittleEndian.AppendUint32(nil, (c>>15|c<<17)+0xa282ead8)
+}
