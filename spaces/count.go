@@ -2,6 +2,7 @@ package spaces
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/md5"
 	"encoding/hex"
 	"maps"
@@ -96,6 +97,7 @@ func (s *Space) Fingerprint() string {
 type enumeration struct {
 	counts Counts
 	hashes []cell.Hash // ascending
+	cells  []labelled  // of these hashes
 }
 
 // matrix is the adjacency matrix of a pruned cell.
@@ -133,26 +135,34 @@ func (s *Space) enumerateCells() enumeration {
 	}
 	c.PrunedMatrices = len(pruned)
 
-	matrices := slices.Collect(maps.Keys(pruned))
-	matrixOf := map[cell.Hash]matrix{}
+	matrices := slices.SortedFunc(maps.Keys(pruned), func(a, b matrix) int {
+		return cmp.Or(cmp.Compare(a.vertices, b.vertices), cmp.Compare(a.bits, b.bits))
+	})
+	cells := map[cell.Hash]labelled{} // the first of each hash
 	looseEndFree := map[cell.Hash]bool{}
 	for i, hashes := range hashAll(matrices) {
 		c.LabelledGraphs += len(hashes)
-		for _, hash := range hashes {
-			matrixOf[hash] = matrices[i]
+		for ops, hash := range hashes {
+			if _, ok := cells[hash]; !ok {
+				cells[hash] = labelled{matrices[i], ops}
+			}
 			if pruned[matrices[i]] {
 				looseEndFree[hash] = true
 			}
 		}
 	}
-	c.Hashes, c.LooseEndFreeHashes = len(matrixOf), len(looseEndFree)
-	for _, m := range matrixOf {
+	c.Hashes, c.LooseEndFreeHashes = len(cells), len(looseEndFree)
+	for _, m := range cells {
 		c.HashesByVertices[m.vertices]++
 		c.HashesByEdges[bits.OnesCount32(m.bits)]++
 	}
-	return enumeration{c, slices.SortedFunc(maps.Keys(matrixOf), func(a, b cell.Hash) int {
+	e := enumeration{counts: c, hashes: slices.SortedFunc(maps.Keys(cells), func(a, b cell.Hash) int {
 		return bytes.Compare(a[:], b[:])
 	})}
+	for _, hash := range e.hashes {
+		e.cells = append(e.cells, cells[hash])
+	}
+	return e
 }
 
 // hashAll returns, for each matrix, the hashes under all operations. It uses all
