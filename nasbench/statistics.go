@@ -65,20 +65,25 @@ func Top(ctx context.Context, o Oracle, space, epochs, n int) ([]Entry, error) {
 	return top, err
 }
 
+// Quantiles are the mean test errors that 10 %, 25 %, ... of some cells do not
+// exceed, each that of a cell.
+type Quantiles struct {
+	P10 float64 `json:"p10"`
+	P25 float64 `json:"p25"`
+	P50 float64 `json:"p50"`
+	P75 float64 `json:"p75"`
+	P90 float64 `json:"p90"`
+}
+
 // Summary is the distribution of the mean test errors, as fractions, of some
-// cells, each counting once. A quantile is the least error that is no lower than
-// that share of them.
+// cells, each counting once.
 type Summary struct {
-	Cells         int     `json:"cells"`
-	Lowest        float64 `json:"lowest"`
-	Decile        float64 `json:"decile"` // 10 % of the cells are no worse
-	LowerQuartile float64 `json:"lower_quartile"`
-	Median        float64 `json:"median"`
-	UpperQuartile float64 `json:"upper_quartile"`
-	UpperDecile   float64 `json:"upper_decile"` // 90 % of the cells are no worse
-	Highest       float64 `json:"highest"`
-	Mean          float64 `json:"mean"`
-	Diverged      int     `json:"diverged"` // cells at or above 25 %, whose trainings, nearly always, failed in part
+	Cells  int     `json:"cells"`
+	Lowest float64 `json:"lowest"`
+	Quantiles
+	Highest  float64 `json:"highest"`
+	Mean     float64 `json:"mean"`
+	Diverged int     `json:"diverged"` // cells at or above 25 %: nearly always, some of their trainings failed
 }
 
 // summarise describes ascending test errors, at least one.
@@ -86,9 +91,8 @@ func summarise(errs []float64) Summary {
 	quantile := func(p float64) float64 { return stat.Quantile(p, stat.Empirical, errs, nil) }
 	converged, _ := slices.BinarySearch(errs, diverged)
 	return Summary{
-		Cells: len(errs), Lowest: errs[0], Decile: quantile(0.1), LowerQuartile: quantile(0.25), Median: quantile(0.5),
-		UpperQuartile: quantile(0.75), UpperDecile: quantile(0.9), Highest: errs[len(errs)-1],
-		Mean: stat.Mean(errs, nil), Diverged: len(errs) - converged,
+		Cells: len(errs), Lowest: errs[0], Highest: errs[len(errs)-1], Mean: stat.Mean(errs, nil), Diverged: len(errs) - converged,
+		Quantiles: Quantiles{quantile(0.1), quantile(0.25), quantile(0.5), quantile(0.75), quantile(0.9)},
 	}
 }
 
@@ -123,8 +127,9 @@ type Grouping struct {
 // Group is the cells whose property lies in From..To, which are equal for all
 // properties but Parameters.
 type Group struct {
-	From float64 `json:"from"`
-	To   float64 `json:"to"`
+	From    float64 `json:"from"`
+	To      float64 `json:"to"`
+	Quarter int     `json:"quarter,omitempty"` // of Parameters, 1 to 4
 	Summary
 }
 
@@ -158,18 +163,17 @@ func SpaceStatistics(ctx context.Context, o Oracle, space, epochs int) (Statisti
 	all.Summary = summarise(all.Errors)
 	for i, property := range properties {
 		slices.SortFunc(cells[i], func(a, b measured) int { return cmp.Compare(a.property, b.property) })
-		together := func(a, b measured) bool { return a.property == b.property }
+		quarter := func(measured) int { return 0 }
 		if property == Parameters {
-			quarter := quarters(cells[i])
-			together = func(a, b measured) bool { return quarter(a) == quarter(b) }
+			quarter = quarters(cells[i])
 		}
 		grouping := Grouping{Property: property}
 		for rest := cells[i]; len(rest) > 0; {
-			n := 1
-			for n < len(rest) && together(rest[0], rest[n]) {
+			first, n := rest[0], 1
+			for n < len(rest) && quarter(rest[n]) == quarter(first) && (quarter(first) > 0 || rest[n].property == first.property) {
 				n++
 			}
-			grouping.Groups = append(grouping.Groups, Group{rest[0].property, rest[n-1].property, summarise(testErrors(rest[:n]))})
+			grouping.Groups = append(grouping.Groups, Group{first.property, rest[n-1].property, quarter(first), summarise(testErrors(rest[:n]))})
 			rest = rest[n:]
 		}
 		all.By = append(all.By, grouping)
@@ -191,7 +195,7 @@ func testErrors(cells []measured) []float64 {
 }
 
 // quarters parts cells, by ascending property, at the quartiles of the property:
-// 0 to 3. Cells of one value stay together.
+// 1 to 4. Cells of one value stay together.
 func quarters(cells []measured) func(measured) int {
 	var values []float64
 	for _, c := range cells {
@@ -203,6 +207,6 @@ func quarters(cells []measured) func(measured) int {
 	}
 	return func(c measured) int {
 		at, _ := slices.BinarySearch(bounds, c.property)
-		return at
+		return at + 1
 	}
 }
