@@ -54,6 +54,8 @@ Example:
 				Flags:  []cli.Flag{&cli.StringFlag{Name: "o", Usage: "write the surrogate to `FILE`"}},
 				Action: interruptible(fitTable),
 			},
+			tableStatsCommand(),
+			tableTopCommand(),
 		},
 	}
 }
