@@ -2,7 +2,6 @@ package spaces
 
 import (
 	"bytes"
-	"cmp"
 	"crypto/md5"
 	"encoding/hex"
 	"maps"
@@ -97,7 +96,6 @@ func (s *Space) Fingerprint() string {
 type enumeration struct {
 	counts Counts
 	hashes []cell.Hash // ascending
-	cells  []labelled  // of these hashes
 }
 
 // matrix is the adjacency matrix of a pruned cell.
@@ -135,34 +133,26 @@ func (s *Space) enumerateCells() enumeration {
 	}
 	c.PrunedMatrices = len(pruned)
 
-	matrices := slices.SortedFunc(maps.Keys(pruned), func(a, b matrix) int {
-		return cmp.Or(cmp.Compare(a.vertices, b.vertices), cmp.Compare(a.bits, b.bits))
-	})
-	cells := map[cell.Hash]labelled{} // the first of each hash
+	matrices := slices.Collect(maps.Keys(pruned))
+	matrixOf := map[cell.Hash]matrix{}
 	looseEndFree := map[cell.Hash]bool{}
 	for i, hashes := range hashAll(matrices) {
 		c.LabelledGraphs += len(hashes)
-		for ops, hash := range hashes {
-			if _, ok := cells[hash]; !ok {
-				cells[hash] = labelled{matrices[i], ops}
-			}
+		for _, hash := range hashes {
+			matrixOf[hash] = matrices[i]
 			if pruned[matrices[i]] {
 				looseEndFree[hash] = true
 			}
 		}
 	}
-	c.Hashes, c.LooseEndFreeHashes = len(cells), len(looseEndFree)
-	for _, m := range cells {
+	c.Hashes, c.LooseEndFreeHashes = len(matrixOf), len(looseEndFree)
+	for _, m := range matrixOf {
 		c.HashesByVertices[m.vertices]++
 		c.HashesByEdges[bits.OnesCount32(m.bits)]++
 	}
-	e := enumeration{counts: c, hashes: slices.SortedFunc(maps.Keys(cells), func(a, b cell.Hash) int {
+	return enumeration{c, slices.SortedFunc(maps.Keys(matrixOf), func(a, b cell.Hash) int {
 		return bytes.Compare(a[:], b[:])
 	})}
-	for _, hash := range e.hashes {
-		e.cells = append(e.cells, cells[hash])
-	}
-	return e
 }
 
 // hashAll returns, for each matrix, the hashes under all operations. It uses all
