@@ -625,15 +625,22 @@ func tint(c color.NRGBA) color.NRGBA {
 	return color.NRGBA{mix(c.R), mix(c.G), mix(c.B), 255}
 }
 
-// rounded is a rectangle with round corners.
+// rounded is a rectangle with round corners: cubic curves, since gonum's vgpdf
+// does not join arcs to the rest of a path.
 func rounded(r vg.Rectangle, radius vg.Length) vg.Path {
+	control := radius * 4 / 3 * (math.Sqrt2 - 1) // of the cubic nearest to a quarter of a circle
 	var p vg.Path
+	at := corners(r) // counter-clockwise from the lower left, as are the directions
+	directions := []vg.Point{{Y: 1}, {X: -1}, {Y: -1}, {X: 1}}
 	p.Move(vg.Point{X: r.Min.X + radius, Y: r.Min.Y})
-	for i, corner := range []vg.Point{
-		{X: r.Max.X - radius, Y: r.Min.Y + radius}, {X: r.Max.X - radius, Y: r.Max.Y - radius},
-		{X: r.Min.X + radius, Y: r.Max.Y - radius}, {X: r.Min.X + radius, Y: r.Min.Y + radius},
-	} {
-		p.Arc(corner, radius, float64(i-1)*math.Pi/2, math.Pi/2) // the line to its beginning included
+	for i := range at {
+		corner, out := at[(i+1)%4], directions[i]
+		in := directions[(i+3)%4] // along the side that leads to the corner
+		// A side of no length but for rounding would get a spike at its join.
+		if to := corner.Sub(in.Scale(radius)); math.Abs(float64(to.X-p[len(p)-1].Pos.X))+math.Abs(float64(to.Y-p[len(p)-1].Pos.Y)) > 1e-6 {
+			p.Line(to)
+		}
+		p.CubeTo(corner.Sub(in.Scale(radius-control)), corner.Add(out.Scale(radius-control)), corner.Add(out.Scale(radius)))
 	}
 	p.Close()
 	return p

@@ -257,6 +257,38 @@ func distanceToOutline(g *layered, v int, p vg.Point) float64 {
 	return distance
 }
 
+// Every point of the outline lies on the sides of the rectangle or on the
+// circles at its corners, and no arc, which a PDF would not show, is in it.
+func TestRounded(t *testing.T) {
+	r := vg.Rectangle{Min: vg.Point{X: 1, Y: 2}, Max: vg.Point{X: 31, Y: 22}}
+	for radius, sides := range map[vg.Length]int{3.5: 4, 10: 2} {
+		outline := rounded(r, radius)
+		lines := 0
+		for _, c := range outline {
+			switch c.Type {
+			case vg.ArcComp:
+				t.Errorf("radius %v: an arc", radius)
+			case vg.LineComp:
+				lines++
+			}
+		}
+		if lines != sides {
+			t.Errorf("radius %v: %d lines, want %d", radius, lines, sides)
+		}
+		for _, p := range pointsOf(outline[:len(outline)-1]) {
+			// From the nearest point of the rectangle without its margin.
+			inner := vg.Point{X: min(max(p.X, r.Min.X+radius), r.Max.X-radius), Y: min(max(p.Y, r.Min.Y+radius), r.Max.Y-radius)}
+			d := p.Sub(inner)
+			if off := math.Hypot(float64(d.X), float64(d.Y)) - float64(radius); math.Abs(off) > 0.001*float64(radius) {
+				t.Errorf("radius %v: %v is %v off the outline", radius, p, off)
+			}
+		}
+		if first, last := outline[0].Pos, outline[len(outline)-2].Pos; math.Hypot(float64(first.X-last.X), float64(first.Y-last.Y)) > 1e-9 {
+			t.Errorf("radius %v: begins at %v, ends at %v", radius, first, last)
+		}
+	}
+}
+
 // separate keeps the gaps, and no other positions that do are nearer.
 func TestSeparate(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
