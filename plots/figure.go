@@ -6,6 +6,7 @@ import (
 	"image/color"
 	"maps"
 	"math"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -58,10 +59,12 @@ type Figure struct {
 	parts         []func(canvas.Canvas) // what to draw, on a canvas of that size
 }
 
+// formats are the extensions of the files that a figure can be written to.
+var formats = []string{"png", "svg", "pdf"}
+
 // Save writes the figure to base.png (300 dpi), base.svg and base.pdf, each
 // atomically, and returns the three names.
 func (f *Figure) Save(base string) ([]string, error) {
-	formats := []string{"png", "svg", "pdf"}
 	images := make([][]byte, len(formats))
 	for i, format := range formats {
 		var err error
@@ -78,6 +81,23 @@ func (f *Figure) Save(base string) ([]string, error) {
 		paths = append(paths, path)
 	}
 	return paths, nil
+}
+
+// SaveAs writes the figure to one file, atomically, in the format that its
+// extension names: .png, .svg or .pdf. Any other one is an error.
+func (f *Figure) SaveAs(path string) error {
+	format := strings.TrimPrefix(filepath.Ext(path), ".")
+	if !slices.Contains(formats, format) {
+		return fmt.Errorf("plots: draw %s: its extension must be one of .%s", path, strings.Join(formats, ", ."))
+	}
+	image, err := f.encode(format)
+	if err != nil {
+		return fmt.Errorf("plots: draw %s: %w", path, err)
+	}
+	if err := durable.WriteFile(path, image); err != nil {
+		return fmt.Errorf("plots: %w", err)
+	}
+	return nil
 }
 
 // pdfDate is the date of drawing in a PDF.
@@ -352,35 +372,47 @@ func layLegend(legend []legendEntry, inner vg.Length) []legendRow {
 // layPanels places one row of panels, with axes of equal size, and returns its
 // height.
 func layPanels(spaces []int, panels map[int][]series, q quantity, axis valueAxis, end int, width Width, inner vg.Length, place func(func(canvas.Canvas, vg.Length))) vg.Length {
+	var titles []string
+	var all []*plot.Plot
+	for _, space := range spaces {
+		titles = append(titles, fmt.Sprintf("Space %d", space))
+		all = append(all, panel(panels[space], q.scale, axis, end))
+	}
+	return layRow(titles, all, q.label, width, inner, place)
+}
+
+// layRow places plots side by side under their titles, with axes of equal size
+// and the same ticks on the y axes, and returns the height of the row. The y axis
+// has a label before the first plot of a page, and before every one of a column.
+func layRow(titles []string, all []*plot.Plot, yLabel string, width Width, inner vg.Length, place func(func(canvas.Canvas, vg.Length))) vg.Length {
 	title, label := textStyle(titleSize, color.Black), textStyle(labelSize, color.Black)
 	title.XAlign, label.XAlign = text.XCenter, text.XCenter
 	label.Rotation = math.Pi / 2
 	titleHeight, labelWidth := 1.7*title.Font.Size, label.Font.Size+labelGap
 
-	n := vg.Length(len(spaces))
+	n := vg.Length(len(all))
 	labels := n // panels with a label of the y axis
 	if width == Page {
 		labels = 1
 	}
-	// All panels have the same ticks, hence the same room around their axes.
+	// The same ticks take the same room around the axes.
 	about := canvas.Canvas{Rectangle: vg.Rectangle{Max: vg.Point{X: inner / n, Y: dataHeight}}}
-	axes := panel(panels[spaces[0]], q.scale, axis, end).DataCanvas(about)
+	axes := all[0].DataCanvas(about)
 	left, right, below, above := axes.Min.X, about.Max.X-axes.Max.X, axes.Min.Y, about.Max.Y-axes.Max.Y
 	data := (inner-labels*labelWidth-(n-1)*panelGap)/n - left - right
 
 	x := margin
-	for i, space := range spaces {
+	for i, p := range all {
 		if vg.Length(i) < labels {
 			at := x
 			place(func(c canvas.Canvas, top vg.Length) {
-				c.FillText(label, vg.Point{X: at, Y: top - titleHeight - dataHeight/2}, q.label)
+				c.FillText(label, vg.Point{X: at, Y: top - titleHeight - dataHeight/2}, yLabel)
 			})
 			x += labelWidth
 		}
 		outer := vg.Rectangle{Min: vg.Point{X: x, Y: -titleHeight - dataHeight - below}, Max: vg.Point{X: x + left + data + right, Y: above - titleHeight}}
-		p := panel(panels[space], q.scale, axis, end)
 		place(func(c canvas.Canvas, top vg.Length) {
-			c.FillText(title, vg.Point{X: outer.Min.X + left + data/2, Y: top}, fmt.Sprintf("Space %d", space))
+			c.FillText(title, vg.Point{X: outer.Min.X + left + data/2, Y: top}, titles[i])
 			c.Rectangle = outer.Add(vg.Point{Y: top})
 			p.Draw(c)
 		})
@@ -389,11 +421,11 @@ func layPanels(spaces []int, panels map[int][]series, q quantity, axis valueAxis
 	return titleHeight + dataHeight + below
 }
 
-// panel is the plot of one space, without title and label of the y axis.
-func panel(all []series, scale func(float64) float64, axis valueAxis, end int) *plot.Plot {
+// newPlot is an empty plot, without title and label of the y axis.
+func newPlot(xLabel string) *plot.Plot {
 	p := plot.New()
 	p.BackgroundColor = nil
-	p.X.Label.Text = "Epoch"
+	p.X.Label.Text = xLabel
 	for _, a := range []*plot.Axis{&p.X, &p.Y} {
 		a.Label.TextStyle.Font = textStyle(labelSize, color.Black).Font
 		a.Label.Padding = 2
@@ -401,13 +433,24 @@ func panel(all []series, scale func(float64) float64, axis valueAxis, end int) *
 		a.Tick.Length = 3
 		a.Padding = 0
 	}
+	return p
+}
+
+// grid is the grid behind what a plot shows.
+func grid() *plotter.Grid {
+	g := plotter.NewGrid()
+	g.Horizontal.Color, g.Vertical.Color = color.Gray{225}, color.Gray{225}
+	g.Horizontal.Width, g.Vertical.Width = 0.4, 0.4
+	return g
+}
+
+// panel is the plot of one space, without title and label of the y axis.
+func panel(all []series, scale func(float64) float64, axis valueAxis, end int) *plot.Plot {
+	p := newPlot("Epoch")
 	p.X.Tick.Marker = epochTicks(end)
 	p.Y.Tick.Marker, p.Y.Scale = axis.ticks, axis.scale
 
-	grid := plotter.NewGrid()
-	grid.Horizontal.Color, grid.Vertical.Color = color.Gray{225}, color.Gray{225}
-	grid.Horizontal.Width, grid.Vertical.Width = 0.4, 0.4
-	p.Add(grid)
+	p.Add(grid())
 	for _, layer := range []func(canvas.Canvas, *plot.Plot, series, func(float64) float64){drawBand, drawLine, drawFinal} {
 		for _, s := range all {
 			p.Add(plotterFunc(func(c canvas.Canvas, p *plot.Plot) { layer(c, p, s, scale) }))

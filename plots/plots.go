@@ -1,7 +1,8 @@
 // Package plots draws the figures of the benchmark from run directories: the
 // anytime test error and the trajectory of the dominant eigenvalue of the
-// architecture Hessian, one panel per search space. Equal curves give equal
-// bytes in every format.
+// architecture Hessian, one panel per search space. It also draws the cells that
+// a run finds, and how the test errors of a space are distributed. Equal curves,
+// cells and errors give equal bytes in every format.
 package plots
 
 import (

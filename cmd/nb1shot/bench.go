@@ -37,7 +37,7 @@ Example:
 			&cli.IntFlag{Name: "cells", Usage: "`N` cells in the supernet, at least 3", Value: 9},
 			&cli.IntFlag{Name: "side", Usage: "images of `N` pixels a side", Value: 32},
 			&cli.IntFlag{Name: "partial", Usage: "let 1/`N` of the channels through the operations, as PC-DARTS, which takes 4", DefaultText: "all"},
-			&cli.BoolFlag{Name: "sampled", Usage: "the network of GDAS, one operation for each block drawn in every repeat; no pgd, no hessian"},
+			&cli.BoolFlag{Name: "sampled", Usage: "the network of GDAS, one operation for each block drawn in every repeat; no pgd, no hessian", DisableDefaultText: true},
 			&cli.IntFlag{Name: "repeats", Usage: "time each step `N` times", DefaultText: "10, the Hessian 3"},
 			engineFlag(engine.Auto),
 			&cli.IntFlag{Name: "threads", Usage: "compute on `N` threads", Value: runtime.GOMAXPROCS(0)},

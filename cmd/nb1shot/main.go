@@ -35,6 +35,7 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 			plotCommand(),
 			landscapeCommand(),
 			queryCommand(),
+			cellCommand(),
 			tableCommand(),
 			dataCommand(),
 			spacesCommand(),

@@ -28,17 +28,17 @@ file that holds both: {"matrix": [[0,1],[0,0]], "operations": ["input","output"]
 With --stdin, every line of the standard input is such an object or a hash, and is
 answered by a line of JSON; a line that cannot be answered, by one with "error".
 
-Examples:
+Example:
   nb1shot query --matrix 0110,0001,0001,0000 --ops conv3x3-bn-relu,maxpool3x3
   nb1shot query --stdin --mean < hashes.txt`,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "matrix", Usage: "`ROWS` of 0 and 1 separated by commas, or a JSON array of arrays"},
 			&cli.StringFlag{Name: "ops", Usage: "`NAMES` of the operations separated by commas; input and output may be left out"},
 			&cli.StringFlag{Name: "file", Usage: "read the cell from a JSON `FILE`"},
-			&cli.IntFlag{Name: "epochs", Usage: "training budget: 4, 12, 36 or 108 `EPOCHS`", Value: nasbench.Epochs},
-			&cli.BoolFlag{Name: "halfway", Usage: "as it was after half of the epochs"},
-			&cli.BoolFlag{Name: "mean", Usage: "without the training runs one by one"},
-			&cli.BoolFlag{Name: "stdin", Usage: "answer every line of the standard input"},
+			budgetFlag(),
+			&cli.BoolFlag{Name: "halfway", Usage: "as it was after half of the epochs", DisableDefaultText: true},
+			&cli.BoolFlag{Name: "mean", Usage: "without the training runs one by one", DisableDefaultText: true},
+			&cli.BoolFlag{Name: "stdin", Usage: "answer every line of the standard input", DisableDefaultText: true},
 			tableFlag(),
 			jsonFlag(),
 		},
@@ -48,6 +48,10 @@ Examples:
 
 func tableFlag() cli.Flag {
 	return &cli.StringFlag{Name: "table", Usage: "table at `PATH`, or \"surrogate\"", DefaultText: "nasbench.sqlite in the data home, else surrogate"}
+}
+
+func budgetFlag() cli.Flag {
+	return &cli.IntFlag{Name: "epochs", Usage: "training budget: 4, 12, 36 or 108 `EPOCHS`", Value: nasbench.Epochs}
 }
 
 // answer is what is known of a cell; it is the output of query --json.
@@ -136,11 +140,8 @@ func (q question) ask(spec *cell.Spec, hash cell.Hash) (known, error) {
 	if err == nil && q.halfway {
 		m, err = m.Halfway()
 	}
-	if errors.Is(err, nasbench.ErrUnknownHash) || errors.Is(err, nasbench.ErrUnknownBudget) {
-		err = hinted(err, "what the table holds: nb1shot table info")
-	}
 	if err != nil {
-		return known{}, err
+		return known{}, lookupHint(err)
 	}
 	k := known{
 		Hash: m.Hash, Epochs: m.Epochs, Halfway: q.halfway,
@@ -166,6 +167,14 @@ func (q question) lookUp(spec *cell.Spec, hash cell.Hash) (nasbench.Metrics, err
 		return nasbench.Metrics{}, hinted(&budgetError{q.epochs}, "give a table with --table PATH")
 	}
 	return q.oracle.Query(*spec)
+}
+
+// lookupHint adds to an error that a table does not hold what was asked for.
+func lookupHint(err error) error {
+	if errors.Is(err, nasbench.ErrUnknownHash) || errors.Is(err, nasbench.ErrUnknownBudget) {
+		return hinted(err, "what the table holds: nb1shot table info")
+	}
+	return err
 }
 
 var errNeedsCell = errors.New("the surrogate predicts from a cell, not from its hash")

@@ -35,7 +35,7 @@ Example:
   nb1shot table import nasbench_only108.tfrecord`,
 				Flags: []cli.Flag{
 					&cli.StringFlag{Name: "o", Usage: "write the table to `PATH`", DefaultText: "nasbench.sqlite in the data home, where runs find it"},
-					&cli.BoolFlag{Name: "only-spaces", Usage: "keep only the cells that a search in the three spaces can reach"},
+					&cli.BoolFlag{Name: "only-spaces", Usage: "keep only the cells that a search in the three spaces can reach", DisableDefaultText: true},
 				},
 				Action: interruptible(importTable),
 			},
@@ -48,7 +48,7 @@ After an interruption it continues where it stopped.
 Example:
   nb1shot table fetch && nb1shot table import nasbench_only108.tfrecord`,
 				Flags: []cli.Flag{
-					&cli.BoolFlag{Name: "full", Usage: "nasbench_full.tfrecord instead, 1.95 GB: the budgets of 4, 12 and 36 epochs too"},
+					&cli.BoolFlag{Name: "full", Usage: "nasbench_full.tfrecord instead, 1.95 GB: the budgets of 4, 12 and 36 epochs too", DisableDefaultText: true},
 					&cli.StringFlag{Name: "dir", Usage: "keep the file in `DIR`", Value: "."},
 					&cli.StringFlag{Name: "url", Usage: "`URL` of a mirror", DefaultText: "the authors' site"},
 				},
@@ -72,6 +72,8 @@ Example:
 				Flags:  []cli.Flag{&cli.StringFlag{Name: "o", Usage: "write the surrogate to `FILE`"}},
 				Action: interruptible(fitTable),
 			},
+			tableStatsCommand(),
+			tableTopCommand(),
 		},
 	}
 }
