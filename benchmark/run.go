@@ -218,7 +218,7 @@ func (s *Search) query(a spaces.Architecture) (float64, error) {
 // knowsValidation tells whether a kind of table has the validation error of
 // every cell.
 func knowsValidation(kind string) bool {
-	return kind != nasbench.KindMeans && kind != nasbench.KindSurrogate
+	return kind != nasbench.KindMeans
 }
 
 // tableKind is the name that results and figures have for a kind of table.
@@ -240,6 +240,9 @@ func lookup(kind string, m nasbench.Metrics) results.Lookup {
 	}
 	if m.ErrorBar > 0 {
 		l.ErrorBar = &m.ErrorBar
+	}
+	if m.ValidationBar > 0 {
+		l.ValidBar = &m.ValidationBar
 	}
 	return l
 }

@@ -63,6 +63,7 @@ type Metrics struct {
 	TestError       float64  // mean over Runs training runs, or predicted
 	ErrorBar        float64  // half width of a 68 % interval around a predicted TestError; 0 where it was measured
 	ValidationError *float64 // nil where unknown
+	ValidationBar   float64  // like ErrorBar, around a predicted ValidationError
 	TrainSeconds    *float64 // training time without evaluation; nil where unknown
 	Parameters      int      // trainable parameters of the network built of the cell
 

@@ -43,12 +43,13 @@ type Cell struct {
 // stand-in that Provenance.Table names: means over the table's repetitions at
 // 108 epochs. A nil value is one the table does not know.
 type Lookup struct {
-	Source       string   `json:"source"`                  // kind of table that answered
-	TestError    *float64 `json:"test_error,omitempty"`    // 1 − test accuracy, in [0,1]
-	ValidError   *float64 `json:"valid_error,omitempty"`   // 1 − validation accuracy, in [0,1]
-	ErrorBar     *float64 `json:"error_bar,omitempty"`     // a surrogate's own standard error of TestError
-	TrainingTime *float64 `json:"training_time,omitempty"` // seconds
-	Parameters   int      `json:"parameters,omitempty"`    // trainable parameters of the stand-alone network
+	Source       string   `json:"source"`                    // kind of table that answered
+	TestError    *float64 `json:"test_error,omitempty"`      // 1 − test accuracy, in [0,1]
+	ValidError   *float64 `json:"valid_error,omitempty"`     // 1 − validation accuracy, in [0,1]
+	ErrorBar     *float64 `json:"error_bar,omitempty"`       // a surrogate's own standard error of TestError
+	ValidBar     *float64 `json:"valid_error_bar,omitempty"` // likewise of ValidError
+	TrainingTime *float64 `json:"training_time,omitempty"`   // seconds
+	Parameters   int      `json:"parameters,omitempty"`      // trainable parameters of the stand-alone network
 }
 
 // Score is the supernet's sample-weighted mean over a set of images.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/nb1shot/nb1shot/benchmark"
 	"github.com/nb1shot/nb1shot/plots"
 	"github.com/nb1shot/nb1shot/results"
 )
@@ -20,13 +21,15 @@ func plotCommand() *cli.Command {
 		ArgsUsage: "RUN_DIR...",
 		Description: `Draws the anytime test error and the trajectory of the dominant eigenvalue, one
 panel per space, as means over the seeds. RUN_DIR is a run directory or a folder
-of run directories. Each figure is written as PNG, SVG and PDF.
+of run directories. Each figure is written as PNG, SVG and PDF. With --table the
+recorded cells are looked up again, such as in a table that was imported later.
 
 Example:
   nb1shot plot runs -o figures`,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "o", Usage: "write the figures to `DIR`", Value: "."},
 			&cli.StringFlag{Name: "name", Usage: "begin the names of the files with `NAME`"},
+			&cli.StringFlag{Name: "table", Usage: "look the cells up again in the table at `PATH`, or in \"surrogate\"", DefaultText: "what the runs recorded"},
 		},
 		Action: func(c *cli.Context) error {
 			if !c.Args().Present() {
@@ -39,6 +42,18 @@ Example:
 			for _, r := range runs {
 				for _, warning := range r.Warnings {
 					fmt.Fprintln(c.App.ErrWriter, "nb1shot: warning:", warning)
+				}
+			}
+			if c.IsSet("table") {
+				oracle, err := openTable(c.String("table"))
+				if err != nil {
+					return err
+				}
+				defer oracle.Close()
+				for _, r := range runs {
+					if err := benchmark.Reevaluate(r, oracle); err != nil {
+						return lookupHint(err)
+					}
 				}
 			}
 			files, err := draw(runs, c.String("o"), c.String("name"))

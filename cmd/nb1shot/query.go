@@ -70,6 +70,7 @@ type known struct {
 	TestError       float64   `json:"test_error"`
 	ErrorBar        float64   `json:"error_bar,omitempty"`
 	ValidationError *float64  `json:"validation_error"`
+	ValidationBar   float64   `json:"validation_error_bar,omitempty"`
 	TrainSeconds    *float64  `json:"training_seconds"`
 	Parameters      int       `json:"parameters"`
 	Runs            int       `json:"runs"`
@@ -145,7 +146,7 @@ func (q question) ask(spec *cell.Spec, hash cell.Hash) (known, error) {
 	}
 	k := known{
 		Hash: m.Hash, Epochs: m.Epochs, Halfway: q.halfway,
-		TestError: m.TestError, ErrorBar: m.ErrorBar, ValidationError: m.ValidationError,
+		TestError: m.TestError, ErrorBar: m.ErrorBar, ValidationError: m.ValidationError, ValidationBar: m.ValidationBar,
 		TrainSeconds: m.TrainSeconds, Parameters: m.Parameters, Runs: m.Runs,
 	}
 	if q.repeats {
@@ -266,13 +267,15 @@ func parseCell(matrix, ops string) (cell.Spec, error) {
 
 func (a answer) print(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	bar := ""
-	if a.ErrorBar > 0 {
-		bar = " ± " + percent(a.ErrorBar)
+	bar := func(half float64) string {
+		if half == 0 {
+			return ""
+		}
+		return " ± " + percent(half)
 	}
 	validation, seconds := "unknown", "unknown"
 	if a.ValidationError != nil {
-		validation = percent(*a.ValidationError)
+		validation = percent(*a.ValidationError) + bar(a.ValidationBar)
 	}
 	if a.TrainSeconds != nil {
 		seconds = duration(time.Duration(*a.TrainSeconds * float64(time.Second)))
@@ -281,7 +284,7 @@ func (a answer) print(w io.Writer) error {
 	if a.Runs > 0 {
 		runs = strconv.Itoa(a.Runs)
 	}
-	fmt.Fprintf(t, "test error\t%s%s\n", percent(a.TestError), bar)
+	fmt.Fprintf(t, "test error\t%s%s\n", percent(a.TestError), bar(a.ErrorBar))
 	fmt.Fprintf(t, "validation error\t%s\n", validation)
 	fmt.Fprintf(t, "training time\t%s\n", seconds)
 	fmt.Fprintf(t, "training runs\t%s\n", runs)

@@ -281,6 +281,7 @@ type topCell struct {
 	TestError       float64   `json:"test_error"`
 	ErrorBar        float64   `json:"error_bar,omitempty"`
 	ValidationError *float64  `json:"validation_error"`
+	ValidationBar   float64   `json:"validation_error_bar,omitempty"`
 	TrainSeconds    *float64  `json:"training_seconds"`
 	Parameters      int       `json:"parameters"`
 	Drawings        []string  `json:"drawings,omitempty"` // files
@@ -330,7 +331,7 @@ func listTop(c *cli.Context) error {
 		}
 		best := topCell{
 			Rank: i + 1, Hash: e.Hash, Cell: e.Spec, TestError: m.TestError, ErrorBar: m.ErrorBar,
-			ValidationError: m.ValidationError, TrainSeconds: m.TrainSeconds, Parameters: m.Parameters,
+			ValidationError: m.ValidationError, ValidationBar: m.ValidationBar, TrainSeconds: m.TrainSeconds, Parameters: m.Parameters,
 		}
 		if c.IsSet("o") {
 			if best.Drawings, err = out.draw(best, m, c.String("o")); err != nil {
@@ -367,18 +368,20 @@ func (t topCells) print(w io.Writer) error {
 	fmt.Fprintf(w, "%s\n%s\n\n", tableTitle(t.Source.Kind), t.Source.Detail)
 	rows := [][]string{{"", strings.ToLower(errorName(t.Source.Kind)), "validation error", "training time", "parameters", "hash"}}
 	for _, best := range t.Cells {
-		var bar *float64
-		if best.ErrorBar > 0 {
-			bar = &best.ErrorBar
+		bar := func(half float64) *float64 {
+			if half == 0 {
+				return nil
+			}
+			return &half
 		}
 		validation, seconds := "unknown", "unknown"
 		if best.ValidationError != nil {
-			validation = percent(*best.ValidationError)
+			validation = withBar(*best.ValidationError, bar(best.ValidationBar))
 		}
 		if best.TrainSeconds != nil {
 			seconds = duration(time.Duration(*best.TrainSeconds * float64(time.Second)))
 		}
-		rows = append(rows, []string{strconv.Itoa(best.Rank), withBar(best.TestError, bar), validation, seconds, grouped(best.Parameters), best.Hash.String()})
+		rows = append(rows, []string{strconv.Itoa(best.Rank), withBar(best.TestError, bar(best.ErrorBar)), validation, seconds, grouped(best.Parameters), best.Hash.String()})
 	}
 	if err := printAligned(w, rows); err != nil {
 		return err

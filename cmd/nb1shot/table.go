@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -65,11 +64,16 @@ Example:
 				Name:      "fit",
 				Usage:     "fit a surrogate to a table",
 				ArgsUsage: "TABLE",
-				Description: `Writes the model that is embedded in this program as nasbench/surrogate.json.
+				Description: `Trains the model that is embedded in this program as nasbench/surrogate.bin, which
+answers where no table was imported. The same table and seed give the same bytes.
 
 Example:
-  nb1shot table fit nasbench.sqlite -o surrogate.json`,
-				Flags:  []cli.Flag{&cli.StringFlag{Name: "o", Usage: "write the surrogate to `FILE`"}},
+  nb1shot table fit nasbench.sqlite -o surrogate.bin`,
+				Flags: []cli.Flag{
+					&cli.StringFlag{Name: "o", Usage: "write the surrogate to `FILE`"},
+					&cli.Uint64Flag{Name: "seed", Usage: "`SEED` of the first weights and the order of cells", DefaultText: "0"},
+					&cli.IntFlag{Name: "epochs", Usage: "passes through the cells, `N`", DefaultText: "30"},
+				},
 				Action: interruptible(fitTable),
 			},
 			tableStatsCommand(),
@@ -260,13 +264,35 @@ type surrogateInfo struct {
 
 func (i surrogateInfo) print(w io.Writer) error {
 	i.Source.print(w)
-	fmt.Fprintln(w, "\non cells that it was not fitted to:")
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "space\tcells\tmean absolute error\tmedian\tKendall's τ")
-	for _, h := range i.HeldOut {
-		fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%.3f\n", h.Space, grouped(h.Cells), percent(h.MeanError), percent(h.MedianError), h.KendallTau)
+	fmt.Fprintln(w, "\non cells that it was not fitted to, in percentage points:")
+	rows := [][]string{{"", "cells", "Kendall's τ", "median", "mean", "RMSE", "best 5 %", "failed"}}
+	for _, error := range []struct {
+		name string
+		of   func(nasbench.HeldOut) nasbench.Quality
+	}{
+		{"test error", func(h nasbench.HeldOut) nasbench.Quality { return h.Test }},
+		{"validation error", func(h nasbench.HeldOut) nasbench.Quality { return h.Validation }},
+	} {
+		for _, h := range i.HeldOut {
+			q := error.of(h)
+			if q.Cells == 0 {
+				continue
+			}
+			row := []string{fmt.Sprintf("%s, space %d", error.name, h.Space), grouped(q.Cells), fmt.Sprintf("%.3f", q.KendallTau)}
+			for _, x := range []float64{q.MedianError, q.MeanError, q.RootMeanSquare, q.BestError} {
+				row = append(row, fmt.Sprintf("%.3f", 100*x))
+			}
+			rows = append(rows, append(row, grouped(q.Failed)))
+		}
 	}
-	return t.Flush()
+	if err := printAligned(w, rows); err != nil {
+		return err
+	}
+	_, err := io.WriteString(w, `
+Median of the absolute errors over all cells; mean and root mean square without the
+failed ones, whose measured error is 15 % or more; median over the best 5 %.
+`)
+	return err
 }
 
 func (s source) print(w io.Writer) {
@@ -279,22 +305,24 @@ func fitTable(c *cli.Context) error {
 		return err
 	}
 	if !c.IsSet("o") {
-		return misuse(errors.New("option -o is missing"), "an example is: nb1shot table fit nasbench.sqlite -o surrogate.json")
+		return misuse(errors.New("option -o is missing"), "an example is: nb1shot table fit nasbench.sqlite -o surrogate.bin")
 	}
 	table, err := nasbench.Open(path)
 	if err != nil {
 		return err
 	}
 	defer table.Close()
-	s, err := nasbench.Fit(c.Context, table)
+	progress := newTally(c.App.ErrWriter, "fitting, epochs")
+	s, err := nasbench.Fit(c.Context, table, nasbench.FitOptions{Seed: c.Uint64("seed"), Epochs: c.Int("epochs"), Progress: progress.update})
+	progress.end()
 	if err != nil {
 		return err
 	}
-	file, err := json.MarshalIndent(s, "", "  ")
+	file, err := s.MarshalBinary()
 	if err != nil {
 		return err
 	}
-	if err := durable.WriteFile(c.String("o"), append(file, '\n')); err != nil {
+	if err := durable.WriteFile(c.String("o"), file); err != nil {
 		return err
 	}
 	return surrogateInfo{source(s.Source()), s.HeldOut()}.print(c.App.Writer)
