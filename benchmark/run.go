@@ -228,6 +228,8 @@ func tableKind(kind string) string {
 		return results.NASBench101
 	case nasbench.KindMeans:
 		return results.NASBench101Means
+	case nasbench.KindNNI:
+		return results.NASBench101NNI
 	}
 	return kind
 }

@@ -22,5 +22,5 @@ func ExampleDefault() {
 		return
 	}
 	fmt.Printf("%s: test error %.3f ± %.3f, %d parameters\n", m.Kind, m.TestError, m.ErrorBar, m.Parameters)
-	// Output: surrogate: test error 0.069 ± 0.002, 11051402 parameters
+	// Output: surrogate: test error 0.070 ± 0.002, 11051402 parameters
 }

@@ -52,11 +52,11 @@ func inventedMeans(t *testing.T) string {
 func TestFit(t *testing.T) {
 	table := importTable(t, inventedMeans(t))
 	var progress []int
-	fitted := func() *Surrogate {
+	fitted := func(epochs int) *Surrogate {
 		progress = nil
-		s, err := Fit(context.Background(), table, FitOptions{Hidden: 32, Epochs: 100, Seed: 7, Progress: func(done, total int) {
-			if total != 100 {
-				t.Errorf("%d epochs in all, want 100", total)
+		s, err := Fit(context.Background(), table, FitOptions{Hidden: 32, Epochs: epochs, Seed: 7, Progress: func(done, total int) {
+			if total != epochs {
+				t.Errorf("%d epochs in all, want %d", total, epochs)
 			}
 			progress = append(progress, done)
 		}})
@@ -65,7 +65,7 @@ func TestFit(t *testing.T) {
 		}
 		return s
 	}
-	s := fitted()
+	s := fitted(100)
 	if len(progress) != 100 || progress[99] != 100 {
 		t.Errorf("progress %v", progress)
 	}
@@ -76,8 +76,9 @@ func TestFit(t *testing.T) {
 			}
 		}
 	}
+	two := fitted(5)
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
-	if again := fitted(); !bytes.Equal(s.file, again.file) {
+	if one := fitted(5); !bytes.Equal(one.file, two.file) {
 		t.Error("one thread gives another surrogate")
 	}
 }

@@ -33,7 +33,8 @@ var publishedFiles = map[string]string{sumOnly108: KindOnly108, sumFull: KindFul
 var schema string
 
 // Import builds the table dst from src, a file of NAS-Bench-101 (TFRecord) or a
-// means-only TSV, plain or gzipped; which, is seen from the content. Every cell
+// means-only TSV, plain or gzipped, or the SQLite file that NNI made of
+// NAS-Bench-101; which, is seen from the content. Every cell
 // is hashed anew and its hash compared with the stored one. progress, if not
 // nil, is called now and then with the bytes of src read so far and in all.
 //
@@ -97,6 +98,8 @@ type content struct {
 	raw countingReader // the file
 	all countingReader // its content
 	sum hash.Hash
+
+	zipped bool
 }
 
 type countingReader struct {
@@ -120,7 +123,7 @@ func (c *content) open() (*bufio.Reader, error) {
 		if err != nil {
 			return nil, err
 		}
-		c.all.r = unzipped
+		c.all.r, c.zipped = unzipped, true
 	}
 	return bufio.NewReaderSize(io.TeeReader(&c.all, c.sum), size), nil
 }
@@ -161,15 +164,21 @@ func fillTable(temp, src string, read *content, partial bool, check func() error
 		return err
 	}
 	// The first 8 bytes of a TFRecord are a small length; text has no zero.
-	start, err := in.Peek(8)
+	start, err := in.Peek(len(sqliteMagic))
 	if err != nil && err != io.EOF {
 		return err
 	}
 	kind := KindMeans
-	if bytes.IndexByte(start, 0) >= 0 {
+	switch {
+	case string(start) == sqliteMagic && read.zipped:
+		return fmt.Errorf("%s is a compressed SQLite file, which cannot be read in place: unpack it first", src)
+	case string(start) == sqliteMagic:
+		kind = KindNNI
+		err = w.addTrials(in)
+	case bytes.IndexByte(start[:min(8, len(start))], 0) >= 0:
 		kind = KindSynthetic
 		err = w.addRecords(in)
-	} else {
+	default:
 		err = w.addMeans(in)
 	}
 	if err != nil {

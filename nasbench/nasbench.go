@@ -26,6 +26,9 @@ const (
 	// KindMeans is a means-only TSV: measured results, but not the repeats one
 	// by one, from a file that no published checksum vouches for.
 	KindMeans = "means-tsv"
+	// KindNNI is the SQLite file that NNI made of NAS-Bench-101: measured
+	// results, from a file that no published checksum vouches for.
+	KindNNI = "nni-sqlite"
 	// KindSynthetic is any other file of records in NAS-Bench-101's layout:
 	// what is not the published file is taken to be made up.
 	KindSynthetic = "synthetic"

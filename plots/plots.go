@@ -246,7 +246,7 @@ func epochs(h *results.History) int {
 // The kinds that are what they are named after; every other one is a stand-in.
 var (
 	imageNames = map[string]string{results.CIFAR10: "CIFAR-10"}
-	tableNames = map[string]string{results.NASBench101: "NAS-Bench-101", results.NASBench101Means: "NAS-Bench-101 means"}
+	tableNames = map[string]string{results.NASBench101: "NAS-Bench-101", results.NASBench101Means: "NAS-Bench-101 means", results.NASBench101NNI: "NAS-Bench-101 as NNI converted it"}
 )
 
 // provenanceNote says what the runs were measured on, and that a stand-in is

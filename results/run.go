@@ -32,6 +32,9 @@ const (
 	// NASBench101Means is a table of means over the repeats, imported from a
 	// file that no published checksum vouches for.
 	NASBench101Means = "nasbench101-means" // Provenance.Table
+	// NASBench101NNI is a table imported from the SQLite file that NNI made of
+	// NAS-Bench-101, which no published checksum vouches for.
+	NASBench101NNI = "nasbench101-nni" // Provenance.Table
 	// NoImages is the kind of images of a search that trains nothing.
 	NoImages = "none" // Provenance.Images
 )

@@ -143,7 +143,7 @@ func errorName(kind string) string {
 	switch {
 	case kind == nasbench.KindSurrogate:
 		return "Predicted test error"
-	case measured(kind), kind == results.NASBench101, kind == results.NASBench101Means:
+	case measured(kind), kind == results.NASBench101, kind == results.NASBench101Means, kind == results.NASBench101NNI:
 		return "Test error"
 	}
 	return "Synthetic test error"

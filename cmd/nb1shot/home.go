@@ -121,6 +121,8 @@ func tableTitle(kind string) string {
 		return "NAS-Bench-101"
 	case nasbench.KindMeans, results.NASBench101Means:
 		return "means of NAS-Bench-101"
+	case nasbench.KindNNI, results.NASBench101NNI:
+		return "NAS-Bench-101 as NNI converted it"
 	case nasbench.KindSurrogate:
 		return "surrogate of NAS-Bench-101: predicted, not measured"
 	default:
@@ -130,5 +132,5 @@ func tableTitle(kind string) string {
 
 // measured tells whether the kind of table holds NAS-Bench-101's results.
 func measured(kind string) bool {
-	return kind == nasbench.KindOnly108 || kind == nasbench.KindFull || kind == nasbench.KindMeans
+	return kind == nasbench.KindOnly108 || kind == nasbench.KindFull || kind == nasbench.KindMeans || kind == nasbench.KindNNI
 }

@@ -27,7 +27,8 @@ func tableCommand() *cli.Command {
 				Usage:     "build a table from a file of NAS-Bench-101",
 				ArgsUsage: "FILE",
 				Description: `FILE is NAS-Bench-101's own nasbench_only108.tfrecord or nasbench_full.tfrecord, or
-a TSV of means; either may be compressed by gzip. Every cell is hashed anew.
+a TSV of means, both also compressed by gzip, or NNI's nasbench101.db. Every cell
+is hashed anew.
 With --only-spaces the table is a sixth as large and serves every search.
 
 Example:
