@@ -2,8 +2,8 @@ package nasbench
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"io"
 	"math"
 	"slices"
 
@@ -155,7 +155,7 @@ func (s *Surrogate) evaluate(ctx context.Context, t *Table) (all []HeldOut, spre
 		err := pipeline.Run(func(emit func(*judged) bool) error {
 			return t.Each(ctx, space.ID(), Epochs, func(e Entry) error {
 				if heldOut(e.Hash) && !emit(&judged{entry: e}) {
-					return errors.New("interrupted")
+					return io.EOF // ignored: a lookup has failed
 				}
 				return nil
 			})

@@ -8,6 +8,7 @@ import (
 
 	"gonum.org/v1/gonum/stat"
 
+	"github.com/nb1shot/nb1shot/internal/pipeline"
 	"github.com/nb1shot/nb1shot/spaces"
 )
 
@@ -26,19 +27,29 @@ func EachCell(ctx context.Context, o Oracle, space, epochs int, visit func(Entry
 	if epochs != Epochs {
 		return fmt.Errorf("cells of space %d at %d epochs: %w", space, epochs, ErrUnknownBudget)
 	}
-	for hash, spec := range s.Cells {
+	type question struct {
+		Entry
+		err error
+	}
+	return pipeline.Run(func(emit func(*question) bool) error {
+		for hash, spec := range s.Cells {
+			if !emit(&question{Entry: Entry{Hash: hash, Spec: spec}}) {
+				break // visit has failed, or the context
+			}
+		}
+		return nil
+	}, func(q *question) {
+		m, err := o.Query(q.Spec)
+		q.Parameters, q.TestError, q.err = m.Parameters, m.TestError, err
+	}, func(q *question) error {
+		if q.err != nil {
+			return fmt.Errorf("cell %v: %w", q.Hash, q.err)
+		}
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		m, err := o.Query(spec)
-		if err != nil {
-			return fmt.Errorf("cell %v: %w", hash, err)
-		}
-		if err := visit(Entry{hash, spec, m.Parameters, m.TestError}); err != nil {
-			return err
-		}
-	}
-	return nil
+		return visit(q.Entry)
+	})
 }
 
 // Top returns the n cells of the lowest test error of a space, or fewer if there
