@@ -104,7 +104,7 @@ func cellDrawing(c *cli.Context, name string) (plots.CellDrawing, error) {
 			hash.String(), fmt.Sprintf("The table knows no test error of it at %d epochs.", c.Int("epochs")), tableNote(source.Kind, source.Detail),
 		}}, nil
 	case err != nil:
-		return none, lookupHint(err)
+		return none, err
 	}
 	if spec == nil {
 		found, err := table.Cell(hash)
@@ -143,7 +143,7 @@ func errorName(kind string) string {
 	switch {
 	case kind == nasbench.KindSurrogate:
 		return "Predicted test error"
-	case measured(kind), kind == results.NASBench101, kind == results.NASBench101Means, kind == results.NASBench101NNI:
+	case measured(kind):
 		return "Test error"
 	}
 	return "Synthetic test error"

@@ -130,7 +130,13 @@ func tableTitle(kind string) string {
 	}
 }
 
-// measured tells whether the kind of table holds NAS-Bench-101's results.
+// measured tells whether the kind of table, by its name in package nasbench or
+// results, holds NAS-Bench-101's results.
 func measured(kind string) bool {
-	return kind == nasbench.KindOnly108 || kind == nasbench.KindFull || kind == nasbench.KindMeans || kind == nasbench.KindNNI
+	switch kind {
+	case nasbench.KindOnly108, nasbench.KindFull, nasbench.KindMeans, nasbench.KindNNI,
+		results.NASBench101, results.NASBench101Means, results.NASBench101NNI:
+		return true
+	}
+	return false
 }

@@ -140,9 +140,10 @@ func (q question) ask(spec *cell.Spec, hash cell.Hash) (known, error) {
 	m, err := q.lookUp(spec, hash)
 	if err == nil && q.halfway {
 		m, err = m.Halfway()
+		err = lookupHint(err)
 	}
 	if err != nil {
-		return known{}, lookupHint(err)
+		return known{}, err
 	}
 	k := known{
 		Hash: m.Hash, Epochs: m.Epochs, Halfway: q.halfway,
@@ -159,7 +160,8 @@ func (q question) ask(spec *cell.Spec, hash cell.Hash) (known, error) {
 
 func (q question) lookUp(spec *cell.Spec, hash cell.Hash) (nasbench.Metrics, error) {
 	if t, ok := q.oracle.(*nasbench.Table); ok {
-		return t.Lookup(hash, q.epochs)
+		m, err := t.Lookup(hash, q.epochs)
+		return m, lookupHint(err)
 	}
 	if spec == nil {
 		return nasbench.Metrics{}, hinted(errNeedsCell, "give --matrix and --ops, or a table with --table PATH")

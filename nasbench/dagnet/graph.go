@@ -10,6 +10,7 @@ package dagnet
 
 import (
 	"cmp"
+	"encoding/binary"
 	"hash/fnv"
 	"math"
 	"slices"
@@ -20,8 +21,9 @@ const (
 	input  = 0
 	output = inner + 1
 	slots  = inner + 2
-	kinds  = 3 // of operations
-	ends   = kinds
+	kinds  = 3     // of operations
+	ends   = kinds // the kind of the input and of the output
+	none   = -1
 )
 
 // Outputs is how many numbers a network gives for each graph.
@@ -68,6 +70,35 @@ func NewGraph(operations []uint8, widths []float64, size float64, edge func(from
 	return g
 }
 
+// route is the order of slots in a direction: the first, which has a state from
+// the start, and the others.
+func route(direction int) (first int, order [slots - 1]int) {
+	if direction == forward {
+		return input, [...]int{1, 2, 3, 4, 5, output}
+	}
+	return output, [...]int{5, 4, 3, 2, 1, input}
+}
+
+// at is the kind of matrix that the vertex at a slot has, or none where there is no
+// vertex.
+func (g *Graph) at(slot int) int {
+	switch {
+	case slot == input || slot == output:
+		return ends
+	case slot > g.n:
+		return none
+	}
+	return int(g.kind[slot-1])
+}
+
+// from tells which slots lead to one in a direction: bit u stands for slot u.
+func (g *Graph) from(direction, slot int) uint8 {
+	if direction == forward {
+		return g.pred[slot]
+	}
+	return g.succ[slot]
+}
+
 // canonical returns the vertices in a topological order that depends on their
 // numbering only where vertices are alike: by the length of the longest path from
 // the input, then by the labels of all that is connected.
@@ -103,13 +134,7 @@ func canonical(operations []uint8, edge func(from, to int) bool) []int {
 				}
 			}
 			h := fnv.New64a()
-			write := func(x uint64) {
-				var b [8]byte
-				for i := range b {
-					b[i] = byte(x >> (8 * i))
-				}
-				h.Write(b[:])
-			}
+			write := func(x uint64) { h.Write(binary.LittleEndian.AppendUint64(nil, x)) }
 			write(label[v])
 			for _, side := range around {
 				slices.Sort(side)

@@ -84,6 +84,11 @@ func newNetwork(hidden int, r *rand.Rand) *Network {
 	return n
 }
 
+// start is the state that a direction starts from.
+func (n *Network) start(direction int) []float32 {
+	return n.weights.of[start].data[direction*n.hidden:][:n.hidden]
+}
+
 // Predict returns the outputs for a graph. It computes in float64 and never fuses
 // a product with a sum, so that every machine gets the same.
 func (n *Network) Predict(g Graph) [Outputs]float64 {
@@ -92,14 +97,11 @@ func (n *Network) Predict(g Graph) [Outputs]float64 {
 	arriving := make([]float64, n.arriving())
 	for direction := range 2 {
 		first, order := route(direction)
-		states[direction][first] = widen(n.weights.of[start].part(direction, direction+1).data[:h])
+		states[direction][first] = widen(n.start(direction))
 		for _, v := range order {
-			kind := ends
-			if v != input && v != output {
-				if v > g.n {
-					continue
-				}
-				kind = int(g.kind[v-1])
+			kind := g.at(v)
+			if kind == none {
+				continue
 			}
 			clear(arriving)
 			for u := range slots {

@@ -167,7 +167,7 @@ func turn(to []float32, m matrix) {
 // stage is a step of a direction: the vertices at one slot, of all graphs of a chunk, those
 // of one kind together.
 type stage struct {
-	row   [chunkSize]int32 // of each graph, -1 where it has no such vertex
+	row   [chunkSize]int32 // of each graph that has such a vertex
 	begin [kinds + 2]int   // first row of each kind
 	m     []float32        // what comes in
 	z     []float32
@@ -202,23 +202,6 @@ func newChunk(s shape) *chunk {
 	return c
 }
 
-// route is the order of slots in a direction: the first, which has a state from
-// the start, and the others.
-func route(direction int) (first int, order [slots - 1]int) {
-	if direction == forward {
-		return input, [...]int{1, 2, 3, 4, 5, output}
-	}
-	return output, [...]int{5, 4, 3, 2, 1, input}
-}
-
-// from tells which slots lead to one in a direction: bit u stands for slot u.
-func (g *Graph) from(direction, slot int) uint8 {
-	if direction == forward {
-		return g.pred[slot]
-	}
-	return g.succ[slot]
-}
-
 // gradient sets the chunk's loss and its derivative, both summed over examples.
 func (c *chunk) gradient(t *trainer, examples []*Example) {
 	n, h := len(examples), c.hidden
@@ -226,7 +209,7 @@ func (c *chunk) gradient(t *trainer, examples []*Example) {
 	for direction := range 2 {
 		first, order := route(direction)
 		st := c.stages[direction][first]
-		initial := t.weights.of[start].data[direction*h:][:h]
+		initial := t.start(direction)
 		for i := range examples {
 			st.row[i] = int32(i)
 			copy(st.s[i*h:], initial)
@@ -346,20 +329,11 @@ func (c *chunk) slope(direction, slot, i int) []float32 {
 // arrive orders the vertices at a slot by kind and sums what comes into each.
 func (c *chunk) arrive(direction, slot int, examples []*Example) {
 	st := c.stages[direction][slot]
-	kind := func(g *Graph) int {
-		switch {
-		case slot == input || slot == output:
-			return ends
-		case slot > g.n:
-			return -1
-		}
-		return int(g.kind[slot-1])
-	}
 	rows := 0
 	for k := range kinds + 1 {
 		st.begin[k] = rows
 		for i, e := range examples {
-			if kind(&e.Graph) == k {
+			if e.Graph.at(slot) == k {
 				st.row[i] = int32(rows)
 				rows++
 			}
@@ -367,7 +341,7 @@ func (c *chunk) arrive(direction, slot int, examples []*Example) {
 	}
 	st.begin[kinds+1] = rows
 	for i, e := range examples {
-		if kind(&e.Graph) < 0 {
+		if e.Graph.at(slot) == none {
 			continue
 		}
 		m := st.m[int(st.row[i])*c.arriving():][:c.arriving()]
@@ -400,7 +374,7 @@ func (c *chunk) depart(t *trainer, direction, slot int, examples []*Example) {
 		t.kernels.product(dm.part(from, to), dz, c.turned(t, w, h), true)
 	}
 	for i, e := range examples {
-		if slot != input && slot != output && slot > e.Graph.n {
+		if e.Graph.at(slot) == none {
 			continue
 		}
 		d := dm.data[int(st.row[i])*h:][:h]
