@@ -1,8 +1,10 @@
 // Package cuda computes plans on NVIDIA GPUs.
 package cuda
 
+import "github.com/nb1shot/nb1shot/engine/phases"
+
 // Address is a place in the device's memory; 0 is none.
-type Address uint64
+type Address = phases.Address
 
 // Kernel is the name of a kernel in kernels/kernels.cu.
 type Kernel string
