@@ -1,14 +1,9 @@
 // Package cpu is the fast engine for processors: float32, with kernels in C for
 // AVX-512, AVX2 and plain C that are chosen when the engine starts.
 //
-// A plan is compiled in three steps. compile.go and lower.go turn its steps into
-// instructions that work on one image at a time, and fold everything that is
-// linear in each channel into expressions (expression.go), which are computed
-// where their result is needed, in one pass. schedule.go moves cheap
-// instructions to where they are read and gives each value a place: in a
-// thread's scratch memory if it lives within one phase, so in the cache, else in
-// memory for the whole batch. program.go writes the instructions for the kernels
-// and runs them, phase after phase, for several images at once (pool.go).
+// Package phases compiles a plan into instructions; program.go runs them, phase
+// after phase, one image after another while it is in the cache, and several images at
+// once (pool.go).
 //
 // Results do not depend on the number of threads: the batch is divided into a
 // fixed number of groups, and sums over images are added up group by group.
@@ -28,6 +23,7 @@ import (
 	"unsafe"
 
 	"github.com/nb1shot/nb1shot/engine"
+	"github.com/nb1shot/nb1shot/engine/phases"
 )
 
 func init() {
@@ -96,7 +92,7 @@ func New(threads int, instructionSet string) (*Engine, error) {
 			e.reserve(room{batch: 1, scratch: 1, work: 1})
 			e.renew = func(_, task int) {
 				r := e.renewed[task]
-				C.nb_pack(pointer(r.packing.packed.data), pointer(r.packing.arrays[r.piece].data), &r.packing.pieces[r.piece])
+				C.nb_pack(pointer(r.packing.packed.data), pointer(r.packing.Arrays[r.piece].(*vector).data), (*C.nb_weights)(unsafe.Pointer(&r.packing.Pieces[r.piece])))
 			}
 			runtime.AddCleanup(e, func(p *pool) { p.stop() }, e.pool)
 			return e, nil
@@ -126,15 +122,12 @@ func (e *Engine) Compile(plan *engine.Plan, inputs map[string]engine.Vector, out
 			panic(r)
 		}
 	}()
-	c, err := newCompiler(plan, inputs, outputs)
+	m := &machine{engine: e, packings: map[*phases.Packing]*packing{}}
+	code, err := phases.Compile(m, plan, inputs, outputs)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("CPU engine: %w", err)
 	}
-	if err := c.compile(); err != nil {
-		return nil, err
-	}
-	c.schedule()
-	program := c.assemble(e)
+	program := newProgram(e, code, m)
 	e.mutex.Lock()
 	defer e.mutex.Unlock()
 	e.reserve(program.needs)
@@ -187,31 +180,39 @@ func (e *Engine) gradientsOf(group int) []float32 {
 	return e.gradients.data[group*e.has.gradients : (group+1)*e.has.gradients]
 }
 
+// packing is packed weights and the versions of what they were made of.
+type packing struct {
+	*phases.Packing
+	packed   *vector
+	versions []int
+}
+
 // packing returns the packed weights of the description, which programs share
 // unless they are results of one of them.
-func (e *Engine) packing(p *packing, size int) *packing {
+func (e *Engine) packing(p *phases.Packing) *packing {
 	var key strings.Builder
-	for i, at := range p.pieces {
-		fmt.Fprint(&key, at, unsafe.Pointer(unsafe.SliceData(p.arrays[i].data)), " ")
+	for i, at := range p.Pieces {
+		fmt.Fprint(&key, at, p.Arrays[i].Address(), " ")
 	}
-	if old := e.packings[key.String()]; old != nil && !p.computed {
+	if old := e.packings[key.String()]; old != nil && !p.Computed {
 		return old
 	}
-	p.packed = newVector(size)
-	p.versions = slices.Repeat([]int{-1}, len(p.pieces))
-	if !p.computed {
-		e.packings[key.String()] = p
+	size := C.nb_packed_size(C.int64_t(p.OutBlocks), C.int64_t(p.InBlocks), C.int64_t(p.K))
+	made := &packing{Packing: p, packed: newVector(int(size)), versions: slices.Repeat([]int{-1}, len(p.Pieces))}
+	if !p.Computed {
+		e.packings[key.String()] = made
 	}
-	return p
+	return made
 }
 
 // pack renews those packed weights whose origin has changed.
 func (e *Engine) pack(packings []*packing) {
 	e.renewed = e.renewed[:0]
 	for _, p := range packings {
-		for i, a := range p.arrays {
-			if p.computed || p.versions[i] != a.memory.version {
-				p.versions[i] = a.memory.version
+		for i, a := range p.Arrays {
+			version := a.(*vector).memory.version
+			if p.Computed || p.versions[i] != version {
+				p.versions[i] = version
 				e.renewed = append(e.renewed, renewal{p, i})
 			}
 		}

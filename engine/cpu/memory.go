@@ -9,6 +9,7 @@ import (
 	"unsafe"
 
 	"github.com/nb1shot/nb1shot/engine"
+	"github.com/nb1shot/nb1shot/engine/phases"
 )
 
 // memory is a block outside the Go heap, where the kernels can keep pointers
@@ -62,6 +63,11 @@ type vector struct {
 func newVector(n int) *vector {
 	m, data := newArray[float32](n)
 	return &vector{m, data}
+}
+
+// Address is where the elements are, in C memory.
+func (v *vector) Address() phases.Address {
+	return phases.Address(unsafe.Pointer(unsafe.SliceData(v.data)))
 }
 
 func (v *vector) Len() int { return len(v.data) }

@@ -1,6 +1,7 @@
 // What the instruction sets share: running a program, packing weights, memory.
 
 #define _GNU_SOURCE
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #if defined(__linux__)
@@ -35,6 +36,52 @@ void nb_total(double *restrict total, const double *restrict sums, int64_t n, in
 	for (int64_t i = 0; i < n; i++) total[i] = 0;
 	for (int64_t g = 0; g < groups; g++)
 		for (int64_t i = 0; i < n; i++) total[i] += sums[g * between + i];
+}
+
+void nb_numbers_run(const nb_numbers *list, int64_t count) {
+	for (const nb_numbers *h = list; h < list + count; h++) {
+		double *to = h->to;
+		const double *a = h->a, *b = h->b;
+		int32_t n = h->n;
+		switch (h->kind) {
+		case NUMBERS_COPY:
+			for (int32_t i = 0; i < n; i++) to[i] = a[i * h->step];
+			break;
+		case NUMBERS_ADD:
+			for (int32_t i = 0; i < n; i++) to[i] = a[i] + b[i];
+			break;
+		case NUMBERS_SUBTRACT:
+			for (int32_t i = 0; i < n; i++) to[i] = a[i] - b[i];
+			break;
+		case NUMBERS_MULTIPLY:
+			for (int32_t i = 0; i < n; i++) to[i] = a[i] * b[i];
+			break;
+		case NUMBERS_SCALE:
+			for (int32_t i = 0; i < n; i++) to[i] = h->k * a[i];
+			break;
+		case NUMBERS_DIVIDE:
+			for (int32_t i = 0; i < n; i++) to[i] = a[i] / h->k;
+			break;
+		case NUMBERS_ROOT:
+			for (int32_t i = 0; i < n; i++) to[i] = 1 / sqrt(a[i] + h->k);
+			break;
+		case NUMBERS_POSITIVE:
+			for (int32_t i = 0; i < n; i++) to[i] = a[i] < 0 ? 0 : a[i]; // NaN stays
+			break;
+		case NUMBERS_SUM: {
+			double sum = 0;
+			for (int32_t i = 0; i < n; i++) sum += a[i];
+			to[0] = sum;
+			break;
+		}
+		case NUMBERS_READ:
+			for (int32_t i = 0; i < n; i++) to[i] = ((const float *)h->a)[i];
+			break;
+		case NUMBERS_WRITE:
+			for (int32_t i = 0; i < n; i++) ((float *)h->to)[i] = (float)a[i];
+			break;
+		}
+	}
 }
 
 int64_t nb_work(const nb_op *op) {

@@ -133,6 +133,7 @@ const (
 	NumbersSum
 	NumbersRead
 	NumbersWrite
+	NumbersCount
 )
 
 // Sizes in bytes, which the kernels' side must share; engines check them.

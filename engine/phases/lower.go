@@ -1,9 +1,8 @@
-package cpu
+package phases
 
 import (
 	"cmp"
 	"fmt"
-	"math"
 	"slices"
 
 	"github.com/nb1shot/nb1shot/engine"
@@ -96,7 +95,7 @@ func (c *compiler) lower(s engine.Step) (*value, error) {
 		x, u := in[0], in[1]
 		planes, coefs := c.scaledPlanes(u)
 		st := c.newStorage(v.Shape)
-		c.emit(&instruction{kind: opPoolTake, in: c.views(x), aux: planes, out: planesOf(st), attr: a, sinkable: true})
+		c.emit(&instruction{kind: OpPoolTake, in: c.views(x), aux: planes, out: planesOf(st), attr: a, sinkable: true})
 		for i := range coefs {
 			v.blocks = append(v.blocks, c.times(plainOf(plane{st, i}), coefs[i]))
 		}
@@ -196,7 +195,7 @@ func (c *compiler) lower(s engine.Step) (*value, error) {
 		x := in[0]
 		blocks := c.single(x)
 		st := c.newStorage(v.Shape)
-		mean := &instruction{kind: opMean, out: planesOf(st)}
+		mean := &instruction{kind: OpMean, out: planesOf(st)}
 		for i, e := range blocks {
 			mean.in = append(mean.in, e.terms[0].z)
 			v.blocks = append(v.blocks, c.plus(c.times(plainOf(plane{st, i}), e.terms[0].a), expression{b: e.b}))
@@ -205,33 +204,33 @@ func (c *compiler) lower(s engine.Step) (*value, error) {
 		return v, nil
 	case graph.MeanBack:
 		st := c.newStorage(v.Shape)
-		c.emit(&instruction{kind: opMeanBack, in: c.planes(in[0]), out: planesOf(st), sinkable: true})
+		c.emit(&instruction{kind: OpMeanBack, in: c.planes(in[0]), out: planesOf(st), sinkable: true})
 		return stored(st)
 
 	case graph.CrossEntropy, graph.CrossEntropyDot:
-		e := &instruction{kind: opLoss, in: c.planes(in[0]), aux: c.planes(in[1])}
+		e := &instruction{kind: OpLoss, in: c.planes(in[0]), aux: c.planes(in[1])}
 		if s.Kind == graph.CrossEntropyDot {
-			e.kind, e.aux = opLossDot, append(e.aux[:len(e.aux):len(e.aux)], c.planes(in[2])...)
+			e.kind, e.aux = OpLossDot, append(e.aux[:len(e.aux):len(e.aux)], c.planes(in[2])...)
 		}
 		e.channels, e.scale = in[0].Shape[1], 1/float64(c.batch)
 		e.sums = &sums{n: 1}
 		c.emit(e)
-		p := &parameter{moment: moment{level: e.phase + 1, varies: e.varies}, host: make([]float64, 1)}
-		c.host(p.moment, func() { p.host[0] = e.sums.total[0] })
+		p := &parameter{moment: moment{level: e.phase + 1, varies: e.varies}, host: &numbers{n: 1}}
+		c.copy(p.moment, operand{of: p.host}, operand{sums: e.sums}, 1)
 		return param(p)
 	case graph.CrossEntropyBack, graph.CrossEntropyBackBack:
 		st := c.newStorage(v.Shape)
-		e := &instruction{kind: opLossBack, in: c.planes(in[0]), out: planesOf(st), channels: v.Shape[1], scale: 1 / float64(c.batch)}
+		e := &instruction{kind: OpLossBack, in: c.planes(in[0]), out: planesOf(st), channels: v.Shape[1], scale: 1 / float64(c.batch)}
 		other, seed := in[1], in[2]
 		if s.Kind == graph.CrossEntropyBackBack {
-			e.kind, seed, other = opLossBackBack, in[1], in[2]
+			e.kind, seed, other = OpLossBackBack, in[1], in[2]
 		}
 		e.aux, e.seed = c.planes(other), seed.param
 		c.floats(seed.param)
 		c.emit(e)
 		return stored(st)
 	}
-	return nil, fmt.Errorf("compile: the CPU engine has no kernel for %s", s.Kind)
+	return nil, fmt.Errorf("compile: there is no instruction for %s", s.Kind)
 }
 
 // ---- Convolutions
@@ -260,12 +259,12 @@ const maxPlanes = 512
 
 func (c *compiler) convolveOne(out *storage, list []*convolution, accumulate bool, phase int) error {
 	k := list[0].k
-	kind := opConvK
+	kind := OpConvK
 	switch k {
 	case 1:
-		kind = opConv1
+		kind = OpConv1
 	case 3:
-		kind = opConv3
+		kind = OpConv3
 	}
 	w := &weights{k: k, outBlocks: out.blocks()}
 	var in []plane
@@ -276,7 +275,7 @@ func (c *compiler) convolveOne(out *storage, list []*convolution, accumulate boo
 	}
 	w.inBlock = len(in)
 	if len(in) > maxPlanes || out.blocks() > maxPlanes {
-		return fmt.Errorf("compile: a convolution of %d by %d channels is too large for the CPU engine", len(in)*lanes, out.blocks()*lanes)
+		return fmt.Errorf("compile: a convolution of %d by %d channels is too large", len(in)*lanes, out.blocks()*lanes)
 	}
 	if k == 1 && !accumulate && len(list) == 1 && c.join(out, list[0]) {
 		return nil
@@ -290,7 +289,7 @@ func (c *compiler) convolveOne(out *storage, list []*convolution, accumulate boo
 func (c *compiler) join(out *storage, conv *convolution) bool {
 	for _, other := range slices.Backward(c.instructions) {
 		w := other.weights
-		if other.kind != opConv1 || other.accumulate || other.guard != c.guard || !slices.Equal(other.in, conv.in) || !slices.Equal(other.depths, conv.depths) || w.pieces[0].transposed != conv.gradient {
+		if other.kind != OpConv1 || other.accumulate || other.guard != c.guard || !slices.Equal(other.in, conv.in) || !slices.Equal(other.depths, conv.depths) || w.pieces[0].transposed != conv.gradient {
 			continue
 		}
 		if w.moment.level != conv.w.level || w.varies != conv.w.varies || len(other.out)+out.blocks() > maxPlanes {
@@ -313,21 +312,21 @@ func (w *weights) add(c *compiler, conv *convolution, outBlock, inBlock int) {
 
 // convWeight computes the gradient of a convolution's weights straight into the
 // caller's vector, if that is all it is for.
-func (c *compiler) convWeight(v, x, g *value, k int, wanted *vector, last bool) (*value, error) {
-	kind := opWeightK
+func (c *compiler) convWeight(v, x, g *value, k int, wanted Vector, last bool) (*value, error) {
+	kind := OpWeightK
 	switch k {
 	case 1:
-		kind = opWeight1
+		kind = OpWeight1
 	case 3:
-		kind = opWeight3
+		kind = OpWeight3
 	}
 	p := &parameter{shape: v.Shape, array: wanted}
 	if wanted == nil {
-		p.array = newVector(v.Size())
+		p.array = c.machine.NewVector(v.Size())
 	}
 	in, aux := c.views(x), c.views(g)
 	if len(in) > maxPlanes || len(aux) > maxPlanes {
-		return nil, fmt.Errorf("compile: a convolution of %d by %d channels is too large for the CPU engine", len(in)*lanes, len(aux)*lanes)
+		return nil, fmt.Errorf("compile: a convolution of %d by %d channels is too large", len(in)*lanes, len(aux)*lanes)
 	}
 	e := c.emit(&instruction{kind: kind, in: in, depths: x.depths(), aux: aux, attr: graph.Attr{K: k}, follows: wanted != nil && last,
 		weights: &weights{k: k, outBlocks: len(aux), inBlock: len(in), pieces: []piece{{w: p}}}})
@@ -348,24 +347,18 @@ func (c *compiler) batchStats(x *value, n int) *parameter {
 		mean := c.scaled(1/float64(n), c.orZero(sum))
 		means = append(means, mean)
 		squares = c.orZero(squares)
-		variances = append(variances, c.compute(func(d *coef) {
-			for l := range d.v {
-				d.v[l] = max(squares.v[l]/float64(n)-mean.v[l]*mean.v[l], 0)
-			}
-		}, squares, mean))
+		variance := c.subtract(c.divided(squares, float64(n)), c.mul(mean, mean))
+		variances = append(variances, c.compute(NumbersPositive, 0, variance))
 	}
 	channels := x.Shape[1]
-	p := &parameter{moment: known(means).and(known(variances)), host: make([]float64, 2*channels)}
-	c.host(p.moment, func() {
-		for i := range means {
-			copy(p.host[i*lanes:channels], means[i].v[:])
-			copy(p.host[channels+i*lanes:], variances[i].v[:])
-		}
-	})
+	p := &parameter{moment: known(means).and(known(variances)), host: &numbers{n: 2 * channels}}
+	for i := range means {
+		n := min(lanes, channels-i*lanes)
+		c.copy(p.moment, operand{of: p.host, at: i * lanes}, operand{of: &means[i].numbers}, n)
+		c.copy(p.moment, operand{of: p.host, at: channels + i*lanes}, operand{of: &variances[i].numbers}, n)
+	}
 	return p
 }
-
-var zero = &coef{}
 
 func (c *compiler) orZero(a *coef) *coef {
 	if a == nil {
@@ -382,17 +375,10 @@ func (c *compiler) normalizeBack(v, x *value, stats *parameter, g *value, n floa
 		m, r := c.moments(stats, i)
 		sg := c.orZero(c.sum(g.blocks[i], int(n)))
 		sgx := c.orZero(c.dot(g, x, i))
-		slope := c.compute(func(d *coef) { // of x
-			for l := range d.v {
-				s := r.v[l]
-				d.v[l] = -s * s * s * (sgx.v[l] - m.v[l]*sg.v[l]) / n
-			}
-		}, m, r, sg, sgx)
-		shift := c.compute(func(d *coef) {
-			for l := range d.v {
-				d.v[l] = -r.v[l]*sg.v[l]/n - slope.v[l]*m.v[l]
-			}
-		}, m, r, sg, slope)
+		// of x: -r³·(sgx - m·sg)/n
+		slope := c.divided(c.mul(c.product3(c.negative(r), r, r), c.subtract(sgx, c.mul(m, sg))), n)
+		// -r·sg/n - slope·m
+		shift := c.subtract(c.divided(c.mul(c.negative(r), sg), n), c.mul(slope, m))
 		v.blocks = append(v.blocks, c.plus(c.plus(c.times(g.blocks[i], r), c.times(x.blocks[i], slope)), expression{b: shift}))
 	}
 	return v, nil
@@ -409,37 +395,14 @@ func (c *compiler) normalizeBackBack(v, x *value, stats *parameter, g, u *value,
 		m, r := c.moments(stats, i)
 		sg, su := c.orZero(c.sum(g.blocks[i], int(n))), c.orZero(c.sum(u.blocks[i], int(n)))
 		sgx, sux, sug := c.orZero(c.dot(g, x, i)), c.orZero(c.dot(u, x, i)), c.orZero(c.dot(u, g, i))
-		means := func(l int) (mg, mu, mgx, mux, mug float64) {
-			mg, mu = sg.v[l]/n, su.v[l]/n
-			mgx, mux = (sgx.v[l]/n-m.v[l]*mg)*r.v[l], (sux.v[l]/n-m.v[l]*mu)*r.v[l]
-			return mg, mu, mgx, mux, sug.v[l] / n
-		}
-		needs := []*coef{m, r, sg, su, sgx, sux, sug}
-		ofU := c.compute(func(d *coef) {
-			for l := range d.v {
-				_, _, mgx, _, _ := means(l)
-				d.v[l] = -r.v[l] * r.v[l] * mgx
-			}
-		}, needs...)
-		ofG := c.compute(func(d *coef) {
-			for l := range d.v {
-				_, _, _, mux, _ := means(l)
-				d.v[l] = -r.v[l] * r.v[l] * mux
-			}
-		}, needs...)
-		ofX := c.compute(func(d *coef) {
-			for l := range d.v {
-				mg, mu, mgx, mux, mug := means(l)
-				q := mug - mu*mg - mux*mgx
-				d.v[l] = -math.Pow(r.v[l], 3) * (q - 2*mux*mgx)
-			}
-		}, needs...)
-		shift := c.compute(func(d *coef) {
-			for l := range d.v {
-				mg, mu, mgx, mux, _ := means(l)
-				d.v[l] = r.v[l]*r.v[l]*(mu*mgx+mg*mux) - ofX.v[l]*m.v[l]
-			}
-		}, append(needs, ofX)...)
+		mg, mu, mug := c.divided(sg, n), c.divided(su, n), c.divided(sug, n)
+		mgx := c.mul(c.subtract(c.divided(sgx, n), c.mul(m, mg)), r)
+		mux := c.mul(c.subtract(c.divided(sux, n), c.mul(m, mu)), r)
+		ofU := c.product3(c.negative(r), r, mgx)
+		ofG := c.product3(c.negative(r), r, mux)
+		q := c.subtract(c.subtract(mug, c.mul(mu, mg)), c.mul(mux, mgx))
+		ofX := c.mul(c.negative(c.mul(r, c.mul(r, r))), c.subtract(q, c.mul(c.scaled(2, mux), mgx)))
+		shift := c.subtract(c.mul(c.mul(r, r), c.add(c.mul(mu, mgx), c.mul(mg, mux))), c.mul(ofX, m))
 		e := c.plus(c.times(u.blocks[i], ofU), c.times(g.blocks[i], ofG))
 		v.blocks = append(v.blocks, c.plus(c.plus(e, c.times(x.blocks[i], ofX)), expression{b: shift}))
 	}
@@ -538,7 +501,7 @@ func (c *compiler) addActivations(v *value, in []*value) error {
 		c.redirect(p, st, sum, phase)
 		all = append(all, p.in)
 	} else if !empty {
-		first := &instruction{kind: opCombine, out: planesOf(st), phase: phase}
+		first := &instruction{kind: OpCombine, out: planesOf(st), phase: phase}
 		for i, e := range sum {
 			first.passes = append(first.passes, passes(plane{st, i}, e)...)
 		}
@@ -561,7 +524,7 @@ func (c *compiler) addInTurn(st *storage, list []*instruction) {
 	}
 	s := series{list: list}
 	if !slices.ContainsFunc(list, func(in *instruction) bool { return in.guard == c.guard }) {
-		s.fallback = &instruction{kind: opCombine, out: planesOf(st), accumulate: true}
+		s.fallback = &instruction{kind: OpCombine, out: planesOf(st), accumulate: true}
 		for _, p := range s.fallback.out {
 			s.fallback.passes = append(s.fallback.passes, passes(p, expression{})...)
 		}
@@ -579,7 +542,7 @@ func (c *compiler) soleGradient(sum []expression) *pooling {
 		}
 	}
 	z := sum[0].terms[0].z
-	if z.producer.kind != opPoolBack || !z.producer.sinkable || len(sum) != z.blocks() {
+	if z.producer.kind != OpPoolBack || !z.producer.sinkable || len(sum) != z.blocks() {
 		return nil
 	}
 	for _, e := range sum {
@@ -613,26 +576,26 @@ func (c *compiler) redirect(p *pooling, to *storage, sum []expression, phase int
 }
 
 func (c *compiler) addParameters(in []*value, n int) *parameter {
-	p := &parameter{host: make([]float64, n)}
-	var all [][]float64
+	p := &parameter{host: &numbers{n: n}}
 	for _, x := range in {
-		all = append(all, c.numbers(x.param))
 		p.moment = p.moment.and(x.param.moment)
 	}
-	c.host(p.moment, func() {
-		clear(p.host)
-		for _, numbers := range all {
-			for i, x := range numbers {
-				p.host[i] += x
-			}
+	sum := c.numbers(in[0].param)
+	for i, x := range in[1:] {
+		to := &numbers{n: n}
+		if i == len(in)-2 {
+			to = p.host
 		}
-	})
+		c.host(host{moment: p.moment, kind: NumbersAdd, n: n, step: 1, to: operand{of: to}, a: operand{of: sum}, b: operand{of: c.numbers(x.param)}})
+		sum = to
+	}
+	p.host = sum
 	return p
 }
 
 // innerProducts is ⟨g, xs[j]⟩ at entry at+j of a vector of n.
 func (c *compiler) innerProducts(g *value, xs []*value, at, n int) *parameter {
-	p := &parameter{host: make([]float64, n)}
+	p := &parameter{host: &numbers{n: n}}
 	var entries []*parameter
 	c.simple(g, 2)
 	for _, x := range xs {
@@ -649,11 +612,9 @@ func (c *compiler) innerProducts(g *value, xs []*value, at, n int) *parameter {
 		entries = append(entries, e)
 		p.moment = p.moment.and(e.moment)
 	}
-	c.host(p.moment, func() {
-		for j, e := range entries {
-			p.host[at+j] = e.host[0]
-		}
-	})
+	for j, e := range entries {
+		c.copy(p.moment, operand{of: p.host, at: at + j}, operand{of: e.host}, 1)
+	}
 	return p
 }
 
@@ -683,7 +644,7 @@ func (c *compiler) poolBack(x, g []plane, a graph.Attr, shape []int, result bool
 		return p
 	}
 	p = &pooling{out: c.newStorage(shape)}
-	p.in = c.emit(&instruction{kind: opPoolBack, in: x, aux: g, out: planesOf(p.out), attr: a, sinkable: true})
+	p.in = c.emit(&instruction{kind: OpPoolBack, in: x, aux: g, out: planesOf(p.out), attr: a, sinkable: true})
 	c.poolings[key] = p
 	return p
 }
@@ -843,7 +804,7 @@ func (c *compiler) gatherChannels(v *value) {
 		return
 	}
 	s := c.storageOf(v, missing)
-	in := &instruction{kind: opRepack, out: planesOf(s), sinkable: true}
+	in := &instruction{kind: OpRepack, out: planesOf(s), sinkable: true}
 	for k, b := range missing {
 		for _, p := range partsOf(v, b) {
 			z := c.views(p.of)[p.block]
@@ -860,15 +821,14 @@ func (c *compiler) gatherChannels(v *value) {
 }
 
 // store writes an output to the caller's vector.
-func (c *compiler) store(v *value, to *vector) {
+func (c *compiler) store(v *value, to Vector) {
 	if p := v.param; p != nil {
 		if p.array != to {
-			numbers := c.numbers(p)
-			c.host(p.moment, func() { to.Write(numbers) })
+			c.write(p.moment, to, c.numbers(p))
 		}
 		return
 	}
 	v = &value{Value: v.Value, blocks: v.blocks, pooled: v.pooled, pool: v.pool, moved: v.moved} // with zeros where its guard leaves it out
 	raw := &storage{id: -1, vector: to, channels: v.Shape[1], h: v.Shape[2], w: v.Shape[3], phase: -1}
-	c.emit(&instruction{kind: opStore, in: c.planes(v), out: []plane{{raw, 0}}, channels: v.Shape[1]})
+	c.emit(&instruction{kind: OpStore, in: c.planes(v), out: []plane{{raw, 0}}, channels: v.Shape[1]})
 }

@@ -1,8 +1,7 @@
-package cpu
+package phases
 
 import (
 	"fmt"
-	"math"
 	"slices"
 
 	"github.com/nb1shot/nb1shot/engine"
@@ -16,19 +15,20 @@ import (
 // everything that a sum goes into comes in a later one. Evaluation mode has no
 // such sums, so there the whole network, forward and backward, is one phase.
 type compiler struct {
+	machine Machine
 	plan    *engine.Plan
 	batch   int
 	split   int // first phase for what depends on the varying inputs
 	values  []*value
 	uses    []int // of each value of the plan, outputs among them
-	wanted  map[int]*vector
+	wanted  map[int]Vector
 	pending map[int]bool // gradients by an input that only a sum uses, see add
 
 	instructions []*instruction
 	storages     []*storage
 	hosts        []host
 
-	guardInput *vector
+	guardInput Vector
 	guards     [][]int // entries of it, by guard
 	guard      guard   // of what is being lowered
 	series     []series
@@ -57,19 +57,13 @@ type value struct {
 	guard guard
 }
 
-// parameter is a value without a batch axis: host numbers, or an array in C
-// memory where kernels or the caller want it.
+// parameter is a value without a batch axis: doubles, or a vector where
+// instructions or the caller want it, or both.
 type parameter struct {
 	moment
 	shape []int
-	host  []float64
-	array *vector
-}
-
-// host is a small computation between phases.
-type host struct {
-	moment
-	run func()
+	host  *numbers
+	array Vector
 }
 
 // instruction is a kernel call for every image.
@@ -105,7 +99,7 @@ type instruction struct {
 type sums struct {
 	n     int
 	slot  int
-	total []float64
+	total Address // of doubles
 }
 
 type pass struct {
@@ -164,10 +158,10 @@ type entryKey struct {
 // A value with more terms than this goes to memory when it is used twice.
 const worthKeeping = 1
 
-func newCompiler(plan *engine.Plan, inputs map[string]engine.Vector, outputs []engine.Vector) (*compiler, error) {
+func newCompiler(machine Machine, plan *engine.Plan, inputs map[string]engine.Vector, outputs []engine.Vector) (*compiler, error) {
 	c := &compiler{
-		plan: plan, values: make([]*value, len(plan.Values)), uses: make([]int, len(plan.Values)),
-		wanted: map[int]*vector{}, pending: map[int]bool{},
+		machine: machine, plan: plan, values: make([]*value, len(plan.Values)), uses: make([]int, len(plan.Values)),
+		wanted: map[int]Vector{}, pending: map[int]bool{},
 		sums: map[sumKey]*coef{}, reductions: map[reductionKey][]*reduction{}, splats: map[entryKey]*coef{}, channels: map[entryKey]*coef{},
 		masks: map[uint16]*coef{}, products: map[[2]*coef]*coef{}, poolings: map[poolingKey]*pooling{},
 		guards: [][]int{nil},
@@ -185,7 +179,7 @@ func newCompiler(plan *engine.Plan, inputs map[string]engine.Vector, outputs []e
 		if v.Input == "" {
 			continue
 		}
-		bound, ok := inputs[v.Input].(*vector)
+		bound, ok := inputs[v.Input].(Vector)
 		if !ok || bound.Len() != v.Size() {
 			return nil, fmt.Errorf("compile: input %q needs a vector of this engine with %d elements", v.Input, v.Size())
 		}
@@ -196,7 +190,7 @@ func newCompiler(plan *engine.Plan, inputs map[string]engine.Vector, outputs []e
 	}
 	for i, o := range plan.Outputs {
 		v := plan.Values[o]
-		bound, ok := outputs[i].(*vector)
+		bound, ok := outputs[i].(Vector)
 		if !ok || bound.Len() != v.Size() {
 			return nil, fmt.Errorf("compile: output %d needs a vector of this engine with %d elements", i, v.Size())
 		}
@@ -263,7 +257,7 @@ func (c *compiler) lastPhase() int {
 	return last
 }
 
-func (c *compiler) input(v engine.Value, bound *vector) *value {
+func (c *compiler) input(v engine.Value, bound Vector) *value {
 	out := &value{Value: v}
 	if v.Role != graph.Activation {
 		out.param = &parameter{moment: moment{varies: v.Varies}, shape: v.Shape, array: bound}
@@ -271,7 +265,7 @@ func (c *compiler) input(v engine.Value, bound *vector) *value {
 	}
 	s := c.newStorage(v.Shape)
 	raw := &storage{id: -1, vector: bound, varies: v.Varies, channels: v.Shape[1], h: v.Shape[2], w: v.Shape[3], phase: -1}
-	c.emit(&instruction{kind: opLoad, in: []plane{{raw, 0}}, out: planesOf(s), channels: v.Shape[1], sinkable: true})
+	c.emit(&instruction{kind: OpLoad, in: []plane{{raw, 0}}, out: planesOf(s), channels: v.Shape[1], sinkable: true})
 	out.blocks = blocksFrom(s)
 	return out
 }
@@ -350,7 +344,7 @@ func (c *compiler) emit(in *instruction, needs ...*coef) *instruction {
 	if len(in.in) > 0 {
 		in.h, in.w = in.in[0].h, in.in[0].w
 	}
-	if in.kind == opPoolBack { // which has windows for outputs
+	if in.kind == OpPoolBack { // which has windows for outputs
 		in.oh, in.ow = in.aux[0].h, in.aux[0].w
 	}
 	c.instructions = append(c.instructions, in)
@@ -383,7 +377,7 @@ func (c *compiler) planes(v *value) []plane {
 		return planes
 	}
 	s := c.storageOf(v, missing)
-	in := &instruction{kind: opCombine, out: planesOf(s), sinkable: true}
+	in := &instruction{kind: OpCombine, out: planesOf(s), sinkable: true}
 	for k, i := range missing {
 		in.passes = append(in.passes, passes(plane{s, k}, v.blocks[i])...)
 		planes[i] = plane{s, k}
@@ -455,7 +449,7 @@ func (c *compiler) resolve(v *value) {
 	if v.pooled != nil && v.blocks == nil {
 		s := c.newStorage(v.Shape)
 		c.guarded(v.guard, func() {
-			c.emit(&instruction{kind: opPool, in: c.views(v.pooled), out: planesOf(s), attr: v.pool, sinkable: true})
+			c.emit(&instruction{kind: OpPool, in: c.views(v.pooled), out: planesOf(s), attr: v.pool, sinkable: true})
 		})
 		for i, e := range v.pooled.blocks { // by now a plane, perhaps masked
 			v.blocks = append(v.blocks, c.times(plainOf(plane{s, i}), e.terms[0].a))
@@ -489,153 +483,6 @@ func (c *compiler) simple(v *value, n int) []expression {
 		}
 	}
 	return v.blocks
-}
-
-// ---- Coefficients
-
-// compute registers the computation of a coefficient from others.
-func (c *compiler) compute(run func(d *coef), operands ...*coef) *coef {
-	d := &coef{moment: known(operands)}
-	c.host(d.moment, func() { run(d) })
-	return d
-}
-
-// known is when all of the coefficients are.
-func known(operands []*coef) (m moment) {
-	for _, a := range operands {
-		if a != nil {
-			m = m.and(a.moment)
-		}
-	}
-	return m
-}
-
-func (c *compiler) host(m moment, run func()) { c.hosts = append(c.hosts, host{m, run}) }
-
-func (c *compiler) mul(a, b *coef) *coef {
-	switch {
-	case a == nil || b == nil:
-		return nil
-	case a == one:
-		return b
-	case b == one:
-		return a
-	}
-	key := [2]*coef{a, b}
-	if c.products[key] == nil {
-		c.products[key] = c.compute(func(d *coef) {
-			for i := range d.v {
-				d.v[i] = a.v[i] * b.v[i]
-			}
-		}, a, b)
-	}
-	return c.products[key]
-}
-
-// add adds two coefficients, nil standing for 0.
-func (c *compiler) add(a, b *coef) *coef {
-	switch {
-	case a == nil:
-		return b
-	case b == nil:
-		return a
-	}
-	return c.compute(func(d *coef) {
-		for i := range d.v {
-			d.v[i] = a.v[i] + b.v[i]
-		}
-	}, a, b)
-}
-
-func (c *compiler) scaled(by float64, a *coef) *coef {
-	return c.compute(func(d *coef) {
-		for i := range d.v {
-			d.v[i] = by * a.v[i]
-		}
-	}, a)
-}
-
-// splat is an entry of a parameter for all channels.
-func (c *compiler) splat(p *parameter, at int) *coef {
-	key := entryKey{p, at}
-	if c.splats[key] == nil {
-		numbers := c.numbers(p)
-		d := &coef{moment: p.moment}
-		c.host(d.moment, func() {
-			for i := range d.v {
-				d.v[i] = numbers[at]
-			}
-		})
-		c.splats[key] = d
-	}
-	return c.splats[key]
-}
-
-// channelwise is a block of a parameter's entries from the given one on, 0
-// beyond n of them.
-func (c *compiler) channelwise(p *parameter, from, n int) *coef {
-	key := entryKey{p, from}
-	if c.channels[key] == nil {
-		numbers := c.numbers(p)[from : from+min(n, lanes)]
-		d := &coef{moment: p.moment}
-		c.host(d.moment, func() { copy(d.v[:], numbers) })
-		c.channels[key] = d
-	}
-	return c.channels[key]
-}
-
-// mask is 1 in the channels whose bits are set and 0 in the others.
-func (c *compiler) mask(bits uint16) *coef {
-	if bits == firstLanes(lanes) {
-		return one
-	}
-	if c.masks[bits] == nil {
-		d := &coef{}
-		for l := range d.v {
-			d.v[l] = float64(bits >> l & 1)
-		}
-		c.masks[bits] = d
-	}
-	return c.masks[bits]
-}
-
-// firstLanes has the bits of the first n channels.
-func firstLanes(n int) uint16 { return uint16(1<<n - 1) }
-
-// numbers returns the parameter's entries on the host.
-func (c *compiler) numbers(p *parameter) []float64 {
-	if p.host == nil {
-		p.host = make([]float64, len(p.array.data))
-		c.host(p.moment, func() { p.array.Read(p.host) })
-	}
-	return p.host
-}
-
-// floats returns the parameter's entries in C memory.
-func (c *compiler) floats(p *parameter) *vector {
-	if p.array == nil {
-		p.array = newVector(len(p.host))
-		c.host(p.moment, func() { p.array.Write(p.host) })
-	}
-	return p.array
-}
-
-// gather makes a parameter of the channels of coefficients.
-func (c *compiler) gather(shape []int, blocks []*coef) *parameter {
-	n := 1
-	for _, d := range shape {
-		n *= d
-	}
-	p := &parameter{moment: known(blocks), shape: shape, host: make([]float64, n)}
-	c.host(p.moment, func() {
-		for i, b := range blocks {
-			if b != nil {
-				from := i * lanes
-				copy(p.host[from:min(from+lanes, n)], b.v[:])
-			}
-		}
-	})
-	return p
 }
 
 // ---- Sums over the batch
@@ -708,7 +555,7 @@ func (p plane) producerBefore(in *instruction) bool {
 // reduce emits an instruction for a reduction, to which others of the same mask
 // and z may be added. It may move to a later phase as long as nothing waits for it.
 func (c *compiler) reduce(r *reduction, phase int, varies bool) *instruction {
-	in := &instruction{kind: opReduce, id: len(c.instructions), phase: phase, varies: varies, reductions: []*reduction{r}, sinkable: true}
+	in := &instruction{kind: OpReduce, id: len(c.instructions), phase: phase, varies: varies, reductions: []*reduction{r}, sinkable: true}
 	for _, p := range []plane{r.image, r.mask.y, r.z} {
 		if p.storage != nil {
 			in.h, in.w = p.h, p.w // of the last one
@@ -723,11 +570,11 @@ func (c *compiler) reduce(r *reduction, phase int, varies bool) *instruction {
 
 // total is 16 of the sums that the instruction computes.
 func (c *compiler) total(s *sums, at int, in *instruction) *coef {
-	d := &coef{moment: moment{level: in.phase + 1, varies: in.varies}}
+	d := &coef{moment: moment{level: in.phase + 1, varies: in.varies}, numbers: numbers{n: lanes}}
 	if in.sinkable {
 		d.from = []*instruction{in}
 	}
-	c.host(d.moment, func() { copy(d.v[:], s.total[at:at+lanes]) })
+	c.copy(d.moment, operand{of: &d.numbers}, operand{sums: s, at: at}, lanes)
 	return d
 }
 
@@ -738,7 +585,7 @@ func (c *compiler) fromConvolution(z, w plane) *coef {
 	if z.storage == nil || in == nil || in.guard != z.guard || w.storage != nil && w != z {
 		return nil
 	}
-	if in.kind != opConv1 && in.kind != opConv3 && in.kind != opConvK {
+	if in.kind != OpConv1 && in.kind != OpConv3 && in.kind != OpConvK {
 		return nil
 	}
 	// Convolutions that accumulate into one storage: the last one has the sum.
@@ -777,23 +624,6 @@ func (c *compiler) dot(v, u *value, block int) *coef {
 	return d
 }
 
-// addUp is the sum over the batch and all channels.
-func (c *compiler) addUp(blocks []*coef) *parameter {
-	p := &parameter{moment: known(blocks), host: make([]float64, 1)}
-	c.host(p.moment, func() {
-		var s float64
-		for _, b := range blocks {
-			if b != nil {
-				for _, x := range b.v {
-					s += x
-				}
-			}
-		}
-		p.host[0] = s
-	})
-	return p
-}
-
 // moments of a block: mean and 1/√(variance + Eps), from statistics [2, C].
 func (c *compiler) moments(stats *parameter, block int) (mean, scale *coef) {
 	channels := stats.shape[1]
@@ -802,11 +632,7 @@ func (c *compiler) moments(stats *parameter, block int) (mean, scale *coef) {
 	variance := c.channelwise(stats, channels+block*lanes, n)
 	key := [2]*coef{variance, nil}
 	if c.products[key] == nil {
-		c.products[key] = c.compute(func(d *coef) {
-			for i := range d.v {
-				d.v[i] = 1 / math.Sqrt(variance.v[i]+graph.Eps)
-			}
-		}, variance)
+		c.products[key] = c.compute(NumbersRoot, graph.Eps, variance)
 	}
 	return mean, c.products[key]
 }

@@ -1,9 +1,8 @@
-package cpu
+package phases
 
 import "slices"
 
-// lanes is how many channels a plane holds, LANES in ops.h.
-const lanes = 16
+const lanes = Lanes
 
 // A storage is memory for the planes of one value.
 type storage struct {
@@ -14,7 +13,7 @@ type storage struct {
 	varies   bool // depends on the varying inputs
 	producer *instruction
 	guard    guard
-	vector   *vector // of the caller, row-major, instead of planes
+	vector   Vector // of the caller, row-major, instead of planes
 
 	// decided at the end
 	uses     []*instruction
@@ -39,16 +38,7 @@ type plane struct {
 	block int
 }
 
-// coef is one number for each of 16 channels, computed on the host in float64
-// before the phases that use it.
-type coef struct {
-	moment
-	v [lanes]float64
-}
-
-var one = &coef{v: [lanes]float64{1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1}}
-
-// moment says when something computed on the host is known.
+// moment says when something computed between the phases is known.
 type moment struct {
 	level  int  // the first phase before which it is known
 	varies bool // depends on the varying inputs
@@ -59,7 +49,13 @@ type moment struct {
 
 // and is the moment when both are known.
 func (m moment) and(n moment) moment {
-	return moment{max(m.level, n.level), m.varies || n.varies, append(m.from[:len(m.from):len(m.from)], n.from...)}
+	from := m.from[:len(m.from):len(m.from)]
+	for _, in := range n.from {
+		if !slices.Contains(from, in) {
+			from = append(from, in)
+		}
+	}
+	return moment{max(m.level, n.level), m.varies || n.varies, from}
 }
 
 type termKind int32

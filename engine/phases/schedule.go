@@ -1,4 +1,4 @@
-package cpu
+package phases
 
 import (
 	"cmp"
@@ -25,7 +25,7 @@ func (c *compiler) schedule() {
 			large += s.imageBytes() * c.batch
 		}
 	}
-	if large > farAway {
+	if large > farAway && !c.machine.Together() {
 		c.stream()
 	}
 }
@@ -68,7 +68,7 @@ func (c *compiler) stream() {
 		}
 	}
 	for in, storages := range writer {
-		if (in.kind == opConv1 || in.kind == opConv3) && !in.accumulate && !slices.ContainsFunc(in.out, func(p plane) bool {
+		if (in.kind == OpConv1 || in.kind == OpConv3) && !in.accumulate && !slices.ContainsFunc(in.out, func(p plane) bool {
 			return !p.streamed || slices.ContainsFunc(p.uses, func(user *instruction) bool { return user != in && user.phase == in.phase })
 		}) {
 			for _, s := range storages {
@@ -81,7 +81,7 @@ func (c *compiler) stream() {
 	for _, in := range c.instructions {
 		all = append(all, in)
 		for _, s := range writer[in] {
-			out := &instruction{kind: opStream, id: in.id, phase: in.phase, varies: in.varies, reads: []*storage{s}, in: planesOf(s), h: s.h, w: s.w, guard: s.guard}
+			out := &instruction{kind: OpStream, id: in.id, phase: in.phase, varies: in.varies, reads: []*storage{s}, in: planesOf(s), h: s.h, w: s.w, guard: s.guard}
 			s.uses = append(s.uses, out)
 			all = append(all, out)
 		}
@@ -117,10 +117,10 @@ func (c *compiler) sink() {
 		if !in.sinkable && !in.follows {
 			continue
 		}
-		if in.kind == opReduce { // nothing waits for it: do it where its operands are read last
+		if in.kind == OpReduce { // nothing waits for it: do it where its operands are read last
 			for _, s := range in.reads {
 				for _, user := range s.uses {
-					if user.varies == in.varies && !(user.kind == opReduce && user.sinkable) {
+					if user.varies == in.varies && !(user.kind == OpReduce && user.sinkable) {
 						in.phase = max(in.phase, user.phase)
 					}
 				}

@@ -1,7 +1,4 @@
-package cpu
-
-// #include "ops.h"
-import "C"
+package phases
 
 import "slices"
 
@@ -69,7 +66,8 @@ type series struct {
 // guarding is what guards change in the instructions of a program before it
 // runs.
 type guarding struct {
-	input  *vector // of which the guards are entries
+	input  Vector // of which the guards are entries
+	values []float64
 	sets   [][]int
 	passes []bool // whether no entry is 0, by guard
 	ops    []guardedOp
@@ -79,68 +77,72 @@ type guarding struct {
 }
 
 type guardedOp struct {
-	op *C.nb_op
+	op *Op
 	by guard
 }
 
 type guardedTerm struct {
-	pass *C.nb_pass
+	pass *Pass
 	term int
 	by   guard
 }
 
 type guardedRead struct {
-	read  *C.nb_read
-	bytes C.int64_t
+	read  *Read
+	bytes int64
 	by    []guard // of its readers
 }
 
 type guardedSeries struct {
-	list     []*C.nb_op
-	fallback *C.nb_op
+	list     []*Op
+	fallback *Op
 }
 
-// settle leaves out what the guards forbid now.
-func (g *guarding) settle() {
+// Settle leaves out of the instructions what the guards forbid now, and reports
+// whether there are any guards. A repetition keeps what was settled.
+func (p *Program) Settle() bool {
+	g := p.guards
 	if g == nil {
-		return
+		return false
 	}
+	g.input.Read(g.values)
 	for i, entries := range g.sets {
 		g.passes[i] = true
 		for _, e := range entries {
-			g.passes[i] = g.passes[i] && g.input.data[e] != 0
+			g.passes[i] = g.passes[i] && g.values[e] != 0
 		}
 	}
 	for _, o := range g.ops {
-		o.op.skip = truth(!g.passes[o.by])
+		o.op.Skip = truth(!g.passes[o.by])
 	}
 	for _, t := range g.terms {
-		t.pass.skip &^= 1 << t.term
-		t.pass.skip |= truth(!g.passes[t.by]) << t.term
+		t.pass.Skip &^= 1 << t.term
+		t.pass.Skip |= truth(!g.passes[t.by]) << t.term
 	}
 	for _, r := range g.reads {
-		r.read.bytes = 0
+		r.read.Bytes = 0
 		for _, by := range r.by {
 			if g.passes[by] {
-				r.read.bytes = r.bytes
+				r.read.Bytes = r.bytes
 			}
 		}
 	}
 	for _, s := range g.series {
 		begun := false
 		for _, op := range s.list {
-			if op.skip == 0 {
-				op.accumulate = truth(begun)
+			if op.Skip == 0 {
+				op.Accumulate = truth(begun)
 				begun = true
 			}
 		}
 		if s.fallback != nil {
-			s.fallback.skip = truth(begun)
+			s.fallback.Skip = truth(begun)
 		}
 	}
+	return true
 }
 
-func truth(b bool) C.int32_t {
+func truth(b bool) int32 {
 	if b {
 		return 1
 	}
@@ -148,16 +150,17 @@ func truth(b bool) C.int32_t {
 }
 
 // guarding tells the program what its guards change.
-func (a *assembler) guarding(ops []C.nb_op, input *vector) *guarding {
+func (a *assembler) guarding() *guarding {
 	if len(a.guards) == 1 {
 		return nil
 	}
-	g := &guarding{input: input, sets: a.guards, passes: make([]bool, len(a.guards)), terms: a.terms, reads: a.guardedReads}
-	at := map[*instruction]*C.nb_op{}
+	g := &guarding{input: a.guardInput, values: make([]float64, a.guardInput.Len()), sets: a.guards, passes: make([]bool, len(a.guards)),
+		terms: a.terms, reads: a.guardedReads}
+	at := map[*instruction]*Op{}
 	for i, in := range a.instructions {
-		at[in] = &ops[i]
+		at[in] = &a.program.Ops[i]
 		if in.guard != always {
-			g.ops = append(g.ops, guardedOp{&ops[i], in.guard})
+			g.ops = append(g.ops, guardedOp{at[in], in.guard})
 		}
 	}
 	for _, s := range a.series {
