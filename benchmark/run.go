@@ -110,7 +110,11 @@ func (s *Search) Run(ctx context.Context, report func(Progress)) (dir string, er
 	}
 	s.keeper.dir, s.keeper.kept, s.keeper.wrote = dir, time.Now(), time.Now()
 	defer func() {
-		if value := recover(); value != nil { // a fault of the program: let go of the run, and say so
+		switch value := recover().(type) {
+		case nil:
+		case engine.Failure: // of the device: the host still has the last state
+			err = errors.Join(value, s.keeper.write(), s.writer.Fail(value))
+		default: // a fault of the program: let go of the run, and say so
 			s.writer.Fail(fmt.Errorf("panic: %v", value))
 			panic(value)
 		}
@@ -123,9 +127,7 @@ func (s *Search) Run(ctx context.Context, report func(Progress)) (dir string, er
 		case <-s.ended:
 		}
 	})
-	err = s.run(ctx)
-	stop()
-	close(s.ended)
+	err = s.runUntil(ctx, stop)
 	switch {
 	case err == nil:
 		err = s.writer.Finish()
@@ -135,6 +137,13 @@ func (s *Search) Run(ctx context.Context, report func(Progress)) (dir string, er
 		err = errors.Join(err, s.writer.Fail(err))
 	}
 	return dir, err
+}
+
+// runUntil runs and, however that ends, calls off the writing of states.
+func (s *Search) runUntil(ctx context.Context, stop func() bool) error {
+	defer close(s.ended)
+	defer stop()
+	return s.run(ctx)
 }
 
 // isStanding tells whether err says how a run stands, not that it cannot be

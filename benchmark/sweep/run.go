@@ -15,6 +15,7 @@ import (
 
 	"github.com/nb1shot/nb1shot/benchmark"
 	"github.com/nb1shot/nb1shot/data"
+	"github.com/nb1shot/nb1shot/engine"
 	"github.com/nb1shot/nb1shot/internal/durable"
 	"github.com/nb1shot/nb1shot/nasbench"
 	"github.com/nb1shot/nb1shot/results"
@@ -181,7 +182,10 @@ func (r *Runner) one(ctx context.Context, u Unit, threads int, mutex *sync.Mutex
 // search prepares and runs the search of a unit. A panic becomes a *PanicError.
 func (r *Runner) search(ctx context.Context, u Unit, threads int, report func(benchmark.Progress)) (err error) {
 	defer func() {
-		if value := recover(); value != nil {
+		value := recover()
+		if failure, ok := value.(engine.Failure); ok {
+			err = failure
+		} else if value != nil {
 			file := filepath.Join(r.Root, u.Run+".panic.txt")
 			stack := fmt.Appendf(nil, "panic: %v\n\n%s", value, debug.Stack())
 			err = errors.Join(&PanicError{value, file}, durable.WriteFile(file, stack))

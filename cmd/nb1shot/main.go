@@ -13,6 +13,8 @@ import (
 	"os"
 
 	"github.com/urfave/cli/v2"
+
+	"github.com/nb1shot/nb1shot/engine"
 )
 
 func main() {
@@ -22,7 +24,21 @@ func main() {
 // run executes a command line and returns the exit code.
 func run(args []string, stdout, stderr io.Writer) int {
 	app := newApp(stdout, stderr)
-	return report(stderr, app.RunContext(context.Background(), arrange(app, args)))
+	return report(stderr, execute(app, args))
+}
+
+// execute runs the app. A device that fails is an error like any other.
+func execute(app *cli.App, args []string) (err error) {
+	defer func() {
+		switch value := recover().(type) {
+		case nil:
+		case engine.Failure:
+			err = value
+		default:
+			panic(value)
+		}
+	}()
+	return app.RunContext(context.Background(), arrange(app, args))
 }
 
 func newApp(stdout, stderr io.Writer) *cli.App {

@@ -116,8 +116,8 @@ func (e *Engine) Compile(plan *engine.Plan, inputs map[string]engine.Vector, out
 	defer func() {
 		switch r := recover().(type) {
 		case nil:
-		case outOfMemory:
-			p, err = nil, r
+		case engine.Failure:
+			p, err = nil, r.Err
 		default:
 			panic(r)
 		}

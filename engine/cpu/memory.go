@@ -21,8 +21,8 @@ type memory struct {
 	cleanup runtime.Cleanup
 }
 
-// outOfMemory is what newMemory panics with; Compile, where all that is large is
-// allocated, makes an error of it.
+// outOfMemory is the failure that newMemory panics with; Compile, where all that is
+// large is allocated, makes an error of it.
 type outOfMemory struct{ bytes int }
 
 func (e outOfMemory) Error() string {
@@ -32,7 +32,7 @@ func (e outOfMemory) Error() string {
 func newMemory(bytes int) *memory {
 	p := C.nb_alloc(C.int64_t(bytes))
 	if p == nil {
-		panic(outOfMemory{bytes})
+		panic(engine.Failure{Err: outOfMemory{bytes}})
 	}
 	m := &memory{pointer: p, bytes: bytes}
 	m.cleanup = runtime.AddCleanup(m, func(p unsafe.Pointer) { C.nb_free(p) }, p)
