@@ -43,6 +43,11 @@ func (m *machine) Alloc(bytes int) (phases.Address, unsafe.Pointer) {
 	return phases.Address(p), p
 }
 
+func (m *machine) Room(bytes int) phases.Address {
+	a, _ := m.Alloc(bytes)
+	return a
+}
+
 func (m *machine) NewVector(n int) phases.Vector { return newVector(n) }
 
 func (m *machine) Pack(p *phases.Packing) phases.Address {

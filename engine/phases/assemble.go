@@ -14,6 +14,9 @@ type Machine interface {
 	// and where the host writes them. What it has written is in effect once Compile
 	// has returned.
 	Alloc(bytes int) (Address, unsafe.Pointer)
+	// Room returns the address of zeroed bytes that live as long and that only the
+	// program itself writes.
+	Room(bytes int) Address
 	// NewVector allocates n zeros.
 	NewVector(n int) Vector
 	// Pack sees to packed weights of the pieces, see Packing, and returns where
@@ -206,7 +209,8 @@ func (a *assembler) address(n *numbers) Address {
 		return a.constants[n]
 	}
 	if n.address == 0 {
-		n.address, _ = array[float64](a, n.n)
+		const double = 8
+		n.address = a.machine.Room(n.n * double)
 	}
 	return n.address
 }
@@ -311,7 +315,8 @@ func (a *assembler) slot(s *sums) int64 {
 // coefs returns 16 floats for each coefficient, to be filled when they are known.
 // Nil stands for 0.
 func (a *assembler) coefs(all []*coef) Address {
-	floats, _ := array[float32](a, len(all)*lanes)
+	const float = 4
+	floats := a.machine.Room(len(all) * lanes * float)
 	m := known(all)
 	for i, k := range all {
 		if k != nil {
