@@ -1,0 +1,217 @@
+// Package cuda computes plans on NVIDIA GPUs, in float32. It has never run on one: its
+// kernels are compiled for GPUs, and the same source is compiled for the processor and
+// checked there (package emulator).
+//
+// Package phases compiles a plan into instructions, each of which becomes the launch of a
+// kernel for all images of the batch (kernels/kernels.cu, geometry.go). All launches of
+// a program are captured once as a CUDA graph and replayed for every run (program.go). The
+// host touches nothing in between: what the CPU engine computes between phases is a
+// kernel here, and so is the packing of weights.
+//
+// Without the build tag gpu the engine is there to say how to get it.
+package cuda
+
+import (
+	"fmt"
+	"runtime"
+	"sync"
+	"unsafe"
+
+	"github.com/nb1shot/nb1shot/engine"
+	"github.com/nb1shot/nb1shot/engine/phases"
+)
+
+func init() {
+	engine.Register(engine.Definition{
+		Name: "cuda",
+		Doc:  "NVIDIA GPUs, float32; not yet run on one, see docs/cuda.md",
+		Rank: 0,
+		Open: func(int) (engine.Engine, error) {
+			d, err := open()
+			if err != nil {
+				return nil, err
+			}
+			return New(d)
+		},
+	})
+}
+
+// Engine is the CUDA engine. Its programs share memory and run one at a time, in the
+// order of the calls.
+type Engine struct {
+	mutex  sync.Mutex
+	driver Driver
+
+	last       *program // whose values are in the memory
+	has        room
+	batch      Address
+	scratch    Address
+	sums       Address
+	gradients  Address
+	generation int     // of these addresses
+	partial    Address // of inner products
+	floats     []float32
+}
+
+// room is memory that the programs of an engine share, in bytes.
+type room struct{ batch, scratch, sums, gradients int }
+
+// New returns an engine on a device.
+func New(d Driver) (*Engine, error) {
+	e := &Engine{driver: d}
+	var err error
+	if e.partial, err = d.Alloc(dotBlocks * 8); err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+// Precision is float32. The loss, all sums over a batch and what is computed
+// from them are float64.
+func (e *Engine) Precision() string { return "float32" }
+
+// Device is the GPU.
+func (e *Engine) Device() string { return e.driver.Device() }
+
+// NewVector allocates n zeros. It panics with an engine.Failure if the device has no
+// memory left.
+func (e *Engine) NewVector(n int) engine.Vector {
+	e.mutex.Lock()
+	defer e.mutex.Unlock()
+	return e.newVector(n)
+}
+
+// Compile makes a program of the plan and sees to its memory.
+func (e *Engine) Compile(plan *engine.Plan, inputs map[string]engine.Vector, outputs []engine.Vector) (p engine.Program, err error) {
+	e.mutex.Lock()
+	defer e.mutex.Unlock()
+	defer func() {
+		switch r := recover().(type) {
+		case nil:
+		case engine.Failure:
+			p, err = nil, r.Err
+		default:
+			panic(r)
+		}
+	}()
+	m := &machine{engine: e, packed: map[*phases.Packing]*vector{}}
+	code, err := phases.Compile(m, plan, inputs, outputs)
+	if err != nil {
+		return nil, fmt.Errorf("CUDA engine: %w", err)
+	}
+	program := newProgram(e, code, m)
+	e.reserve(program.needs)
+	return program, nil
+}
+
+// check panics with a failure of the device.
+func check(err error) {
+	if err != nil {
+		panic(engine.Failure{Err: err})
+	}
+}
+
+func (e *Engine) alloc(bytes int) Address {
+	a, err := e.driver.Alloc(bytes)
+	check(err)
+	return a
+}
+
+// reserve makes room for a program.
+func (e *Engine) reserve(need room) {
+	renew := func(a *Address, has *int, need int) {
+		if need <= *has {
+			return
+		}
+		if *a != 0 { // what is there goes before the new comes
+			old := *a
+			*a, *has = 0, 0
+			check(e.driver.Free(old))
+		}
+		e.last = nil
+		e.generation++
+		*a = e.alloc(need)
+		*has = need
+	}
+	renew(&e.batch, &e.has.batch, need.batch)
+	renew(&e.scratch, &e.has.scratch, need.scratch)
+	renew(&e.sums, &e.has.sums, need.sums)
+	renew(&e.gradients, &e.has.gradients, need.gradients)
+}
+
+// memory is a block of the device's memory, given back when nothing refers to it
+// any more.
+type memory struct{ address Address }
+
+func (e *Engine) newMemory(bytes int) *memory {
+	m := &memory{e.alloc(max(bytes, 1))}
+	check(e.driver.Clear(m.address, max(bytes, 1)))
+	runtime.AddCleanup(m, func(a Address) {
+		e.mutex.Lock()
+		defer e.mutex.Unlock()
+		// A lost device fails whoever uses it next.
+		_ = e.driver.Free(a)
+	}, m.address)
+	return m
+}
+
+// machine gives a program memory for its instructions: what the host writes is
+// staged here and copied to the device as a whole.
+type machine struct {
+	engine *Engine
+	code   []*chunk // staged
+	room   []*chunk
+	packed map[*phases.Packing]*vector
+}
+
+// chunk is memory from which pieces are cut.
+type chunk struct {
+	*memory
+	size, used int      // bytes
+	staged     []uint64 // what the host writes, if it does
+}
+
+// cut returns where in the last chunk there is room for so many bytes, rounded up,
+// and adds a chunk if there is none.
+func (m *machine) cut(list *[]*chunk, bytes int) (c *chunk, at int) {
+	const size, line = 1 << 20, 64
+	bytes = (bytes + line - 1) / line * line
+	if n := len(*list); n > 0 {
+		c = (*list)[n-1]
+	}
+	if c == nil || c.used+bytes > c.size {
+		s := max(bytes, size)
+		c = &chunk{memory: m.engine.newMemory(s), size: s}
+		*list = append(*list, c)
+	}
+	at = c.used
+	c.used += bytes
+	return c, at
+}
+
+func (m *machine) Alloc(bytes int) (phases.Address, unsafe.Pointer) {
+	c, at := m.cut(&m.code, bytes)
+	if c.staged == nil {
+		c.staged = make([]uint64, c.size/8)
+	}
+	return c.address + Address(at), unsafe.Pointer(&c.staged[at/8])
+}
+
+func (m *machine) Room(bytes int) phases.Address {
+	c, at := m.cut(&m.room, bytes)
+	return c.address + Address(at)
+}
+
+func (m *machine) NewVector(n int) phases.Vector { return m.engine.newVector(n) }
+
+func (m *machine) Pack(p *phases.Packing) phases.Address {
+	m.packed[p] = m.engine.newVector(m.PackedGradients(p.OutBlocks, p.InBlocks, p.K))
+	return m.packed[p].address
+}
+
+// PackedGradients is the size of packed weights, too: all taps of all blocks.
+func (m *machine) PackedGradients(outBlocks, inBlocks, k int) int {
+	return outBlocks * inBlocks * phases.Lanes * phases.Lanes * k * k
+}
+
+func (m *machine) Together() bool { return true }
