@@ -235,22 +235,18 @@ func (d *Device) Clear(to cuda.Address, bytes int) error {
 // kernelTable are the kernels by name.
 var kernelTable = func() map[cuda.Kernel]*C.emulated_kernel {
 	all := map[cuda.Kernel]*C.emulated_kernel{}
-	for i := C.int(0); C.emulated_kernel_at(i) != nil; i++ {
-		k := C.emulated_kernel_at(i)
-		all[cuda.Kernel(C.GoString(k.name))] = k
+	add := func(k *C.emulated_kernel) bool {
+		if k != nil {
+			all[cuda.Kernel(C.GoString(k.name))] = k
+		}
+		return k != nil
+	}
+	for i := C.int(0); add(C.emulated_kernel_at(i)); i++ {
+	}
+	for i := C.int(0); add(C.emulated_selftest_at(i)); i++ {
 	}
 	return all
 }()
-
-// Kernels lists the names of all kernels.
-func Kernels() []cuda.Kernel {
-	var names []cuda.Kernel
-	for name := range kernelTable {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
-}
 
 // Limits of a grid, which CUDA has.
 const (

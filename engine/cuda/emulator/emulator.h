@@ -16,6 +16,9 @@ typedef struct {
 // emulated_kernel_at returns the i-th of all kernels, NULL after the last.
 const emulated_kernel *emulated_kernel_at(int i);
 
+// emulated_selftest_at lists the kernels of selftest.c.
+const emulated_kernel *emulated_selftest_at(int i);
+
 // An order of n things: the i-th is (first + round·turn + i·step) mod n. The round
 // is the number of barriers passed; blocks have none.
 typedef struct {

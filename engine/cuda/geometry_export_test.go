@@ -1,0 +1,15 @@
+package cuda
+
+// What the tests of the kernels need.
+var (
+	GeometryOf      = geometryOf
+	NumbersGeometry = numbersGeometry
+	SumsGeometry    = sumsGeometry
+	PackGeometry    = packGeometry
+	UnpackGeometry  = unpackGeometry
+	VectorGeometry  = vectorGeometry
+	DotGeometry     = dotGeometry
+)
+
+// DotBlocks is how many partial sums vector_dot makes.
+const DotBlocks = dotBlocks
