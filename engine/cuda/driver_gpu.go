@@ -16,7 +16,7 @@ import (
 )
 
 //go:embed kernels/kernels.fatbin
-var kernels string
+var fatbin string
 
 // oldest is the compute capability of the oldest GPUs for which there are kernels.
 const oldest = 80
@@ -110,7 +110,7 @@ func (d *device) start() error {
 	if err != nil {
 		return d.explain(err, "take %d MiB of page-locked memory", stagingBytes>>20)
 	}
-	err = d.do(func() (err error) { d.module, err = cu.LoadFatBinary(kernels); return err })
+	err = d.do(func() (err error) { d.module, err = cu.LoadFatBinary(fatbin); return err })
 	return d.explain(err, "load the kernels")
 }
 
