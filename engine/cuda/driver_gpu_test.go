@@ -167,6 +167,8 @@ func alloc(t *testing.T, d Driver, bytes int) Address {
 func testLoad(t *testing.T) {
 	for _, c := range []struct{ name, variable, value, want string }{
 		{"old driver", versionVariable, "11040", "CUDA engine: the NVIDIA driver knows CUDA 11.4, older than 11.8, for which this binary was built: update the driver"},
+		{"the toolkit's library", failVariable, "cuDriverGetVersion=34", "CUDA engine: no NVIDIA driver on this machine: libcuda.so.1 is the one of the CUDA toolkit, to link with"},
+		{"a driver that does not answer", failVariable, "cuDriverGetVersion=999", "CUDA engine: the NVIDIA driver does not tell its version: text (NAME, 999)"},
 		{"no GPU", failVariable, "cuInit=100", "CUDA engine: the NVIDIA driver finds no GPU; if there is one, see nvidia-smi and CUDA_VISIBLE_DEVICES"},
 		{"other versions of driver and kernel module", failVariable, "cuInit=803", "CUDA engine: the NVIDIA driver does not start: text (NAME, 803)"},
 	} {
