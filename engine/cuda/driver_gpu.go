@@ -16,17 +16,17 @@ import (
 )
 
 //go:embed kernels/kernels.fatbin
-var fatbin string
+var fatBinary string
 
-// oldest is the compute capability of the oldest GPUs for which there are kernels.
-const oldest = 80
+// oldestGPU is the compute capability, times 10, of the oldest GPUs for which there are kernels.
+const oldestGPU = 80
 
 // stagingBytes is a few batches of the paper's images.
 const stagingBytes = 16 << 20
 
-// device is the Driver of the first GPU: its primary context, made current on
+// gpuDevice is the Driver of the first GPU: its primary context, made current on
 // whatever thread a call is on, and one stream.
-type device struct {
+type gpuDevice struct {
 	name      string
 	context   cu.CUContext
 	release   func() error // the context
@@ -58,7 +58,7 @@ func open() (Driver, error) {
 	if err != nil {
 		return nil, fmt.Errorf("CUDA engine: %w", err)
 	}
-	d := &device{functions: map[Kernel]cu.Function{}, allocated: map[Address]bool{}}
+	d := &gpuDevice{functions: map[Kernel]cu.Function{}, allocated: map[Address]bool{}}
 	if err := d.start(); err != nil {
 		d.Close()
 		// Nothing was lost that a checkpoint could help with.
@@ -71,7 +71,7 @@ func open() (Driver, error) {
 }
 
 // start finds the GPU and gets ready what the calls use.
-func (d *device) start() error {
+func (d *gpuDevice) start() error {
 	n, err := cu.NumDevices()
 	if err == nil && n == 0 || libcuda.Translate(err) == libcuda.NoDevice {
 		return fmt.Errorf("CUDA engine: %w", errNoGPU)
@@ -93,8 +93,8 @@ func (d *device) start() error {
 	if err != nil {
 		return d.explain(err, "find the GPU")
 	}
-	if c := 10*major + minor; c < oldest {
-		return fmt.Errorf("CUDA engine: %s has compute capability %d.%d; the kernels need %d.%d or later (A100, H100)", d.name, major, minor, oldest/10, oldest%10)
+	if c := 10*major + minor; c < oldestGPU {
+		return fmt.Errorf("CUDA engine: %s has compute capability %d.%d; the kernels need %d.%d or later (A100, H100)", d.name, major, minor, oldestGPU/10, oldestGPU%10)
 	}
 	d.name = fmt.Sprintf("%s, compute capability %d.%d", d.name, major, minor)
 
@@ -110,12 +110,12 @@ func (d *device) start() error {
 	if err != nil {
 		return d.explain(err, "take %d MiB of page-locked memory", stagingBytes>>20)
 	}
-	err = d.do(func() (err error) { d.module, err = cu.LoadFatBinary(fatbin); return err })
+	err = d.do(func() (err error) { d.module, err = cu.LoadFatBinary(fatBinary); return err })
 	return d.explain(err, "load the kernels")
 }
 
 // do calls the driver on a thread on which the context is current.
-func (d *device) do(call func() error) error {
+func (d *gpuDevice) do(call func() error) error {
 	if d.broken != nil {
 		return d.broken
 	}
@@ -129,7 +129,7 @@ func (d *device) do(call func() error) error {
 
 // explain makes of an error of the driver one that says during what, and sees to it
 // that a lost device stays lost. Other errors it leaves.
-func (d *device) explain(err error, format string, args ...any) error {
+func (d *gpuDevice) explain(err error, format string, args ...any) error {
 	if err == nil {
 		return nil
 	}
@@ -155,7 +155,7 @@ func (d *device) explain(err error, format string, args ...any) error {
 }
 
 // idle refuses what cannot be part of a graph.
-func (d *device) idle(call string) error {
+func (d *gpuDevice) idle(call string) error {
 	if d.recording {
 		return fmt.Errorf("CUDA engine: %s while a graph is recorded", call)
 	}
@@ -163,7 +163,7 @@ func (d *device) idle(call string) error {
 }
 
 // wait returns when everything before it has happened.
-func (d *device) wait() error {
+func (d *gpuDevice) wait() error {
 	err := d.stream.Synchronize()
 	if err == nil {
 		d.staged = 0
@@ -171,9 +171,9 @@ func (d *device) wait() error {
 	return err
 }
 
-func (d *device) Device() string { return d.name }
+func (d *gpuDevice) Device() string { return d.name }
 
-func (d *device) Alloc(bytes int) (Address, error) {
+func (d *gpuDevice) Alloc(bytes int) (Address, error) {
 	if err := d.idle("Alloc"); err != nil {
 		return 0, err
 	}
@@ -190,7 +190,7 @@ func (d *device) Alloc(bytes int) (Address, error) {
 	return Address(p), nil
 }
 
-func (d *device) Free(a Address) error {
+func (d *gpuDevice) Free(a Address) error {
 	if err := d.idle("Free"); err != nil {
 		return err
 	}
@@ -210,7 +210,7 @@ func (d *device) Free(a Address) error {
 	return nil
 }
 
-func (d *device) Write(to Address, from []byte) error {
+func (d *gpuDevice) Write(to Address, from []byte) error {
 	if err := d.idle("Write"); err != nil {
 		return err
 	}
@@ -235,7 +235,7 @@ func (d *device) Write(to Address, from []byte) error {
 	return d.explain(err, "write to the GPU")
 }
 
-func (d *device) Read(to []byte, from Address) error {
+func (d *gpuDevice) Read(to []byte, from Address) error {
 	if err := d.idle("Read"); err != nil {
 		return err
 	}
@@ -248,7 +248,7 @@ func (d *device) Read(to []byte, from Address) error {
 	return d.explain(err, "read from the GPU")
 }
 
-func (d *device) Copy(to, from Address, bytes int) error {
+func (d *gpuDevice) Copy(to, from Address, bytes int) error {
 	if bytes == 0 {
 		return d.broken
 	}
@@ -258,7 +258,7 @@ func (d *device) Copy(to, from Address, bytes int) error {
 	return d.explain(err, "copy %d bytes on the GPU", bytes)
 }
 
-func (d *device) Clear(to Address, bytes int) error {
+func (d *gpuDevice) Clear(to Address, bytes int) error {
 	if bytes == 0 {
 		return d.broken
 	}
@@ -266,7 +266,7 @@ func (d *device) Clear(to Address, bytes int) error {
 	return d.explain(err, "clear %d bytes on the GPU", bytes)
 }
 
-func (d *device) Launch(k Kernel, g Geometry, args ...uint64) error {
+func (d *gpuDevice) Launch(k Kernel, g Geometry, args ...uint64) error {
 	err := d.do(func() (err error) {
 		f, ok := d.functions[k]
 		if !ok {
@@ -284,9 +284,9 @@ func (d *device) Launch(k Kernel, g Geometry, args ...uint64) error {
 	return d.explain(err, "launch %s on %v blocks of %d threads", k, g.Grid, g.Threads)
 }
 
-func (d *device) cstream() libcuda.Stream { return libcuda.Stream(unsafe.Pointer(d.stream.C())) }
+func (d *gpuDevice) cstream() libcuda.Stream { return libcuda.Stream(unsafe.Pointer(d.stream.C())) }
 
-func (d *device) Capture(record func() error) (Graph, error) {
+func (d *gpuDevice) Capture(record func() error) (Graph, error) {
 	if err := d.idle("Capture"); err != nil {
 		return nil, err
 	}
@@ -302,7 +302,7 @@ func (d *device) Capture(record func() error) (Graph, error) {
 	err := d.do(func() (err error) { g, err = libcuda.EndCapture(d.cstream()); return err })
 	err = d.explain(err, "make a graph of what was recorded")
 	if problem == nil && err == nil {
-		return &graph{d, g}, nil
+		return &gpuGraph{d, g}, nil
 	}
 	if err == nil {
 		err = d.explain(d.do(g.Destroy), "free a graph")
@@ -313,7 +313,7 @@ func (d *device) Capture(record func() error) (Graph, error) {
 	return nil, err
 }
 
-func (d *device) Close() error {
+func (d *gpuDevice) Close() error {
 	if d.broken == errClosed {
 		return nil
 	}
@@ -353,12 +353,12 @@ func (d *device) Close() error {
 	return err
 }
 
-type graph struct {
-	d    *device
+type gpuGraph struct {
+	d    *gpuDevice
 	exec libcuda.Graph
 }
 
-func (g *graph) Replay() error {
+func (g *gpuGraph) Replay() error {
 	if err := g.d.idle("Replay"); err != nil {
 		return err
 	}
@@ -366,4 +366,4 @@ func (g *graph) Replay() error {
 	return g.d.explain(err, "run a graph")
 }
 
-func (g *graph) Release() error { return g.d.explain(g.d.do(g.exec.Destroy), "free a graph") }
+func (g *gpuGraph) Release() error { return g.d.explain(g.d.do(g.exec.Destroy), "free a graph") }

@@ -150,23 +150,25 @@ func opened(t *testing.T) Driver {
 	return d
 }
 
-func must(t *testing.T, err error) {
+func noError(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
 	}
 }
 
-func alloc(t *testing.T, d Driver, bytes int) Address {
+func allocated(t *testing.T, d Driver, bytes int) Address {
 	t.Helper()
 	a, err := d.Alloc(bytes)
-	must(t, err)
+	noError(t, err)
 	return a
 }
 
 func testLoad(t *testing.T) {
 	for _, c := range []struct{ name, variable, value, want string }{
 		{"old driver", versionVariable, "11040", "CUDA engine: the NVIDIA driver knows CUDA 11.4, older than 11.8, for which this binary was built: update the driver"},
+		{"the toolkit's library", failVariable, "cuDriverGetVersion=34", "CUDA engine: no NVIDIA driver on this machine: libcuda.so.1 is the one of the CUDA toolkit, to link with"},
+		{"a driver that does not answer", failVariable, "cuDriverGetVersion=999", "CUDA engine: the NVIDIA driver does not tell its version: text (NAME, 999)"},
 		{"no GPU", failVariable, "cuInit=100", "CUDA engine: the NVIDIA driver finds no GPU; if there is one, see nvidia-smi and CUDA_VISIBLE_DEVICES"},
 		{"other versions of driver and kernel module", failVariable, "cuInit=803", "CUDA engine: the NVIDIA driver does not start: text (NAME, 803)"},
 	} {
@@ -201,75 +203,75 @@ func testStart(t *testing.T) {
 	}
 	calls(t)
 	d, err := open()
-	must(t, err)
+	noError(t, err)
 	expectCalls(t, "cuDeviceGetCount", "cuDeviceGet 0", "cuDeviceGetName 7", "cuDeviceGetAttribute 75 7", "cuDeviceGetAttribute 76 7",
 		"cuDevicePrimaryCtxRetain 7", "cuStreamCreate 1", "cuMemHostAlloc 16777216", "cuModuleLoadFatBinary")
 	if got, want := d.Device(), "No GPU, compute capability 9.0"; got != want {
 		t.Errorf("device %q, want %q", got, want)
 	}
-	must(t, d.Close())
+	noError(t, d.Close())
 	expectCalls(t, "cuStreamSynchronize", "cuMemFreeHost", "cuStreamDestroy_v2", "cuModuleUnload", "cuDevicePrimaryCtxRelease_v2 7", "alive 0")
 }
 
 func testMemory(t *testing.T) {
 	d := opened(t)
-	a, b := alloc(t, d, 1000), alloc(t, d, 0)
-	must(t, d.Free(b))
-	b = alloc(t, d, 1000)
+	a, b := allocated(t, d, 1000), allocated(t, d, 0)
+	noError(t, d.Free(b))
+	b = allocated(t, d, 1000)
 	if a%256 != 0 || b%256 != 0 {
 		t.Errorf("addresses %#x and %#x", a, b)
 	}
 	data := bytes.Repeat([]byte{1, 2, 3, 4, 5, 6, 7, 8, 9, 10}, 100)
-	must(t, d.Write(a, data))
-	must(t, d.Clear(a+10, 20))
-	must(t, d.Copy(b, a, 1000))
-	must(t, d.Clear(a, 1000))
+	noError(t, d.Write(a, data))
+	noError(t, d.Clear(a+10, 20))
+	noError(t, d.Copy(b, a, 1000))
+	noError(t, d.Clear(a, 1000))
 	want := slices.Clone(data)
 	clear(want[10:30])
 	clear(data) // it may be changed
 	got := make([]byte, 1000)
-	must(t, d.Read(got, b))
+	noError(t, d.Read(got, b))
 	if !bytes.Equal(got, want) {
 		t.Errorf("%v, want %v", got, want)
 	}
-	must(t, d.Read(got, a))
+	noError(t, d.Read(got, a))
 	if !bytes.Equal(got, make([]byte, 1000)) {
 		t.Errorf("%v after it was cleared", got)
 	}
 	for _, nothing := range []error{d.Write(a, nil), d.Read(nil, a), d.Copy(a, b, 0), d.Clear(a, 0)} {
-		must(t, nothing)
+		noError(t, nothing)
 	}
 
 	calls(t)
-	must(t, d.Copy(a, b, 1000))
-	must(t, d.Free(a)) // not before it is used
-	must(t, d.Free(b))
+	noError(t, d.Copy(a, b, 1000))
+	noError(t, d.Free(a)) // not before it is used
+	noError(t, d.Free(b))
 	expectCalls(t, "cuMemcpyDtoDAsync_v2 1000", "cuStreamSynchronize", "cuMemFree_v2", "cuStreamSynchronize", "cuMemFree_v2")
 	if err := d.Free(b); err == nil || !strings.Contains(err.Error(), "no memory was taken") {
 		t.Errorf("freed twice: %v", err)
 	}
 
-	alloc(t, d, 1) // freed by Close
+	allocated(t, d, 1) // freed by Close
 }
 
 // More than what is waiting at once.
 func testStaging(t *testing.T) {
 	d := opened(t)
 	const n = stagingBytes*5/2 + 3
-	a := alloc(t, d, n)
+	a := allocated(t, d, n)
 	want := make([]byte, n)
 	for i := range want {
 		want[i] = byte(uint32(i) * 2654435761 >> 24)
 	}
-	must(t, d.Write(a, want[:1000]))
-	must(t, d.Write(a+1000, want[1000:]))
+	noError(t, d.Write(a, want[:1000]))
+	noError(t, d.Write(a+1000, want[1000:]))
 	got := make([]byte, n)
-	must(t, d.Read(got, a))
+	noError(t, d.Read(got, a))
 	if !bytes.Equal(got, want) {
 		t.Error("what was written is not what is read")
 	}
 	calls(t)
-	must(t, d.Write(a, want[:stagingBytes]))
+	noError(t, d.Write(a, want[:stagingBytes]))
 	expectCalls(t, "cuMemcpyHtoDAsync_v2 16777216") // all of it is free again
 }
 
@@ -281,11 +283,11 @@ func testLaunch(t *testing.T) {
 		runtime.LockOSThread() // never unlocked: a thread of its own
 		done <- d.Launch("args3", Geometry{Grid: [3]int{1, 2, 3}, Threads: 64}, 0xabc, 1<<63, math.Float64bits(1))
 	}()
-	must(t, <-done)
-	must(t, d.Launch("args0", Geometry{Grid: [3]int{7, 1, 1}, Threads: 1024}))
-	must(t, d.Launch("args3", Geometry{Grid: [3]int{1, 1, 1}, Threads: 1}, 1, 2, 3))
+	noError(t, <-done)
+	noError(t, d.Launch("args0", Geometry{Grid: [3]int{7, 1, 1}, Threads: 1024}))
+	noError(t, d.Launch("args3", Geometry{Grid: [3]int{1, 1, 1}, Threads: 1}, 1, 2, 3))
 	expectCalls(t, "cuModuleGetFunction args3", "cuLaunchKernel args3", "cuModuleGetFunction args0", "cuLaunchKernel args0", "cuLaunchKernel args3")
-	must(t, d.Read(nil, 0))
+	noError(t, d.Read(nil, 0))
 	expectCalls(t, "cuStreamSynchronize",
 		"run args3 1,2,3 of 64,1,1: abc 8000000000000000 3ff0000000000000",
 		"run args0 7,1,1 of 1024,1,1:",
@@ -294,9 +296,9 @@ func testLaunch(t *testing.T) {
 
 func testGraph(t *testing.T) {
 	d := opened(t)
-	a := alloc(t, d, 300)
-	must(t, d.Write(a, bytes.Repeat([]byte{1}, 300)))
-	must(t, d.Read(nil, 0))
+	a := allocated(t, d, 300)
+	noError(t, d.Write(a, bytes.Repeat([]byte{1}, 300)))
+	noError(t, d.Read(nil, 0))
 	calls(t)
 	g, err := d.Capture(func() error {
 		return errors.Join(
@@ -304,32 +306,32 @@ func testGraph(t *testing.T) {
 			d.Launch("args1", Geometry{Grid: [3]int{1, 1, 1}, Threads: 32}, 42),
 			d.Copy(a+200, a, 100))
 	})
-	must(t, err)
+	noError(t, err)
 	expectCalls(t, "cuStreamBeginCapture_v2 1", "cuMemsetD8Async 0 100", "cuModuleGetFunction args1", "cuLaunchKernel args1",
 		"cuMemcpyDtoDAsync_v2 100", "cuStreamEndCapture", "cuGraphInstantiateWithFlags", "cuGraphDestroy")
 	got := make([]byte, 300)
-	must(t, d.Read(got, a))
+	noError(t, d.Read(got, a))
 	if !bytes.Equal(got, bytes.Repeat([]byte{1}, 300)) {
 		t.Error("recording did something")
 	}
 	calls(t)
-	must(t, g.Replay())
-	must(t, g.Replay())
-	must(t, d.Read(got, a))
+	noError(t, g.Replay())
+	noError(t, g.Replay())
+	noError(t, d.Read(got, a))
 	expectCalls(t, "cuGraphLaunch", "cuGraphLaunch", "cuStreamSynchronize", "run args1 1,1,1 of 32,1,1: 2a", "run args1 1,1,1 of 32,1,1: 2a", "cuMemcpyDtoH_v2 300")
 	if want := slices.Concat(make([]byte, 100), bytes.Repeat([]byte{1}, 100), make([]byte, 100)); !bytes.Equal(got, want) {
 		t.Errorf("%v, want %v", got, want)
 	}
-	must(t, g.Release())
+	noError(t, g.Release())
 }
 
 // What cannot be part of a graph is refused, and does not spoil it; a recording that
 // fails leaves a driver that works.
 func testRecording(t *testing.T) {
 	d := opened(t)
-	a := alloc(t, d, 8)
+	a := allocated(t, d, 8)
 	other, err := d.Capture(func() error { return nil })
-	must(t, err)
+	noError(t, err)
 	var free Address
 	g, err := d.Capture(func() error {
 		for name, call := range map[string]func() error{
@@ -344,12 +346,12 @@ func testRecording(t *testing.T) {
 		}
 		return d.Clear(a, 8)
 	})
-	must(t, err)
+	noError(t, err)
 	if free != 0 {
 		t.Errorf("memory at %#x", free)
 	}
-	must(t, g.Replay())
-	must(t, errors.Join(g.Release(), other.Release()))
+	noError(t, g.Replay())
+	noError(t, errors.Join(g.Release(), other.Release()))
 
 	// The end of a recording is on its thread, though another goroutine is after it.
 	for range 5 {
@@ -365,8 +367,8 @@ func testRecording(t *testing.T) {
 			return nil
 		})
 		close(release)
-		must(t, err)
-		must(t, g.Release())
+		noError(t, err)
+		noError(t, g.Release())
 	}
 
 	problem := errors.New("a problem")
@@ -378,7 +380,7 @@ func testRecording(t *testing.T) {
 		_, err := d.Capture(func() error { return nil })
 		expectError(t, err, "CUDA engine: make a graph of what was recorded: text (NAME, 901)")
 	})
-	must(t, d.Write(a, []byte{1}))
+	noError(t, d.Write(a, []byte{1}))
 }
 
 func testOutOfMemory(t *testing.T) {
@@ -392,14 +394,14 @@ func testOutOfMemory(t *testing.T) {
 			t.Errorf("error %#v", err)
 		}
 	})
-	alloc(t, d, 1) // goes on
+	allocated(t, d, 1) // goes on
 }
 
 func testErrors(t *testing.T) {
 	d := opened(t)
-	a := alloc(t, d, 8)
+	a := allocated(t, d, 8)
 	empty, err := d.Capture(func() error { return nil })
-	must(t, err)
+	noError(t, err)
 	g := Geometry{Grid: [3]int{1, 2, 3}, Threads: 2000}
 	for _, c := range []struct {
 		fail string
@@ -424,17 +426,17 @@ func testErrors(t *testing.T) {
 		})
 	}
 	expectError(t, d.Launch("none", g), "CUDA engine: launch none on [1 2 3] blocks of 2000 threads: text (NAME, 500)")
-	must(t, empty.Release())
-	must(t, d.Free(a))
+	noError(t, empty.Release())
+	noError(t, d.Free(a))
 }
 
 // After a fatal error every call returns it and the library is left alone.
 func testLost(t *testing.T) {
 	d, err := open()
-	must(t, err)
-	a := alloc(t, d, 8)
+	noError(t, err)
+	a := allocated(t, d, 8)
 	g, err := d.Capture(func() error { return nil })
-	must(t, err)
+	noError(t, err)
 	t.Setenv(failVariable, "cuStreamSynchronize=700")
 	first := d.Read(make([]byte, 1), a)
 	expectError(t, first, "CUDA engine: the GPU failed, as was told to read from the GPU: text (NAME, 700); continue the run from its checkpoint, and if it fails again see the system's log (Xid)")
@@ -459,10 +461,10 @@ func testLost(t *testing.T) {
 
 func testClose(t *testing.T) {
 	d, err := open()
-	must(t, err)
-	must(t, d.Close())
+	noError(t, err)
+	noError(t, d.Close())
 	calls(t)
-	must(t, d.Close())
+	noError(t, d.Close())
 	_, err = d.Alloc(1)
 	expectError(t, err, "CUDA engine: the GPU was given back")
 	expectCalls(t)

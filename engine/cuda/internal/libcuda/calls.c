@@ -4,15 +4,18 @@
 // Until the library is loaded a call fails with CUDA_ERROR_NOT_INITIALIZED, except
 // cuInit, which gorgonia.org/cu makes when the program starts, and which ends the
 // program where it fails. Hidden symbols, lest the library finds them for its own.
+// No cuda.h: its macros would rename them.
 
 #include "libcuda.h"
 #include "calls.h"
 #include <dlfcn.h>
 #include <stddef.h>
 
+enum { CUDA_SUCCESS = 0, CUDA_ERROR_NOT_INITIALIZED = 3 };
+
 #define HIDDEN __attribute__((visibility("hidden")))
 
-static CUresult not_loaded(void) { return CUDA_ERROR_NOT_INITIALIZED; }
+static int not_loaded(void) { return CUDA_ERROR_NOT_INITIALIZED; }
 
 // A jump knows no prototype: the arguments stay where they are.
 #if defined __x86_64__
@@ -27,9 +30,9 @@ static CUresult not_loaded(void) { return CUDA_ERROR_NOT_INITIALIZED; }
 	__asm__(".text\n.globl " #name "\n.hidden " #name "\n.type " #name ", %function\n" #name ":\n" JUMP(name));
 CALLS(DEFINE)
 
-static CUresult (*init)(unsigned int flags);
+static int (*init)(unsigned int flags);
 
-HIDDEN CUresult cuInit(unsigned int flags) { return init ? init(flags) : CUDA_SUCCESS; }
+HIDDEN int cuInit(unsigned int flags) { return init ? init(flags) : CUDA_SUCCESS; }
 
 // What an older library lacks stays as it is: cu names many calls that nobody makes.
 static void find(void *library, const char *name, void **call) {

@@ -1,5 +1,7 @@
 // The calls of the driver's library that gorgonia.org/cu refers to, and ours. The
-// names are those of the symbols, so _v2 where cuda.h says so by a macro.
+// names are those of the symbols: cuda.h makes, say, cuMemAlloc_v2 of cuMemAlloc
+// by a macro. The list covers cuda.h of CUDA 11.8 to 12.4; what it lacks, the linker
+// says.
 
 #define CALLS(X) \
 	X(cuArray3DCreate_v2) \
@@ -57,6 +59,7 @@
 	X(cuGraphAddEmptyNode) \
 	X(cuGraphAddHostNode) \
 	X(cuGraphAddKernelNode) \
+	X(cuGraphAddKernelNode_v2) \
 	X(cuGraphAddMemcpyNode) \
 	X(cuGraphAddMemsetNode) \
 	X(cuGraphClone) \
@@ -144,7 +147,9 @@
 	X(cuStreamSynchronize) \
 	X(cuStreamWaitEvent) \
 	X(cuStreamWaitValue32) \
+	X(cuStreamWaitValue32_v2) \
 	X(cuStreamWriteValue32) \
+	X(cuStreamWriteValue32_v2) \
 	X(cuSurfRefGetArray) \
 	X(cuSurfRefSetArray) \
 	X(cuTexRefGetAddressMode) \

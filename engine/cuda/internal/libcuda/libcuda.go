@@ -12,6 +12,7 @@ package libcuda
 
 // #cgo CFLAGS: -I/usr/local/cuda/include
 // #cgo LDFLAGS: -Wl,--as-needed -L${SRCDIR}/empty -ldl
+// #include <cuda.h>
 // #include <stdlib.h>
 // #include "libcuda.h"
 import "C"
@@ -49,7 +50,9 @@ func Load(library string) error {
 		return fmt.Errorf("no NVIDIA driver on this machine: %s", C.GoString(problem))
 	}
 	var version C.int
-	if err := result(C.cuDriverGetVersion(&version)); err != nil {
+	if err := result(C.cuDriverGetVersion(&version)); err == Result(C.CUDA_ERROR_STUB_LIBRARY) {
+		return fmt.Errorf("no NVIDIA driver on this machine: %s is the one of the CUDA toolkit, to link with", library)
+	} else if err != nil {
 		return fmt.Errorf("the NVIDIA driver does not tell its version: %w", err)
 	}
 	if version < oldest {
