@@ -98,5 +98,21 @@ func Open(name string, threads int) (Engine, error) {
 	if !ok {
 		return nil, fmt.Errorf("no engine %q in this binary; it has %s", name, strings.Join(slices.Sorted(maps.Keys(definitions)), ", "))
 	}
-	return d.Open(max(threads, 1))
+	e, err := d.Open(max(threads, 1))
+	if err != nil {
+		return nil, &OpenError{Engine: d.Name, Err: err}
+	}
+	return e, nil
 }
+
+// OpenError is returned where an engine is in this binary but cannot be used on
+// this machine.
+type OpenError struct {
+	Engine string
+	Err    error
+}
+
+func (e *OpenError) Error() string { return e.Err.Error() }
+
+// Unwrap returns why.
+func (e *OpenError) Unwrap() error { return e.Err }

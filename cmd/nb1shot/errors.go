@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/urfave/cli/v2"
+
+	"github.com/nb1shot/nb1shot/engine"
 )
 
 // The exit codes, but for those of signals.
@@ -55,7 +57,9 @@ func report(w io.Writer, err error) int {
 	}
 	fmt.Fprintf(w, "nb1shot: %s\n", strings.ReplaceAll(err.Error(), "\n", "; "))
 	var f *failure
-	if !errors.As(err, &f) {
+	if closed := (*engine.OpenError)(nil); errors.As(err, &closed) { // wherever it was opened
+		f = &failure{err, "--engine auto takes one that works here", exitFailure}
+	} else if !errors.As(err, &f) {
 		return exitFailure
 	}
 	if f.hint != "" {
