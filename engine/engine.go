@@ -51,6 +51,9 @@ type Vector interface {
 	Scale(a float64)
 	// Axpy adds a·x.
 	Axpy(a float64, x Vector)
+	// Blend makes each element keep·itself + gain·(scale·x), each factor being that
+	// of the element. Where gain is 0 the element stays, whatever x is.
+	Blend(keep, gain, scale, x Vector)
 	// Dot is the inner product, summed in float64 in a fixed order.
 	Dot(x Vector) float64
 }

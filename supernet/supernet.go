@@ -37,7 +37,7 @@ type Net struct {
 	dropPath                    []float64 // see SetDropPath
 
 	programs map[key]*program
-	moments  []moments // in the order of norms
+	average  averaging
 	number   []float64 // the loss on its way out
 	sampling *sampling // nil unless Sampled
 }
@@ -67,9 +67,13 @@ type program struct {
 	undropped              []float64     // as many ones
 }
 
-// moments are the statistics of one batch norm, kept and of the last batch.
-type moments struct {
-	running, batch, variance engine.Vector
+// averaging is how the statistics of a batch are folded into the running ones, see
+// moveStatistics: factors for each number of batch normalisation.
+type averaging struct {
+	keep, gain, scale engine.Vector
+	batch             int    // images for which scale is made
+	executed          []bool // norms for which keep and gain are made
+	buffer            []float64
 }
 
 // New returns a supernet with zero weights; Initialize or WriteParameters fills
@@ -87,9 +91,9 @@ func New(config Config, e engine.Engine) (*Net, error) {
 		mixing: e.NewVector(d), direction: e.NewVector(d), mixingGradient: e.NewVector(d), product: e.NewVector(d),
 		loss: e.NewVector(1), one: e.NewVector(1), number: make([]float64, 1),
 	}
-	for _, bn := range b.norms {
-		mid, end := bn.offset+bn.channels, bn.offset+2*bn.channels
-		n.moments = append(n.moments, moments{n.running.Slice(bn.offset, end), n.batch.Slice(bn.offset, end), n.batch.Slice(mid, end)})
+	n.average = averaging{
+		keep: e.NewVector(size(b.statistics)), gain: e.NewVector(size(b.statistics)), scale: e.NewVector(size(b.statistics)),
+		executed: make([]bool, len(b.norms)), buffer: make([]float64, size(b.statistics)),
 	}
 	if config.Sampled {
 		n.sampling = n.newSampling()
@@ -323,18 +327,48 @@ func (n *Net) feed(p *program, b data.Batch, mixing []float64) error {
 // except those of operations that were not executed. The running variance is the
 // unbiased one.
 func (n *Net) moveStatistics(batch int) {
-	for i, bn := range n.norms {
-		if n.sampling != nil && !n.sampling.executed(n.sampling.norms[i]) {
-			continue
+	a := &n.average
+	// fill gives every norm its factors, that of the means and that of the variances.
+	fill := func(v engine.Vector, factors func(batchNorm) (mean, variance float64)) {
+		for _, bn := range n.norms {
+			mean, variance := factors(bn)
+			for i := range bn.channels {
+				a.buffer[bn.offset+i], a.buffer[bn.offset+bn.channels+i] = mean, variance
+			}
 		}
-		m, positions := n.moments[i], float64(batch*bn.positions)
-		m.variance.Scale(positions / (positions - 1))
-		m.running.Scale(1 - bn.momentum)
-		m.running.Axpy(bn.momentum, m.batch)
+		v.Write(a.buffer)
 	}
+	if a.batch != batch {
+		a.batch = batch
+		fill(a.scale, func(bn batchNorm) (float64, float64) {
+			positions := float64(batch * bn.positions)
+			return 1, positions / (positions - 1)
+		})
+	}
+	changed := false
+	for i := range n.norms {
+		executed := n.sampling == nil || n.sampling.executed(n.sampling.norms[i])
+		changed = changed || a.executed[i] != executed
+		a.executed[i] = executed
+	}
+	if changed { // always at first: a norm is executed then, and none was before
+		for _, f := range []struct {
+			v      engine.Vector
+			factor func(momentum float64) float64
+		}{{a.keep, func(m float64) float64 { return 1 - m }}, {a.gain, func(m float64) float64 { return m }}} {
+			at := 0
+			fill(f.v, func(bn batchNorm) (float64, float64) {
+				at++
+				if !a.executed[at-1] {
+					return 0, 0
+				}
+				return f.factor(bn.momentum), f.factor(bn.momentum)
+			})
+		}
+	}
+	n.running.Blend(a.keep, a.gain, a.scale, n.batch)
 }
 
-// program compiles a program when it is first asked for.
 func (n *Net) program(k key) (*program, error) {
 	if p, ok := n.programs[k]; ok {
 		return p, nil

@@ -97,6 +97,12 @@ func (v *vector) Axpy(a float64, x engine.Vector) {
 	C.nb_axpy(pointer(v.data), C.float(a), pointer(x.(*vector).data), C.int64_t(len(v.data)))
 }
 
+func (v *vector) Blend(keep, gain, scale, x engine.Vector) {
+	v.memory.version++
+	at := func(x engine.Vector) *C.float { return pointer(x.(*vector).data) }
+	C.nb_blend(pointer(v.data), at(keep), at(gain), at(scale), at(x), C.int64_t(len(v.data)))
+}
+
 func (v *vector) Dot(x engine.Vector) float64 {
 	return float64(C.nb_dot(pointer(v.data), pointer(x.(*vector).data), C.int64_t(len(v.data))))
 }

@@ -205,6 +205,13 @@ void nb_scale(float *y, float a, int64_t n) {
 	for (int64_t i = 0; i < n; i++) y[i] *= a;
 }
 
+void nb_blend(float *restrict y, const float *keep, const float *gain, const float *scale, const float *x, int64_t n) {
+	for (int64_t i = 0; i < n; i++) {
+		float scaled = scale[i] * x[i], kept = keep[i] * y[i];
+		y[i] = gain[i] == 0 ? y[i] : kept + gain[i] * scaled;
+	}
+}
+
 // The sum is in double and in a fixed order; four partial sums keep it from
 // waiting on itself.
 double nb_dot(const float *x, const float *y, int64_t n) {

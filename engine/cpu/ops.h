@@ -81,6 +81,7 @@ void nb_free(void *memory);
 
 // Elementary arithmetic on vectors, plain C.
 void nb_axpy(float *y, float a, const float *x, int64_t n);
+void nb_blend(float *y, const float *keep, const float *gain, const float *scale, const float *x, int64_t n);
 void nb_scale(float *y, float a, int64_t n);
 double nb_dot(const float *x, const float *y, int64_t n);
 

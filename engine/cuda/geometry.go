@@ -124,7 +124,7 @@ func packGeometry(n int) Geometry { return geometry(pieceBlocks, n, 1) }
 // unpackGeometry is that of add_gradients for n pieces.
 func unpackGeometry(n int) Geometry { return geometry(pieceBlocks, n, 1) }
 
-// vectorGeometry is that of vector_axpy and vector_scale for n numbers.
+// vectorGeometry is that of vector_axpy, vector_scale and vector_blend for n numbers.
 func vectorGeometry(n int) Geometry {
 	return geometry(min(divideUp(n, blockThreads), 4*manyBlocks), 1, 1)
 }

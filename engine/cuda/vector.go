@@ -88,6 +88,15 @@ func (v *vector) Axpy(a float64, x engine.Vector) {
 	}
 }
 
+func (v *vector) Blend(keep, gain, scale, x engine.Vector) {
+	v.engine.mutex.Lock()
+	defer v.engine.mutex.Unlock()
+	at := func(x engine.Vector) uint64 { return uint64(x.(*vector).address) }
+	if v.n > 0 {
+		check(v.engine.driver.Launch("vector_blend", vectorGeometry(v.n), uint64(v.address), at(keep), at(gain), at(scale), at(x), uint64(v.n)))
+	}
+}
+
 func (v *vector) Dot(x engine.Vector) float64 {
 	e := v.engine
 	e.mutex.Lock()

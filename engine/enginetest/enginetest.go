@@ -148,6 +148,17 @@ func vectors(t *testing.T, e engine.Engine) {
 	if want := []float64{3, 0, -4, 8}; !slices.Equal(got, want) {
 		t.Errorf("vector is %v, want %v", got, want)
 	}
+
+	of := func(x ...float64) engine.Vector {
+		v := e.NewVector(len(x))
+		v.Write(x)
+		return v
+	}
+	v.Blend(of(0.5, 7, 1, 0), of(2, 0, 1, -1), of(1, 7, 4, 3), of(4, math.NaN(), 0.5, 2))
+	v.Read(got)
+	if want := []float64{9.5, 0, -2, -6}; !slices.Equal(got, want) {
+		t.Errorf("blended vector is %v, want %v", got, want)
+	}
 }
 
 func unbound(t *testing.T, e engine.Engine) {

@@ -32,4 +32,15 @@ func (v *vector[T]) Axpy(a float64, x engine.Vector) {
 	}
 }
 
+func (v *vector[T]) Blend(keep, gain, scale, x engine.Vector) {
+	k, g, s, u := keep.(*vector[T]).data, gain.(*vector[T]).data, scale.(*vector[T]).data, x.(*vector[T]).data
+	for i, y := range v.data {
+		if g[i] != 0 {
+			scaled := s[i] * u[i]
+			kept := k[i] * y
+			v.data[i] = kept + g[i]*scaled
+		}
+	}
+}
+
 func (v *vector[T]) Dot(x engine.Vector) float64 { return dot(v.data, x.(*vector[T]).data) }

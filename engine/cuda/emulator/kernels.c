@@ -30,6 +30,7 @@ KERNEL(pack_weights, P(const nb_packing *, 0), N(1))
 KERNEL(add_gradients, P(const nb_unpacking *, 0), N(1), P(const nb_device *, 2))
 KERNEL(vector_axpy, P(float *, 0), D(1), P(const float *, 2), N(3))
 KERNEL(vector_scale, P(float *, 0), D(1), N(2))
+KERNEL(vector_blend, P(float *, 0), P(const float *, 1), P(const float *, 2), P(const float *, 3), P(const float *, 4), N(5))
 KERNEL(vector_dot, P(double *, 0), P(const float *, 1), P(const float *, 2), N(3))
 
 #define ENTRY(name, arguments, threads) { #name, arguments, threads, start_##name },
@@ -42,6 +43,7 @@ static const emulated_kernel all[] = {
 	ENTRY(add_gradients, "pnp", NB_THREADS)
 	ENTRY(vector_axpy, "pdpn", NB_THREADS)
 	ENTRY(vector_scale, "pdn", NB_THREADS)
+	ENTRY(vector_blend, "pppppn", NB_THREADS)
 	ENTRY(vector_dot, "pppn", NB_THREADS)
 };
 

@@ -708,6 +708,11 @@ NB_KERNEL(NB_THREADS) vector_scale(float *y, double a, int64_t n) {
 	STRIDED(i, n) y[i] *= (float)a;
 }
 
+NB_KERNEL(NB_THREADS) vector_blend(float *y, const float *keep, const float *gain, const float *scale, const float *x, int64_t n) { // keep·y + gain·(scale·x)
+	STRIDED(i, n)
+		if (gain[i] != 0) y[i] = MULTIPLY_ADD(gain[i], scale[i] * x[i], keep[i] * y[i]);
+}
+
 NB_KERNEL(NB_THREADS) vector_dot(double *partial, const float *x, const float *y, int64_t n) { // NB_DOTS blocks
 	NB_SHARED(double, room, NB_THREADS);
 	double sum = 0;
