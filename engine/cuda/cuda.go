@@ -12,9 +12,11 @@
 package cuda
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
 	"sync"
+	"time"
 	"unsafe"
 
 	"github.com/nb1shot/nb1shot/engine"
@@ -39,8 +41,9 @@ func init() {
 // Engine is the CUDA engine. Its programs share memory and run one at a time, in the
 // order of the calls.
 type Engine struct {
-	mutex  sync.Mutex
-	driver Driver
+	mutex   sync.Mutex
+	driver  Driver
+	garbage *garbage
 
 	last       *program // whose values are in the memory
 	has        room
@@ -58,11 +61,13 @@ type room struct{ batch, scratch, sums, gradients int }
 
 // New returns an engine on a device.
 func New(d Driver) (*Engine, error) {
-	e := &Engine{driver: d}
+	e := &Engine{driver: d, garbage: &garbage{}}
 	var err error
 	if e.partial, err = d.Alloc(dotBlocks * 8); err != nil {
 		return nil, err
 	}
+	// Nobody is left whom an error could concern.
+	runtime.AddCleanup(e, func(d Driver) { _ = d.Close() }, d)
 	return e, nil
 }
 
@@ -111,10 +116,60 @@ func check(err error) {
 	}
 }
 
+// alloc takes memory of the device. What nobody refers to any more is known only
+// when Go has collected its garbage, for which it sees no need while the device
+// fills up: so that is asked for before giving up.
 func (e *Engine) alloc(bytes int) Address {
+	e.tidy()
 	a, err := e.driver.Alloc(bytes)
+	var full *OutOfMemoryError
+	for wait := time.Millisecond; errors.As(err, &full) && wait < 100*time.Millisecond; wait *= 4 {
+		runtime.GC()
+		time.Sleep(wait) // for the cleanups
+		e.tidy()
+		a, err = e.driver.Alloc(bytes)
+	}
 	check(err)
 	return a
+}
+
+// garbage is what nobody refers to any more and the engine has still to give back.
+// It refers to nothing else, so that it keeps nothing alive.
+type garbage struct {
+	mutex     sync.Mutex
+	addresses []Address
+	graphs    []Graph
+}
+
+func (g *garbage) addMemory(a Address) {
+	g.mutex.Lock()
+	defer g.mutex.Unlock()
+	g.addresses = append(g.addresses, a)
+}
+
+func (g *garbage) addGraphs(list *graphs) {
+	g.mutex.Lock()
+	defer g.mutex.Unlock()
+	for _, graph := range list.of {
+		if graph != nil {
+			g.graphs = append(g.graphs, graph)
+		}
+	}
+}
+
+// tidy gives the garbage back.
+func (e *Engine) tidy() {
+	g := e.garbage
+	g.mutex.Lock()
+	addresses, graphs := g.addresses, g.graphs
+	g.addresses, g.graphs = nil, nil
+	g.mutex.Unlock()
+	for _, a := range graphs {
+		check(a.Release())
+	}
+	for _, a := range addresses {
+		check(e.driver.Free(a))
+	}
 }
 
 // reserve makes room for a program.
@@ -146,12 +201,7 @@ type memory struct{ address Address }
 func (e *Engine) newMemory(bytes int) *memory {
 	m := &memory{e.alloc(max(bytes, 1))}
 	check(e.driver.Clear(m.address, max(bytes, 1)))
-	runtime.AddCleanup(m, func(a Address) {
-		e.mutex.Lock()
-		defer e.mutex.Unlock()
-		// A lost device fails whoever uses it next.
-		_ = e.driver.Free(a)
-	}, m.address)
+	runtime.AddCleanup(m, e.garbage.addMemory, m.address)
 	return m
 }
 

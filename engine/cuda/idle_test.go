@@ -4,12 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/nb1shot/nb1shot/bench"
+	"github.com/nb1shot/nb1shot/data"
 	"github.com/nb1shot/nb1shot/engine"
 	"github.com/nb1shot/nb1shot/engine/cuda"
+	"github.com/nb1shot/nb1shot/spaces"
+	"github.com/nb1shot/nb1shot/supernet"
 )
 
 // idle is a driver of a device that does nothing and whose memory reads as zeros:
@@ -26,6 +32,9 @@ type idle struct {
 	allocated, read   int                 // calls of Alloc, bytes read
 	calls, failsAfter int                 // calls that can fail, and after how many they do; 0 is never
 	faults            []string
+	capacity          int // bytes; 0 is no limit
+	released          int // graphs
+	closed            atomic.Bool
 }
 
 func newIdle() *idle {
@@ -56,6 +65,9 @@ func (d *idle) Device() string { return "nothing" }
 func (d *idle) Alloc(bytes int) (cuda.Address, error) {
 	if d.capturing {
 		d.faults = append(d.faults, "memory taken in a capture")
+	}
+	if d.capacity > 0 && d.held+bytes > d.capacity {
+		return 0, &cuda.OutOfMemoryError{Wanted: bytes, Free: d.capacity - d.held, Total: d.capacity}
 	}
 	at := d.next
 	d.next += cuda.Address(bytes+511) / 256 * 256
@@ -116,7 +128,10 @@ func (d *idle) Capture(record func() error) (cuda.Graph, error) {
 	return idleGraph{d}, err
 }
 
-func (d *idle) Close() error { return nil }
+func (d *idle) Close() error {
+	d.closed.Store(true)
+	return nil
+}
 
 type idleGraph struct{ d *idle }
 
@@ -125,7 +140,10 @@ func (g idleGraph) Replay() error {
 	return g.d.call("Replay", 0, 0)
 }
 
-func (g idleGraph) Release() error { return nil }
+func (g idleGraph) Release() error {
+	g.d.released++
+	return nil
+}
 
 // lastIdle is the device of the engine that was opened last, which it takes from
 // newIdle or from nextIdle.
@@ -158,15 +176,11 @@ func TestPaperSetting(t *testing.T) {
 					t.Fatal(err)
 				}
 				d := lastIdle
-				var before idle
+				before := newIdle()
 				repeats := 0
 				_, err = b.Run(context.Background(), func(p bench.Progress) {
 					if repeats++; repeats == 3 { // the second after the warm-up
-						before = *d
-						before.launched = map[cuda.Kernel]int{}
-						for k, n := range d.launched {
-							before.launched[k] = n
-						}
+						before.allocated, before.graphs, before.replays, before.written = d.allocated, d.graphs, d.replays, d.written
 					}
 				})
 				if err != nil {
@@ -197,6 +211,59 @@ func TestPaperSetting(t *testing.T) {
 			})
 		}
 	}
+}
+
+// What is no longer used is given back, also while a device is full: networks of
+// which two do not fit come one after the other.
+func TestMemoryIsGivenBack(t *testing.T) {
+	d := newIdle()
+	e, err := cuda.New(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	use := func() {
+		n, err := supernet.New(supernet.Config{Space: getSpace(t), Channels: 8, Cells: 3, Side: 16, Classes: 10, BatchNormMomentum: 0.997}, e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := data.Batch{Images: make([]float64, 8*3*16*16), Labels: make([]int, 8), N: 8, Side: 16}
+		if _, err := n.WeightGradient(b, make([]float64, n.Config().MixingLen()), supernet.BatchStatistics); err != nil {
+			t.Fatal(err)
+		}
+	}
+	use()
+	d.capacity = d.held * 3 / 2
+	for range 10 {
+		use()
+	}
+	if d.released == 0 {
+		t.Error("no graph was released")
+	}
+}
+
+// Engines that nobody uses any more close their device.
+func TestUnusedEnginesClose(t *testing.T) {
+	d := newIdle()
+	if e, err := cuda.New(d); err != nil || e.Device() != d.Device() {
+		t.Fatal(err)
+	}
+	for range 100 {
+		runtime.GC()
+		if d.closed.Load() {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Error("the device is still open")
+}
+
+func getSpace(t *testing.T) *spaces.Space {
+	t.Helper()
+	s, err := spaces.Get(2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
 }
 
 // A device that fails at any call ends in an error or a failure that has its

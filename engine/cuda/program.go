@@ -69,11 +69,7 @@ type work struct {
 // newProgram copies the code to the device.
 func newProgram(e *Engine, code *phases.Program, m *machine) *program {
 	p := &program{Program: code, engine: e, machine: m, graphs: &graphs{generation: -1}}
-	runtime.AddCleanup(p, func(g *graphs) {
-		e.mutex.Lock()
-		defer e.mutex.Unlock()
-		_ = g.release() // a lost device fails whoever uses it next
-	}, p.graphs)
+	runtime.AddCleanup(p, e.garbage.addGraphs, p.graphs)
 	d := &p.device
 	d.Images, d.Groups = int64(code.Images), int64(min(code.Images, maxGradientGroups))
 	for _, l := range code.Levels {
