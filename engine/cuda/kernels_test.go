@@ -1281,7 +1281,7 @@ func TestPacking(t *testing.T) {
 func TestVectors(t *testing.T) {
 	forCases(t, 6, func(d *draws) {
 		n := d.oneOf("n", 1, 255, 256, 257, 5000, 30001)
-		x, y, a := many(n, uniform(d.random)), many(n, uniform(d.random)), d.random.Float64()
+		x, y, a := many(n, d.random.Float32), many(n, d.random.Float32), d.random.Float64()
 		results := inAllOrders(d, 1, 1, func(g *gpu) []region {
 			from, sum, scaled := put(g, x...), put(g, y...), put(g, y...)
 			partial := room[float64](g, cuda.DotBlocks)

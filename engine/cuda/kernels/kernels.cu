@@ -565,7 +565,7 @@ INLINE softmax softmax_of(const nb_op *op, const nb_device *d, int64_t image) {
 	softmax s = { -INFINITY, 0 };
 	for (int i = 0; i < op->channels; i++) {
 		double x = *entry(op->in, d, image, i);
-		if (x > s.top || x != x) s.top = x;
+		if (x > s.top) s.top = x;
 	}
 	for (int i = 0; i < op->channels; i++) s.sum += exp(*entry(op->in, d, image, i) - s.top);
 	return s;
