@@ -37,6 +37,7 @@ type gpu struct {
 	*emulator.Device
 	t      testing.TB
 	shared kernels.Device
+	grid   [2]int // of the instruction instead of the host's choice, unless it is 0
 }
 
 func newGPU(t testing.TB, order emulator.Order, images, groups int) *gpu {
@@ -130,6 +131,11 @@ func runOp(t testing.TB, images, groups int, build func(g *gpu) (phases.Op, []re
 	return inAllOrders(t, images, groups, func(g *gpu) []region {
 		op, results := build(g)
 		geometry := cuda.GeometryOf(&op, images, groups)
+		for i, n := range g.grid {
+			if n > 0 {
+				geometry.Grid[i] = n
+			}
+		}
 		var before [][]byte
 		for _, r := range results {
 			before = append(before, g.read(r))
@@ -557,7 +563,7 @@ func (s shape) op(kind int32) phases.Op {
 }
 
 func TestConvolution(t *testing.T) {
-	forCases(t, 60, func(d *draws) {
+	forCases(t, 80, func(d *draws) {
 		s := d.shape()
 		in := newActivation(s.images, s.ins, s.h*s.w, uniform(d.random)).spoil(s.depths)
 		out := newActivation(s.images, s.outs, s.h*s.w, uniform(d.random))
@@ -573,6 +579,15 @@ func TestConvolution(t *testing.T) {
 			}
 		}
 		inSpace, outSpace := d.space("in"), d.space("out")
+		var grid [2]int
+		if d.yes("other grid") {
+			if s.k != 5 {
+				grid[0] = d.number((s.outs+3)/4, s.outs, "columns")
+			}
+			if !withSlots {
+				grid[1] = d.number(1, 5, "rows")
+			}
+		}
 		results := runOp(d, s.images, 1, func(g *gpu) (phases.Op, []region) {
 			x, _ := g.planes(in, inSpace)
 			y, r := g.planes(out, outSpace)
@@ -582,6 +597,7 @@ func TestConvolution(t *testing.T) {
 			if withSlots {
 				op.Slots = put(g, slots...)
 			}
+			g.grid = grid
 			return op, []region{r, g.sums(s.images, width)}
 		})
 		got, sums := out.result(results[0]), as[float64](results[1])
@@ -1281,7 +1297,7 @@ func TestPacking(t *testing.T) {
 func TestVectors(t *testing.T) {
 	forCases(t, 6, func(d *draws) {
 		n := d.oneOf("n", 1, 255, 256, 257, 5000, 30001)
-		x, y, a := many(n, uniform(d.random)), many(n, uniform(d.random)), d.random.Float64()
+		x, y, a := many(n, d.random.Float32), many(n, d.random.Float32), d.random.Float64()
 		results := inAllOrders(d, 1, 1, func(g *gpu) []region {
 			from, sum, scaled := put(g, x...), put(g, y...), put(g, y...)
 			partial := room[float64](g, cuda.DotBlocks)

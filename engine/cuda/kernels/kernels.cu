@@ -62,12 +62,10 @@ INLINE four fours(float x) {
 
 INLINE int64_t divide_up(int64_t n, int64_t by) { return (n + by - 1) / by; }
 
-// tree adds up the n numbers x of all threads that are a multiple of `columns`
-// apart; the sums for thread t < columns are then at room[i·NB_THREADS + t]. The
-// room has n·NB_THREADS doubles, columns is a power of 2.
-INLINE void tree(double *room, const double *x, const int n, const int columns) {
-	BARRIER(); // whatever was in the room has been read
-	UNROLL for (int i = 0; i < n; i++) room[i * NB_THREADS + THREAD] = x[i];
+// tree adds up the n numbers room[i·NB_THREADS + t] of all threads t that are a
+// multiple of `columns` apart, a power of 2; those of threads t < columns are then
+// the sums.
+INLINE void tree(double *room, const int n, const int columns) {
 	BARRIER();
 	for (int half = NB_THREADS / 2; half >= columns; half /= 2) {
 		if (THREAD < half) {
@@ -156,7 +154,8 @@ NB_KERNEL(NB_THREADS) op_reduce(const nb_op *op, const nb_device *d) {
 		UNROLL for (int k = 0; k < 3; k++)
 			if (k < nw) sum[1 + k] += (double)v * w[k][p * LANES];
 	}
-	tree(room, sum, 4, LANES);
+	UNROLL for (int k = 0; k < 4; k++) room[k * NB_THREADS + THREAD] = sum[k];
+	tree(room, 4, LANES);
 	if (THREAD >= LANES) return;
 	double factor = r->image.space == SPACE_NONE ? 1 : *at(&r->image, d, image);
 	double *sums = d->sums + image * d->sums_between + r->slot + lane;
@@ -171,14 +170,15 @@ enum {
 	CONVOLVED = 4,
 	ACROSS = 16, NARROW = 8,        // pixels in a row of a tile for K > 1, and if it has 4 output blocks
 	WEIGHTS = BLOCK / 4 + QUARTERS, // fours of a pair of blocks; the odd ones keep blocks off each other's banks
-	CONV_ROOM = (ACROSS + 2) * (ACROSS + 2) * QUARTERS + 3 * WEIGHTS
+	CONV1_ROOM = NB_THREADS * QUARTERS + WEIGHTS, // with one output block, which needs most
+	CONV3_ROOM = (ACROSS + 2) * (ACROSS + 2) * QUARTERS + 3 * WEIGHTS
 };
 
 // convolve makes the tiles of one image for some output blocks: K = 1 or 3, blocks =
 // 1, 2 or 4. The inputs of a tile go through the room, one channel block after
 // another, and the weights, one row of taps after another. An image's moments are
 // those of all its tiles, which then must all be made by this block (GRID_Y = 1).
-INLINE void convolve(const nb_op *op, const nb_device *d, four *room, const int K, const int blocks) {
+INLINE void convolve(const nb_op *op, const nb_device *d, four *room, double *moments, const int K, const int blocks) {
 	const int columns = QUARTERS * blocks, rows = NB_THREADS / columns, size = rows * CONVOLVED;
 	const int across = K == 1 ? size : blocks == 4 ? NARROW : ACROSS, down = size / across;
 	const int width = across + K - 1, height = down + K - 1; // with the halo
@@ -194,8 +194,8 @@ INLINE void convolve(const nb_op *op, const nb_device *d, four *room, const int 
 	const four *my_weights = w_room + column / QUARTERS * WEIGHTS + column % QUARTERS;
 	int place[CONVOLVED]; // of my pixels in the room
 	UNROLL for (int j = 0; j < CONVOLVED; j++) place[j] = (row + j * rows) / across * width + (row + j * rows) % across;
-	double moments[8];
-	UNROLL for (int i = 0; i < 8; i++) moments[i] = 0;
+	int summed = op->slots != 0;
+	UNROLL for (int i = 0; i < 8 && summed; i++) moments[i * NB_THREADS + THREAD] = 0;
 	int tiles_across = (int)divide_up(w, across), tiles = tiles_across * (int)divide_up(h, down);
 	for (int tile = BLOCK_Y; tile < tiles; tile += GRID_Y) {
 		int top = tile / tiles_across * down, left = tile % tiles_across * across;
@@ -241,39 +241,40 @@ INLINE void convolve(const nb_op *op, const nb_device *d, four *room, const int 
 				EACH(l) sum[j].v[l] += before.v[l];
 			}
 			*y = sum[j];
-			EACH(l) {
-				moments[l] += sum[j].v[l];
-				moments[4 + l] += (double)sum[j].v[l] * sum[j].v[l];
+			if (summed) EACH(l) {
+				moments[l * NB_THREADS + THREAD] += sum[j].v[l];
+				moments[(4 + l) * NB_THREADS + THREAD] += (double)sum[j].v[l] * sum[j].v[l];
 			}
 		}
 	}
-	if (!op->slots) return;
-	double *totals = (double *)room;
-	tree(totals, moments, 8, columns);
+	if (!summed) return;
+	tree(moments, 8, columns);
 	if (THREAD >= columns || mine >= nout || op->slots[mine] < 0) return;
 	double *sums = d->sums + image * d->sums_between + op->slots[mine] + THREAD % QUARTERS * 4;
 	EACH(l) {
-		sums[l] = totals[l * NB_THREADS + THREAD];
-		sums[LANES + l] = totals[(4 + l) * NB_THREADS + THREAD];
+		sums[l] = moments[l * NB_THREADS + THREAD];
+		sums[LANES + l] = moments[(4 + l) * NB_THREADS + THREAD];
 	}
 }
 
 // tiles calls convolve for as many blocks as the host chose by the size of the grid.
-INLINE void tiles(const nb_op *op, const nb_device *d, four *room, const int K) {
+INLINE void tiles(const nb_op *op, const nb_device *d, four *room, double *moments, const int K) {
 	int blocks = (int)divide_up(op->nout, GRID_X);
-	if (blocks == 1) convolve(op, d, room, K, 1);
-	else if (blocks == 2) convolve(op, d, room, K, 2);
-	else convolve(op, d, room, K, 4);
+	if (blocks == 1) convolve(op, d, room, moments, K, 1);
+	else if (blocks == 2) convolve(op, d, room, moments, K, 2);
+	else convolve(op, d, room, moments, K, 4);
 }
 
 NB_KERNEL(NB_THREADS) op_conv1(const nb_op *op, const nb_device *d) {
-	NB_SHARED(four, room, CONV_ROOM);
-	if (!op->skip) tiles(op, d, room, 1);
+	NB_SHARED(four, room, CONV1_ROOM);
+	NB_SHARED(double, moments, 8 * NB_THREADS);
+	if (!op->skip) tiles(op, d, room, moments, 1);
 }
 
 NB_KERNEL(NB_THREADS) op_conv3(const nb_op *op, const nb_device *d) {
-	NB_SHARED(four, room, CONV_ROOM);
-	if (!op->skip) tiles(op, d, room, 3);
+	NB_SHARED(four, room, CONV3_ROOM);
+	NB_SHARED(double, moments, 8 * NB_THREADS);
+	if (!op->skip) tiles(op, d, room, moments, 3);
 }
 
 // Windows of other sizes occur in no network here; they are computed plainly, a
@@ -285,8 +286,7 @@ NB_KERNEL(NB_THREADS) op_convk(const nb_op *op, const nb_device *d) {
 	int64_t image = BLOCK_Z, pixels = (int64_t)h * w;
 	const four *weights = (const four *)op->weights + q;
 	four *y = quarter(&op->out[o], d, image, q);
-	double moments[8];
-	UNROLL for (int i = 0; i < 8; i++) moments[i] = 0;
+	UNROLL for (int i = 0; i < 8; i++) room[i * NB_THREADS + THREAD] = 0;
 	for (int64_t p = (int64_t)BLOCK_Y * PIXELS + THREAD / QUARTERS; p < pixels; p += (int64_t)GRID_Y * PIXELS) {
 		four sum = op->accumulate ? y[p * QUARTERS] : fours(0);
 		for (int tap = 0; tap < k * k; tap++) {
@@ -300,12 +300,12 @@ NB_KERNEL(NB_THREADS) op_convk(const nb_op *op, const nb_device *d) {
 		}
 		y[p * QUARTERS] = sum;
 		EACH(l) {
-			moments[l] += sum.v[l];
-			moments[4 + l] += (double)sum.v[l] * sum.v[l];
+			room[l * NB_THREADS + THREAD] += sum.v[l];
+			room[(4 + l) * NB_THREADS + THREAD] += (double)sum.v[l] * sum.v[l];
 		}
 	}
 	if (!op->slots) return;
-	tree(room, moments, 8, QUARTERS);
+	tree(room, 8, QUARTERS);
 	if (THREAD >= QUARTERS || op->slots[o] < 0) return;
 	double *sums = d->sums + image * d->sums_between + op->slots[o] + q * 4;
 	EACH(l) {
@@ -346,9 +346,9 @@ INLINE void weigh(const nb_op *op, const nb_device *d, double *room, const int K
 	}
 	UNROLL for (int t = 0; t < taps; t++)
 		UNROLL for (int o = 0; o < outs; o++) {
-			double mine[16];
-			EACH(n) EACH(l) mine[n * 4 + l] = sum[(t * outs + o) * 4 + n].v[l];
-			tree(room, mine, 16, LANES);
+			BARRIER(); // the last sums have been read
+			EACH(n) EACH(l) room[(n * 4 + l) * NB_THREADS + THREAD] = sum[(t * outs + o) * 4 + n].v[l];
+			tree(room, 16, LANES);
 			if (THREAD >= LANES || first_out + o >= naux) continue;
 			four *to = (four *)(d->gradients + group * d->gradients_between + op->slot +
 				(((int64_t)(first_tap + t) * naux + first_out + o) * op->nin + in) * BLOCK) + c;
@@ -388,7 +388,7 @@ INLINE four chosen(const nb_op *op, const four *x, int i, int j, int *tap) {
 	four best = fours(0);
 	EACH(l) tap[l] = -1;
 	for (int row = lower(top); row < row1; row++)
-		for (int col = lower(left); col < col1; col++) {
+		UNROLL_BY(1) for (int col = lower(left); col < col1; col++) { // or registers spill
 			four v = x[((int64_t)row * w + col) * QUARTERS];
 			EACH(l)
 				if (tap[l] < 0 || v.v[l] > best.v[l] || (v.v[l] != v.v[l] && best.v[l] == best.v[l])) {
@@ -441,7 +441,7 @@ NB_KERNEL(NB_THREADS) op_pool_back(const nb_op *op, const nb_device *d) {
 	int b = BLOCK_X, q = THREAD % QUARTERS, h = op->h, w = op->w, oh = op->oh, ow = op->ow, k = op->k, stride = op->stride, pad = op->pad;
 	const four *x = quarter(&op->in[b], d, image, q), *g = quarter(&op->aux[b], d, image, q);
 	four *out = quarter(&op->out[b], d, image, q), scale = op->weights ? ((const four *)op->weights)[b * QUARTERS + q] : fours(1);
-	double dot[4] = { 0, 0, 0, 0 };
+	EACH(l) room[l * NB_THREADS + THREAD] = 0;
 	int tiles_across = (int)divide_up(w, POOLED), tiles = tiles_across * (int)divide_up(h, POOLED);
 	for (int tile = BLOCK_Y; tile < tiles; tile += GRID_Y) {
 		int top = tile / tiles_across * POOLED, left = tile % tiles_across * POOLED;
@@ -473,13 +473,13 @@ NB_KERNEL(NB_THREADS) op_pool_back(const nb_op *op, const nb_device *d) {
 		int64_t place = ((int64_t)row * w + col) * QUARTERS;
 		four value = x[place], r;
 		EACH(l) {
-			dot[l] += (double)sum.v[l] * value.v[l];
+			room[l * NB_THREADS + THREAD] += (double)sum.v[l] * value.v[l];
 			r.v[l] = scale.v[l] * sum.v[l];
 		}
 		out[place] = r;
 	}
 	if (op->slot < 0) return;
-	tree(room, dot, 4, QUARTERS);
+	tree(room, 4, QUARTERS);
 	if (THREAD >= QUARTERS) return;
 	EACH(l) d->sums[image * d->sums_between + op->slot + b * LANES + q * 4 + l] = room[l * NB_THREADS + THREAD];
 }
@@ -493,7 +493,8 @@ NB_KERNEL(NB_THREADS) op_mean(const nb_op *op, const nb_device *d) {
 	const float *x = at(&op->in[BLOCK_X], d, image) + THREAD % LANES;
 	double sum = 0;
 	for (int64_t p = THREAD / LANES; p < pixels; p += ROWS) sum += x[p * LANES];
-	tree(room, &sum, 1, LANES);
+	room[THREAD] = sum;
+	tree(room, 1, LANES);
 	if (THREAD < LANES) at(&op->out[BLOCK_X], d, image)[THREAD] = (float)(room[THREAD] / (double)pixels);
 }
 
@@ -565,7 +566,7 @@ INLINE softmax softmax_of(const nb_op *op, const nb_device *d, int64_t image) {
 	softmax s = { -INFINITY, 0 };
 	for (int i = 0; i < op->channels; i++) {
 		double x = *entry(op->in, d, image, i);
-		if (x > s.top || x != x) s.top = x;
+		if (x > s.top) s.top = x;
 	}
 	for (int i = 0; i < op->channels; i++) s.sum += exp(*entry(op->in, d, image, i) - s.top);
 	return s;
@@ -717,6 +718,7 @@ NB_KERNEL(NB_THREADS) vector_dot(double *partial, const float *x, const float *y
 	NB_SHARED(double, room, NB_THREADS);
 	double sum = 0;
 	STRIDED(i, n) sum += (double)x[i] * y[i];
-	tree(room, &sum, 1, 1);
+	room[THREAD] = sum;
+	tree(room, 1, 1);
 	if (THREAD == 0) partial[BLOCK_X] = room[0];
 }
