@@ -80,6 +80,7 @@ type Setup struct {
 // Report is what a bench measured.
 type Report struct {
 	Setup
+	// The peak is that of the processor, and 0 for engines that compute elsewhere.
 	ISA        string   `json:"isa"`         // instructions of the peak, see fma.Peak
 	Peak       float64  `json:"peak_gflops"` // the larger of the next two
 	PeakBefore float64  `json:"peak_before"` // of all threads in single precision, in GFLOP/s
@@ -98,7 +99,7 @@ type Timing struct {
 	Max     float64   `json:"max"`
 	FLOPs   float64   `json:"flops"`  // arithmetic of a repeat, see engine.Plan.FLOPs
 	Rate    float64   `json:"gflops"` // by the median, in GFLOP/s
-	Share   float64   `json:"share"`  // Rate as a fraction of Report.Peak
+	Share   float64   `json:"share"`  // Rate as a fraction of Report.Peak, 0 without one
 	// PeakRSS is the most memory that the process, with all that it did until
 	// the end of this step, has had resident. 0 where the system does not tell.
 	PeakRSS int64 `json:"peak_rss_bytes,omitempty"`
@@ -151,7 +152,10 @@ func Prepare(c Config) (*Bench, error) {
 // done, it stops before the next repeat with ctx's error.
 func (b *Bench) Run(ctx context.Context, progress func(Progress)) (Report, error) {
 	r := Report{Setup: b.Setup}
-	r.PeakBefore, r.ISA = fma.Peak(b.Threads)
+	measured := !engine.OnDevice(b.Engine)
+	if measured {
+		r.PeakBefore, r.ISA = fma.Peak(b.Threads)
+	}
 	for _, s := range b.steps {
 		t, err := b.time(ctx, s, progress)
 		if err != nil {
@@ -159,7 +163,9 @@ func (b *Bench) Run(ctx context.Context, progress func(Progress)) (Report, error
 		}
 		r.Steps = append(r.Steps, t)
 	}
-	r.PeakAfter, _ = fma.Peak(b.Threads)
+	if measured {
+		r.PeakAfter, _ = fma.Peak(b.Threads)
+	}
 	// Load from outside can only lower what is measured.
 	r.Peak = max(r.PeakBefore, r.PeakAfter)
 
@@ -171,7 +177,9 @@ func (b *Bench) Run(ctx context.Context, progress func(Progress)) (Report, error
 			return Report{}, fmt.Errorf("bench %s: %w", s.Name, err)
 		}
 		t.Rate = t.FLOPs / t.Median / 1e9
-		t.Share = t.Rate / r.Peak
+		if measured {
+			t.Share = t.Rate / r.Peak
+		}
 	}
 	return r, nil
 }

@@ -63,6 +63,9 @@ type Definition struct {
 	Name string
 	Doc  string
 	Rank int // the engine of the highest rank is Auto
+	// Device reports that the engine does not compute on the processor: threads and
+	// the peak of the processor mean nothing to it.
+	Device bool
 	// Open starts the engine with so many threads (at least 1).
 	Open func(threads int) (Engine, error)
 }
@@ -94,6 +97,10 @@ func Resolve(name string) string {
 	best := slices.MaxFunc(All(), func(a, b Definition) int { return a.Rank - b.Rank })
 	return best.Name
 }
+
+// OnDevice reports whether the engine of the given name computes elsewhere than on
+// the processor.
+func OnDevice(name string) bool { return definitions[Resolve(name)].Device }
 
 // Open starts the engine of the given name.
 func Open(name string, threads int) (Engine, error) {

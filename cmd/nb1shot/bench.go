@@ -128,17 +128,23 @@ func benchProgress(p bench.Progress) string {
 }
 
 func printReport(w io.Writer, r bench.Report) error {
-	fmt.Fprintf(w, "peak     %.1f GFLOP/s by %s: %.1f before the steps, %.1f after\n\n", r.Peak, r.ISA, r.PeakBefore, r.PeakAfter)
+	if r.Peak > 0 {
+		fmt.Fprintf(w, "peak     %.1f GFLOP/s by %s: %.1f before the steps, %.1f after\n", r.Peak, r.ISA, r.PeakBefore, r.PeakAfter)
+	}
+	fmt.Fprintln(w)
 	const row = "%-8s %6s %10s %10s %10s %9s %8s %10s\n"
 	fmt.Fprintf(w, row, "step", "images", "median s", "min s", "max s", "GFLOP/s", "of peak", "memory")
 	for _, t := range r.Steps {
-		memory := "unknown"
+		memory, share := "unknown", "–"
+		if r.Peak > 0 {
+			share = fmt.Sprintf("%.1f %%", 100*t.Share)
+		}
 		if t.PeakRSS > 0 {
 			memory = fmt.Sprintf("%d MiB", t.PeakRSS>>20)
 		}
 		seconds := func(s float64) string { return fmt.Sprintf("%.4f", s) }
 		_, err := fmt.Fprintf(w, row, t.Step, grouped(t.Batch), seconds(t.Median), seconds(t.Min), seconds(t.Max),
-			fmt.Sprintf("%.1f", t.Rate), fmt.Sprintf("%.1f %%", 100*t.Share), memory)
+			fmt.Sprintf("%.1f", t.Rate), share, memory)
 		if err != nil {
 			return err
 		}

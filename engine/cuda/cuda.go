@@ -27,7 +27,7 @@ func init() {
 	engine.Register(engine.Definition{
 		Name: "cuda",
 		Doc:  "NVIDIA GPUs, float32; not yet run on one, see docs/cuda.md",
-		Rank: 0,
+		Device: true,
 		Open: func(int) (engine.Engine, error) {
 			d, err := open()
 			if err != nil {

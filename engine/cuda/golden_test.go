@@ -23,6 +23,9 @@ func init() {
 func TestGolden(t *testing.T) {
 	const golden = "../../testdata/golden"
 	dir := golden
+	if testing.Short() {
+		t.Skip("emulating takes long")
+	}
 	if os.Getenv("NB1SHOT_EMULATE_ALL") == "" {
 		dir = t.TempDir()
 		for _, name := range []string{"forward_s2", "forward_pcdarts_s1", "steps_gdas_s1", "steps_sdarts_adv_s1"} {

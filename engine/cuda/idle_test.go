@@ -150,7 +150,7 @@ func (g idleGraph) Release() error {
 var lastIdle, nextIdle *idle
 
 func init() {
-	engine.Register(engine.Definition{Name: "idle", Doc: "the CUDA engine on a device that does nothing", Rank: -1, Open: func(int) (engine.Engine, error) {
+	engine.Register(engine.Definition{Name: "idle", Doc: "the CUDA engine on a device that does nothing", Rank: -1, Device: true, Open: func(int) (engine.Engine, error) {
 		lastIdle, nextIdle = nextIdle, nil
 		if lastIdle == nil {
 			lastIdle = newIdle()
@@ -178,13 +178,16 @@ func TestPaperSetting(t *testing.T) {
 				d := lastIdle
 				before := newIdle()
 				repeats := 0
-				_, err = b.Run(context.Background(), func(p bench.Progress) {
+				r, err := b.Run(context.Background(), func(p bench.Progress) {
 					if repeats++; repeats == 3 { // the second after the warm-up
 						before.allocated, before.graphs, before.replays, before.written = d.allocated, d.graphs, d.replays, d.written
 					}
 				})
 				if err != nil {
 					t.Fatal(err)
+				}
+				if r.Peak != 0 || r.Steps[0].Share != 0 {
+					t.Errorf("the processor's peak, %v GFLOP/s, was measured for a device", r.Peak)
 				}
 				if len(d.faults) > 0 {
 					t.Errorf("%d faults, such as: %s", len(d.faults), d.faults[0])
