@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/nb1shot/nb1shot/random"
 )
@@ -14,7 +15,15 @@ type Batch struct {
 	Images  []float64 // N×3×Side×Side, transformed
 	Labels  []int     // N
 	N, Side int
+	// Serial, unless 0, is of these images and labels alone: whoever has seen it
+	// knows them. Whoever changes them gives them another one, see NewSerial.
+	Serial uint64
 }
+
+var serials atomic.Uint64
+
+// NewSerial returns a Batch.Serial that no other batch has.
+func NewSerial() uint64 { return serials.Add(1) }
 
 // Queue says which batches to make of which images. The released code has a
 // training queue and a search queue, both transformed for training (Q10).
@@ -90,7 +99,7 @@ func (l *Loader) Batch(dst *Batch, epoch, k int) {
 	order = order[first:min(first+q.BatchSize, len(order))]
 
 	size := 3 * q.Set.Side * q.Set.Side
-	dst.N, dst.Side = len(order), q.Set.Side
+	dst.N, dst.Side, dst.Serial = len(order), q.Set.Side, NewSerial()
 	dst.Labels = slices.Grow(dst.Labels[:0], dst.N)[:dst.N]
 	dst.Images = slices.Grow(dst.Images[:0], dst.N*size)[:dst.N*size]
 	draw := q.Transform.draws(q.Seed, q.Name, epoch, k, q.Set.Side)

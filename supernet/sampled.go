@@ -14,17 +14,22 @@ type sampling struct {
 	norms      []int // the same by batch norm
 	operations []int // all entries that belong to operations
 
-	mixing                      []float64       // of the last pass, as the engine rounds it
-	touched                     []bool          // by weight tensor
-	weights, gradient, momentum []engine.Vector // of each weight tensor
+	mixing  []float64 // of the last pass, as the engine rounds it
+	touched []bool    // by weight tensor
+
+	stretches []stretch // of what stretched lists
+	stretched []bool
 }
+
+// stretch is weight tensors that lie side by side, which soon are all of them.
+type stretch struct{ weights, gradient, momentum engine.Vector }
 
 // always stands for the entry of what does not belong to an operation.
 const always = -1
 
 func (n *Net) newSampling() *sampling {
 	entry := map[string]int{}
-	s := &sampling{mixing: make([]float64, n.mixing.Len()), touched: make([]bool, len(n.parameters))}
+	s := &sampling{mixing: make([]float64, n.mixing.Len()), touched: make([]bool, len(n.parameters)), stretched: make([]bool, len(n.parameters))}
 	for cell := range n.config.Cells {
 		for block := range n.config.Space.Blocks() {
 			at := n.config.mixingOffset(cell) + n.config.Space.MixedOp(block+1)
@@ -45,10 +50,6 @@ func (n *Net) newSampling() *sampling {
 	}
 	for _, t := range n.parameters {
 		s.parameters = append(s.parameters, entryOf(t.Name))
-		from, to := t.Offset, t.Offset+t.Size
-		s.weights = append(s.weights, n.weights.Slice(from, to))
-		s.gradient = append(s.gradient, n.gradient.Slice(from, to))
-		s.momentum = append(s.momentum, n.momentum.Slice(from, to))
 	}
 	for i := range n.norms {
 		s.norms = append(s.norms, entryOf(normName(n.statistics[2*i])))
@@ -76,6 +77,28 @@ func (s *sampling) touch() {
 			s.touched[i] = s.touched[i] || s.executed(entry)
 		}
 	}
+}
+
+// touchedStretches covers all touched weight tensors and no others.
+func (n *Net) touchedStretches() []stretch {
+	s := n.sampling
+	if slices.Equal(s.stretched, s.touched) {
+		return s.stretches
+	}
+	copy(s.stretched, s.touched)
+	s.stretches = nil
+	for i := 0; i < len(s.touched); i++ {
+		if !s.touched[i] {
+			continue
+		}
+		from, to := n.parameters[i].Offset, n.parameters[i].Offset
+		for ; i < len(s.touched) && s.touched[i] && n.parameters[i].Offset == to; i++ {
+			to += n.parameters[i].Size
+		}
+		i--
+		s.stretches = append(s.stretches, stretch{n.weights.Slice(from, to), n.gradient.Slice(from, to), n.momentum.Slice(from, to)})
+	}
+	return s.stretches
 }
 
 // writeMixing sets the mixing weights of a pass.

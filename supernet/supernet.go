@@ -62,6 +62,7 @@ const (
 type program struct {
 	engine.Program
 	images, labels, logits engine.Vector
+	fed                    uint64        // serial of the batch that images and labels hold, or 0
 	oneHot, read           []float64     // labels on their way in, logits on theirs out
 	drop                   engine.Vector // multipliers of drop path, or nil
 	undropped              []float64     // as many ones
@@ -211,10 +212,8 @@ func (n *Net) StepWeights(sgd SGD) (norm float64, err error) {
 		sgd.step(n.weights, n.gradient, n.momentum)
 		return norm, nil
 	}
-	for i, touched := range n.sampling.touched {
-		if touched {
-			sgd.step(n.sampling.weights[i], n.sampling.gradient[i], n.sampling.momentum[i])
-		}
+	for _, s := range n.touchedStretches() {
+		sgd.step(s.weights, s.gradient, s.momentum)
 	}
 	return norm, nil
 }
@@ -311,6 +310,10 @@ func (n *Net) feed(p *program, b data.Batch, mixing []float64) error {
 		return fmt.Errorf("supernet: batch of %d labels and %d pixel values for %d images of side %d, built for side %d",
 			len(b.Labels), len(b.Images), b.N, b.Side, n.config.Side)
 	}
+	if b.Serial != 0 && p.fed == b.Serial {
+		return n.writeMixing(mixing)
+	}
+	p.fed = 0
 	clear(p.oneHot)
 	for i, label := range b.Labels {
 		if label < 0 || label >= n.config.Classes {
@@ -320,6 +323,7 @@ func (n *Net) feed(p *program, b data.Batch, mixing []float64) error {
 	}
 	p.images.Write(b.Images)
 	p.labels.Write(p.oneHot)
+	p.fed = b.Serial
 	return n.writeMixing(mixing)
 }
 

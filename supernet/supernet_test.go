@@ -313,3 +313,39 @@ func TestPrecisions(t *testing.T) {
 		t.Errorf("losses %.9g and %.9g: want them close and not equal", a.Loss, b.Loss)
 	}
 }
+
+// A batch whose serial a program has seen is not copied again, and any other is.
+func TestSerials(t *testing.T) {
+	net := newNet(t, 2, 2, 1)
+	batches := []data.Batch{batch(4), batch(4), batch(4)}
+	for i, b := range batches { // other images
+		slices.Reverse(b.Images[i*3*8*8:])
+	}
+	mixing := uniform(net.Config().Space)
+	var want []float64
+	for _, b := range batches { // without serials
+		pass, err := net.Forward(b, mixing, supernet.RunningStatistics)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want = append(want, pass.Loss)
+	}
+	if want[0] == want[1] || want[1] == want[2] {
+		t.Fatal("the batches do not differ")
+	}
+	batches[0].Serial, batches[1].Serial = data.NewSerial(), data.NewSerial()
+	for _, i := range []int{0, 0, 1, 0, 2, 0, 2, 1, 1} {
+		pass, err := net.Forward(batches[i], mixing, supernet.RunningStatistics)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if pass.Loss != want[i] {
+			t.Errorf("batch %d: loss %v, want %v", i, pass.Loss, want[i])
+		}
+	}
+	// What has the serial is not looked at.
+	batches[1].Images = make([]float64, len(batches[1].Images))
+	if pass, err := net.Forward(batches[1], mixing, supernet.RunningStatistics); err != nil || pass.Loss != want[1] {
+		t.Errorf("the same serial: loss %v, want %v; %v", pass.Loss, want[1], err)
+	}
+}

@@ -25,8 +25,8 @@ import (
 
 func init() {
 	engine.Register(engine.Definition{
-		Name: "cuda",
-		Doc:  "NVIDIA GPUs, float32; not yet run on one, see docs/cuda.md",
+		Name:   "cuda",
+		Doc:    "NVIDIA GPUs, float32; not yet run on one, see docs/cuda.md",
 		Device: true,
 		Open: func(int) (engine.Engine, error) {
 			d, err := open()

@@ -200,6 +200,9 @@ func TestPaperSetting(t *testing.T) {
 				if replays == 0 {
 					t.Error("no graph was replayed")
 				}
+				if written := (d.written - before.written) / steps; written > 512<<10 {
+					t.Errorf("%d KiB were written a step, for images that the device has", written>>10)
+				}
 				const gib = 1 << 30
 				if d.held > 20*gib {
 					t.Errorf("%.1f GiB are held", float64(d.held)/gib)

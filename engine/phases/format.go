@@ -1,6 +1,15 @@
 package phases
 
-import "unsafe"
+import (
+	_ "embed"
+	"unsafe"
+)
+
+// Format is format.h. That it is embedded lets the go command compile kernels anew
+// when it changes.
+//
+//go:embed format.h
+var Format string
 
 // Lanes is how many channels a plane holds.
 const Lanes = 16
