@@ -346,7 +346,6 @@ INLINE void weigh(const nb_op *op, const nb_device *d, double *room, const int K
 	}
 	UNROLL for (int t = 0; t < taps; t++)
 		UNROLL for (int o = 0; o < outs; o++) {
-			BARRIER(); // the last sums have been read
 			EACH(n) EACH(l) room[(n * 4 + l) * NB_THREADS + THREAD] = sum[(t * outs + o) * 4 + n].v[l];
 			tree(room, 16, LANES);
 			if (THREAD >= LANES || first_out + o >= naux) continue;
