@@ -538,7 +538,7 @@ type shape struct {
 func (d *draws) shape() shape {
 	s := shape{images: d.number(1, 5, "images"), k: d.oneOf("k", 1, 3, 5), ins: d.number(1, 5, "ins"), outs: d.number(1, 5, "outs")}
 	most := 33
-	if s.ins*s.outs*s.k*s.images > 15 {
+	if s.ins*s.outs*s.k*s.k*s.images > 60 {
 		most = 12
 	}
 	s.h, s.w = d.number(1, most, "h"), d.number(1, most, "w")
@@ -563,7 +563,7 @@ func (s shape) op(kind int32) phases.Op {
 }
 
 func TestConvolution(t *testing.T) {
-	forCases(t, 80, func(d *draws) {
+	forCases(t, 150, func(d *draws) {
 		s := d.shape()
 		in := newActivation(s.images, s.ins, s.h*s.w, uniform(d.random)).spoil(s.depths)
 		out := newActivation(s.images, s.outs, s.h*s.w, uniform(d.random))

@@ -33,5 +33,6 @@ void *emulated_shared(size_t bytes);
 #define UNROLL
 #define UNROLL_BY(n)
 #define MULTIPLY_ADD(a, b, c) ((a) * (b) + (c)) // fmaf is a slow call on many processors
+#define GLOBAL(p) (p)
 
 #endif

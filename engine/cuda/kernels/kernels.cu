@@ -31,6 +31,7 @@
 #define PRAGMA(text) _Pragma(#text)
 #define UNROLL_BY(n) PRAGMA(unroll n)
 #define MULTIPLY_ADD(a, b, c) fmaf(a, b, c)
+#define GLOBAL(p) __cvta_global_to_generic((size_t)(p)) // loads are faster if nvcc knows that it is
 #endif
 
 #include "device.h"
@@ -49,7 +50,9 @@ typedef struct __attribute__((aligned(16))) {
 	float v[4];
 } four;
 
-INLINE float *at(const nb_ref *r, const nb_device *d, int64_t image) { return nb_at(r, d->spaces, image); }
+INLINE float *at(const nb_ref *r, const nb_device *d, int64_t image) {
+	return (float *)GLOBAL(nb_at(r, d->spaces, image));
+}
 
 // quarter is where the q-th four channels of a plane's pixels begin, QUARTERS apart.
 INLINE four *quarter(const nb_ref *r, const nb_device *d, int64_t image, int q) { return (four *)at(r, d, image) + q; }
@@ -346,7 +349,6 @@ INLINE void weigh(const nb_op *op, const nb_device *d, double *room, const int K
 	}
 	UNROLL for (int t = 0; t < taps; t++)
 		UNROLL for (int o = 0; o < outs; o++) {
-			BARRIER(); // the last sums have been read
 			EACH(n) EACH(l) room[(n * 4 + l) * NB_THREADS + THREAD] = sum[(t * outs + o) * 4 + n].v[l];
 			tree(room, 16, LANES);
 			if (THREAD >= LANES || first_out + o >= naux) continue;
@@ -638,7 +640,7 @@ INLINE void number(const nb_numbers *e, int lane) {
 		case NUMBERS_SCALE: to[i] = e->k * a[i]; break;
 		case NUMBERS_DIVIDE: to[i] = a[i] / e->k; break;
 		case NUMBERS_ROOT: to[i] = 1 / sqrt(a[i] + e->k); break;
-		case NUMBERS_POSITIVE: to[i] = a[i] <= 0 ? 0 : a[i]; break; // NaN stays
+		case NUMBERS_POSITIVE: to[i] = a[i] < 0 ? 0 : a[i]; break; // NaN stays
 		case NUMBERS_READ: to[i] = ((const float *)e->a)[i]; break;
 		case NUMBERS_WRITE: ((float *)e->to)[i] = (float)a[i]; break;
 		}
