@@ -21,8 +21,9 @@ var opKernels = [phases.OpCount]Kernel{
 }
 
 // The gradients of weights are summed up in this many groups of images, at most.
-// More keep more of the GPU busy, but take more memory, which is read once more.
-const maxGradientGroups = 16
+// Each is some blocks of a kernel: of 16 channels by 16, three. More keep more of the
+// GPU busy, but take more memory, which is read once more.
+const maxGradientGroups = 48
 
 // program is a compiled plan.
 type program struct {
@@ -181,10 +182,8 @@ func (p *program) record(again bool) error {
 		if first == l.To {
 			continue
 		}
-		if l.Sums > 0 { // of what is left out
+		if p.Guarded() { // what is left out counts as 0
 			r.clear(p.engine.sums, 8*int(p.device.SumsBetween)*images)
-		}
-		if l.Gradients > 0 {
 			r.clear(p.engine.gradients, 4*int(p.device.GradientsBetween)*groups)
 		}
 		for k := first; k < l.To; k++ {
@@ -214,7 +213,7 @@ func (r *recorder) launch(k Kernel, g Geometry, args ...uint64) {
 }
 
 func (r *recorder) clear(to Address, bytes int) {
-	if r.err == nil {
+	if r.err == nil && bytes > 0 {
 		r.err = r.driver.Clear(to, bytes)
 	}
 }

@@ -98,6 +98,9 @@ type guardedSeries struct {
 	fallback *Op
 }
 
+// Guarded reports whether instructions may be left out.
+func (p *Program) Guarded() bool { return p.guards != nil }
+
 // Settle leaves out of the instructions what the guards forbid now, and reports
 // whether there are any guards. A repetition keeps what was settled.
 func (p *Program) Settle() bool {
