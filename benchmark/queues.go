@@ -27,8 +27,8 @@ func (q *queues) Batch(queue algorithms.Queue, epoch, k int) data.Batch {
 
 // newQueues makes the queues of an algorithm. Parity validates on augmented
 // images too, so the validation is a queue of its own over the search part
-// (quirk Q10).
-func (j Job) newQueues(from algorithms.Images) (*queues, error) {
+// (quirk Q10). Raw batches have no images but a recipe of them.
+func (j Job) newQueues(from algorithms.Images, raw bool) (*queues, error) {
 	train, search, err := data.Split(j.Images, from.TrainPortion, j.Config.Images)
 	if err != nil {
 		return nil, err
@@ -72,7 +72,7 @@ func (j Job) newQueues(from algorithms.Images) (*queues, error) {
 	for _, l := range list {
 		*l.loader, err = data.NewLoader(data.Queue{
 			Name: l.name, Seed: j.Seed, Set: l.set, Images: l.images, BatchSize: j.Config.Batch,
-			Transform: l.transform, InOrder: l.inOrder,
+			Transform: l.transform, InOrder: l.inOrder, Raw: raw,
 		})
 		if err != nil {
 			return nil, err

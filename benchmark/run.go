@@ -223,11 +223,12 @@ func (s *Search) prepareNet(definition algorithms.Definition) (err error) {
 	if err != nil {
 		return err
 	}
-	if s.queues, err = s.newQueues(from); err != nil {
-		return err
-	}
 	s.Engine = engine.Resolve(s.Engine)
 	if s.engine, err = engine.Open(s.Engine, s.Threads); err != nil {
+		return err
+	}
+	_, augments := s.engine.(engine.Augmenter)
+	if s.queues, err = s.newQueues(from, augments); err != nil {
 		return err
 	}
 	variant, err := definition.Variant(s.Config.Settings)

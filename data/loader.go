@@ -12,12 +12,29 @@ import (
 
 // Batch is what one step of training or evaluation works on.
 type Batch struct {
-	Images  []float64 // N×3×Side×Side, transformed
+	Images  []float64 // N×3×Side×Side, transformed; empty where only the recipe is given
 	Labels  []int     // N
 	N, Side int
 	// Serial, unless 0, is of these images and labels alone: whoever has seen it
 	// knows them. Whoever changes them gives them another one, see NewSerial.
 	Serial uint64
+	Recipe *Recipe // nil for images that were not made of a set
+}
+
+// Recipe is how the images of a batch are made of those of a set.
+type Recipe struct {
+	Set     *Set
+	Levels  *Levels
+	Numbers []int // of the images in the set
+	Crops   []Crop
+}
+
+// Render fills dst, N×3×Side×Side, with the images.
+func (r *Recipe) Render(dst []float64) {
+	size := 3 * r.Set.Side * r.Set.Side
+	for i, number := range r.Numbers {
+		r.Crops[i].Apply(dst[i*size:(i+1)*size], r.Set.Image(number), r.Set.Side, r.Levels)
+	}
 }
 
 var serials atomic.Uint64
@@ -35,6 +52,7 @@ type Queue struct {
 	BatchSize int   // 96, and 64 for ENAS
 	Transform Transform
 	InOrder   bool // keeps the order of Images in every pass; the default permutes it afresh
+	Raw       bool // leaves it to the batch's user to make the images by the recipe
 }
 
 // Loader makes the batches of a queue. Every batch is a function of its epoch and
@@ -101,11 +119,20 @@ func (l *Loader) Batch(dst *Batch, epoch, k int) {
 	size := 3 * q.Set.Side * q.Set.Side
 	dst.N, dst.Side, dst.Serial = len(order), q.Set.Side, NewSerial()
 	dst.Labels = slices.Grow(dst.Labels[:0], dst.N)[:dst.N]
-	dst.Images = slices.Grow(dst.Images[:0], dst.N*size)[:dst.N*size]
+	if dst.Recipe == nil {
+		dst.Recipe = &Recipe{}
+	}
+	r := dst.Recipe
+	r.Set, r.Levels, r.Numbers, r.Crops = q.Set, l.levels, append(r.Numbers[:0], order...), r.Crops[:0]
 	draw := q.Transform.draws(q.Seed, q.Name, epoch, k, q.Set.Side)
 	for i, number := range order {
 		dst.Labels[i] = int(q.Set.Labels[number])
-		draw().Apply(dst.Images[i*size:(i+1)*size], q.Set.Image(number), q.Set.Side, l.levels)
+		r.Crops = append(r.Crops, draw())
+	}
+	dst.Images = dst.Images[:0]
+	if !q.Raw {
+		dst.Images = slices.Grow(dst.Images, dst.N*size)[:dst.N*size]
+		r.Render(dst.Images)
 	}
 }
 

@@ -107,9 +107,20 @@ func (t Transform) draws(seed uint64, queue string, epoch, k, side int) func() C
 	}
 }
 
+// Square is where the cutout is: rows from top to below bottom and columns from left
+// to below right, all empty without one.
+func (c Crop) Square(side int) (top, bottom, left, right int) {
+	if !c.Cutout {
+		return 0, 0, 0, 0
+	}
+	half := side / 4
+	return max(c.Row-half, 0), min(c.Row+half, side), max(c.Col-half, 0), min(c.Col+half, side)
+}
+
 // Apply fills dst with the transformed image; both are 3×side×side.
 func (c Crop) Apply(dst []float64, img []uint8, side int, levels *Levels) {
-	pad, half := side/8, side/4
+	pad := side / 8
+	top, bottom, left, right := c.Square(side)
 	for channel := range levels {
 		plane := img[channel*side*side : (channel+1)*side*side]
 		for y := range side {
@@ -127,8 +138,8 @@ func (c Crop) Apply(dst []float64, img []uint8, side int, levels *Levels) {
 				}
 				row[x] = levels[channel][v]
 			}
-			if c.Cutout && y >= c.Row-half && y < c.Row+half {
-				clear(row[max(c.Col-half, 0):min(c.Col+half, side)])
+			if y >= top && y < bottom {
+				clear(row[left:right])
 			}
 		}
 	}

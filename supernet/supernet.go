@@ -36,10 +36,11 @@ type Net struct {
 	loss, one                   engine.Vector
 	dropPath                    []float64 // see SetDropPath
 
-	programs map[key]*program
-	average  averaging
-	number   []float64 // the loss on its way out
-	sampling *sampling // nil unless Sampled
+	programs  map[key]*program
+	average   averaging
+	augmenter *augmenter // nil where the engine makes no images
+	number    []float64  // the loss on its way out
+	sampling  *sampling  // nil unless Sampled
 }
 
 // key identifies a compiled program.
@@ -98,6 +99,9 @@ func New(config Config, e engine.Engine) (*Net, error) {
 	}
 	if config.Sampled {
 		n.sampling = n.newSampling()
+	}
+	if a, ok := e.(engine.Augmenter); ok {
+		n.augmenter = &augmenter{engine: a, held: map[*data.Set]engine.Held{}, levels: map[*data.Levels]engine.Vector{}}
 	}
 	n.one.Write([]float64{1})
 	n.resetStatistics()
@@ -306,7 +310,12 @@ func argmax(xs []float64) int {
 }
 
 func (n *Net) feed(p *program, b data.Batch, mixing []float64) error {
-	if b.Side != n.config.Side || len(b.Images) != p.images.Len() || len(b.Labels) != b.N {
+	raw := len(b.Images) == 0 && b.Recipe != nil
+	if raw && (n.augmenter == nil || b.Recipe.Set.Side != b.Side || len(b.Recipe.Numbers) != b.N || len(b.Recipe.Crops) != b.N || p.images.Len() != b.N*3*b.Side*b.Side) {
+		return fmt.Errorf("supernet: a batch of %d images of side %d without pixel values, but a recipe for %d, which this engine cannot make or which does not fit",
+			b.N, b.Side, len(b.Recipe.Numbers))
+	}
+	if b.Side != n.config.Side || !raw && len(b.Images) != p.images.Len() || len(b.Labels) != b.N {
 		return fmt.Errorf("supernet: batch of %d labels and %d pixel values for %d images of side %d, built for side %d",
 			len(b.Labels), len(b.Images), b.N, b.Side, n.config.Side)
 	}
@@ -321,7 +330,11 @@ func (n *Net) feed(p *program, b data.Batch, mixing []float64) error {
 		}
 		p.oneHot[i*n.config.Classes+label] = 1
 	}
-	p.images.Write(b.Images)
+	if raw {
+		n.augmenter.augment(p.images, b.Recipe)
+	} else {
+		p.images.Write(b.Images)
+	}
 	p.labels.Write(p.oneHot)
 	p.fed = b.Serial
 	return n.writeMixing(mixing)

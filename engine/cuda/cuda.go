@@ -54,6 +54,8 @@ type Engine struct {
 	generation int     // of these addresses
 	partial    Address // of inner products
 	floats     []float32
+	crops      *memory // of a batch, see Augment
+	cropBytes  int
 }
 
 // room is memory that the programs of an engine share, in bytes.

@@ -124,6 +124,11 @@ func packGeometry(n int) Geometry { return geometry(pieceBlocks, n, 1) }
 // unpackGeometry is that of add_gradients for n pieces.
 func unpackGeometry(n int) Geometry { return geometry(pieceBlocks, n, 1) }
 
+// augmentGeometry is that of augment_images.
+func augmentGeometry(side, images int) Geometry {
+	return geometry(divideUp(side*side, blockThreads), 3, images)
+}
+
 // vectorGeometry is that of vector_axpy, vector_scale and vector_blend for n numbers.
 func vectorGeometry(n int) Geometry {
 	return geometry(min(divideUp(n, blockThreads), 4*manyBlocks), 1, 1)

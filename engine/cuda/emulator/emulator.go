@@ -23,6 +23,7 @@ import (
 	"sync"
 	"unsafe"
 
+	"github.com/nb1shot/nb1shot/engine"
 	"github.com/nb1shot/nb1shot/engine/cuda"
 	"github.com/nb1shot/nb1shot/engine/cuda/kernels"
 	"github.com/nb1shot/nb1shot/engine/phases"
@@ -378,7 +379,7 @@ func (d *Device) Close() error {
 
 // The structures that Go and C describe must be the same.
 func init() {
-	for i, want := range []uintptr{unsafe.Sizeof(kernels.Device{}), unsafe.Sizeof(kernels.Packing{}), unsafe.Sizeof(kernels.Unpacking{}),
+	for i, want := range []uintptr{unsafe.Sizeof(kernels.Device{}), unsafe.Sizeof(kernels.Packing{}), unsafe.Sizeof(kernels.Unpacking{}), unsafe.Sizeof(engine.Crop{}),
 		phases.OpBytes, phases.PassBytes, phases.ReductionBytes, phases.MoveBytes, phases.NumbersBytes,
 		kernels.Threads, kernels.NumbersThreads, kernels.Dots} {
 		if got := C.emulated_size(C.int(i)); got != C.int64_t(want) {

@@ -28,6 +28,7 @@ KERNEL(run_numbers, P(const nb_numbers *, 0), N(1))
 KERNEL(add_sums, P(double *, 0), N(1), P(const nb_device *, 2))
 KERNEL(pack_weights, P(const nb_packing *, 0), N(1))
 KERNEL(add_gradients, P(const nb_unpacking *, 0), N(1), P(const nb_device *, 2))
+KERNEL(augment_images, P(float *, 0), P(const unsigned char *, 1), P(const float *, 2), P(const nb_crop *, 3), N(4))
 KERNEL(vector_axpy, P(float *, 0), D(1), P(const float *, 2), N(3))
 KERNEL(vector_scale, P(float *, 0), D(1), N(2))
 KERNEL(vector_blend, P(float *, 0), P(const float *, 1), P(const float *, 2), P(const float *, 3), P(const float *, 4), N(5))
@@ -41,6 +42,7 @@ static const emulated_kernel all[] = {
 	ENTRY(add_sums, "pnp", NB_THREADS)
 	ENTRY(pack_weights, "pn", NB_THREADS)
 	ENTRY(add_gradients, "pnp", NB_THREADS)
+	ENTRY(augment_images, "ppppn", NB_THREADS)
 	ENTRY(vector_axpy, "pdpn", NB_THREADS)
 	ENTRY(vector_scale, "pdn", NB_THREADS)
 	ENTRY(vector_blend, "pppppn", NB_THREADS)
@@ -52,7 +54,7 @@ const emulated_kernel *emulated_kernel_at(int i) {
 }
 
 int64_t emulated_size(int which) {
-	const int64_t sizes[] = { sizeof(nb_device), sizeof(nb_packing), sizeof(nb_unpacking), sizeof(nb_op), sizeof(nb_pass),
+	const int64_t sizes[] = { sizeof(nb_device), sizeof(nb_packing), sizeof(nb_unpacking), sizeof(nb_crop), sizeof(nb_op), sizeof(nb_pass),
 		sizeof(nb_reduction), sizeof(nb_move), sizeof(nb_numbers), NB_THREADS, NB_NUMBERS_THREADS, NB_DOTS };
 	return sizes[which];
 }

@@ -40,4 +40,12 @@ typedef struct {
 	nb_weights at;
 } nb_unpacking;
 
+// How augment_images makes an image of a batch: engine.Crop.
+typedef struct {
+	int64_t image;
+	int32_t top, left, flip;
+	int32_t cut_top, cut_bottom, cut_left, cut_right;
+	int32_t unused;
+} nb_crop;
+
 #endif

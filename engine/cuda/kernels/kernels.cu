@@ -701,6 +701,22 @@ NB_KERNEL(NB_THREADS) add_gradients(const nb_unpacking *list, int64_t n, const n
 	}
 }
 
+// ---- Images
+
+// augment_images makes one plane in each BLOCK_Y, channel by channel of image by
+// image, of pixels that are stored likewise; levels has 256 values for each channel.
+NB_KERNEL(NB_THREADS) augment_images(float *to, const unsigned char *pixels, const float *levels, const nb_crop *crops, int64_t side) {
+	int64_t place = (int64_t)BLOCK_X * NB_THREADS + THREAD, size = side * side, channel = BLOCK_Y;
+	if (place >= size) return;
+	const nb_crop *c = &crops[BLOCK_Z];
+	int64_t y = place / side, x = place % side;
+	int64_t row = y + c->top, col = (c->flip ? side - 1 - x : x) + c->left;
+	int level = 0; // black outside
+	if (row >= 0 && row < side && col >= 0 && col < side) level = pixels[(c->image * 3 + channel) * size + row * side + col];
+	int cut = y >= c->cut_top && y < c->cut_bottom && x >= c->cut_left && x < c->cut_right;
+	to[((int64_t)BLOCK_Z * 3 + channel) * size + place] = cut ? 0 : levels[channel * 256 + level];
+}
+
 // ---- Vectors
 
 NB_KERNEL(NB_THREADS) vector_axpy(float *y, double a, const float *x, int64_t n) { // y + a·x
