@@ -171,6 +171,9 @@ func TestPaperSetting(t *testing.T) {
 	for space := 1; space <= 3; space++ {
 		for _, step := range []string{"arch", "weight", "pgd", "forward", "hessian"} {
 			t.Run(fmt.Sprintf("%s in space %d", step, space), func(t *testing.T) {
+				if testing.Short() && (space != 2 || step != "arch") {
+					t.Skip("one is much like another")
+				}
 				b, err := bench.Prepare(paper(space, step))
 				if err != nil {
 					t.Fatal(err)
@@ -298,8 +301,11 @@ func TestFailures(t *testing.T) {
 	if err := attempt(0); err != nil {
 		t.Fatal(err)
 	}
-	calls := lastIdle.calls
-	for after := 1; after < calls; after += 1 + calls/15 {
+	calls, attempts := lastIdle.calls, 15
+	if testing.Short() {
+		attempts = 3
+	}
+	for after := 1; after < calls; after += 1 + calls/attempts {
 		if err := attempt(after); !errors.Is(err, errIdle) {
 			t.Fatalf("after %d of %d calls: got %v", after, calls, err)
 		}
