@@ -14,6 +14,7 @@ import (
 	"github.com/nb1shot/nb1shot/data"
 	"github.com/nb1shot/nb1shot/engine"
 	"github.com/nb1shot/nb1shot/engine/cuda"
+	"github.com/nb1shot/nb1shot/graph"
 	"github.com/nb1shot/nb1shot/spaces"
 	"github.com/nb1shot/nb1shot/supernet"
 )
@@ -32,8 +33,9 @@ type idle struct {
 	allocated, read   int                 // calls of Alloc, bytes read
 	calls, failsAfter int                 // calls that can fail, and after how many they do; 0 is never
 	faults            []string
-	capacity          int // bytes; 0 is no limit
-	released          int // graphs
+	capacity          int       // bytes; 0 is no limit
+	released          int       // graphs
+	traffic           []float64 // GB, of each program
 	closed            atomic.Bool
 }
 
@@ -155,8 +157,23 @@ func init() {
 		if lastIdle == nil {
 			lastIdle = newIdle()
 		}
-		return cuda.New(lastIdle)
+		e, err := cuda.New(lastIdle)
+		return weighed{e, lastIdle}, err
 	}})
+}
+
+// weighed notes the traffic of every program.
+type weighed struct {
+	engine.Engine
+	d *idle
+}
+
+func (e weighed) Compile(p *engine.Plan, in map[string]engine.Vector, out []engine.Vector) (engine.Program, error) {
+	program, err := e.Engine.Compile(p, in, out)
+	if err == nil {
+		e.d.traffic = append(e.d.traffic, float64(program.(interface{ Traffic() int }).Traffic())/1e9)
+	}
+	return program, err
 }
 
 // paper is a bench of the paper's setting.
@@ -215,10 +232,33 @@ func TestPaperSetting(t *testing.T) {
 						t.Errorf("%s was launched %d times outside of graphs", k, n)
 					}
 				}
-				t.Logf("%d launches in %d graphs, %d replays a step, %.2f GiB held, %d KiB written a step", d.captured, d.graphs, replays,
-					float64(d.held)/gib, (d.written-before.written)/steps>>10)
+				t.Logf("%d launches in %d graphs, %d replays a step, %.2f GiB held, %d KiB written a step, %.2f GB of traffic in a run, %.1f GFLOP a step",
+					d.captured, d.graphs, replays, float64(d.held)/gib, (d.written-before.written)/steps>>10, d.traffic, r.Steps[0].FLOPs/1e9)
 			})
 		}
+	}
+}
+
+// A convolution reads and writes an activation, and so do the instructions that
+// bring its input and take its output.
+func TestTraffic(t *testing.T) {
+	e, err := cuda.New(newIdle())
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := graph.New()
+	y := graph.NewConv(g.Input("x", graph.Activation, 2, 16, 4, 4), g.Input("w", graph.Parameter, 16, 16, 1, 1))
+	plan, err := engine.NewPlan(g, []*graph.Node{y})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const n = 2 * 16 * 4 * 4
+	p, err := e.Compile(plan, map[string]engine.Vector{"x": e.NewVector(n), "w": e.NewVector(256)}, []engine.Vector{e.NewVector(n)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := p.(interface{ Traffic() int }).Traffic(), 3*2*n*4; got != want {
+		t.Errorf("%d bytes of traffic, want %d", got, want)
 	}
 }
 

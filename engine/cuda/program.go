@@ -117,6 +117,9 @@ func (p *program) upload() {
 	}
 }
 
+// Traffic is phases.Program.Traffic.
+func (p *program) Traffic() int { return p.Program.Traffic }
+
 // Run computes everything.
 func (p *program) Run() { p.execute(false) }
 

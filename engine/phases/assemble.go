@@ -62,6 +62,11 @@ type Program struct {
 	Split   int // the level that a repetition starts from
 	Levels  []Level
 
+	// Traffic is how many bytes of activations the instructions of a run read and
+	// write together, a plane counting once for each: what goes through memory if
+	// no cache keeps anything from one instruction to the next.
+	Traffic int
+
 	Ops     []Op    // all instructions, where the host writes them
 	Address Address // of the first
 
@@ -118,6 +123,7 @@ func (c *compiler) assemble() *Program {
 		a.level.From = n
 		for ; n < len(c.instructions) && c.instructions[n].phase == i; n++ {
 			a.instruction(&p.Ops[n], c.instructions[n])
+			p.Traffic += c.instructions[n].traffic() * c.batch
 			if !c.instructions[n].varies {
 				a.level.SteadyOps++
 			}
@@ -135,6 +141,38 @@ func (c *compiler) assemble() *Program {
 	p.guards = a.guarding()
 	a.numbers()
 	return p
+}
+
+// traffic is the bytes of one image that the instruction reads and writes.
+func (in *instruction) traffic() int {
+	bytes := 0
+	seen := map[plane]bool{}
+	add := func(planes ...plane) {
+		for _, p := range planes {
+			switch {
+			case p.storage == nil || seen[p]:
+			case p.vector != nil:
+				bytes += p.channels * p.h * p.w * 4
+			default:
+				bytes += p.planeBytes()
+			}
+			seen[p] = true
+		}
+	}
+	add(in.in...)
+	add(in.aux...)
+	add(in.out...)
+	for _, p := range in.passes {
+		add(p.out)
+		for _, t := range p.terms {
+			add(t.z, t.y)
+		}
+	}
+	for _, r := range in.reductions {
+		add(r.mask.y, r.z)
+		add(r.w...)
+	}
+	return bytes
 }
 
 type assembler struct {
