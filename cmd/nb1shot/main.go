@@ -29,15 +29,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 
 // execute runs the app. A device that fails is an error like any other.
 func execute(app *cli.App, args []string) (err error) {
-	defer func() {
-		switch value := recover().(type) {
-		case nil:
-		case engine.Failure:
-			err = value
-		default:
-			panic(value)
-		}
-	}()
+	defer engine.Catch(&err)
 	return app.RunContext(context.Background(), arrange(app, args))
 }
 

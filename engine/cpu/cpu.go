@@ -113,15 +113,7 @@ func (e *Engine) NewVector(n int) engine.Vector { return newVector(n) }
 
 // Compile makes a program of the plan and sees to its memory.
 func (e *Engine) Compile(plan *engine.Plan, inputs map[string]engine.Vector, outputs []engine.Vector) (p engine.Program, err error) {
-	defer func() {
-		switch r := recover().(type) {
-		case nil:
-		case engine.Failure:
-			p, err = nil, r.Err
-		default:
-			panic(r)
-		}
-	}()
+	defer engine.Catch(&err)
 	m := &machine{engine: e, packings: map[*phases.Packing]*packing{}}
 	code, err := phases.Compile(m, plan, inputs, outputs)
 	if err != nil {

@@ -92,15 +92,7 @@ func (e *Engine) NewVector(n int) engine.Vector {
 func (e *Engine) Compile(plan *engine.Plan, inputs map[string]engine.Vector, outputs []engine.Vector) (p engine.Program, err error) {
 	e.mutex.Lock()
 	defer e.mutex.Unlock()
-	defer func() {
-		switch r := recover().(type) {
-		case nil:
-		case engine.Failure:
-			p, err = nil, r.Err
-		default:
-			panic(r)
-		}
-	}()
+	defer engine.Catch(&err)
 	m := &machine{engine: e, packed: map[*phases.Packing]*vector{}}
 	code, err := phases.Compile(m, plan, inputs, outputs)
 	if err != nil {

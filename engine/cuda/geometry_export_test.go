@@ -2,6 +2,7 @@ package cuda
 
 // What the tests of the kernels need.
 var (
+	KernelOf        = opKernels
 	GeometryOf      = geometryOf
 	NumbersGeometry = numbersGeometry
 	SumsGeometry    = sumsGeometry

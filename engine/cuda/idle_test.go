@@ -321,15 +321,7 @@ func TestFailures(t *testing.T) {
 	config := paper(2, "arch", "weight")
 	config.Channels, config.Cells, config.Side, config.Batch, config.Repeats = 4, 3, 8, 2, 1
 	attempt := func(failsAfter int) (err error) {
-		defer func() {
-			switch r := recover().(type) {
-			case nil:
-			case engine.Failure:
-				err = r
-			default:
-				panic(r)
-			}
-		}()
+		defer engine.Catch(&err)
 		nextIdle = newIdle()
 		nextIdle.failsAfter = failsAfter
 		b, err := bench.Prepare(config)

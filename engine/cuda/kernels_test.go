@@ -20,18 +20,6 @@ const lanes = phases.Lanes
 
 var nan = float32(math.NaN())
 
-// kernelOf are the kernels of the instructions.
-var kernelOf = [phases.OpCount]cuda.Kernel{
-	phases.OpCombine: "op_combine", phases.OpReduce: "op_reduce",
-	phases.OpConv1: "op_conv1", phases.OpConv3: "op_conv3", phases.OpConvK: "op_convk",
-	phases.OpWeight1: "op_weight1", phases.OpWeight3: "op_weight3", phases.OpWeightK: "op_weightk",
-	phases.OpPool: "op_pool", phases.OpPoolBack: "op_pool_back", phases.OpPoolTake: "op_pool_take",
-	phases.OpMean: "op_mean", phases.OpMeanBack: "op_mean_back",
-	phases.OpLoad: "op_load", phases.OpStore: "op_store", phases.OpRepack: "op_repack",
-	phases.OpLoss: "op_loss", phases.OpLossBack: "op_loss_back", phases.OpLossBackBack: "op_loss_back_back", phases.OpLossDot: "op_loss_dot",
-	phases.OpStream: "op_stream",
-}
-
 // gpu is a device and what the kernels are given besides instructions.
 type gpu struct {
 	*emulator.Device
@@ -142,7 +130,7 @@ func runOp(t testing.TB, images, groups int, build func(g *gpu) (phases.Op, []re
 		}
 		shared := put(g, g.shared)
 		launch := func() {
-			g.check(g.Launch(kernelOf[op.Kind], geometry, uint64(put(g, op)), uint64(shared)))
+			g.check(g.Launch(cuda.KernelOf[op.Kind], geometry, uint64(put(g, op)), uint64(shared)))
 		}
 		op.Skip = 1
 		launch()
@@ -787,7 +775,7 @@ func TestPool(t *testing.T) {
 					for p := range s.oh * s.ow {
 						for l := range lanes {
 							if g, want := *got.at(image, b, p, l), *from.at(image, b, s.maximum(in, image, b, p, l), l); !equal(g, want) {
-								d.Fatalf("%s: image %d, plane %d, window %d, lane %d: %v, want %v", kernelOf[kind], image, b, p, l, g, want)
+								d.Fatalf("%s: image %d, plane %d, window %d, lane %d: %v, want %v", cuda.KernelOf[kind], image, b, p, l, g, want)
 							}
 						}
 					}
