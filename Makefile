@@ -1,6 +1,6 @@
 # Only what the go command does not do.
 
-.PHONY: bench-peer bench-hog sanitize baselines
+.PHONY: bench-peer bench-hog sanitize sanitize-cuda baselines
 bench-peer: # the engine against PyTorch, see tools/peer/README.md
 	python3 tools/peer/compare $(ARGS)
 
@@ -11,6 +11,10 @@ bench-hog: # the engine beside a process that takes a core
 sanitize: # the kernels, and whole networks, under the address and undefined-behaviour sanitizers
 	CGO_CFLAGS='-O1 -g -fsanitize=undefined -fno-sanitize-recover=undefined' CGO_LDFLAGS=-fsanitize=undefined \
 		ASAN_OPTIONS=allocator_may_return_null=1 go test -asan -short -run 'Conformance|OutOfMemory|CPUEngineIsDeterministic' ./engine/cpu ./supernet
+
+sanitize-cuda: # the kernels for GPUs, on the emulated device; three minutes
+	CGO_CFLAGS='-O1 -g -fsanitize=undefined -fno-sanitize-recover=undefined' CGO_LDFLAGS=-fsanitize=undefined \
+		go test -asan -short -skip 'Conformance|PaperSetting|Failures|Memory|Unused|Traffic' ./engine/cuda
 
 BASELINE_SEEDS = 3
 baselines: # of the gate: every algorithm on every space; two hours on two cores, goes on where it was stopped

@@ -19,7 +19,7 @@ func init() {
 }
 
 // Whole networks and steps of searches agree with the golden numbers. Emulating all
-// cases takes five minutes: NB1SHOT_EMULATE_ALL=1 asks for it.
+// cases takes three minutes: NB1SHOT_EMULATE_ALL=1 asks for it.
 func TestGolden(t *testing.T) {
 	const golden = "../../testdata/golden"
 	dir := golden
