@@ -117,7 +117,7 @@ func (e *Engine) alloc(bytes int) Address {
 	e.tidy()
 	a, err := e.driver.Alloc(bytes)
 	var full *OutOfMemoryError
-	for wait := time.Millisecond; errors.As(err, &full) && wait < 100*time.Millisecond; wait *= 4 {
+	for wait := time.Millisecond; errors.As(err, &full) && wait < 2*time.Second; wait *= 4 {
 		runtime.GC()
 		time.Sleep(wait) // for the cleanups
 		e.tidy()
