@@ -110,11 +110,7 @@ func (s *Search) Run(ctx context.Context, report func(Progress)) (dir string, er
 	}
 	s.keeper.dir, s.keeper.kept, s.keeper.wrote = dir, time.Now(), time.Now()
 	defer func() {
-		switch value := recover().(type) {
-		case nil:
-		case engine.Failure: // of the device: the host still has the last state
-			err = errors.Join(value, s.keeper.write(), s.writer.Fail(value))
-		default: // a fault of the program: let go of the run, and say so
+		if value := recover(); value != nil { // a fault of the program: let go of the run, and say so
 			s.writer.Fail(fmt.Errorf("panic: %v", value))
 			panic(value)
 		}
@@ -128,11 +124,14 @@ func (s *Search) Run(ctx context.Context, report func(Progress)) (dir string, er
 		}
 	})
 	err = s.runUntil(ctx, stop)
+	var failure engine.Failure
 	switch {
 	case err == nil:
 		err = s.writer.Finish()
 	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
 		err = errors.Join(err, s.keeper.write(), s.writer.Interrupt())
+	case errors.As(err, &failure): // of the device: the host still has the last state
+		err = errors.Join(err, s.keeper.write(), s.writer.Fail(err))
 	default:
 		err = errors.Join(err, s.writer.Fail(err))
 	}
@@ -140,9 +139,10 @@ func (s *Search) Run(ctx context.Context, report func(Progress)) (dir string, er
 }
 
 // runUntil runs and, however that ends, calls off the writing of states.
-func (s *Search) runUntil(ctx context.Context, stop func() bool) error {
+func (s *Search) runUntil(ctx context.Context, stop func() bool) (err error) {
 	defer close(s.ended)
 	defer stop()
+	defer engine.Catch(&err)
 	return s.run(ctx)
 }
 

@@ -182,15 +182,13 @@ func (r *Runner) one(ctx context.Context, u Unit, threads int, mutex *sync.Mutex
 // search prepares and runs the search of a unit. A panic becomes a *PanicError.
 func (r *Runner) search(ctx context.Context, u Unit, threads int, report func(benchmark.Progress)) (err error) {
 	defer func() {
-		value := recover()
-		if failure, ok := value.(engine.Failure); ok {
-			err = failure
-		} else if value != nil {
+		if value := recover(); value != nil {
 			file := filepath.Join(r.Root, u.Run+".panic.txt")
 			stack := fmt.Appendf(nil, "panic: %v\n\n%s", value, debug.Stack())
 			err = errors.Join(&PanicError{value, file}, durable.WriteFile(file, stack))
 		}
 	}()
+	defer engine.Catch(&err) // before it looks like a fault of the program
 	search, err := r.prepare(u, threads)
 	if err != nil {
 		return err

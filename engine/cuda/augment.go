@@ -7,18 +7,15 @@ import (
 )
 
 // held is images on the device.
-type held struct {
-	*memory
-	n int
-}
+type held struct{ *memory }
 
-func (h *held) Len() int { return h.n }
+func (h held) Len() int { return h.bytes }
 
 // Hold copies images to the device.
 func (e *Engine) Hold(pixels []uint8) engine.Held {
 	e.mutex.Lock()
 	defer e.mutex.Unlock()
-	h := &held{e.newMemory(len(pixels)), len(pixels)}
+	h := held{e.newMemory(len(pixels))}
 	if len(pixels) > 0 {
 		check(e.driver.Write(h.address, pixels))
 	}
@@ -29,21 +26,21 @@ func (e *Engine) Hold(pixels []uint8) engine.Held {
 func (e *Engine) Augment(to engine.Vector, from engine.Held, side int, levels engine.Vector, crops []engine.Crop) {
 	e.mutex.Lock()
 	defer e.mutex.Unlock()
-	v, images := to.(*vector), from.(*held)
+	v, images := to.(*vector), from.(held)
 	size := 3 * side * side
 	if v.n != len(crops)*size || levels.Len() != 3*256 {
 		panic("cuda: room for other images or levels than are to be made")
 	}
 	for _, c := range crops {
-		if c.Image < 0 || (int(c.Image)+1)*size > images.n {
+		if c.Image < 0 || (int(c.Image)+1)*size > images.bytes {
 			panic("cuda: a crop of an image that is not there")
 		}
 	}
 	if len(crops) == 0 {
 		return
 	}
-	if bytes := len(crops) * int(unsafe.Sizeof(engine.Crop{})); e.crops == nil || e.cropBytes < bytes {
-		e.crops, e.cropBytes = e.newMemory(bytes), bytes
+	if bytes := len(crops) * int(unsafe.Sizeof(engine.Crop{})); e.crops == nil || e.crops.bytes < bytes {
+		e.crops = e.newMemory(bytes)
 	}
 	check(e.driver.Write(e.crops.address, bytesOf(crops)))
 	check(e.driver.Launch("augment_images", augmentGeometry(side, len(crops)),

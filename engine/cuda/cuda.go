@@ -20,6 +20,7 @@ import (
 	"unsafe"
 
 	"github.com/nb1shot/nb1shot/engine"
+	"github.com/nb1shot/nb1shot/engine/cuda/kernels"
 	"github.com/nb1shot/nb1shot/engine/phases"
 )
 
@@ -55,7 +56,6 @@ type Engine struct {
 	partial    Address // of inner products
 	floats     []float32
 	crops      *memory // of a batch, see Augment
-	cropBytes  int
 }
 
 // room is memory that the programs of an engine share, in bytes.
@@ -65,7 +65,7 @@ type room struct{ batch, scratch, sums, gradients int }
 func New(d Driver) (*Engine, error) {
 	e := &Engine{driver: d, garbage: &garbage{}}
 	var err error
-	if e.partial, err = d.Alloc(dotBlocks * 8); err != nil {
+	if e.partial, err = d.Alloc(kernels.Dots * 8); err != nil {
 		return nil, err
 	}
 	// Nobody is left whom an error could concern.
@@ -190,10 +190,13 @@ func (e *Engine) reserve(need room) {
 
 // memory is a block of the device's memory, given back when nothing refers to it
 // any more.
-type memory struct{ address Address }
+type memory struct {
+	address Address
+	bytes   int
+}
 
 func (e *Engine) newMemory(bytes int) *memory {
-	m := &memory{e.alloc(max(bytes, 1))}
+	m := &memory{e.alloc(max(bytes, 1)), bytes}
 	check(e.driver.Clear(m.address, max(bytes, 1)))
 	runtime.AddCleanup(m, e.garbage.addMemory, m.address)
 	return m
@@ -211,8 +214,8 @@ type machine struct {
 // chunk is memory from which pieces are cut.
 type chunk struct {
 	*memory
-	size, used int      // bytes
-	staged     []uint64 // what the host writes, if it does
+	used   int      // bytes
+	staged []uint64 // what the host writes, if it does
 }
 
 // cut returns where in the last chunk there is room for so many bytes, rounded up,
@@ -223,9 +226,8 @@ func (m *machine) cut(list *[]*chunk, bytes int) (c *chunk, at int) {
 	if n := len(*list); n > 0 {
 		c = (*list)[n-1]
 	}
-	if c == nil || c.used+bytes > c.size {
-		s := max(bytes, size)
-		c = &chunk{memory: m.engine.newMemory(s), size: s}
+	if c == nil || c.used+bytes > c.bytes {
+		c = &chunk{memory: m.engine.newMemory(max(bytes, size))}
 		*list = append(*list, c)
 	}
 	at = c.used
@@ -236,7 +238,7 @@ func (m *machine) cut(list *[]*chunk, bytes int) (c *chunk, at int) {
 func (m *machine) Alloc(bytes int) (phases.Address, unsafe.Pointer) {
 	c, at := m.cut(&m.code, bytes)
 	if c.staged == nil {
-		c.staged = make([]uint64, c.size/8)
+		c.staged = make([]uint64, c.bytes/8)
 	}
 	return c.address + Address(at), unsafe.Pointer(&c.staged[at/8])
 }

@@ -1,17 +1,17 @@
 package cuda
 
-import "github.com/nb1shot/nb1shot/engine/phases"
+import (
+	"github.com/nb1shot/nb1shot/engine/cuda/kernels"
+	"github.com/nb1shot/nb1shot/engine/phases"
+)
 
 // What the kernels share with their geometry, see kernels/device.h and
 // kernels/kernels.cu.
 const (
-	blockThreads   = 256               // NB_THREADS
-	numbersThreads = 1024              // NB_NUMBERS_THREADS
-	dotBlocks      = 64                // NB_DOTS: partial sums of vector_dot
-	rows           = blockThreads / 16 // ROWS: pixels of a block with a thread for each channel
-	quarterPixels  = blockThreads / 4  // PIXELS: with a thread for four
-	combined       = 4                 // COMBINED: pixels of a thread of op_combine
-	pooled         = 8                 // POOLED: side of a tile of op_pool_back
+	rows          = kernels.Threads / phases.Lanes       // ROWS: pixels of a block with a thread for each channel
+	quarterPixels = kernels.Threads / (phases.Lanes / 4) // PIXELS: with a thread for four
+	combined      = 4                                    // COMBINED: pixels of a thread of op_combine
+	pooled        = 8                                    // POOLED: side of a tile of op_pool_back
 )
 
 // manyBlocks keep a GPU busy: two for each of an H100's 132 multiprocessors.
@@ -100,13 +100,15 @@ func convolvedTiles(op *phases.Op, blocks int) int {
 }
 
 func geometry(x, y, z int) Geometry {
-	return Geometry{Grid: [3]int{max(x, 1), max(y, 1), max(z, 1)}, Threads: blockThreads}
+	return Geometry{Grid: [3]int{max(x, 1), max(y, 1), max(z, 1)}, Threads: kernels.Threads}
 }
 
 func divideUp(n, by int) int { return (n + by - 1) / by }
 
 // numbersGeometry is that of run_numbers.
-func numbersGeometry() Geometry { return Geometry{Grid: [3]int{1, 1, 1}, Threads: numbersThreads} }
+func numbersGeometry() Geometry {
+	return Geometry{Grid: [3]int{1, 1, 1}, Threads: kernels.NumbersThreads}
+}
 
 // sumsGeometry is that of add_sums for n sums, of which each is a chain of additions:
 // small blocks spread them.
@@ -126,13 +128,13 @@ func unpackGeometry(n int) Geometry { return geometry(pieceBlocks, n, 1) }
 
 // augmentGeometry is that of augment_images.
 func augmentGeometry(side, images int) Geometry {
-	return geometry(divideUp(side*side, blockThreads), 3, images)
+	return geometry(divideUp(side*side, kernels.Threads), 3, images)
 }
 
 // vectorGeometry is that of vector_axpy, vector_scale and vector_blend for n numbers.
 func vectorGeometry(n int) Geometry {
-	return geometry(min(divideUp(n, blockThreads), 4*manyBlocks), 1, 1)
+	return geometry(min(divideUp(n, kernels.Threads), 4*manyBlocks), 1, 1)
 }
 
 // dotGeometry is that of vector_dot.
-func dotGeometry() Geometry { return geometry(dotBlocks, 1, 1) }
+func dotGeometry() Geometry { return geometry(kernels.Dots, 1, 1) }

@@ -1,5 +1,7 @@
 package cuda
 
+import "github.com/nb1shot/nb1shot/engine/cuda/kernels"
+
 // What the tests of the kernels need.
 var (
 	KernelOf        = opKernels
@@ -13,4 +15,4 @@ var (
 )
 
 // DotBlocks is how many partial sums vector_dot makes.
-const DotBlocks = dotBlocks
+const DotBlocks = kernels.Dots

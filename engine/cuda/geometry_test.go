@@ -3,6 +3,7 @@ package cuda
 import (
 	"testing"
 
+	"github.com/nb1shot/nb1shot/engine/cuda/kernels"
 	"github.com/nb1shot/nb1shot/engine/phases"
 )
 
@@ -51,7 +52,7 @@ func TestGeometryOfConvolutions(t *testing.T) {
 		if c.sums {
 			op.Slots = 1
 		}
-		want := Geometry{Grid: [3]int{c.columns, c.tiles, c.images}, Threads: blockThreads}
+		want := Geometry{Grid: [3]int{c.columns, c.tiles, c.images}, Threads: kernels.Threads}
 		if got := geometryOf(&op, c.images, 1); got != want {
 			t.Errorf("%+v: %+v, want %+v", c, got, want)
 		}

@@ -24,7 +24,7 @@ func TestGolden(t *testing.T) {
 	const golden = "../../testdata/golden"
 	dir := golden
 	if testing.Short() {
-		t.Skip("emulating takes long")
+		t.Skip("emulating takes long: not in short mode")
 	}
 	if os.Getenv("NB1SHOT_EMULATE_ALL") == "" {
 		dir = t.TempDir()

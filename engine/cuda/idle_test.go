@@ -189,7 +189,7 @@ func TestPaperSetting(t *testing.T) {
 		for _, step := range []string{"arch", "weight", "pgd", "forward", "hessian"} {
 			t.Run(fmt.Sprintf("%s in space %d", step, space), func(t *testing.T) {
 				if testing.Short() && (space != 2 || step != "arch") {
-					t.Skip("one is much like another")
+					t.Skip("in short mode one step in one space is enough")
 				}
 				b, err := bench.Prepare(paper(space, step))
 				if err != nil {

@@ -32,8 +32,7 @@ type program struct {
 	machine *machine
 	needs   room
 
-	device        kernels.Device  // but for the memory
-	deviceView    *kernels.Device // staged
+	device        *kernels.Device // staged
 	deviceAddress Address
 	packs         []work // of each level
 	computed      []work // those of them that a repetition does again
@@ -71,7 +70,9 @@ type work struct {
 func newProgram(e *Engine, code *phases.Program, m *machine) *program {
 	p := &program{Program: code, engine: e, machine: m, graphs: &graphs{generation: -1}}
 	runtime.AddCleanup(p, e.garbage.addGraphs, p.graphs)
-	d := &p.device
+	at, view := m.Alloc(int(unsafe.Sizeof(kernels.Device{})))
+	p.device, p.deviceAddress = (*kernels.Device)(view), at
+	d := p.device
 	d.Images, d.Groups = int64(code.Images), int64(min(code.Images, maxGradientGroups))
 	for _, l := range code.Levels {
 		d.SumsBetween, d.GradientsBetween = max(d.SumsBetween, int64(l.Sums)), max(d.GradientsBetween, int64(l.Gradients))
@@ -94,8 +95,6 @@ func newProgram(e *Engine, code *phases.Program, m *machine) *program {
 	}
 	p.needs = room{batch: code.Batch, scratch: code.Scratch * code.Images,
 		sums: int(d.SumsBetween*d.Images) * 8, gradients: int(d.GradientsBetween*d.Groups) * 4}
-	at, view := m.Alloc(int(unsafe.Sizeof(kernels.Device{})))
-	p.deviceAddress, p.deviceView = at, (*kernels.Device)(view)
 	return p
 }
 
@@ -139,8 +138,7 @@ func (p *program) execute(again bool) {
 	e.last = p
 	if p.generation != e.generation {
 		check(p.release())
-		d := p.deviceView
-		*d = p.device
+		d := p.device
 		d.Spaces = [phases.Spaces]Address{phases.Batch: e.batch, phases.Scratch: e.scratch}
 		d.Sums, d.Gradients = e.sums, e.gradients
 		p.generation = e.generation

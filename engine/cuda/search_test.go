@@ -21,7 +21,7 @@ import (
 // A search of three epochs finds the cells that it finds on the CPU engine.
 func TestSearchAgreesWithCPU(t *testing.T) {
 	if testing.Short() {
-		t.Skip("emulating takes long")
+		t.Skip("emulating takes long: not in short mode")
 	}
 	for _, algorithm := range []string{"sdarts-adv"} {
 		t.Run(algorithm, func(t *testing.T) {

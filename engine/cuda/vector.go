@@ -5,6 +5,7 @@ import (
 	"unsafe"
 
 	"github.com/nb1shot/nb1shot/engine"
+	"github.com/nb1shot/nb1shot/engine/cuda/kernels"
 )
 
 // vector is float32 numbers on the device.
@@ -105,7 +106,7 @@ func (v *vector) Dot(x engine.Vector) float64 {
 		return 0
 	}
 	check(e.driver.Launch("vector_dot", dotGeometry(), uint64(e.partial), uint64(v.address), uint64(x.(*vector).address), uint64(v.n)))
-	var partial [dotBlocks]float64
+	var partial [kernels.Dots]float64
 	check(e.driver.Read(bytesOf(partial[:]), e.partial))
 	var sum float64
 	for _, p := range partial {

@@ -75,10 +75,10 @@ type Program struct {
 }
 
 // Level is what happens between phases, and the phase after it: first the
-// numbers, one wave after another, then the packing of weights, then the
+// numbers, in order or one wave after another, then the packing of weights, then the
 // instructions, then the totals of what they have summed up and of weights' gradients.
 type Level struct {
-	Numbers        []Numbers // those that do not vary first, then waves of those that do
+	Numbers        []Numbers // those that do not vary first; in waves if images are worked on together
 	NumbersAddress Address
 	Packs          []*Packing
 	From, To       int    // instructions
@@ -213,8 +213,10 @@ func (a *assembler) numbers() {
 		*l = append(*l, Numbers{Kind: h.kind, N: int32(h.n), Step: int32(h.step), K: h.k, To: a.operand(h.to), A: a.operand(h.a), B: a.operand(h.b)})
 	}
 	for i, l := range lists {
-		waves(l[0], 0)
-		waves(l[1], len(l[0]))
+		if a.machine.Together() {
+			waves(l[0], 0)
+			waves(l[1], len(l[0]))
+		}
 		level := &a.program.Levels[i]
 		level.SteadyNumbers = len(l[0])
 		level.NumbersAddress, level.Numbers = list(a, slices.Concat(l[0], l[1]))
