@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -170,7 +168,7 @@ func depart(a, b *History) (*Departure, error) {
 // canonicalLines returns the records of a run as its file has them, without
 // the wall times.
 func canonicalLines(h *History) ([][]byte, error) {
-	data, err := os.ReadFile(filepath.Join(h.Dir, epochsFile))
+	data, err := Records(h.Dir)
 	if err != nil {
 		return nil, err
 	}

@@ -95,8 +95,7 @@ func read(fsys fs.FS, dir string) (*History, error) {
 		return nil, err
 	}
 
-	path := filepath.Join(dir, epochsFile)
-	data, err := fs.ReadFile(fsys, epochsFile)
+	data, path, err := records(fsys, dir)
 	if err != nil {
 		return nil, err
 	}

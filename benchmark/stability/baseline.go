@@ -92,8 +92,7 @@ func digest(text []byte) string {
 
 // record reads the records of a complete run.
 func record(h *results.History) (Recorded, error) {
-	path := filepath.Join(h.Dir, "epochs.jsonl")
-	text, err := os.ReadFile(path)
+	text, err := results.Records(h.Dir)
 	if err != nil {
 		return Recorded{}, fmt.Errorf("stability: %w", err)
 	}
@@ -103,7 +102,7 @@ func record(h *results.History) (Recorded, error) {
 	delete(r.Measures, Seconds)
 	delete(r.Measures, SecondsPerEpoch)
 	if r.Digests, err = digests(canonical); err != nil {
-		return Recorded{}, fmt.Errorf("stability: %s: %w", path, err)
+		return Recorded{}, fmt.Errorf("stability: records of %s: %w", h.Dir, err)
 	}
 	return r, nil
 }
