@@ -402,12 +402,8 @@ func (p *sweepPlan) complete(c *cli.Context, m *sweep.Manifest) error {
 // returns the configurations of all algorithms of both.
 func (p *sweepPlan) configure(c *cli.Context, m *sweep.Manifest) (map[string]*benchmark.Config, error) {
 	shared := &p.runner.Shared
-	var presets []string
-	for _, preset := range benchmark.Presets {
-		presets = append(presets, preset.Name)
-	}
-	if !slices.Contains(presets, shared.Preset) {
-		return nil, unknown("preset", shared.Preset, presets, "choose one of "+strings.Join(presets, ", "))
+	if err := checkPreset(shared.Preset); err != nil {
+		return nil, err
 	}
 	if shared.Settings == nil {
 		shared.Settings = map[string]string{}
