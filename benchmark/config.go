@@ -46,6 +46,9 @@ type Config struct {
 type Preset struct {
 	Name string
 	Doc  string
+	// Former is what a preset of these values was called before another took over
+	// the name; "" where there was none. Its runs keep that name.
+	Former string
 
 	config Config
 	// settings replace the defaults of the options that an algorithm has.
@@ -87,6 +90,7 @@ var Presets = []Preset{
 	{
 		Name:   "smoke",
 		Doc:    "half a minute, for tests: 8 channels, 3 cells, 160+160 images at side 16, batch 32, architecture learning rate raised to 8e-3",
+		Former: "quick",
 		config: scale(8, 3, 16, 320, 32),
 		settings: algorithms.Settings{
 			"arch-learning-rate": 8e-3, // 500 steps
