@@ -18,8 +18,8 @@ sanitize-cuda: # the kernels for GPUs, on the emulated device; three minutes
 
 BASELINE_SEEDS = 3
 baselines: # of the gate: every algorithm on every space; two hours on two cores, goes on where it was stopped
-	go run ./cmd/nb1shot sweep --out runs/baselines --preset quick --data procedural --table surrogate \
+	go run ./cmd/nb1shot sweep --out runs/baselines --preset smoke --data procedural --table surrogate \
 		--spaces 1,2,3 --algos all --seeds $(BASELINE_SEEDS)
-	for a in $$(ls runs/baselines | sed -n 's/^s1-\(.*\)-quick-.*-seed0$$/\1/p'); do \
-		go run ./cmd/nb1shot gate --make results/baselines/$$a.json --force runs/baselines/s?-$$a-quick-*; \
+	for a in $$(ls runs/baselines | sed -n 's/^s1-\(.*\)-smoke-.*-seed0$$/\1/p'); do \
+		go run ./cmd/nb1shot gate --make results/baselines/$$a.json --force runs/baselines/s?-$$a-smoke-*; \
 	done

@@ -26,7 +26,7 @@ import (
 // tiny returns a job of a second or less.
 func tiny(t *testing.T, algorithm string, space int) benchmark.Job {
 	t.Helper()
-	config, err := benchmark.NewConfig("quick", space, algorithm)
+	config, err := benchmark.NewConfig("smoke", space, algorithm)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -46,43 +46,75 @@ type Config struct {
 type Preset struct {
 	Name string
 	Doc  string
+	// Former is what a preset of these values was called before another took over
+	// the name; "" where there was none. Its runs keep that name.
+	Former string
 
 	config Config
 	// settings replace the defaults of the options that an algorithm has.
 	settings algorithms.Settings
 }
 
-// Presets lists the presets, the paper's first.
+// Presets lists the presets, the most expensive first.
 //
-// The quick preset shows the paper's phenomenon in a minute on a processor. It
-// takes 500 architecture steps instead of 26,100, so their learning rate is
-// raised from 3e-4 to 8e-3, which gives the architecture parameters half of the
-// way that the released setting allows; docs/quick-preset.md has the measurements.
+// Below the paper's scale an epoch has fewer architecture steps, so their learning
+// rate is raised. Adam moves a parameter by at most its learning rate in a step:
+// small and quick allow the architecture parameters the way that the released
+// setting allows, 26,100 steps of 3e-4, and smoke half of it. Likewise ENAS and
+// random search with weight sharing do less after an epoch, and the controller's
+// learning rate makes up for it. docs/presets.md has the measurements.
 var Presets = []Preset{
 	{
-		Name: "paper",
-		Doc:  "the setting of the paper: 16 channels, 9 cells, all training images at side 32, batch 96",
-		config: Config{
-			Epochs: 100, Channels: 16, Cells: 9, Side: 32, Batch: 96,
-			BatchNormMomentum: 0.997, Augment: true, Ties: spaces.TiesNumPy.String(),
-			Hessian: hessianLast, HessianBatches: 1, HessianDecay: true, HessianReport: reportAlgebraic, ProjectionBatches: 10,
+		Name:   "paper",
+		Doc:    "the setting of the paper: 16 channels, 9 cells, all training images at side 32, batch 96",
+		config: scale(16, 9, 32, 0, 96),
+	},
+	{
+		Name:   "small",
+		Doc:    "tells algorithms apart over a few seeds: 8 channels, 3 cells, 2,000+2,000 images at side 16, batch 96, architecture learning rate raised to 3.7e-3",
+		config: scale(8, 3, 16, 4000, 96),
+		settings: algorithms.Settings{
+			"arch-learning-rate": 3.7e-3, // 2,100 steps
+			"candidates":         100, "controller-steps": 60, "controller-learning-rate": 1.2e-3,
 		},
 	},
 	{
-		Name: "quick",
-		Doc:  "a minute on two cores: 8 channels, 3 cells, 160+160 images at side 16, batch 32, architecture learning rate raised to 8e-3",
-		config: Config{
-			Epochs: 100, Channels: 8, Cells: 3, Side: 16, Images: 320, Batch: 32,
-			BatchNormMomentum: 0.997, Augment: true, Ties: spaces.TiesNumPy.String(),
-			Hessian: hessianLast, HessianBatches: 1, HessianDecay: true, HessianReport: reportAlgebraic, ProjectionBatches: 10,
-		},
+		Name:   "quick",
+		Doc:    "shows the phenomenon within minutes: 8 channels, 3 cells, 768+768 images at side 16, batch 96, architecture learning rate raised to 9.8e-3",
+		config: scale(8, 3, 16, 1536, 96),
 		settings: algorithms.Settings{
-			"arch-learning-rate": 0.008,
-			// Of the samplers, a thirtieth of what their code does after an epoch, and
-			// ten times the controller's learning rate for a fifteenth of its steps.
-			"candidates": 30, "controller-steps": 20, "controller-learning-rate": 3.5e-3,
+			"arch-learning-rate": 9.8e-3, // 800 steps
+			"candidates":         30, "controller-steps": 20, "controller-learning-rate": 3.5e-3,
 		},
 	},
+	{
+		Name:   "smoke",
+		Doc:    "half a minute, for tests: 8 channels, 3 cells, 160+160 images at side 16, batch 32, architecture learning rate raised to 8e-3",
+		Former: "quick",
+		config: scale(8, 3, 16, 320, 32),
+		settings: algorithms.Settings{
+			"arch-learning-rate": 8e-3, // 500 steps
+			"candidates":         30, "controller-steps": 20, "controller-learning-rate": 3.5e-3,
+		},
+	},
+}
+
+// scale is the released setting with a supernet, images and batch of another size.
+func scale(channels, cells, side, images, batch int) Config {
+	return Config{
+		Epochs: 100, Channels: channels, Cells: cells, Side: side, Images: images, Batch: batch,
+		BatchNormMomentum: 0.997, Augment: true, Ties: spaces.TiesNumPy.String(),
+		Hessian: hessianLast, HessianBatches: 1, HessianDecay: true, HessianReport: reportAlgebraic, ProjectionBatches: 10,
+	}
+}
+
+// PresetNames lists the names of Presets, in their order.
+func PresetNames() []string {
+	var names []string
+	for _, p := range Presets {
+		names = append(names, p.Name)
+	}
+	return names
 }
 
 // ErrPreset reports the name of a preset that does not exist.
@@ -92,11 +124,7 @@ var ErrPreset = errors.New("unknown preset")
 func NewConfig(preset string, space int, algorithm string) (Config, error) {
 	i := slices.IndexFunc(Presets, func(p Preset) bool { return p.Name == preset })
 	if i < 0 {
-		var names []string
-		for _, p := range Presets {
-			names = append(names, p.Name)
-		}
-		return Config{}, fmt.Errorf("preset %q: %w, choose one of %s", preset, ErrPreset, strings.Join(names, ", "))
+		return Config{}, fmt.Errorf("preset %q: %w, choose one of %s", preset, ErrPreset, strings.Join(PresetNames(), ", "))
 	}
 	definition, err := algorithms.Lookup(algorithm)
 	if err != nil {

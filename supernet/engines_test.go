@@ -118,7 +118,7 @@ func distance(a, b []float64) float64 {
 }
 
 var shapes = []shape{
-	{1, 16, 3, 8, 4},  // the quick scale
+	{1, 16, 3, 8, 4},  // the scale of the presets small, quick and smoke
 	{2, 16, 3, 32, 3}, // the planes of the paper's network
 	{3, 16, 3, 9, 40}, // a Hessian's batch; odd side
 	{1, 1, 3, 8, 5},

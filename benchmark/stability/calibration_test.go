@@ -17,7 +17,7 @@ import (
 type population func(*rand.Rand) Measures
 
 // recorded are the populations of testdata/measures.csv, by space: the measures of
-// 14 algorithms with a Hessian, three seeds each, on CIFAR-10 with the quick
+// 14 algorithms with a Hessian, three seeds each, on CIFAR-10 with the smoke
 // preset and the means of NAS-Bench-101, as stability --json prints them. They
 // have all that makes tests difficult: two heaps of final errors, long tails, ties.
 // A draw is one run with all its measures, as they belong together.

@@ -21,14 +21,14 @@ import (
 // shared is a configuration of tests.
 func shared() Shared {
 	return Shared{
-		Preset: "quick", Settings: map[string]string{"epochs": "2", "gdas.clip": "4"},
+		Preset: "smoke", Settings: map[string]string{"epochs": "2", "gdas.clip": "4"},
 		Images: &Source{"procedural", "0123456789"}, Table: Source{"surrogate", "abcdef"}, Engine: "ref32",
 	}
 }
 
 // stem names configurations without making them.
 func stem(space int, algorithm string) (string, error) {
-	return fmt.Sprintf("s%d-%s-quick-%08x", space, algorithm, 16*len(algorithm)+space), nil
+	return fmt.Sprintf("s%d-%s-smoke-%08x", space, algorithm, 16*len(algorithm)+space), nil
 }
 
 func grown(t *testing.T, grids ...Grid) *Manifest {
@@ -80,7 +80,7 @@ func TestGrow(t *testing.T) {
 	if !errors.Is(err, failure) || runs(m) != units {
 		t.Errorf("%v left %s", err, runs(m))
 	}
-	for _, wrong := range []string{"", "s3-darts-paper-00000000", "s3-darts-quick-0000000", "s3-darts-quick-00000000-seed0"} {
+	for _, wrong := range []string{"", "s3-darts-paper-00000000", "s3-darts-smoke-0000000", "s3-darts-smoke-00000000-seed0"} {
 		if _, err := m.Grow(Grid{[]int{3}, []string{"darts"}, []uint64{0}}, func(int, string) (string, error) { return wrong, nil }); err == nil || runs(m) != units {
 			t.Errorf("stem %q: %v left %s", wrong, err, runs(m))
 		}
@@ -190,9 +190,9 @@ func TestParse(t *testing.T) {
 		"algorithm":           {`"algorithm":"darts"`, `"algorithm":"Darts"`, "units[0].algorithm"},
 		"negative seed":       {`"seed":0`, `"seed":-1`, "cannot unmarshal"},
 		"other seed":          {`"seed":0`, `"seed":3`, "units[0].run"},
-		"path":                {"s1-darts-quick", "../darts-quick", "units[0].run"},
-		"other preset":        {"s1-darts-quick", "s1-darts-paper", "units[0].run"},
-		"no preset":           {`"preset": "quick"`, `"preset": ""`, "shared.preset"},
+		"path":                {"s1-darts-smoke", "../darts-smoke", "units[0].run"},
+		"other preset":        {"s1-darts-smoke", "s1-darts-paper", "units[0].run"},
+		"no preset":           {`"preset": "smoke"`, `"preset": ""`, "shared.preset"},
 		"setting":             {`"gdas.clip"`, `"gdas."`, "shared.settings"},
 		"setting of all":      {`"gdas.clip"`, `"gdas.side"`, "side is of all"},
 		"no algorithm":        {`"gdas.clip"`, `".clip"`, "shared.settings"},
@@ -217,7 +217,7 @@ func TestParse(t *testing.T) {
 	if _, err := (&Manifest{m.Shared, twice}).Marshal(); err == nil || !strings.Contains(err.Error(), "the same as units[0]") {
 		t.Errorf("a unit twice: %v", err)
 	}
-	apart := append(slices.Clone(m.Units), Unit{2, 1, "darts", 1, "s1-darts-quick-ffffffff-seed1"})
+	apart := append(slices.Clone(m.Units), Unit{2, 1, "darts", 1, "s1-darts-smoke-ffffffff-seed1"})
 	if _, err := (&Manifest{m.Shared, apart}).Marshal(); err == nil || !strings.Contains(err.Error(), "units[2].run: the configuration of space 1, darts") {
 		t.Errorf("two configurations of one algorithm: %v", err)
 	}
@@ -234,7 +234,7 @@ func FuzzParse(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(data)
-	f.Add([]byte(`{"format": 1, "shared": {"preset": "quick", "settings": null, "table": {"kind": "a", "digest": "b"}, "engine": "cpu"}, "units": null}`))
+	f.Add([]byte(`{"format": 1, "shared": {"preset": "smoke", "settings": null, "table": {"kind": "a", "digest": "b"}, "engine": "cpu"}, "units": null}`))
 	f.Add([]byte(`{"format": 1, "units": [{}]}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		m, err := Parse(data)
@@ -271,7 +271,7 @@ func TestExtend(t *testing.T) {
 		"setting of another algorithm":   {func(s *Shared) { s.Settings["enas.learning-rate"] = "0.1" }, ""},
 		"setting as the preset has it":   {func(s *Shared) { s.Settings["channels"] = "8" }, ""},
 		"setting written otherwise":      {func(s *Shared) { s.Settings["gdas.clip"] = "4.0" }, ""},
-		"preset":                         {func(s *Shared) { s.Preset = "paper" }, "another sweep: preset is quick there, paper here"},
+		"preset":                         {func(s *Shared) { s.Preset = "paper" }, "another sweep: preset is smoke there, paper here"},
 		"engine":                         {func(s *Shared) { s.Engine = "cpu" }, "engine is ref32 there, cpu here"},
 		"table":                          {func(s *Shared) { s.Table = Source{"nasbench101", "0000000000"} }, "table is surrogate abcdef there, nasbench101 00000000 here"},
 		"images":                         {func(s *Shared) { s.Images = &Source{"cifar10", "012"} }, "images is procedural 01234567 there, cifar10 012 here"},

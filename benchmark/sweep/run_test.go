@@ -33,7 +33,7 @@ func tiny(t *testing.T, engine string) (*Runner, []Unit) {
 	r := &Runner{
 		Root: filepath.Join(t.TempDir(), "runs"), Images: images, Oracle: nasbench.Default(), Jobs: 1, Threads: 1,
 		Shared: Shared{
-			Preset: "quick", Engine: engine, Table: Source{"surrogate", nasbench.Default().Source().Digest},
+			Preset: "smoke", Engine: engine, Table: Source{"surrogate", nasbench.Default().Source().Digest},
 			Settings: map[string]string{"epochs": "2", "channels": "2", "side": "8", "limit": "20", "batch": "4", "random-search.queries": "4"},
 		},
 	}
@@ -205,7 +205,7 @@ func TestFailures(t *testing.T) {
 		if got := states(outcomes); err != nil || got != "finished failed finished finished failed finished" {
 			t.Errorf("%s, %v", got, err)
 		}
-		if o := outcomes[1]; o.Err == nil || !strings.Contains(o.Err.Error(), "this program would make s1-gdas-quick-") {
+		if o := outcomes[1]; o.Err == nil || !strings.Contains(o.Err.Error(), "this program would make s1-gdas-smoke-") {
 			t.Errorf("message %v", o.Err)
 		}
 	})

@@ -1,6 +1,7 @@
 package sweep
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -15,6 +16,9 @@ import (
 // seed it decides every number of a run.
 type Shared struct {
 	Preset string `json:"preset"`
+	// Values is the preset that has the values of Preset, where that is its former
+	// name, see [Manifest.Renamed]; else empty.
+	Values string `json:"-"`
 	// Settings are the departures from the preset, as benchmark.Config.Set takes
 	// them: NAME is for all runs, ALGORITHM.NAME for those of one algorithm and
 	// goes before NAME.
@@ -81,10 +85,11 @@ func (s Shared) check() error {
 // Config returns the configuration of an algorithm on a space. A setting for all
 // algorithms that this one lacks is an error that wraps benchmark.ErrSetting.
 func (s Shared) Config(space int, algorithm string) (benchmark.Config, error) {
-	c, err := benchmark.NewConfig(s.Preset, space, algorithm)
+	c, err := benchmark.NewConfig(cmp.Or(s.Values, s.Preset), space, algorithm)
 	if err != nil {
 		return benchmark.Config{}, err
 	}
+	c.Preset = s.Preset
 	for _, limited := range []bool{false, true} {
 		for _, name := range slices.Sorted(maps.Keys(s.Settings)) {
 			of, setting, err := SplitSetting(name)

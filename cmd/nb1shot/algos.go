@@ -61,7 +61,7 @@ func printAlgorithms(w io.Writer, all []algorithms.Definition) error {
 
 // printRunOptions lists the settings that do not belong to an algorithm.
 func printRunOptions(w io.Writer) error {
-	fmt.Fprintf(w, "\nany run\n  Settings of the run itself, with the values of the two presets where they differ.\n")
+	fmt.Fprintf(w, "\nany run\n  Settings of the run itself. Where the presets differ, the values are those of\n  %s, in this order.\n", strings.Join(benchmark.PresetNames(), ", "))
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, o := range benchmark.Options {
 		var values []string
@@ -72,7 +72,10 @@ func printRunOptions(w io.Writer) error {
 			}
 			values = append(values, o.Format(c))
 		}
-		fmt.Fprintf(t, "  --set %s=%s\t%s\n", o.Name, strings.Join(slices.Compact(values), " or "), strings.Join(wrap(o.Doc, 60), "\n\t"))
+		if first := values[:1]; len(slices.Compact(slices.Clone(values))) == 1 {
+			values = first
+		}
+		fmt.Fprintf(t, "  --set %s=%s\t%s\n", o.Name, strings.Join(values, "/"), strings.Join(wrap(o.Doc, 60), "\n\t"))
 	}
 	return t.Flush()
 }

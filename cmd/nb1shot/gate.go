@@ -25,8 +25,8 @@ same kind of processor; other seeds must not be significantly worse. The exit co
 --make records a baseline. docs/gate.md explains both.
 
 Example:
-  nb1shot gate --make darts.json runs/s?-darts-quick-*
-  nb1shot gate --baseline darts.json new/s?-darts-quick-* --junit gate.xml`,
+  nb1shot gate --make darts.json runs/s?-darts-smoke-*
+  nb1shot gate --baseline darts.json new/s?-darts-smoke-* --junit gate.xml`,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "baseline", Usage: "test against the baseline in `FILE`, or in all the files of a folder"},
 			&cli.StringFlag{Name: "make", Usage: "record the runs as the baseline `FILE`"},

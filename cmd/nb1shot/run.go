@@ -50,7 +50,7 @@ Example:
 			&cli.StringFlag{Name: "algo", Usage: "search by `ALGORITHM` " + strings.Join(algorithms.Names(), ", "), DefaultText: "must be given"},
 			scale("epochs", "train for `N` epochs"),
 			&cli.Uint64Flag{Name: "seed", Usage: "`SEED` of every random number"},
-			&cli.StringFlag{Name: "preset", Usage: "`PRESET` that the configuration starts from: paper or quick", DefaultText: "paper where images and table are the real ones, else quick"},
+			&cli.StringFlag{Name: "preset", Usage: "`PRESET` that the configuration starts from: " + strings.Join(benchmark.PresetNames(), ", "), DefaultText: "paper where images and table are the real ones, else quick"},
 			&cli.StringFlag{Name: "data", Usage: "CIFAR-10 at `PATH`, or \"procedural\"", DefaultText: "CIFAR-10 in the data home, else procedural"},
 			tableFlag(),
 			engineFlag(engine.Auto),
@@ -79,7 +79,7 @@ var scaleFlags = []string{"epochs", "limit", "batch", "channels", "cells", "side
 func presetList() string {
 	var lines []string
 	for _, p := range benchmark.Presets {
-		lines = append(lines, fmt.Sprintf("  %-6s %s", p.Name, p.Doc))
+		lines = append(lines, fmt.Sprintf("  %-6s %s", p.Name, strings.Join(wrap(p.Doc, 78), "\n         ")))
 	}
 	return strings.Join(lines, "\n")
 }
@@ -218,15 +218,20 @@ func defaultPreset(images, table string) string {
 	return "quick"
 }
 
+// checkPreset refuses the name of a preset that does not exist.
+func checkPreset(name string) error {
+	presets := benchmark.PresetNames()
+	if slices.Contains(presets, name) {
+		return nil
+	}
+	return unknown("preset", name, presets, "choose one of "+strings.Join(presets, ", "))
+}
+
 // newConfig returns the configuration of the preset with the options that the
 // command line changes.
 func newConfig(c *cli.Context, preset string) (benchmark.Config, error) {
-	var presets []string
-	for _, p := range benchmark.Presets {
-		presets = append(presets, p.Name)
-	}
-	if !slices.Contains(presets, preset) {
-		return benchmark.Config{}, unknown("preset", preset, presets, "choose one of "+strings.Join(presets, ", "))
+	if err := checkPreset(preset); err != nil {
+		return benchmark.Config{}, err
 	}
 	algorithm := c.String("algo")
 	if !slices.Contains(algorithms.Names(), algorithm) {

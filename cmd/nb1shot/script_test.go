@@ -27,6 +27,10 @@ func TestScripts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	former, err := filepath.Abs("testdata/former-quick")
+	if err != nil {
+		t.Fatal(err)
+	}
 	table := filepath.Join(t.TempDir(), "synthetic.sqlite")
 	if err := nasbench.Import(t.Context(), filepath.Join(golden, "tfrecord_synthetic", "synthetic.tfrecord"), table, nil); err != nil {
 		t.Fatal(err)
@@ -45,6 +49,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("NB1SHOT_HOME", filepath.Join(env.WorkDir, "home"))
 			env.Setenv("GOLDEN", golden)
+			env.Setenv("FORMER", former)
 			env.Setenv("SITE", site.URL)
 			env.Setenv("TABLE", table)
 			return nil

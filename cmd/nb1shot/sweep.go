@@ -327,6 +327,9 @@ func (p *sweepPlan) prepare(c *cli.Context, m *sweep.Manifest) error {
 	if r.Shared.Preset == "" {
 		r.Shared.Preset = defaultPreset(images, source.Kind)
 	}
+	if m.Shared.Values = m.Renamed(r.Oracle); r.Shared.Preset == m.Shared.Preset {
+		r.Shared.Values = m.Shared.Values
+	}
 	if m.Shared.Engine != "" && !c.IsSet("engine") {
 		r.Shared.Engine = m.Shared.Engine
 	}
@@ -402,12 +405,8 @@ func (p *sweepPlan) complete(c *cli.Context, m *sweep.Manifest) error {
 // returns the configurations of all algorithms of both.
 func (p *sweepPlan) configure(c *cli.Context, m *sweep.Manifest) (map[string]*benchmark.Config, error) {
 	shared := &p.runner.Shared
-	var presets []string
-	for _, preset := range benchmark.Presets {
-		presets = append(presets, preset.Name)
-	}
-	if !slices.Contains(presets, shared.Preset) {
-		return nil, unknown("preset", shared.Preset, presets, "choose one of "+strings.Join(presets, ", "))
+	if err := checkPreset(shared.Preset); err != nil {
+		return nil, err
 	}
 	if shared.Settings == nil {
 		shared.Settings = map[string]string{}
@@ -523,7 +522,11 @@ func (p *sweepPlan) introduce(w io.Writer) error {
 		table = fmt.Sprintf("a stand-in, %s; for the real one: nb1shot table import FILE", tableTitle(source.Kind))
 	}
 	fmt.Fprintf(t, "table\t%s\n", table)
-	fmt.Fprintf(t, "preset\t%s%s\n", r.Shared.Preset, departures(r.Shared.Settings))
+	preset := r.Shared.Preset + departures(r.Shared.Settings)
+	if r.Shared.Values != "" {
+		preset += ", as it was when the sweep was begun: its values are called " + r.Shared.Values + " now"
+	}
+	fmt.Fprintf(t, "preset\t%s\n", preset)
 	jobs := max(min(r.Jobs, len(p.units)), 1)
 	fmt.Fprintf(t, "engine\t%s, runs at a time %d, threads of each %d\n", r.Shared.Engine, jobs, max(r.Threads/jobs, 1))
 	fmt.Fprintf(t, "record\t%s\n", filepath.Join(r.Root, sweep.File))
