@@ -273,15 +273,16 @@ func (m *Manifest) Marshal() ([]byte, error) {
 // it does not exist. Of several processes that do this at once, one waits for the
 // other.
 func Update(root string, change func(*Manifest) error) (err error) {
-	if _, missing := os.Stat(root); errors.Is(missing, fs.ErrNotExist) {
-		if err := os.MkdirAll(root, 0o777); err != nil {
-			return fmt.Errorf("sweep: %w", err)
-		}
-		defer func() {
-			if err != nil {
-				os.Remove(root) // unless another process has begun to use it
+	made := missing(root)
+	defer func() {
+		if err != nil {
+			for _, dir := range made {
+				os.Remove(dir) // unless another process has begun to use it
 			}
-		}()
+		}
+	}()
+	if err := os.MkdirAll(root, 0o777); err != nil {
+		return fmt.Errorf("sweep: %w", err)
 	}
 	folder, err := os.Open(root)
 	if err != nil {
@@ -314,4 +315,15 @@ func Update(root string, change func(*Manifest) error) (err error) {
 		return fmt.Errorf("sweep: %w", err)
 	}
 	return nil
+}
+
+// missing lists the folder and those above it that do not exist, the innermost first.
+func missing(dir string) (list []string) {
+	for {
+		if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+			return list
+		}
+		list = append(list, dir)
+		dir = filepath.Dir(dir)
+	}
 }

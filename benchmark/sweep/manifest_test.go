@@ -318,13 +318,13 @@ func TestExtend(t *testing.T) {
 }
 
 func TestUpdate(t *testing.T) {
-	root := filepath.Join(t.TempDir(), "runs")
+	root := filepath.Join(t.TempDir(), "all", "runs")
 	failure := errors.New("no")
 	if err := Update(root, func(*Manifest) error { return failure }); !errors.Is(err, failure) {
 		t.Errorf("error %v", err)
 	}
-	if _, err := os.Stat(root); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("a change that failed left its folder: %v", err)
+	if _, err := os.Stat(filepath.Dir(root)); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a change that failed left its folders: %v", err)
 	}
 	if _, err := Read(root); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("no manifest: %v", err)

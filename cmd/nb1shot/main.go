@@ -40,6 +40,7 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 		UsageText: "nb1shot COMMAND [options] [arguments]",
 		Commands: []*cli.Command{
 			runCommand(),
+			demoCommand(),
 			sweepCommand(),
 			plotCommand(),
 			reportCommand(),

@@ -42,7 +42,7 @@ func makeReport(c *cli.Context) error {
 		return misuse(errors.New("RUN_DIR is missing"), "an example is: nb1shot report runs -o report")
 	}
 	var dirs []string
-	in := paper.Input{Program: "nb1shot " + version()}
+	var in paper.Input
 	for _, path := range c.Args().Slice() {
 		info, err := os.Stat(path)
 		if err != nil || info.IsDir() || filepath.Ext(path) != ".json" {
@@ -71,20 +71,28 @@ func makeReport(c *cli.Context) error {
 		defer oracle.Close()
 		oracles = append(oracles, oracle)
 	}
+	if err := writeReport(c, c.String("o"), in, oracles...); err != nil {
+		return err
+	}
+	fmt.Fprintln(c.App.Writer, filepath.Join(c.String("o"), paper.Page))
+	return nil
+}
+
+// writeReport makes the report of in, whose Runs and Landscapes are given, in the
+// folder dir, and shows how that goes. Regrets count from the lowest errors of the
+// oracles, else from published ones.
+func writeReport(c *cli.Context, dir string, in paper.Input, oracles ...nasbench.Oracle) (err error) {
+	in.Program = "nb1shot " + version()
 	if in.Anchors, err = stability.Anchors(c.Context, in.Runs, oracles...); err != nil {
 		return err
 	}
 	course := newTally(c.App.ErrWriter, "figures")
 	in.Progress = course.update
-	err = paper.Write(c.Context, c.String("o"), in)
+	err = paper.Write(c.Context, dir, in)
 	course.end()
 	if mixed := (*results.MixedError)(nil); errors.As(err, &mixed) {
 		err = fmt.Errorf("%s and %s differ in %s (%q and %q), so no report shows both", mixed.Dirs[0], mixed.Dirs[1], mixed.Field, mixed.Values[0], mixed.Values[1])
 		return hinted(err, "make one report of the runs of each %s", strings.TrimSuffix(mixed.Field, "_digest"))
 	}
-	if err != nil {
-		return err
-	}
-	fmt.Fprintln(c.App.Writer, filepath.Join(c.String("o"), paper.Page))
-	return nil
+	return err
 }

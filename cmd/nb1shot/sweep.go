@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -68,13 +69,9 @@ func runSweep(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	plan := &sweepPlan{sweepLine: line}
-	defer func() {
-		if plan.runner.Oracle != nil {
-			plan.runner.Oracle.Close()
-		}
-	}()
 	root := c.String("out")
+	plan := &sweepPlan{sweepLine: line, root: root}
+	defer plan.close()
 	if c.Bool("dry-run") || c.IsSet("unit") {
 		m, err := sweep.Read(root)
 		switch {
@@ -103,10 +100,7 @@ func runSweep(c *cli.Context) error {
 	if err := plan.introduce(log); err != nil {
 		return err
 	}
-	course := newSweepCourse(log, plan.units, min(plan.runner.Jobs, len(plan.units)))
-	plan.runner.Progress, plan.runner.Done = course.update, course.done
-	outcomes, stopped := plan.runner.Run(c.Context, plan.units)
-	course.end()
+	outcomes, stopped := plan.run(c.Context, log, nil)
 	s := summariseSweep(root, outcomes)
 	print := s.print
 	if c.Bool("json") {
@@ -115,10 +109,16 @@ func runSweep(c *cli.Context) error {
 	if err := print(c.App.Writer); err != nil {
 		return err
 	}
-	count := s.count()
-	if count.finished > 0 {
+	if s.count().finished > 0 {
 		fmt.Fprintf(log, "figures: nb1shot plot %s -o figures; report: nb1shot report %s\n", root, root)
 	}
+	return unfinished(s, stopped)
+}
+
+// unfinished is the error of a sweep that has come to s, because of what stopped
+// it, unless all of it is finished.
+func unfinished(s sweepSummary, stopped error) error {
+	count := s.count()
 	var hopeless *sweep.StoppedError
 	switch {
 	case errors.As(stopped, &hopeless):
@@ -147,8 +147,8 @@ func readSweepLine(c *cli.Context) (line sweepLine, err error) {
 	if err := checkEngine(c); err != nil {
 		return line, err
 	}
-	if n := c.Int("jobs"); c.IsSet("jobs") && n < 1 {
-		return line, misuse(fmt.Errorf("--jobs is %d, want at least 1", n), "see %s --help", c.Command.HelpName)
+	if err := checkJobs(c); err != nil {
+		return line, err
 	}
 	if c.IsSet("unit") {
 		for _, name := range append([]string{"manifest-only", "dry-run", "jobs"}, gridFlags...) {
@@ -171,12 +171,8 @@ func readSweepLine(c *cli.Context) (line sweepLine, err error) {
 	case c.IsSet("seeds") && c.IsSet("seed-list"):
 		return line, misuse(errors.New("--seeds and --seed-list do not go together"), "see %s --help", c.Command.HelpName)
 	case c.IsSet("seeds"):
-		n, err := strconv.Atoi(c.String("seeds"))
-		if err != nil || n < 1 || n > maxSeeds {
-			return line, misuse(fmt.Errorf("--seeds is %q, want how many, 1 to %d", c.String("seeds"), maxSeeds), "for certain seeds: --seed-list 3,7,9")
-		}
-		for seed := range uint64(n) {
-			line.grid.Seeds = append(line.grid.Seeds, seed)
+		if line.grid.Seeds, err = countSeeds(c.String("seeds")); err != nil {
+			return line, misuse(err, "for certain seeds: --seed-list 3,7,9")
 		}
 	case c.IsSet("seed-list"):
 		if line.grid.Seeds, err = parseSeeds(c.String("seed-list")); err != nil {
@@ -195,12 +191,38 @@ func readSweepLine(c *cli.Context) (line sweepLine, err error) {
 		}
 		line.settings = append(line.settings, assignment{"--set " + pair, name, value})
 	}
+	line.settings = append(line.settings, scaleSettings(c)...)
+	return line, nil
+}
+
+// scaleSettings are the settings that have options of their own, as given.
+func scaleSettings(c *cli.Context) (list []assignment) {
 	for _, name := range scaleFlags {
 		if c.IsSet(name) {
-			line.settings = append(line.settings, assignment{"--" + name, name, strconv.Itoa(c.Int(name))})
+			list = append(list, assignment{"--" + name, name, strconv.Itoa(c.Int(name))})
 		}
 	}
-	return line, nil
+	return list
+}
+
+func checkJobs(c *cli.Context) error {
+	if n := c.Int("jobs"); c.IsSet("jobs") && n < 1 {
+		return misuse(fmt.Errorf("--jobs is %d, want at least 1", n), "see %s --help", c.Command.HelpName)
+	}
+	return nil
+}
+
+// countSeeds reads a number of seeds, which are those from 0.
+func countSeeds(text string) ([]uint64, error) {
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 || n > maxSeeds {
+		return nil, fmt.Errorf("--seeds is %q, want how many, 1 to %d", text, maxSeeds)
+	}
+	var seeds []uint64
+	for seed := range uint64(n) {
+		seeds = append(seeds, seed)
+	}
+	return seeds, nil
 }
 
 // maxSeeds keeps a slip of the keyboard from asking for millions of units.
@@ -285,19 +307,42 @@ func formatSeeds(seeds []uint64) string {
 // sweepPlan is a sweep made ready.
 type sweepPlan struct {
 	sweepLine
+	root string // folder of the manifest
+	// What a new sweep has where the command line leaves it out: a nil axis must be
+	// given, and no preset is that of the images and the table.
+	defaults sweep.Grid
+	preset   string
+
 	runner sweep.Runner
 	units  []sweep.Unit // to be run, or finished already
+}
+
+func (p *sweepPlan) close() {
+	if p.runner.Oracle != nil {
+		p.runner.Oracle.Close()
+	}
+}
+
+// run runs the units. known are times of runs by which to estimate the end, beside
+// those of the units themselves.
+func (p *sweepPlan) run(ctx context.Context, log io.Writer, known []timed) ([]sweep.Outcome, error) {
+	course := newSweepCourse(log, p.units, min(p.runner.Jobs, len(p.units)))
+	course.took = known
+	p.runner.Progress, p.runner.Done = course.update, course.done
+	defer course.end()
+	return p.runner.Run(ctx, p.units)
 }
 
 // prepare resolves the command line by the manifest, which it extends, and opens
 // images and table.
 func (p *sweepPlan) prepare(c *cli.Context, m *sweep.Manifest) error {
 	r := &p.runner
-	r.Root, r.Threads = c.String("out"), c.Int("threads")
+	r.Root, r.Threads = p.root, c.Int("threads")
 	r.Jobs = r.Threads
 	if c.IsSet("jobs") {
 		r.Jobs = c.Int("jobs")
 	}
+	whole := len(m.Units) > 0 && p.grid.Spaces == nil && p.grid.Algorithms == nil && p.grid.Seeds == nil
 	if err := p.complete(c, m); err != nil {
 		return err
 	}
@@ -325,7 +370,7 @@ func (p *sweepPlan) prepare(c *cli.Context, m *sweep.Manifest) error {
 		r.Shared.Preset = m.Shared.Preset
 	}
 	if r.Shared.Preset == "" {
-		r.Shared.Preset = defaultPreset(images, source.Kind)
+		r.Shared.Preset = cmp.Or(p.preset, defaultPreset(images, source.Kind))
 	}
 	if m.Shared.Values = m.Renamed(r.Oracle); r.Shared.Preset == m.Shared.Preset {
 		r.Shared.Values = m.Shared.Values
@@ -356,7 +401,7 @@ func (p *sweepPlan) prepare(c *cli.Context, m *sweep.Manifest) error {
 		p.units = m.Units[c.Int("unit"):][:1]
 		return nil
 	}
-	if !slices.ContainsFunc(gridFlags, c.IsSet) {
+	if whole {
 		p.units = m.Units // which need not be a whole grid
 		return nil
 	}
@@ -381,6 +426,9 @@ func (p *sweepPlan) complete(c *cli.Context, m *sweep.Manifest) error {
 		return nil
 	}
 	there := m.Grid()
+	if len(m.Units) == 0 {
+		there = p.defaults
+	}
 	if p.grid.Spaces == nil {
 		p.grid.Spaces = there.Spaces
 	}
