@@ -71,19 +71,19 @@ var Presets = []Preset{
 	},
 	{
 		Name:   "small",
-		Doc:    "tells algorithms apart over a few seeds: 8 channels, 3 cells, 2,000+2,000 images at side 16, batch 96, architecture learning rate raised to 3.7e-3",
-		config: scale(8, 3, 16, 4000, 96),
+		Doc:    "tells algorithms apart over a few seeds: 8 channels, 3 cells, 1,960+1,960 images at side 16, batch 48, architecture learning rate raised to 1.9e-3",
+		config: scale(8, 3, 16, 3920, 48),
 		settings: algorithms.Settings{
-			"arch-learning-rate": 3.7e-3, // 2,100 steps
+			"arch-learning-rate": 1.9e-3, // 4,100 steps
 			"candidates":         100, "controller-steps": 60, "controller-learning-rate": 1.2e-3,
 		},
 	},
 	{
 		Name:   "quick",
-		Doc:    "shows the phenomenon within minutes: 8 channels, 3 cells, 768+768 images at side 16, batch 96, architecture learning rate raised to 9.8e-3",
-		config: scale(8, 3, 16, 1536, 96),
+		Doc:    "shows the phenomenon within two minutes: 8 channels, 3 cells, 424+424 images at side 16, batch 48, architecture learning rate raised to 8.7e-3",
+		config: scale(8, 3, 16, 848, 48),
 		settings: algorithms.Settings{
-			"arch-learning-rate": 9.8e-3, // 800 steps
+			"arch-learning-rate": 8.7e-3, // 900 steps
 			"candidates":         30, "controller-steps": 20, "controller-learning-rate": 3.5e-3,
 		},
 	},
