@@ -28,12 +28,11 @@ const (
 
 // Claim is a statement of the paper and how runs are held against it.
 type Claim struct {
-	Number     string   `json:"number"`           // "P1" to "P14"
-	Title      string   `json:"title"`            // in a line of a table
-	Statement  string   `json:"statement"`        // what the paper says, in our words
-	Definition string   `json:"definition"`       // what that means of runs, and the test
-	Needs      []string `json:"needs"`            // the algorithms that it speaks of
-	Spaces     []int    `json:"spaces,omitempty"` // the spaces that it speaks of; all where nil
+	Number     string   `json:"number"`     // "P1" to "P14"
+	Title      string   `json:"title"`      // in a line of a table
+	Statement  string   `json:"statement"`  // what the paper says, in our words
+	Definition string   `json:"definition"` // what that means of runs, and the test
+	Needs      []string `json:"needs"`      // the algorithms that it speaks of
 
 	holm  []int // spaces on which p-values are corrected for the parts
 	parts func(*judge) []Part
@@ -71,13 +70,13 @@ type Part struct {
 	Estimate *float64  `json:"estimate,omitempty"` // a ratio
 	Interval *Interval `json:"interval,omitempty"` // of the estimate
 	Paper    *float64  `json:"paper,omitempty"`    // the estimate of the paper
+	Missing  []string  `json:"missing,omitempty"`  // algorithms without a finished run that counts
 	Note     string    `json:"note,omitempty"`     // what a reader must know
 
-	missing []string                // algorithms for want of which it was not run
-	seeds   int                     // of the algorithm that has fewer; 0 where the test is not of seeds
-	floor   float64                 // lowest p that they can reach
-	least   func(level float64) int // seeds of each algorithm without which no p is as low; nil where seeds do not matter
-	needed  func(level float64) int // seeds that the effect asks for, 0 where unknown; nil likewise
+	seeds  int                     // of the algorithm that has fewer; 0 where the test is not of seeds
+	floor  float64                 // lowest p that they can reach
+	least  func(level float64) int // seeds of each algorithm without which no p is as low; nil where seeds do not matter
+	needed func(level float64) int // seeds that the effect asks for, 0 where unknown; nil likewise
 }
 
 // Interval is a confidence interval at Level.
@@ -95,16 +94,25 @@ type Sample struct {
 	Median float64 `json:"median"`
 }
 
-// Setting is the claims judged on runs of one results.Provenance.Setting and length.
+// Setting is the claims judged on runs of one results.Provenance.Setting and length
+// whose settings agree.
 type Setting struct {
 	Provenance results.Provenance `json:"provenance"` // of the setting alone: without details, engine and device
 	Epochs     int                `json:"epochs"`
-	Spaces     []int              `json:"spaces"`   // ascending
-	StandIns   []string           `json:"standins"` // sentences, where images or table are not what the benchmark is defined on
-	Changed    []string           `json:"changed"`  // settings that are not the preset's, in sentences
-	LeftOut    []string           `json:"left_out"` // configurations that do not count, in sentences
+	Algorithms []string           `json:"algorithms"` // that count, in the order of the claims
+	Spaces     []int              `json:"spaces"`     // ascending
+	StandIns   []string           `json:"stand_ins"`  // sentences, where images or table are not what the benchmark is defined on
+	Changed    []Change           `json:"changed"`    // settings that are not the preset's
+	LeftOut    []string           `json:"left_out"`   // configurations that do not count: "space 2, darts, batch 96: seed 0"
 	Devices    []string           `json:"devices"`
 	Results    []Result           `json:"results"` // by claim and space
+}
+
+// Change is a setting that runs have unlike their preset.
+type Change struct {
+	Name       string   `json:"name"` // as in the configuration, such as "settings.momentum"
+	Value      string   `json:"value"`
+	Algorithms []string `json:"algorithms"` // that have it
 }
 
 // Judgement is what runs say of all claims.
@@ -118,17 +126,18 @@ type Judgement struct {
 // Options of Judge.
 type Options struct {
 	Alpha float64 // level of significance, in (0, ½)
-	// Changed lists the settings of a run that are not those of its preset, such as
-	// "arch-learning-rate 0.004". Nil where nothing is known of presets.
-	Changed func(results.Run) []string
+	// Changed returns the settings of a run that are not those of its preset, by their
+	// names in results.Run.Settings. Nil where nothing is known of presets.
+	Changed func(results.Run) map[string]string
 }
 
 // Judge holds runs against all claims. Runs that are not complete are left out with
 // a warning, and algorithms that no claim speaks of without. Runs of different images,
-// table, preset, scale or number of epochs are judged apart. Of several configurations
-// of an algorithm that are otherwise alike, the one that changes the fewest settings
-// of the preset counts, then the one with the most seeds. The verdicts do not depend
-// on the order of the runs. The same run twice is an error.
+// table, preset, scale or number of epochs are judged apart, and so are those of
+// different algorithms that do not share their changes of the preset. Of several
+// configurations of one algorithm, the one with the fewest changes counts, then the
+// one with the most seeds. The verdicts do not depend on the order of the runs. The
+// same run twice is an error.
 func Judge(runs []*results.History, o Options) (*Judgement, error) {
 	if !(o.Alpha > 0 && o.Alpha < 0.5) {
 		return nil, fmt.Errorf("claims: the level of significance is %v, need a number between 0 and 0.5", o.Alpha)
@@ -157,11 +166,28 @@ func Judge(runs []*results.History, o Options) (*Judgement, error) {
 			strings.Compare(a.ImagesDigest, b.ImagesDigest), strings.Compare(a.TableDigest, b.TableDigest))
 	})
 	for _, k := range keys {
-		s, err := judgeSetting(k.Provenance, k.epochs, apart[k], o)
+		curves, err := results.Group(apart[k])
 		if err != nil {
 			return nil, err
 		}
-		j.Settings = append(j.Settings, s)
+		families, err := sort(curves, o.Changed)
+		if err != nil {
+			return nil, err
+		}
+		for _, f := range families {
+			s := Setting{Provenance: k.Provenance, Epochs: k.epochs, StandIns: standIns(k.Provenance), Results: []Result{}}
+			f.describe(&s)
+			for _, c := range All {
+				for _, space := range s.Spaces {
+					r, err := f.result(c, space, o.Alpha)
+					if err != nil {
+						return nil, err
+					}
+					s.Results = append(s.Results, r)
+				}
+			}
+			j.Settings = append(j.Settings, s)
+		}
 	}
 	return j, nil
 }
@@ -171,35 +197,6 @@ func unfinished(h *results.History) string {
 		return "without its final record"
 	}
 	return string(h.Status.State)
-}
-
-func judgeSetting(p results.Provenance, epochs int, runs []*results.History, o Options) (Setting, error) {
-	s := Setting{Provenance: p, Epochs: epochs, Spaces: []int{}, StandIns: standIns(p), Changed: []string{}, LeftOut: []string{}, Devices: []string{}, Results: []Result{}}
-	curves, err := results.Group(runs)
-	if err != nil {
-		return s, err
-	}
-	chosen, err := choose(curves, o.Changed, &s)
-	if err != nil {
-		return s, err
-	}
-	for space := range chosen {
-		s.Spaces = append(s.Spaces, space)
-	}
-	slices.Sort(s.Spaces)
-	for _, c := range All {
-		for _, space := range s.Spaces {
-			if c.Spaces != nil && !slices.Contains(c.Spaces, space) {
-				continue
-			}
-			r, err := (&judge{space: space, curves: chosen[space], alpha: o.Alpha}).result(c)
-			if err != nil {
-				return s, fmt.Errorf("claims: %s on space %d: %w", c.Number, space, err)
-			}
-			s.Results = append(s.Results, r)
-		}
-	}
-	return s, nil
 }
 
 // Result returns that of a claim on a space, and false where the claim does not speak
@@ -238,87 +235,6 @@ func standIns(p results.Provenance) []string {
 	}
 	if table {
 		all = append(all, "The test errors are a stand-in's, not NAS-Bench-101's.")
-	}
-	return all
-}
-
-// oneStep is what SDARTS-ADV with an attack of one step is called.
-const oneStep = "sdarts-adv, pgd-steps 1"
-
-// called is the name under which a claim asks for a curve, empty where none does.
-// What the paper calls SDARTS-ADV attacks in seven steps.
-func called(c results.Curve) (name string, err error) {
-	if c.Algorithm != "sdarts-adv" {
-		return c.Algorithm, nil
-	}
-	settings, err := c.Runs[0].Run.Settings()
-	if err != nil {
-		return "", fmt.Errorf("claims: %s: %w", c.Runs[0].Dir, err)
-	}
-	switch settings["settings.pgd-steps"] {
-	case "", "7":
-		return c.Algorithm, nil
-	case "1":
-		return oneStep, nil
-	}
-	return "", nil
-}
-
-// choose returns the curve of each algorithm on each space, and notes in s which
-// settings it changes and which curves do not count.
-func choose(curves []results.Curve, changed func(results.Run) []string, s *Setting) (map[int]map[string]results.Curve, error) {
-	changesOf := func(c results.Curve) []string {
-		if changed == nil {
-			return nil
-		}
-		return changed(c.Runs[0].Run)
-	}
-	sorted := slices.SortedStableFunc(slices.Values(curves), func(a, b results.Curve) int {
-		return cmp.Or(cmp.Compare(len(changesOf(a)), len(changesOf(b))), -cmp.Compare(len(a.Runs), len(b.Runs)),
-			strings.Compare(a.Runs[0].Run.ConfigHash, b.Runs[0].Run.ConfigHash))
-	})
-	chosen := map[int]map[string]results.Curve{}
-	devices := map[string]bool{}
-	changers := map[string][]string{} // change → algorithms
-	for _, c := range sorted {
-		name, err := called(c)
-		if err != nil {
-			return nil, err
-		}
-		if chosen[c.Space] == nil {
-			chosen[c.Space] = map[string]results.Curve{}
-		}
-		if _, taken := chosen[c.Space][name]; taken || name == "" {
-			what := fmt.Sprintf("space %d, %s", c.Space, c.Algorithm)
-			if c.Variant != "" {
-				what += ", " + c.Variant
-			}
-			s.LeftOut = append(s.LeftOut, fmt.Sprintf("%s: seed %s", what, stability.List(seedsOf(c))))
-			continue
-		}
-		chosen[c.Space][name] = c
-		for _, change := range changesOf(c) {
-			changers[change] = append(changers[change], name)
-		}
-		for _, h := range c.Runs {
-			if d := h.Run.Provenance.Device; d != "" {
-				devices[d] = true
-			}
-		}
-	}
-	slices.Sort(s.LeftOut)
-	s.Devices = append(s.Devices, slices.Sorted(maps.Keys(devices))...)
-	for _, change := range slices.Sorted(maps.Keys(changers)) {
-		slices.Sort(changers[change])
-		s.Changed = append(s.Changed, fmt.Sprintf("%s: %s", change, strings.Join(slices.Compact(changers[change]), ", ")))
-	}
-	return chosen, nil
-}
-
-func seedsOf(c results.Curve) []uint64 {
-	var all []uint64
-	for _, h := range c.Runs {
-		all = append(all, h.Run.Seed)
 	}
 	return all
 }

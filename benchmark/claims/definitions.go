@@ -34,7 +34,7 @@ const twoSamples = "one-sided, by signed ranks of the seeds in pairs, or by rank
 // All lists the claims, P1 to P14. Treat it as read-only.
 var All = []Claim{
 	{
-		Number: "P1", Title: "DARTS deteriorates as the search goes on",
+		Number: "P1", Title: "DARTS deteriorates with time",
 		Statement: "The longer DARTS searches, the worse the cells become that it would end with.",
 		Definition: "The mean of e over the late window, less the lowest smoothed e, is larger for darts than for sdarts-rs, and than for sdarts-adv; " +
 			twoSamples + ".",
@@ -64,7 +64,7 @@ var All = []Claim{
 		},
 	},
 	{
-		Number: "P4", Title: "only ADV still improves in the last fifth",
+		Number: "P4", Title: "only ADV still improves at the end",
 		Statement: "After epoch 80 of 100 the error of SDARTS-ADV still falls, and that of no other algorithm.",
 		Definition: "Of sdarts-adv the mean of e over the last 5 % of the epochs is below that over 75 to 80 %, by one-sided signed ranks of its seeds. " +
 			"Every other algorithm falls less, " + twoSamples + "; one that itself falls significantly, by its signed ranks, contradicts.",
@@ -82,7 +82,7 @@ var All = []Claim{
 		},
 	},
 	{
-		Number: "P5", Title: "λ of the baselines grows, over tenfold",
+		Number: "P5", Title: "λ of the baselines grows tenfold",
 		Statement: "The dominant eigenvalue of every baseline that has one keeps growing over the search, to more than ten times its start.",
 		Definition: "Of each baseline with a λ, the median over the seeds of the late mean of λ over the early one is above 10, and the least-squares slope of log λ " +
 			"over the epochs is positive; sign tests over the seeds, with the interval of the median ratio between two of its values.",
@@ -109,7 +109,7 @@ var All = []Claim{
 		},
 	},
 	{
-		Number: "P7", Title: "GDAS has the lowest λ first, then grows most",
+		Number: "P7", Title: "λ of GDAS: lowest, fastest growth",
 		Statement: "Of the baselines GDAS starts with the lowest dominant eigenvalue, and its grows fastest.",
 		Definition: "In most of the seeds that all baselines with a λ have, gdas has the lowest early mean of λ, and the highest ratio of the late mean to it; " +
 			"each seed has a vote, p is that of so many votes by the chance of 1 in as many baselines. The opposite is that it is so in less than half of the seeds, by a sign test.",
@@ -138,12 +138,12 @@ var All = []Claim{
 		parts: func(j *judge) []Part {
 			return []Part{
 				j.below("darts-hr ends below darts", finalError, "darts-hr", "darts"),
-				j.below("sdarts-rs ends below darts-hr", finalError, "sdarts-rs", "darts-hr"),
+				j.over("darts-hr ends above sdarts-rs", finalError, "darts-hr", "sdarts-rs"),
 			}
 		},
 	},
 	{
-		Number: "P10", Title: "GDAS is stable, but settles for worse",
+		Number: "P10", Title: "GDAS is stable, settles for worse",
 		Statement: "GDAS hardly changes its decisions later on, having settled early for something worse.",
 		Definition: "The decisions that gdas changes in the second half of the epochs are fewer than those of each other baseline, and its final error is above that of sdarts-rs; " +
 			twoSamples + "; corrected by Holm for these comparisons.",
@@ -155,11 +155,11 @@ var All = []Claim{
 					parts = append(parts, j.below("gdas changes less than "+b, lateDecisions, "gdas", b))
 				}
 			}
-			return append(parts, j.below("sdarts-rs ends below gdas", finalError, "sdarts-rs", "gdas"))
+			return append(parts, j.over("gdas ends above sdarts-rs", finalError, "gdas", "sdarts-rs"))
 		},
 	},
 	{
-		Number: "P11", Title: "PC-DARTS: best baseline on 1, 3; fails on 2",
+		Number: "P11", Title: "PC-DARTS: best, but not on space 2",
 		Statement: "PC-DARTS is the best of the baselines on spaces 1 and 3, and degenerates on space 2.",
 		Definition: "On spaces 1 and 3 the final error of pc-darts is below that of each other baseline, as in P2. On space 2 what P1 says of darts holds of pc-darts: " +
 			"it loses more of its lowest smoothed e than sdarts-rs, and than sdarts-adv; " + twoSamples + "; on spaces 1 and 3 corrected by Holm.",
@@ -184,11 +184,11 @@ var All = []Claim{
 		Definition: "The standard deviation of e over the second half of the epochs is larger for nasp than for sdarts-rs; " + twoSamples + ".",
 		Needs:      []string{"nasp", "sdarts-rs"},
 		parts: func(j *judge) []Part {
-			return []Part{j.below("nasp fluctuates more than sdarts-rs", fluctuation, "sdarts-rs", "nasp")}
+			return []Part{j.over("nasp fluctuates more than sdarts-rs", fluctuation, "nasp", "sdarts-rs")}
 		},
 	},
 	{
-		Number: "P13", Title: "RS costs what DARTS costs, ADV twice that",
+		Number: "P13", Title: "RS costs as DARTS, ADV twice that",
 		Statement: "A search takes 8 hours with DARTS, 8 with SDARTS-RS, 16 with SDARTS-ADV; 10.5 with ENAS, 4.5 with GDAS, 5 with NASP, 6 with PC-DARTS.",
 		Definition: "Seconds that the steps of an epoch take, relative to darts: the ratio of geometric means over the seeds with its 95 % interval (Welch's t of logarithms), of runs on one device. No test. " +
 			"The attack as released takes 7 steps: counting a backward pass as two forward ones, a step of DARTS is 6 of them and one of SDARTS-ADV 22 to 29, so the arithmetic asks for about four times.",
@@ -209,7 +209,7 @@ var All = []Claim{
 // deteriorates is what P1 says of DARTS.
 func (j *judge) deteriorates(name string) (parts []Part) {
 	for _, s := range smooth {
-		parts = append(parts, j.below(name+" loses more than "+s, deterioration, s, name))
+		parts = append(parts, j.over(name+" loses more than "+s, deterioration, name, s))
 	}
 	return parts
 }

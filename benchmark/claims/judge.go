@@ -79,12 +79,12 @@ func composite(parts []Part) Verdict {
 func (r *Result) summarise() {
 	needed, known := 0, true
 	for _, p := range r.Parts {
-		for _, name := range p.missing {
+		for _, name := range p.Missing {
 			if !slices.Contains(r.Missing, name) {
 				r.Missing = append(r.Missing, name)
 			}
 		}
-		known = known && p.Verdict != NotRun && p.missing == nil
+		known = known && p.Verdict != NotRun && p.Missing == nil
 		if p.P == nil {
 			continue
 		}
@@ -144,7 +144,7 @@ func decide(parts []Part, holm bool, alpha float64) error {
 		switch {
 		case opposite[i] <= alpha:
 			part.Verdict = Contradicted
-		case p[i] <= alpha && part.missing == nil:
+		case p[i] <= alpha && part.Missing == nil:
 			part.Verdict = Supported
 		case p[i] <= alpha: // of those that were there
 			part.Verdict = Undecided
@@ -226,7 +226,7 @@ func (j *judge) gather(p *Part, q quantity, names ...string) (all []numbers, ok 
 		all = append(all, n)
 		switch {
 		case len(j.curves[name].Runs) == 0:
-			p.missing = append(p.missing, name)
+			p.Missing = append(p.Missing, name)
 			ok = false
 		case len(n.values) == 0:
 			p.note("the runs of %s have no %s", name, q.name)
@@ -235,8 +235,8 @@ func (j *judge) gather(p *Part, q quantity, names ...string) (all []numbers, ok 
 			p.note("%s of seed %s has no %s", name, stability.List(n.lacking), q.name)
 		}
 	}
-	if p.missing != nil {
-		p.note("no finished run of %s", strings.Join(p.missing, ", "))
+	if p.Missing != nil {
+		p.note("no finished run of %s", strings.Join(p.Missing, ", "))
 	}
 	return all, ok
 }
@@ -249,6 +249,13 @@ func (j *judge) below(statement string, q quantity, x, y string) Part {
 		p.Samples = []Sample{all[0].sample(), all[1].sample()}
 		j.compare(&p, all[1], all[0], j.design(all[1], all[0]))
 	}
+	return p
+}
+
+// over is the part that a quantity of x is above that of y.
+func (j *judge) over(statement string, q quantity, x, y string) Part {
+	p := j.below(statement, q, y, x)
+	slices.Reverse(p.Samples)
 	return p
 }
 
@@ -446,12 +453,12 @@ func (j *judge) vote(statement string, q quantity, name string, others []string,
 		if len(j.curves[other].Runs) > 0 {
 			names = append(names, other)
 		} else {
-			p.missing = append(p.missing, other)
+			p.Missing = append(p.Missing, other)
 		}
 	}
 	if len(names) < 2 {
 		names = append(names, others...) // for the note
-		p.missing = nil
+		p.Missing = nil
 	}
 	all, ok := j.gather(&p, q, names...)
 	if !ok || !j.sameDefinition(&p, names...) {

@@ -46,7 +46,8 @@ func Kendall(x, y []float64, alternative Alternative) (Test, error) {
 	if tiedX == pairs || tiedY == pairs {
 		return t, nil
 	}
-	own := concordance(a, b)
+	r, _ := ranks(b)
+	own := concordance(a, r)
 	t.Statistic = float64(own) / math.Sqrt(float64(pairs-tiedX)*float64(pairs-tiedY))
 
 	upper, lower, all := 0, 0, 0
@@ -60,7 +61,7 @@ func Kendall(x, y []float64, alternative Alternative) (Test, error) {
 		}
 	}
 	if n <= exactOrders {
-		permutations(b, func(b []float64) { count(concordance(a, b)) })
+		permutations(r, func(r []int) { count(concordance(a, r)) })
 	} else {
 		t.Method = Resampled
 		count(own)
@@ -68,9 +69,9 @@ func Kendall(x, y []float64, alternative Alternative) (Test, error) {
 		for range Resamples {
 			for i := n - 1; i > 0; i-- {
 				j := stream.IntN(i + 1)
-				b[i], b[j] = b[j], b[i]
+				r[i], r[j] = r[j], r[i]
 			}
-			count(concordance(a, b))
+			count(concordance(a, r))
 		}
 	}
 	share := func(k int) float64 { return float64(k) / float64(all) }
@@ -95,12 +96,21 @@ func KendallFloor(n int, alternative Alternative) float64 {
 	return floor(math.Exp(-f), alternative)
 }
 
-// concordance is the pairs of pairs in the same order less those in opposite order.
-func concordance(x, y []float64) int {
+// concordance is the pairs of pairs in the same order less those in opposite order,
+// of ascending x and the ranks of y.
+func concordance(x []float64, ranks []int) int {
 	s := 0
-	for i := range x {
-		for j := range i {
-			s += cmp.Compare(x[i], x[j]) * cmp.Compare(y[i], y[j])
+	first := 0 // of the values equal to x[i]
+	for i, r := range ranks {
+		if x[i] != x[first] {
+			first = i
+		}
+		for _, before := range ranks[:first] {
+			if before < r {
+				s++
+			} else if before > r {
+				s--
+			}
 		}
 	}
 	return s
@@ -120,7 +130,7 @@ func ties(x []float64) int {
 }
 
 // permutations calls visit with every order of x (Heap 1963), which it changes.
-func permutations(x []float64, visit func([]float64)) {
+func permutations(x []int, visit func([]int)) {
 	var arrange func(k int)
 	arrange = func(k int) {
 		if k <= 1 {
