@@ -159,7 +159,13 @@ var (
 	})
 	slope = ofEigenvalues("two positive λ", "", logSlope)
 
-	stepTime = quantity{name: "time of the search's steps", unit: "s", of: stepSeconds}
+	stepTime = quantity{name: "time of the search's steps", unit: "s", of: func(h *results.History) (float64, bool) {
+		x := StepSeconds(h)
+		if x == nil || *x <= 0 {
+			return 0, false
+		}
+		return *x, true
+	}}
 )
 
 func ofErrors(name, short, unit string, of func(series) float64) quantity {
@@ -205,9 +211,9 @@ func logSlope(s series) float64 {
 	return products / squares
 }
 
-// stepSeconds is the mean wall time of an epoch's steps, without Hessian, validation
-// and lookup.
-func stepSeconds(h *results.History) (float64, bool) {
+// StepSeconds is the mean wall time of the search's steps in an epoch, without
+// Hessian, validation and lookup; nil where an epoch does not have it.
+func StepSeconds(h *results.History) *float64 {
 	sum := 0.0
 	for _, e := range h.Epochs {
 		if e.Final {
@@ -215,12 +221,15 @@ func stepSeconds(h *results.History) (float64, bool) {
 		}
 		x, ok := e.Seconds["steps"]
 		if !ok {
-			return 0, false
+			return nil
 		}
 		sum += x
 	}
 	n := trained(h)
-	return sum / float64(n), n > 0 && sum > 0
+	if n == 0 {
+		return nil
+	}
+	return new(sum / float64(n))
 }
 
 // definition is how a run defines λ, empty where it has none.

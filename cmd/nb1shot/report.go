@@ -42,7 +42,7 @@ func makeReport(c *cli.Context) error {
 		return misuse(errors.New("RUN_DIR is missing"), "an example is: nb1shot report runs -o report")
 	}
 	var dirs []string
-	in := paper.Input{Program: "nb1shot " + version()}
+	in := paper.Input{Program: "nb1shot " + version(), Changed: changedSettings}
 	for _, path := range c.Args().Slice() {
 		info, err := os.Stat(path)
 		if err != nil || info.IsDir() || filepath.Ext(path) != ".json" {
