@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/nb1shot/nb1shot/benchmark/claims"
 	"github.com/nb1shot/nb1shot/plots"
 	"github.com/nb1shot/nb1shot/results"
 )
@@ -32,6 +33,7 @@ type pageContent struct {
 	Departures []string
 	Warnings   []string
 	Absent     []string
+	Verdicts   []pageVerdicts
 	Figures    []pageFigure
 	Tables     []pageTable
 	Program    string
@@ -46,8 +48,15 @@ type pageFigure struct {
 	Files        []string
 }
 
+// pageVerdicts is a table of verdicts, with the claims that they are on.
+type pageVerdicts struct {
+	pageTable
+	Claims []claims.Claim
+}
+
 type pageTable struct {
 	ID, Title string
+	First     string // heading of the names
 	Caption   []string
 	Number    int
 	Header    []string
@@ -57,7 +66,7 @@ type pageTable struct {
 }
 
 // page is the page of HTML. It loads nothing: figures and their font are in it.
-func (s *study) page(figures []*drawing, tables []table, program string) ([]byte, error) {
+func (s *study) page(verdicts []claimsTable, figures []*drawing, tables []table, program string) ([]byte, error) {
 	family, font, err := plots.Font()
 	if err != nil {
 		return nil, fmt.Errorf("report: %w", err)
@@ -82,24 +91,34 @@ func (s *study) page(figures []*drawing, tables []table, program string) ([]byte
 		})
 	}
 	for i, t := range tables {
-		p := pageTable{ID: "table-" + t.name, Title: t.title, Caption: strings.Split(t.caption, "\n"), Number: i + 1, Words: t.words, Files: []string{t.name + ".csv", t.name + ".tex"}}
-		for _, c := range t.columns {
-			p.Header = append(p.Header, c.title)
-		}
-		for _, r := range t.rows {
-			texts := []string{r.name}
-			for i, c := range t.columns {
-				texts = append(texts, r.text(i, c))
-			}
-			p.Rows = append(p.Rows, texts)
-		}
-		content.Tables = append(content.Tables, p)
+		content.Tables = append(content.Tables, t.onPage(i+1))
+	}
+	for i, v := range verdicts {
+		content.Verdicts = append(content.Verdicts, pageVerdicts{v.onPage(i + 1), v.Claims})
 	}
 	var b bytes.Buffer
 	if err := pageTemplate.Execute(&b, content); err != nil {
 		return nil, fmt.Errorf("report: page: %w", err)
 	}
 	return b.Bytes(), nil
+}
+
+func (t table) onPage(number int) pageTable {
+	p := pageTable{
+		ID: "table-" + t.name, Title: t.title, First: t.heading(), Caption: strings.Split(t.caption, "\n"), Number: number, Words: t.words,
+		Files: []string{t.name + ".csv", t.name + ".tex"},
+	}
+	for _, c := range t.columns {
+		p.Header = append(p.Header, c.title)
+	}
+	for _, r := range t.rows {
+		texts := []string{r.name}
+		for i, c := range t.columns {
+			texts = append(texts, r.text(i, c))
+		}
+		p.Rows = append(p.Rows, texts)
+	}
+	return p
 }
 
 // svgStart is everything up to the end of the outermost opening tag of a figure.

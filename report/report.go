@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/nb1shot/nb1shot/benchmark/stability"
 	"github.com/nb1shot/nb1shot/internal/durable"
@@ -25,7 +26,10 @@ type Input struct {
 	Landscapes []results.RunLandscape   // of that setting, too; may be none
 	Anchors    map[int]stability.Anchor // of regrets, by space; a space without one has no regrets
 	Program    string                   // what made the report, for people
-	Progress   func(done, total int)    // is told of each figure; may be nil
+	// Changed returns the settings of a run that are not those of its preset, for
+	// claims.Judge. Nil where nothing is known of presets.
+	Changed  func(results.Run) map[string]string
+	Progress func(done, total int) // is told of each figure; may be nil
 }
 
 // Page is the name of the HTML page in a report.
@@ -90,15 +94,23 @@ func (s *study) write(ctx context.Context, dir string, in Input) error {
 	if err != nil {
 		return err
 	}
+	verdicts, err := s.claimsTables(in.Changed)
+	if err != nil {
+		return err
+	}
 	tables := s.tables()
-	for _, t := range tables {
+	files := slices.Clone(tables)
+	for _, v := range verdicts {
+		files = append(files, v.table)
+	}
+	for _, t := range files {
 		for extension, text := range map[string]string{".csv": t.csv(), ".tex": t.latex()} {
 			if err := durable.WriteFile(filepath.Join(dir, t.name+extension), []byte(text)); err != nil {
 				return fmt.Errorf("report: %w", err)
 			}
 		}
 	}
-	page, err := s.page(drawn, tables, in.Program)
+	page, err := s.page(verdicts, drawn, tables, in.Program)
 	if err != nil {
 		return err
 	}

@@ -154,7 +154,7 @@ func TestWrite(t *testing.T) {
 	for _, figure := range []string{"landscape-contours", "landscape-surface", "test-error-baselines", "hessian-smoothdarts", "cells-space1", "cells-space2"} {
 		want = append(want, figure+".png", figure+".svg", figure+".pdf")
 	}
-	for _, table := range []string{"final-error", "errors-space1", "errors-space2", "stability-space1", "stability-space2", "structure-space1", "structure-space2", "time-space1", "time-space2", "seeds"} {
+	for _, table := range []string{"final-error", "errors-space1", "errors-space2", "stability-space1", "stability-space2", "structure-space1", "structure-space2", "time-space1", "time-space2", "seeds", "claims"} {
 		want = append(want, table+".csv", table+".tex")
 	}
 	want = append(want, Page, sealFile)

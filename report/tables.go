@@ -2,6 +2,7 @@ package report
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/csv"
 	"fmt"
 	"math"
@@ -9,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/nb1shot/nb1shot/benchmark/claims"
 	"github.com/nb1shot/nb1shot/benchmark/stability"
 	"github.com/nb1shot/nb1shot/plots"
 	"github.com/nb1shot/nb1shot/results"
@@ -102,8 +104,13 @@ type table struct {
 	caption string // paragraphs, one a line
 	columns []column
 	rows    []row
-	words   bool // whether its columns are of words, not of numbers
+	words   bool   // whether its columns are of words, not of numbers
+	first   string // heading of the names; "Algorithm" where empty
+	raw     string // its CSV, where that is not of the columns
 }
+
+// heading is that of the column of names.
+func (t table) heading() string { return cmp.Or(t.first, "Algorithm") }
 
 // column is a column behind the one of the names.
 type column struct {
@@ -311,38 +318,11 @@ func (s *study) structureTable(space int) table {
 	})
 }
 
-// paperHours are the hours that the paper gives for 100 epochs on a GTX 1080 Ti.
-var paperHours = map[string]float64{
-	"enas": 10.5, "darts": 8, "gdas": 4.5, "nasp": 5, "pc-darts": 6, "sdarts-rs": 8, "sdarts-adv": 16,
-}
-
-// stepSeconds is the mean wall time of the search steps of an epoch, nil where an
-// epoch does not have it.
-func stepSeconds(h *results.History) *float64 {
-	sum, epochs := 0.0, 0
-	for _, e := range h.Epochs {
-		if e.Final {
-			continue
-		}
-		x, ok := e.Seconds["steps"]
-		if !ok {
-			return nil
-		}
-		sum += x
-		epochs++
-	}
-	if epochs == 0 {
-		return nil
-	}
-	mean := sum / float64(epochs)
-	return &mean
-}
-
 func (s *study) timeTable(space int) table {
 	darts := statistic{}
 	for _, c := range s.on(space) {
 		if c.Algorithm == "darts" && c.Variant == "" {
-			darts = overRuns(c, stepSeconds)
+			darts = overRuns(c, claims.StepSeconds)
 		}
 	}
 	t := table{
@@ -356,13 +336,13 @@ func (s *study) timeTable(space int) table {
 		},
 	}
 	return s.bySpace(t, space, func(c results.Curve) []entry {
-		steps := overRuns(c, stepSeconds)
+		steps := overRuns(c, claims.StepSeconds)
 		relative, paper, hours := "–", "–", "–"
 		if steps.n > 0 && darts.n > 0 && darts.mean > 0 {
 			relative = significant(statistic{n: 1, mean: steps.mean / darts.mean})
 		}
-		if h := paperHours[c.Algorithm]; h > 0 && c.Variant == "" {
-			paper, hours = fmt.Sprintf("%.2f", h/paperHours["darts"]), fmt.Sprintf("%g", h)
+		if h := claims.PaperHours[c.Algorithm]; h > 0 && c.Variant == "" {
+			paper, hours = fmt.Sprintf("%.2f", h/claims.PaperHours["darts"]), fmt.Sprintf("%g", h)
 		}
 		return []entry{runsOf(c), {statistic: s.over(c, stability.SecondsPerEpoch)}, {statistic: steps}, {text: relative}, {text: paper}, {text: hours}}
 	})
@@ -386,6 +366,9 @@ func (s *study) seedTable() table {
 // csv writes the table with statistics as three columns each, unrounded, errors
 // and shares as fractions.
 func (t table) csv() string {
+	if t.raw != "" {
+		return t.raw
+	}
 	var b bytes.Buffer
 	w := csv.NewWriter(&b)
 	header := []string{"algorithm"}
@@ -426,7 +409,7 @@ func (t table) latex() string {
 	if t.words {
 		alignment = "l"
 	}
-	header := []string{"Algorithm"}
+	header := []string{t.heading()}
 	for _, c := range t.columns {
 		header = append(header, stacked(c.title, alignment))
 	}

@@ -45,6 +45,7 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 			plotCommand(),
 			reportCommand(),
 			stabilityCommand(),
+			claimsCommand(),
 			gateCommand(),
 			landscapeCommand(),
 			resultsCommand(),

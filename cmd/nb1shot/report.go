@@ -82,7 +82,7 @@ func makeReport(c *cli.Context) error {
 // folder dir, and shows how that goes. Regrets count from the lowest errors of the
 // oracles, else from published ones.
 func writeReport(c *cli.Context, dir string, in paper.Input, oracles ...nasbench.Oracle) (err error) {
-	in.Program = "nb1shot " + version()
+	in.Program, in.Changed = "nb1shot "+version(), changedSettings
 	if in.Anchors, err = stability.Anchors(c.Context, in.Runs, oracles...); err != nil {
 		return err
 	}

@@ -1,0 +1,121 @@
+package report
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/nb1shot/nb1shot/benchmark/claims"
+	"github.com/nb1shot/nb1shot/plots"
+	"github.com/nb1shot/nb1shot/results"
+)
+
+// alpha is the level of significance of the claims.
+const alpha = 0.05
+
+// claimsTitle heads the verdicts on what the paper claims.
+const claimsTitle = "Do these runs agree with the paper?"
+
+// claimsTable is the verdicts on runs that can be compared.
+type claimsTable struct {
+	table
+	Claims []claims.Claim // that have a verdict
+}
+
+// claimsTables holds the runs against what the paper claims, in a table for each part
+// of them that can be compared and got any verdict.
+func (s *study) claimsTables(changed func(results.Run) map[string]string) ([]claimsTable, error) {
+	var runs []*results.History
+	for _, c := range s.curves {
+		runs = append(runs, c.Runs...)
+	}
+	j, err := claims.Judge(runs, claims.Options{Alpha: alpha, Changed: changed})
+	if err != nil {
+		return nil, fmt.Errorf("report: %w", err)
+	}
+	var all []claimsTable
+	for _, setting := range j.Settings {
+		if !setting.Judged() {
+			continue
+		}
+		t := claimsTable{table: table{name: "claims", title: claimsTitle, first: "Claim", words: true}}
+		if len(all) > 0 {
+			t.name += fmt.Sprintf("-%d", len(all)+1)
+		}
+		t.raw = string((&claims.Judgement{Settings: []claims.Setting{setting}}).CSV())
+		for _, space := range setting.Spaces {
+			t.columns = append(t.columns, column{fmt.Sprintf("space%d", space), fmt.Sprintf("Space %d", space), nil})
+		}
+		for _, c := range j.Claims {
+			r := row{name: c.Number + " " + c.Title}
+			judged := false
+			for _, space := range setting.Spaces {
+				result, _ := setting.Result(c.Number, space)
+				judged = judged || result.Verdict != claims.NotRun
+				r.entries = append(r.entries, entry{text: verdict(result)})
+			}
+			t.rows = append(t.rows, r)
+			if judged {
+				t.Claims = append(t.Claims, c)
+			}
+		}
+		t.caption = paragraphs(
+			fmt.Sprintf("What the paper says of these spaces, held against the runs by definitions of our own: supported where one-sided tests are significant at %g for all that a claim says, contradicted where the opposite of any of it is, undecided otherwise. "+
+				"n is the fewest seeds behind a verdict, p the highest of its tests, corrected where several baselines are compared, or of the opposite. What it would take is the seeds of each algorithm that would show the effects that were seen.", alpha),
+			s.settingNote(setting))
+		all = append(all, t)
+	}
+	return all, nil
+}
+
+// settingNote says for which runs the verdicts hold.
+func (s *study) settingNote(setting claims.Setting) string {
+	text := fmt.Sprintf("The verdicts hold for runs at this scale (%s; %d epochs).", setting.Provenance.Scale, setting.Epochs)
+	if setting.StandIns != nil {
+		text += " " + strings.Join(setting.StandIns, " ")
+	}
+	var changes []string
+	for _, c := range setting.Changed {
+		changes = append(changes, strings.TrimPrefix(c.Name, "settings.")+" "+c.Value)
+	}
+	if changes != nil {
+		text += " Not as in the preset: " + strings.Join(changes, ", ") + "."
+	}
+	if len(setting.LeftOut) > 0 {
+		text += " Other configurations, which do not count: " + strings.Join(setting.LeftOut, "; ") + "."
+	}
+	return strings.TrimSpace(text)
+}
+
+// verdict is a cell of the table.
+func verdict(r claims.Result) string {
+	var parts []string
+	if r.N > 0 {
+		parts = append(parts, fmt.Sprintf("n = %d", r.N))
+	}
+	switch {
+	case r.P != nil && *r.P < 0.001:
+		parts = append(parts, "p < 0.001")
+	case r.P != nil:
+		parts = append(parts, fmt.Sprintf("p = %.2g", *r.P))
+	}
+	if r.Needed > 0 {
+		parts = append(parts, fmt.Sprintf("it would take %d", r.Needed))
+	}
+	if len(r.Missing) > 0 && r.Verdict != claims.NotRun && r.Verdict != claims.Measured {
+		var names []string
+		for _, name := range r.Missing {
+			names = append(names, plots.CurveName(results.Curve{Algorithm: name}))
+		}
+		parts = append(parts, "no runs of "+strings.Join(names, ", "))
+	}
+	text := string(r.Verdict)
+	if parts != nil {
+		text += " (" + strings.Join(parts, ", ") + ")"
+	}
+	for _, p := range r.Parts {
+		if p.Estimate != nil && r.Verdict == claims.Measured {
+			text += fmt.Sprintf("; %s %.2f, in the paper %.2f", p.Statement, *p.Estimate, *p.Paper)
+		}
+	}
+	return text
+}
