@@ -107,7 +107,7 @@ func (s sheet) overlay(space int, labels bool) *facet {
 				layer(c, p, one)
 			}
 		}
-		if len(all) > 1 {
+		if len(s.names) > 1 {
 			for i, one := range slices.Backward(all) {
 				drawMarkers(c, p, one, float64(i)/float64(len(all)), s.end)
 			}
@@ -187,7 +187,9 @@ func (s sheet) legend(curves bool) []legendEntry {
 			all = append(all, legendEntry{name, func(c canvas.Canvas, left vg.Point) {
 				s.thumbBand(c, left, style)
 				c.StrokeLines(style.line(), []vg.Point{left, left.Add(vg.Point{X: thumbWidth})})
-				drawMarker(c, left.Add(vg.Point{X: thumbWidth / 2}), style)
+				if len(s.names) > 1 {
+					drawMarker(c, left.Add(vg.Point{X: thumbWidth / 2}), style)
+				}
 			}})
 		}
 	}
