@@ -211,11 +211,11 @@ func TestDamagedCheckpoint(t *testing.T) {
 		damage func(t *testing.T, dir string)
 		notes  string // "" where it cannot be continued
 	}{
-		{"none", func(*testing.T, string) {}, "the run continues in epoch 3 of 3 after step 1"},
-		{"newest", newest, "is damaged: the SHA-256 at the end is not that of the content; the checkpoint before it serves|the run continues after epoch 2 of 3"},
-		{"previous", previous, "the run continues in epoch 3 of 3 after step 1"},
-		{"missing", remove, "the run continues after epoch 2 of 3"},
-		{"torn record", edit(func(b []byte) []byte { return append(b, `{"epoch":2,"ce`...) }), "the run continues in epoch 3 of 3 after step 1"},
+		{"none", func(*testing.T, string) {}, "the run continues in epoch 2 of 3 after step 1"},
+		{"newest", newest, "is damaged: the SHA-256 at the end is not that of the content; the checkpoint before it serves|the run continues after 2 of 3 epochs"},
+		{"previous", previous, "the run continues in epoch 2 of 3 after step 1"},
+		{"missing", remove, "the run continues after 2 of 3 epochs"},
+		{"torn record", edit(func(b []byte) []byte { return append(b, `{"epoch":2,"ce`...) }), "the run continues in epoch 2 of 3 after step 1"},
 		{"both", both(newest, previous), ""},
 		{"lost record", edit(func(b []byte) []byte { return b[:bytes.IndexByte(b, '\n')+1] }), ""},
 		{"changed record", edit(func(b []byte) []byte {
@@ -555,7 +555,7 @@ func TestInterruptInALongStep(t *testing.T) {
 	}
 	j.Oracle = fast
 	dir, notes := mustResume(t, j)
-	if want := fmt.Sprintf("the run continues in epoch 1 of 3 after step %d", long); len(notes) != 1 || notes[0] != want {
+	if want := fmt.Sprintf("the run continues in epoch 0 of 3 after step %d", long); len(notes) != 1 || notes[0] != want {
 		t.Errorf("notes %q, want %q", notes, want)
 	}
 	if d := cmp.Diff(want, outcomeOf(t, dir)); d != "" {

@@ -303,9 +303,9 @@ func (s *Search) resume(dir string) (err error) {
 	if s.devices = meta.Devices; len(s.devices) == 0 || s.devices[len(s.devices)-1] != here {
 		s.devices = append(s.devices, here)
 	}
-	where := fmt.Sprintf("the run continues after epoch %d of %d", s.from, s.Config.Epochs)
+	where := fmt.Sprintf("the run continues after %d of %d epochs", s.from, s.Config.Epochs)
 	if s.begun != nil {
-		where = fmt.Sprintf("the run continues in epoch %d of %d after step %d", s.from+1, s.Config.Epochs, s.begun.Steps)
+		where = fmt.Sprintf("the run continues in epoch %d of %d after step %d", s.from, s.Config.Epochs, s.begun.Steps)
 	}
 	s.notes = append(s.notes, where)
 	return nil

@@ -9,6 +9,7 @@ import (
 	"gonum.org/v1/gonum/stat"
 
 	"github.com/nb1shot/nb1shot/internal/pipeline"
+	"github.com/nb1shot/nb1shot/nasbench/cell"
 	"github.com/nb1shot/nb1shot/spaces"
 )
 
@@ -74,6 +75,34 @@ func Top(ctx context.Context, o Oracle, space, epochs, n int) ([]Entry, error) {
 		err = EachCell(ctx, o, space, epochs, visit)
 	}
 	return top, err
+}
+
+// Expectation is the mean test error, at 108 epochs, of a uniformly random
+// architecture of a space (1, 2 or 3), as spaces.Space.Sample draws them: the mean
+// over the cells, each weighted by the architectures that are this cell. The oracle
+// must know them all. Space 3 takes seconds.
+func Expectation(ctx context.Context, o Oracle, space int) (float64, error) {
+	s, err := spaces.Get(space)
+	if err != nil {
+		return 0, err
+	}
+	weights := map[cell.Hash]int{}
+	for _, r := range s.Reachable() {
+		weights[r.Hash] = r.Architectures
+	}
+	sum, seen := 0.0, 0
+	err = EachCell(ctx, o, space, Epochs, func(e Entry) error {
+		sum += float64(weights[e.Hash]) * e.TestError
+		seen += weights[e.Hash]
+		return nil
+	})
+	if err != nil {
+		return 0, err
+	}
+	if all := s.Count().Architectures; seen != all {
+		return 0, fmt.Errorf("expected test error of space %d: the cells of %d of %d architectures are known: %w", space, seen, all, ErrUnknownBudget)
+	}
+	return sum / float64(seen), nil
 }
 
 // Quantiles are the mean test errors that 10 %, 25 %, ... of some cells do not

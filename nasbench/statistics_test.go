@@ -158,6 +158,34 @@ func TestEachCellOfTable(t *testing.T) {
 	}
 }
 
+// A random architecture's error is the mean over all architectures, loose ends
+// included; a table that lacks some of their cells does not know it.
+func TestExpectation(t *testing.T) {
+	s, err := spaces.Get(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum, n := 0.0, 0
+	for a := range s.Enumerate {
+		m, err := byPools(a.Cell())
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum += m.TestError
+		n++
+	}
+	got, err := Expectation(t.Context(), oracle(byPools), 1)
+	if want := sum / float64(n); err != nil || math.Abs(got-want) > 1e-12 {
+		t.Errorf("%v, %v, want %v", got, err, want)
+	}
+	if _, err := Expectation(t.Context(), importTable(t, filepath.Join(golden, "synthetic.tfrecord")), 1); !errors.Is(err, ErrUnknownBudget) {
+		t.Errorf("a table with a few cells: %v", err)
+	}
+	if _, err := Expectation(t.Context(), oracle(byPools), 4); err == nil {
+		t.Error("space 4 has an expectation")
+	}
+}
+
 func TestEachCellFails(t *testing.T) {
 	none := func(Entry) error { return nil }
 	if err := EachCell(t.Context(), oracle(byPools), 4, Epochs, none); err == nil {

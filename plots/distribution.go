@@ -70,7 +70,7 @@ func TestErrorHistograms(panels []ErrorDistribution, name string, notes []string
 			beyond = append(beyond, fmt.Sprintf("%s: %s", p.Title, thousands(out)))
 		}
 	}
-	share := linearAxis(0, tallest)
+	share := linearAxis(0, tallest, 7)
 	share.min = 0
 
 	page := newPage(width, len(panels))
@@ -93,7 +93,7 @@ func TestErrorHistograms(panels []ErrorDistribution, name string, notes []string
 	}
 	for first := 0; first < len(all); first += page.columns {
 		end := min(first+page.columns, len(all))
-		page.depth += layRow(titles[first:end], all[first:end], "Share of the cells (%)", width, page.inner, page.place) + vg.Millimeter
+		page.depth += layRow(titles[first:end], all[first:end], "Share of the cells (%)", page.inner, page.place) + vg.Millimeter
 	}
 	page.depth += vg.Millimeter / 2
 	if beyond != nil {
@@ -104,9 +104,10 @@ func TestErrorHistograms(panels []ErrorDistribution, name string, notes []string
 
 // The marks of histograms.
 var (
+	decileDashes    = []vg.Length{5, 2}
 	histogramColour = color.NRGBA{150, 190, 218, 255}
 	medianLine      = canvas.LineStyle{Color: colours[2], Width: 1.1}
-	decileLine      = canvas.LineStyle{Color: colours[2], Width: 0.9, Dashes: dashes[1]}
+	decileLine      = canvas.LineStyle{Color: colours[2], Width: 0.9, Dashes: decileDashes}
 )
 
 func thumbLine(style canvas.LineStyle) func(c canvas.Canvas, left vg.Point) {
@@ -213,7 +214,7 @@ func TestErrorsByGroup(panels []GroupedErrors, series []string, name string, not
 	if !(low > 0 && high <= 100) {
 		return nil, fmt.Errorf("plots: the quantiles reach from %g %% to %g %%, which a logarithmic axis of errors cannot show", low, high)
 	}
-	axis := logAxis(low, high)
+	axis := logAxis(low, high, 9)
 
 	page := newPage(width, len(panels))
 	var entries []legendEntry
@@ -257,7 +258,7 @@ func TestErrorsByGroup(panels []GroupedErrors, series []string, name string, not
 	}
 	for first := 0; first < len(all); first += page.columns {
 		end := min(first+page.columns, len(all))
-		page.depth += layRow(titles[first:end], all[first:end], name+" (%)", width, page.inner, page.place) + vg.Millimeter
+		page.depth += layRow(titles[first:end], all[first:end], name+" (%)", page.inner, page.place) + vg.Millimeter
 	}
 	page.depth += vg.Millimeter / 2
 	notes = append([]string{"Dots: medians; bars: between the quartiles; lines: from 10 % to 90 % of the cells."}, notes...)

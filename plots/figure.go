@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"image/color"
-	"maps"
 	"math"
 	"path/filepath"
 	"regexp"
@@ -25,32 +24,31 @@ import (
 	"gonum.org/v1/plot/vg/vgsvg"
 
 	"github.com/nb1shot/nb1shot/internal/durable"
-	"github.com/nb1shot/nb1shot/results"
 )
 
-// Width is the width of a figure in print.
-type Width int
+// Width is the width of a figure in print, in millimetres. Panels stand side by
+// side as far as it allows.
+type Width float64
 
+// Widths that papers have.
 const (
-	// Page is a figure across the page, 17 cm, with the panels side by side.
-	Page Width = iota
-	// Column is a figure in one column, 8.5 cm, with the panels below each
-	// other.
-	Column
+	Page   Width = 170 // across the page
+	Column Width = 85  // one of two columns
 )
 
 // Lengths of the layout, at print size.
 const (
 	margin     = 3 * vg.Millimeter / 2
 	dataHeight = 4.4 * vg.Centimeter // of each panel's axes
+	panelRoom  = 5 * vg.Centimeter   // that a panel needs to stand beside others
 	panelGap   = 3 * vg.Millimeter
 	labelGap   = vg.Length(6)  // beside the label of the y axis, points
 	thumbWidth = vg.Length(20) // of a line in the legend
 	thumbGap   = vg.Length(4)
 	entryGap   = vg.Length(10)
-	lineWidth  = vg.Length(1.1)
+	lineWidth  = vg.Length(0.8)
 	dotRadius  = vg.Length(1.6)
-	markRadius = vg.Length(2.8)
+	markRadius = vg.Length(2.3) // of a final evaluation
 )
 
 // Figure is a figure ready to be saved.
@@ -236,31 +234,6 @@ type legendEntry struct {
 	thumb func(c canvas.Canvas, left vg.Point) // drawn thumbWidth to the right of a point, and around its height
 }
 
-func curveEntry(name string, seeds [2]int, style lineStyle, spread bool) legendEntry {
-	n := fmt.Sprint(seeds[0])
-	if seeds[1] > seeds[0] {
-		n += fmt.Sprintf("–%d", seeds[1])
-	}
-	return legendEntry{fmt.Sprintf("%s (n = %s)", name, n), func(c canvas.Canvas, left vg.Point) {
-		right := left.Add(vg.Point{X: thumbWidth})
-		if spread && seeds[1] > 1 {
-			up := vg.Point{Y: 3}
-			c.FillPolygon(style.band(), []vg.Point{left.Sub(up), right.Sub(up), right.Add(up), left.Add(up)})
-		}
-		c.StrokeLines(style.line(), []vg.Point{left, right})
-	}}
-}
-
-func finalEntry() legendEntry {
-	return legendEntry{"after the last epoch", func(c canvas.Canvas, left vg.Point) {
-		mark(c, left.Add(vg.Point{X: thumbWidth / 2}), noteColour)
-	}}
-}
-
-func (s lineStyle) line() canvas.LineStyle {
-	return canvas.LineStyle{Color: s.colour, Width: lineWidth, Dashes: s.dashes}
-}
-
 // mark draws the diamond of a final evaluation.
 func mark(c canvas.Canvas, at vg.Point, outline color.Color) {
 	corners := make([]vg.Point, 5)
@@ -269,7 +242,7 @@ func mark(c canvas.Canvas, at vg.Point, outline color.Color) {
 		corners[i] = at.Add(vg.Point{X: markRadius * vg.Length(cos), Y: markRadius * vg.Length(sin)})
 	}
 	c.FillPolygon(color.White, corners[:4])
-	c.StrokeLines(canvas.LineStyle{Color: outline, Width: 1}, corners)
+	c.StrokeLines(canvas.LineStyle{Color: outline, Width: 0.9}, corners)
 }
 
 // page is a figure in the making. Parts are placed from the top, at a depth below
@@ -282,15 +255,15 @@ type page struct {
 	depth   vg.Length
 }
 
-// newPage starts a figure with so many panels side by side, or one below the
-// other in a column.
+// newPage starts a figure with so many panels side by side, or as many as there
+// is room for.
 func newPage(width Width, columns int) *page {
-	f := &Figure{width: 17 * vg.Centimeter}
-	if width == Column {
-		f.width, columns = 8.5*vg.Centimeter, 1
-	}
-	return &page{f, columns, f.width - 2*margin, margin}
+	f := &Figure{width: vg.Length(width) * vg.Millimeter}
+	return &page{f, min(columns, fitting(f.width, panelRoom)), f.width - 2*margin, margin}
 }
+
+// fitting is how many panels of a width fit beside each other, one at least.
+func fitting(width, room vg.Length) int { return max(int(width/room), 1) }
 
 // place puts a part at the depth that has been reached.
 func (p *page) place(part func(c canvas.Canvas, top vg.Length)) {
@@ -310,22 +283,6 @@ func (p *page) finish(notes []string, gap vg.Length) *Figure {
 	}
 	p.height = p.depth + margin
 	return p.Figure
-}
-
-// layOut places, from the top, the legend, the panels by space, and the notes.
-func layOut(panels map[int][]series, q quantity, axis valueAxis, end int, legend []legendEntry, notes []string, width Width) *Figure {
-	p := newPage(width, len(panels))
-	for _, row := range layLegend(legend, p.inner) {
-		p.place(row.draw)
-		p.depth += row.height
-	}
-	p.depth += 2 * vg.Millimeter
-	for spaces := range slices.Chunk(slices.Sorted(maps.Keys(panels)), p.columns) {
-		p.depth += layPanels(spaces, panels, q, axis, end, width, p.inner, p.place)
-		p.depth += vg.Millimeter
-	}
-	p.depth += vg.Millimeter / 2
-	return p.finish(notes, 1.25)
 }
 
 // legendRow is one row of the legend.
@@ -396,47 +353,27 @@ func layLegend(legend []legendEntry, inner vg.Length) []legendRow {
 	return laid
 }
 
-// layPanels places one row of panels, with axes of equal size, and returns its
-// height.
-func layPanels(spaces []int, panels map[int][]series, q quantity, axis valueAxis, end int, width Width, inner vg.Length, place func(func(canvas.Canvas, vg.Length))) vg.Length {
-	var titles []string
-	var all []*plot.Plot
-	for _, space := range spaces {
-		titles = append(titles, fmt.Sprintf("Space %d", space))
-		all = append(all, panel(panels[space], q.scale, axis, end))
-	}
-	return layRow(titles, all, q.label, width, inner, place)
-}
-
 // layRow places plots side by side under their titles, with axes of equal size
-// and the same ticks on the y axes, and returns the height of the row. The y axis
-// has a label before the first plot of a page, and before every one of a column.
-func layRow(titles []string, all []*plot.Plot, yLabel string, width Width, inner vg.Length, place func(func(canvas.Canvas, vg.Length))) vg.Length {
+// and the same ticks on the y axes, whose label stands before the first, and
+// returns the height of the row.
+func layRow(titles []string, all []*plot.Plot, yLabel string, inner vg.Length, place placer) vg.Length {
 	title, label := textStyle(titleSize, color.Black), textStyle(labelSize, color.Black)
 	title.XAlign, label.XAlign = text.XCenter, text.XCenter
 	label.Rotation = math.Pi / 2
 	titleHeight, labelWidth := 1.7*title.Font.Size, label.Font.Size+labelGap
 
 	n := vg.Length(len(all))
-	labels := n // panels with a label of the y axis
-	if width == Page {
-		labels = 1
-	}
 	// The same ticks take the same room around the axes.
 	about := canvas.Canvas{Rectangle: vg.Rectangle{Max: vg.Point{X: inner / n, Y: dataHeight}}}
 	axes := all[0].DataCanvas(about)
 	left, right, below, above := axes.Min.X, about.Max.X-axes.Max.X, axes.Min.Y, about.Max.Y-axes.Max.Y
-	data := (inner-labels*labelWidth-(n-1)*panelGap)/n - left - right
+	data := (inner-labelWidth-(n-1)*panelGap)/n - left - right
 
-	x := margin
+	place(func(c canvas.Canvas, top vg.Length) {
+		c.FillText(label, vg.Point{X: margin, Y: top - titleHeight - dataHeight/2}, yLabel)
+	})
+	x := margin + labelWidth
 	for i, p := range all {
-		if vg.Length(i) < labels {
-			at := x
-			place(func(c canvas.Canvas, top vg.Length) {
-				c.FillText(label, vg.Point{X: at, Y: top - titleHeight - dataHeight/2}, yLabel)
-			})
-			x += labelWidth
-		}
 		outer := vg.Rectangle{Min: vg.Point{X: x, Y: -titleHeight - dataHeight - below}, Max: vg.Point{X: x + left + data + right, Y: above - titleHeight}}
 		place(func(c canvas.Canvas, top vg.Length) {
 			c.FillText(title, vg.Point{X: outer.Min.X + left + data/2, Y: top}, titles[i])
@@ -471,96 +408,8 @@ func grid() *plotter.Grid {
 	return g
 }
 
-// panel is the plot of one space, without title and label of the y axis.
-func panel(all []series, scale func(float64) float64, axis valueAxis, end int) *plot.Plot {
-	p := newPlot("Epoch")
-	p.X.Tick.Marker = epochTicks(end)
-	p.Y.Tick.Marker, p.Y.Scale = axis.ticks, axis.scale
-
-	p.Add(grid())
-	for _, layer := range []func(canvas.Canvas, *plot.Plot, series, func(float64) float64){drawBand, drawLine, drawFinal} {
-		for _, s := range all {
-			p.Add(plotterFunc(func(c canvas.Canvas, p *plot.Plot) { layer(c, p, s, scale) }))
-		}
-	}
-	p.X.Min, p.X.Max = -0.02*float64(end), 1.02*float64(end)
-	p.Y.Min, p.Y.Max = axis.min, axis.max
-	return p
-}
-
 // plotterFunc is a plot.Plotter.
 type plotterFunc func(canvas.Canvas, *plot.Plot)
 
 // Plot implements plot.Plotter.
 func (f plotterFunc) Plot(c canvas.Canvas, p *plot.Plot) { f(c, p) }
-
-// stretches cuts the epochs of a series where one is missing or does not
-// belong; the final evaluation never does.
-func stretches(points []results.Point, belongs func(results.Point) bool) [][]results.Point {
-	var all [][]results.Point
-	next := -1
-	for _, p := range points {
-		if p.Final || !belongs(p) {
-			continue
-		}
-		if p.Epoch != next {
-			all = append(all, nil)
-		}
-		all[len(all)-1] = append(all[len(all)-1], p)
-		next = p.Epoch + 1
-	}
-	return all
-}
-
-// drawBand fills the area of one standard deviation around the mean, where
-// there are at least two seeds; around a lone epoch it is an error bar.
-func drawBand(c canvas.Canvas, p *plot.Plot, s series, scale func(float64) float64) {
-	x, y := p.Transforms(&c)
-	for _, points := range stretches(s.points, func(p results.Point) bool { return p.Seeds > 1 && p.Std > 0 }) {
-		if len(points) == 1 {
-			drawErrorBar(c, p, points[0], s, scale)
-			continue
-		}
-		n := len(points)
-		outline := make([]vg.Point, 2*n)
-		for i, p := range points {
-			outline[i] = vg.Point{X: x(float64(p.Epoch)), Y: y(scale(p.Mean + p.Std))}
-			outline[2*n-1-i] = vg.Point{X: x(float64(p.Epoch)), Y: y(scale(p.Mean - p.Std))}
-		}
-		c.FillPolygon(s.style.band(), outline)
-	}
-}
-
-// drawLine draws the mean; a lone epoch is a dot.
-func drawLine(c canvas.Canvas, p *plot.Plot, s series, scale func(float64) float64) {
-	x, y := p.Transforms(&c)
-	for _, points := range stretches(s.points, func(results.Point) bool { return true }) {
-		line := make([]vg.Point, len(points))
-		for i, p := range points {
-			line[i] = vg.Point{X: x(float64(p.Epoch)), Y: y(scale(p.Mean))}
-		}
-		if len(line) == 1 {
-			c.DrawGlyph(canvas.GlyphStyle{Color: s.style.colour, Radius: dotRadius, Shape: canvas.CircleGlyph{}}, line[0])
-			continue
-		}
-		c.StrokeLines(s.style.line(), line)
-	}
-}
-
-// drawFinal marks the evaluation after the last epoch.
-func drawFinal(c canvas.Canvas, p *plot.Plot, s series, scale func(float64) float64) {
-	x, y := p.Transforms(&c)
-	for _, point := range s.points {
-		if point.Final {
-			drawErrorBar(c, p, point, s, scale)
-			mark(c, vg.Point{X: x(float64(point.Epoch)), Y: y(scale(point.Mean))}, s.style.colour)
-		}
-	}
-}
-
-// drawErrorBar draws one standard deviation around one mean.
-func drawErrorBar(c canvas.Canvas, p *plot.Plot, point results.Point, s series, scale func(float64) float64) {
-	x, y := p.Transforms(&c)
-	at := x(float64(point.Epoch))
-	c.StrokeLine2(canvas.LineStyle{Color: s.style.colour, Width: 0.8}, at, y(scale(point.Mean-point.Std)), at, y(scale(point.Mean+point.Std)))
-}

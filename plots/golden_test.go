@@ -44,10 +44,13 @@ func goldenFigures(t *testing.T) map[string]func() (*Figure, error) {
 	best := CellDrawing{Spec: cells["best"].spec, Title: "DARTS, seed 1 (best)", Caption: []string{"5.82 %"}, Pruned: true}
 	note := []string{"Made up for a test."}
 	return map[string]func() (*Figure, error){
-		"test-error":         func() (*Figure, error) { return AnytimeTestError(three, Page) },
-		"test-error-column":  func() (*Figure, error) { return AnytimeTestError(some(1, 2, 6, "darts", "sdarts-adv"), Column) },
-		"eight-curves":       func() (*Figure, error) { return AnytimeTestError(some(1, 2, 6, eight...), Column) },
-		"hessian":            func() (*Figure, error) { return HessianTrajectory(three, Page) },
+		"test-error": func() (*Figure, error) { return AnytimeTestError(three, Options{}) },
+		"test-error-column": func() (*Figure, error) {
+			return AnytimeTestError(some(1, 2, 6, "darts", "sdarts-adv"), Options{Width: Column})
+		},
+		"eight-curves":       func() (*Figure, error) { return AnytimeTestError(some(1, 2, 6, eight...), Options{Width: Column}) },
+		"alphas":             func() (*Figure, error) { return Alphas(withAlphas(t, 2, 6), Options{}) },
+		"hessian":            func() (*Figure, error) { return HessianTrajectory(three, Options{}) },
 		"landscape-contours": func() (*Figure, error) { return LandscapeContours(landscapes, Page) },
 		"landscape-surface":  func() (*Figure, error) { return LandscapeSurfaces(landscapes, Page) },
 		"cell":               func() (*Figure, error) { return Cell(drawing) },

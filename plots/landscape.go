@@ -110,6 +110,7 @@ func newRelief(panels []LandscapePanel) (*relief, error) {
 }
 
 func tick(k, step float64) plot.Tick {
+	k += 0 // no −0
 	return plot.Tick{Value: k * step, Label: number(k*step, 'g', 6)}
 }
 

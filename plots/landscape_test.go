@@ -181,7 +181,7 @@ func TestLandscapeLayout(t *testing.T) {
 				}
 				inside := func(what string, p vg.Point) {
 					if !(p.X >= 0 && p.Y >= 0 && p.X <= f.width && p.Y <= f.height) {
-						t.Errorf("%s-%s, width %d: %s at %v of %v×%v", name, kind, width, what, p, f.width, f.height)
+						t.Errorf("%s-%s, width %v: %s at %v of %v×%v", name, kind, width, what, p, f.width, f.height)
 					}
 				}
 				angle := 0. // texts alone are turned
@@ -213,7 +213,7 @@ func TestLandscapeLayout(t *testing.T) {
 						}
 						for i, other := range boxes {
 							if !apart(b, other) {
-								t.Errorf("%s-%s, width %d: %q touches %q", name, kind, width, a.String, words[i])
+								t.Errorf("%s-%s, width %v: %q touches %q", name, kind, width, a.String, words[i])
 							}
 						}
 						boxes, words = append(boxes, b), append(words, a.String)

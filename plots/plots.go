@@ -6,7 +6,6 @@
 package plots
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -18,89 +17,147 @@ import (
 	"github.com/nb1shot/nb1shot/results"
 )
 
-// AnytimeTestError draws the test error of each epoch's discrete cell, in
-// percent: means over the seeds with a band of one standard deviation where
-// there are at least two. Epoch e shows the architecture before epoch e; the
-// marked final evaluation stands at x = number of epochs (quirk Q11). Runs of
-// different provenance give a *results.MixedError.
-func AnytimeTestError(curves []results.Curve, width Width) (*Figure, error) {
+// AnytimeTestError draws the test error of each epoch's discrete cell, in percent,
+// or its regret in percentage points: means over the seeds with a band of one
+// standard deviation where there are at least two. The x axis is the epochs of
+// training behind the cell: the number of its record, and one more for runs that
+// evaluate after each epoch (quirk Q11). The final evaluation, which the released
+// code never makes, is marked. Runs of different provenance give a
+// *results.MixedError.
+func AnytimeTestError(curves []results.Curve, o Options) (*Figure, error) {
 	q := quantity{
-		of:    results.TestError,
-		name:  "test error",
-		label: "Test error (%)",
-		scale: func(x float64) float64 { return 100 * max(x, 0) },
-		axis:  linearAxis,
-		notes: []string{momentNote(curves)},
+		of:        results.TestError,
+		name:      "test error",
+		label:     "Test error (%)",
+		scale:     func(_ int, x float64) float64 { return 100 * max(x, 0) },
+		axis:      linearAxis,
+		statistic: results.Arithmetic,
+		reference: map[int]float64{},
 	}
-	if len(curves) > 0 {
-		if table := curves[0].Provenance.Table; tableNames[table] == "" {
-			q.label = strings.ToUpper(table[:1]) + table[1:] + " test error (%)"
+	if table := provenanceOf(curves).Table; tableNames[table] == "" && table != "" {
+		q.label = strings.ToUpper(table[:1]) + table[1:] + " test error (%)"
+	}
+	var expected, anchors []string
+	for _, space := range spacesOf(curves) {
+		if o.Regret != nil {
+			anchor, ok := o.Regret[space]
+			if !ok {
+				return nil, fmt.Errorf("plots: no test error to count the regrets in space %d from", space)
+			}
+			anchors = append(anchors, fmt.Sprintf("%.2f %% in space %d (%s)", 100*anchor.TestError, space, anchor.Source))
+		}
+		if x, ok := o.Random[space]; ok {
+			q.reference[space] = 100 * (x - o.Regret[space].TestError)
+			expected = append(expected, fmt.Sprintf("%.2f %% in space %d", 100*x, space))
 		}
 	}
-	return draw(curves, q, width)
+	if o.Regret != nil {
+		q.name = "regret"
+		q.label = strings.Replace(strings.Replace(q.label, "(%)", "regret (points)", 1), "Test error regret", "Test regret", 1)
+		q.label = strings.Replace(q.label, "test error regret", "test regret", 1)
+		q.scale = func(space int, x float64) float64 { return 100 * (x - o.Regret[space].TestError) }
+		q.notes = append(q.notes, "Regret: test error above "+strings.Join(anchors, ", ")+".")
+	}
+	if expected != nil {
+		q.notes = append(q.notes, "Expected test error of a uniformly random architecture: "+strings.Join(expected, ", ")+".")
+	}
+	return draw(curves, q, o)
 }
 
-// momentNote says which architecture a test error belongs to.
-func momentNote(curves []results.Curve) string {
-	const before = "The test error at epoch e is that of the architecture before epoch e"
-	var after []string
-	for _, c := range curves {
-		if c.Runs[0].Run.Setting("evaluate") == "after" && !slices.Contains(after, CurveName(c)) {
-			after = append(after, CurveName(c))
-		}
-	}
-	if after == nil {
-		return before + "."
-	}
-	return before + ", that of " + strings.Join(after, ", ") + " after it."
-}
-
-// HessianTrajectory draws the reported dominant eigenvalue λ of the
-// architecture Hessian on a logarithmic axis, no lower than 0.001, which the
-// architecture weight decay on the diagonal adds anyway (quirk Q9). λ at epoch
-// e is taken after epoch e: it belongs to the architecture whose test error
-// AnytimeTestError shows at e+1 (quirk Q11). Runs of different provenance give
-// a *results.MixedError.
-func HessianTrajectory(curves []results.Curve, width Width) (*Figure, error) {
-	const floor = 0.001
+// HessianTrajectory draws the reported dominant eigenvalue λ of the architecture
+// Hessian, or its spectral norm, on a logarithmic axis: geometric means over the
+// seeds with a band of one geometric standard deviation. The x axis is the epochs of
+// training behind the architecture parameters: λ of a record is measured at the end
+// of its epoch, so it stands at one more than the record's number, where
+// AnytimeTestError shows the test error of the same architecture (quirk Q11). The
+// architecture weight decay on the diagonal adds 0.001 to every eigenvalue (quirk
+// Q9), so that λ is positive; values that are not are left out, and a note counts
+// them. Runs of different provenance give a *results.MixedError.
+func HessianTrajectory(curves []results.Curve, o Options) (*Figure, error) {
 	q := quantity{
-		of:    results.Eigenvalue,
-		name:  "λ",
-		label: "Dominant Hessian eigenvalue λ",
-		scale: func(x float64) float64 { return max(x, floor) },
-		axis:  logAxis,
-		notes: []string{"λ at epoch e is measured after epoch e, on the architecture whose test error stands at e + 1."},
+		of:        results.Eigenvalue,
+		name:      "λ",
+		label:     "Dominant Hessian eigenvalue λ",
+		scale:     func(_ int, x float64) float64 { return x },
+		axis:      logAxis,
+		statistic: results.Geometric,
+		atTheEnd:  true,
 	}
-	if d := definitions(curves); d != "" {
+	if o.SpectralNorm {
+		q.of, q.name, q.label = results.SpectralNorm, "spectral norm", "Spectral norm of the Hessian"
+		q.notes = append(q.notes, "Spectral norm: largest absolute eigenvalue of the architecture Hessian.")
+	} else if d := definitions(curves); d != "" {
 		q.notes = append(q.notes, "λ: "+d+".")
 	}
-	return draw(curves, q, width)
+	dropped := 0
+	for _, c := range o.choose(curves) {
+		for _, h := range c.Runs {
+			for _, e := range h.Epochs {
+				if x := q.of(e); x != nil && *x <= 0 {
+					dropped++
+				}
+			}
+		}
+	}
+	if dropped > 0 {
+		q.notes = append(q.notes, fmt.Sprintf("Left out, as they have no logarithm: %d values that are not positive.", dropped))
+		of := q.of
+		q.of = func(e results.Epoch) *float64 {
+			if x := of(e); x != nil && *x > 0 {
+				return x
+			}
+			return nil
+		}
+	}
+	return draw(curves, q, o)
 }
 
 // quantity is what a figure shows of a record, and how.
 type quantity struct {
-	of    func(results.Epoch) *float64
-	name  string
-	label string                            // of the y axis
-	scale func(float64) float64             // to the unit of the y axis
-	axis  func(low, high float64) valueAxis // that holds the scaled values
-	notes []string
+	of        func(results.Epoch) *float64
+	name      string
+	label     string                                       // of the y axis
+	scale     func(space int, x float64) float64           // to the unit of the y axis
+	axis      func(low, high float64, ticks int) valueAxis // that holds the scaled values
+	statistic results.Statistic
+	atTheEnd  bool            // of a record's epoch, not before it, unless the run says so
+	reference map[int]float64 // a line to draw, by space, in the unit of the y axis
+	notes     []string
 }
 
 // series is one curve of one panel.
 type series struct {
+	curve  results.Curve
 	name   string
 	style  lineStyle
-	points []results.Point
+	points []results.Point   // in the unit of the y axis, at epochs of training
+	seeds  [][]results.Point // likewise, of each run, where they are to be drawn
 }
 
-// maxBands is the number of curves in a panel up to which bands can be told apart.
-const maxBands = 6
+// trained is how many epochs of training are behind the quantity in the records of
+// a curve, more than their number says; the final record has it right.
+func (q quantity) trained(c results.Curve) int {
+	if q.atTheEnd || c.Runs[0].Run.Setting("evaluate") == "after" {
+		return 1
+	}
+	return 0
+}
 
-// draw lays out the figure of a quantity. The bands of one standard deviation are
-// left out where a panel has more than maxBands curves.
-func draw(curves []results.Curve, q quantity, width Width) (*Figure, error) {
-	if len(curves) == 0 {
+// trajectory is a curve's in the units of the figure.
+func (q quantity) trajectory(c results.Curve) []results.Point {
+	points := c.Trajectory(q.of, q.statistic)
+	for i, p := range points {
+		if !p.Final {
+			points[i].Epoch += q.trained(c)
+		}
+		points[i].Low, points[i].Middle, points[i].High = q.scale(c.Space, p.Low), q.scale(c.Space, p.Middle), q.scale(c.Space, p.High)
+	}
+	return points
+}
+
+// draw lays out the figure of a quantity.
+func draw(curves []results.Curve, q quantity, o Options) (*Figure, error) {
+	if curves = o.choose(curves); len(curves) == 0 {
 		return nil, errors.New("plots: no runs to draw")
 	}
 	if err := results.CheckSetting(curves); err != nil {
@@ -110,77 +167,113 @@ func draw(curves []results.Curve, q quantity, width Width) (*Figure, error) {
 	if err != nil {
 		return nil, err
 	}
-
-	perSpace := map[int]int{}
-	for _, c := range curves {
-		perSpace[c.Space]++
+	if o.Median {
+		q.statistic = results.Quartiles
 	}
-	spread := slices.Max(slices.Collect(maps.Values(perSpace))) <= maxBands
-
-	panels := map[int][]series{}
-	seeds := map[string][2]int{} // name → fewest and most seeds at an epoch
-	lacking := map[string]bool{}
-	low, high, end, final := math.Inf(1), math.Inf(-1), 1, false
+	curves = slices.SortedStableFunc(slices.Values(curves), o.compare)
+	s := sheet{quantity: q, panels: map[int][]series{}, low: math.Inf(1), high: math.Inf(-1), end: 1}
+	var lacking []string
 	for _, c := range curves {
-		s := series{name: CurveName(c), points: c.Trajectory(q.of)}
-		s.style = styles[s.name]
-		if len(s.points) == 0 {
-			lacking[s.name] = true
+		one := series{curve: c, name: CurveName(c), points: q.trajectory(c)}
+		one.style = styles[one.name]
+		if len(one.points) == 0 {
+			if !slices.Contains(lacking, one.name) {
+				lacking = append(lacking, one.name)
+			}
 			continue
 		}
-		panels[c.Space] = append(panels[c.Space], s)
-		for i := range s.points {
-			if !spread {
-				s.points[i].Std = 0
+		if o.SeedLines && len(c.Runs) > 1 {
+			for _, h := range c.Runs {
+				alone := c
+				alone.Runs = []*results.History{h}
+				one.seeds = append(one.seeds, q.trajectory(alone))
 			}
-			p := s.points[i]
-			low = min(low, q.scale(p.Mean-p.Std))
-			high = max(high, q.scale(p.Mean+p.Std))
-			final = final || p.Final
-			n, ok := seeds[s.name]
-			if !ok {
-				n = [2]int{p.Seeds, p.Seeds}
-			}
-			seeds[s.name] = [2]int{min(n[0], p.Seeds), max(n[1], p.Seeds)}
 		}
-		for _, h := range c.Runs {
-			end = max(end, epochs(h))
-		}
+		s.add(one)
 	}
-	if len(panels) == 0 {
+	if len(s.panels) == 0 {
 		return nil, fmt.Errorf("plots: no %s in any of the runs", q.name)
 	}
-	if !(high < 1e300) {
-		return nil, fmt.Errorf("plots: %s reaches %g, too large to draw", q.name, high)
+	if !(s.high < 1e300) {
+		return nil, fmt.Errorf("plots: %s reaches %g, too large to draw", q.name, s.high)
 	}
-
-	for _, all := range panels { // the first of the legend is drawn last, on top
-		slices.SortFunc(all, func(a, b series) int { return cmp.Compare(b.style.rank, a.style.rank) })
-	}
-	var legend []legendEntry
-	names := slices.SortedFunc(maps.Keys(seeds), func(a, b string) int { return cmp.Compare(styles[a].rank, styles[b].rank) })
-	for _, name := range names {
-		legend = append(legend, curveEntry(name, seeds[name], styles[name], spread))
-	}
-	if final {
-		legend = append(legend, finalEntry())
-	}
-
-	if slices.ContainsFunc(slices.Collect(maps.Values(seeds)), func(n [2]int) bool { return n[1] > 1 }) {
-		note := "Means over n seeds; bands: ± one standard deviation."
-		if !spread {
-			note = fmt.Sprintf("Means over n seeds; no bands, as there are more than %d curves in a panel.", maxBands)
+	var notes []string
+	if !o.NoCaption {
+		lines := []string{s.statisticNote()}
+		if o.SeedLines {
+			lines = append(lines, "Faint lines: single seeds.")
 		}
-		q.notes = append([]string{note}, q.notes...)
+		lines = append(lines, q.notes...)
+		if lacking != nil {
+			slices.Sort(lacking)
+			lines = append(lines, fmt.Sprintf("No %s recorded: %s.", q.name, strings.Join(lacking, "; ")))
+		}
+		notes = append(notes, strings.Join(lines, " "), ProvenanceNote(curves))
+		if note := incompleteNote(curves); note != "" {
+			notes = append(notes, note)
+		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(lacking)) {
-		q.notes = append(q.notes, fmt.Sprintf("No %s recorded: %s.", q.name, name))
+	return s.layOut(o.width(), notes), nil
+}
+
+// statisticNote says what lines and bands are, and of how many seeds.
+func (s sheet) statisticNote() string {
+	type seedRange struct{ least, most int }
+	counts := map[string]seedRange{}
+	all := seedRange{math.MaxInt, 0}
+	for _, some := range s.panels {
+		for _, one := range some {
+			n, ok := counts[one.name]
+			if !ok {
+				n = seedRange{math.MaxInt, 0}
+			}
+			for _, p := range one.points {
+				n = seedRange{min(n.least, p.Seeds), max(n.most, p.Seeds)}
+			}
+			counts[one.name] = n
+			all = seedRange{min(all.least, n.least), max(all.most, n.most)}
+		}
 	}
-	notes := []string{strings.Join(q.notes, " "), ProvenanceNote(curves)}
-	if note := incompleteNote(curves); note != "" {
-		notes = append(notes, note)
+	text := func(n seedRange) string {
+		if n.least == n.most {
+			return strconv.Itoa(n.least)
+		}
+		return fmt.Sprintf("%d–%d", n.least, n.most)
 	}
-	return layOut(panels, q, q.axis(low, high), end, legend, notes, width), nil
+	seeds := "Seeds: " + text(all) + "."
+	if all.least != all.most {
+		var each []string
+		for _, name := range s.names {
+			each = append(each, name+" "+text(counts[name]))
+		}
+		seeds = "Seeds: " + strings.Join(each, ", ") + "."
+	}
+	if all.most == 1 {
+		return "One seed."
+	}
+	return map[results.Statistic]string{
+		results.Arithmetic: "Means over the seeds, with bands of ± one standard deviation. ",
+		results.Geometric:  "Geometric means over the seeds, with bands divided and multiplied by the geometric standard deviation. ",
+		results.Quartiles:  "Medians over the seeds, with bands between the quartiles. ",
+	}[s.statistic] + seeds
+}
+
+// spacesOf lists the spaces of curves, ascending.
+func spacesOf(curves []results.Curve) []int {
+	var all []int
+	for _, c := range curves {
+		all = append(all, c.Space)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// provenanceOf is that of the first of some curves.
+func provenanceOf(curves []results.Curve) results.Provenance {
+	if len(curves) == 0 {
+		return results.Provenance{}
+	}
+	return curves[0].Provenance
 }
 
 // CurveName is what a curve is called in the legend.

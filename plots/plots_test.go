@@ -16,6 +16,7 @@ import (
 	"gonum.org/v1/plot/vg"
 	canvas "gonum.org/v1/plot/vg/draw"
 	"gonum.org/v1/plot/vg/recorder"
+	"pgregory.net/rapid"
 
 	"github.com/nb1shot/nb1shot/random"
 	"github.com/nb1shot/nb1shot/results"
@@ -138,9 +139,10 @@ func cases(t testing.TB) map[string][]results.Curve {
 	return map[string][]results.Curve{
 		"one":         group(t, many(1, 1, 100, "sdarts-adv")...),
 		"paper":       group(t, many(3, 3, 100, four...)...),
+		"seven":       group(t, many(1, 2, 60, "darts", "sdarts-rs", "sdarts-adv", "pc-darts", "gdas", "nasp", "enas")...),
 		"one-epoch":   group(t, many(2, 3, 1, "darts", "sdarts-rs")...),
 		"equal":       group(t, equal...),
-		"twelve":      group(t, many(3, 2, 100, "darts", "sdarts-rs", "sdarts-adv", "pc-darts", "gdas", "nasp", "enas", "pc-darts-rs", "pc-darts-adv", "random-search", "darts-es", "r-darts-l2")...),
+		"twelve":      group(t, many(3, 2, 50, "darts", "sdarts-rs", "sdarts-adv", "pc-darts", "gdas", "nasp", "enas", "pc-darts-rs", "pc-darts-adv", "random-search", "darts-es", "r-darts-l2")...),
 		"interrupted": group(t, interrupted...),
 		"no-hessian":  group(t, noHessian...),
 		"holes":       group(t, holes...),
@@ -149,7 +151,7 @@ func cases(t testing.TB) map[string][]results.Curve {
 	}
 }
 
-var figures = map[string]func([]results.Curve, Width) (*Figure, error){"error": AnytimeTestError, "hessian": HessianTrajectory}
+var figures = map[string]func([]results.Curve, Options) (*Figure, error){"error": AnytimeTestError, "hessian": HessianTrajectory}
 
 // Every case draws in every format; go test -artifacts keeps the files.
 func TestSave(t *testing.T) {
@@ -157,10 +159,10 @@ func TestSave(t *testing.T) {
 	for name, curves := range cases(t) {
 		for kind, draw := range figures {
 			for width, suffix := range map[Width]string{Page: "", Column: "-column"} {
-				if width == Column && !slices.Contains([]string{"paper", "one", "long-names"}, name) {
+				if width == Column && !slices.Contains([]string{"paper", "one", "long-names", "seven"}, name) {
 					continue // they differ from the page in nothing else
 				}
-				f, err := draw(curves, width)
+				f, err := draw(curves, Options{Width: width})
 				if err != nil {
 					t.Fatalf("%s %s: %v", name, kind, err)
 				}
@@ -210,30 +212,31 @@ func TestContent(t *testing.T) {
 		notes   string // in the joined text
 	}{
 		"one algorithm": {"error", "one",
-			[]string{"Space 1", "SDARTS-ADV (n = 1)", "after the last epoch", "Surrogate test error (%)", "Epoch"},
+			[]string{"Space 1", "SDARTS-ADV", "after the last epoch", "Surrogate test error (%)", "Epochs of training"},
 			[]string{"Space 2"},
-			"Images: procedural (192 images of seed 7), not CIFAR-10. Table: surrogate (additive fit), not NAS-Bench-101. Preset quick: 3 cells, 8 channels"},
+			"One seed. Images: procedural (192 images of seed 7), not CIFAR-10. Table: surrogate (additive fit), not NAS-Bench-101. Preset quick: 3 cells, 8 channels"},
 		"four algorithms": {"error", "paper",
-			[]string{"Space 1", "Space 2", "Space 3", "DARTS (n = 3)", "SDARTS-RS (n = 3)", "SDARTS-ADV (n = 3)", "PC-DARTS (n = 3)", "8", "16", "100"},
-			nil, "bands: ± one standard deviation"},
+			[]string{"Space 1", "Space 2", "Space 3", "DARTS", "SDARTS-RS", "SDARTS-ADV", "PC-DARTS", "8", "16", "100"},
+			[]string{"the others"}, "Means over the seeds, with bands of ± one standard deviation. Seeds: 3."},
 		"eigenvalue": {"hessian", "paper",
 			[]string{"Dominant Hessian eigenvalue λ", "0.1", "10"},
 			[]string{"after the last epoch", "Surrogate test error (%)"},
-			"λ at epoch e is measured after epoch e"},
+			"Geometric means over the seeds, with bands divided and multiplied by the geometric standard deviation. Seeds: 3. λ: abs(max eigenvalue)"},
 		"fewer seeds": {"error", "interrupted",
-			[]string{"DARTS (n = 3)", "SDARTS-RS (n = 2–3)"},
+			[]string{"DARTS", "SDARTS-RS"},
 			[]string{"Space 3"},
-			"Incomplete: SDARTS-RS, space 1 (seed 1 interrupted, 21 epochs)."},
+			"Seeds: DARTS 3, SDARTS-RS 2–3. Images: procedural (192 images of seed 7), not CIFAR-10. Table: surrogate (additive fit), not NAS-Bench-101. Preset quick: 3 cells, 8 channels, side 8, 96+96 images, architecture learning rate 8e-3. Engine: ref, float64. Incomplete: SDARTS-RS, space 1 (seed 1 interrupted, 21 epochs)."},
 		"algorithm without Hessian": {"hessian", "no-hessian",
-			[]string{"DARTS (n = 2)"}, []string{"ENAS (n = 2)"}, "No λ recorded: ENAS."},
-		"below the floor":   {"hessian", "wild", []string{"0.001"}, []string{"1e-05", "0.0001"}, ""},
-		"twelve algorithms": {"error", "twelve", []string{"Random search (table) (n = 2)", "DARTS-ES (n = 2)"}, nil, ""},
-		"variants":          {"error", "long-names", nil, nil, "perturbation.random_start true, perturbation.steps 1 (n = 1)"},
+			[]string{"DARTS"}, []string{"ENAS"}, "No λ recorded: ENAS."},
+		"many decades":      {"hessian", "wild", []string{"1e+06"}, []string{"0.001"}, ""},
+		"twelve algorithms": {"error", "twelve", []string{"the others", "Space 3", "PC-DARTS-ADV", "DARTS-ES", "(table)"}, nil, ""},
+		"seven algorithms":  {"error", "seven", []string{"the algorithm of the panel", "the others", "SDARTS-ADV", "NASP", "ENAS"}, []string{"Space 1"}, ""},
+		"variants":          {"error", "long-names", nil, nil, "perturbation.random_start true, perturbation.steps 1"},
 	}
 	all := cases(t)
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			f, err := figures[test.figure](all[test.curves], Page)
+			f, err := figures[test.figure](all[test.curves], Options{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -259,7 +262,7 @@ func TestContent(t *testing.T) {
 func TestGenuineProvenance(t *testing.T) {
 	h := history(t, 1, "darts", 0, 3, struct{}{})
 	h.Run.Provenance.Images, h.Run.Provenance.Table = results.CIFAR10, results.NASBench101
-	f, err := AnytimeTestError(group(t, h), Column)
+	f, err := AnytimeTestError(group(t, h), Options{Width: Column})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -279,7 +282,7 @@ func TestBand(t *testing.T) {
 		for seed := range seeds {
 			runs = append(runs, history(t, 1, "darts", uint64(seed), 5, struct{}{}))
 		}
-		f, err := HessianTrajectory(group(t, runs...), Page)
+		f, err := HessianTrajectory(group(t, runs...), Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -295,34 +298,240 @@ func TestBand(t *testing.T) {
 
 // The final evaluation is a mark at x = number of epochs, off the line.
 func TestFinalMark(t *testing.T) {
-	points := []results.Point{{Epoch: 0, Mean: 0.2, Seeds: 1}, {Epoch: 1, Mean: 0.4, Seeds: 1}, {Epoch: 2, Final: true, Mean: 0.6, Seeds: 1}}
-	p := plot.New()
-	p.X.Min, p.X.Max, p.Y.Min, p.Y.Max = 0, 4, 0, 1
-	draw := func(layer func(canvas.Canvas, *plot.Plot, series, func(float64) float64)) []vg.Path {
-		r := new(recorder.Canvas)
-		c := canvas.Canvas{Canvas: r, Rectangle: vg.Rectangle{Max: vg.Point{X: 100, Y: 100}}}
-		layer(c, p, series{points: points}, func(x float64) float64 { return x })
-		var paths []vg.Path
-		for _, action := range r.Actions {
-			switch action := action.(type) {
-			case *recorder.Fill:
-				paths = append(paths, action.Path)
-			case *recorder.Stroke:
-				paths = append(paths, action.Path)
-			}
-		}
-		return paths
+	point := func(epoch int, final bool, x float64) results.Point {
+		return results.Point{Epoch: epoch, Final: final, Low: x, Middle: x, High: x, Seeds: 1}
 	}
-	if line := draw(drawLine); len(line) != 1 || len(line[0]) != 2 || line[0][1].Pos != (vg.Point{X: 25, Y: 40}) {
-		t.Errorf("line %v", line)
+	points := []results.Point{point(0, false, 0.2), point(1, false, 0.4), point(2, true, 0.6)}
+	if _, lines := drawn(drawLine, series{points: points}); len(lines) != 1 || len(lines[0]) != 2 || lines[0][1].Pos != (vg.Point{X: 25, Y: 40}) {
+		t.Errorf("lines %v", lines)
 	}
-	mark := draw(drawFinal)
-	if len(mark) == 0 {
+	_, outlines := drawn(drawFinal, series{points: points})
+	if len(outlines) == 0 {
 		t.Fatal("no mark")
 	}
-	if right := mark[len(mark)-1][0].Pos; right != (vg.Point{X: 50 + markRadius, Y: 60}) {
+	if right := outlines[len(outlines)-1][0].Pos; right != (vg.Point{X: 50 + markRadius, Y: 60}) {
 		t.Errorf("the right corner of the mark is at %v", right)
 	}
+}
+
+// drawn draws a layer of a series on a canvas of 100 by 100 points, with axes from 0
+// to 4 and 0 to 1, and returns its fills and strokes.
+func drawn(layer func(canvas.Canvas, *plot.Plot, series), s series) (fills, strokes []vg.Path) {
+	p := plot.New()
+	p.X.Min, p.X.Max, p.Y.Min, p.Y.Max = 0, 4, 0, 1
+	r := new(recorder.Canvas)
+	layer(canvas.Canvas{Canvas: r, Rectangle: vg.Rectangle{Max: vg.Point{X: 100, Y: 100}}}, p, s)
+	for _, action := range r.Actions {
+		switch action := action.(type) {
+		case *recorder.Fill:
+			fills = append(fills, action.Path)
+		case *recorder.Stroke:
+			strokes = append(strokes, action.Path)
+		}
+	}
+	return fills, strokes
+}
+
+// Where the seeds agree a band is as thin as a line, and goes on; where there is one
+// seed alone it ends.
+func TestBandWhereSeedsAgree(t *testing.T) {
+	s := series{points: []results.Point{
+		{Epoch: 0, Low: 0.2, Middle: 0.3, High: 0.4, Seeds: 2}, {Epoch: 1, Low: 0.5, Middle: 0.5, High: 0.5, Seeds: 2},
+		{Epoch: 2, Low: 0.6, Middle: 0.7, High: 0.8, Seeds: 2}, {Epoch: 3, Low: 0.6, Middle: 0.6, High: 0.6, Seeds: 1},
+	}}
+	fills, strokes := drawn(drawBand, s)
+	if len(fills) != 1 || len(strokes) != 0 {
+		t.Fatalf("%d areas and %d lines, want one area", len(fills), len(strokes))
+	}
+	var got []vg.Point
+	for _, c := range fills[0] {
+		if c.Type == vg.MoveComp || c.Type == vg.LineComp {
+			got = append(got, vg.Point{X: vg.Length(math.Round(float64(c.Pos.X))), Y: vg.Length(math.Round(float64(c.Pos.Y)))})
+		}
+	}
+	want := []vg.Point{{X: 0, Y: 40}, {X: 25, Y: 50}, {X: 50, Y: 80}, {X: 50, Y: 60}, {X: 25, Y: 50}, {X: 0, Y: 20}}
+	if !slices.Equal(got, want) {
+		t.Errorf("outline %v, want %v", got, want)
+	}
+}
+
+// The band of λ is that of its logarithm: of 0.01 and 1 it lies between, and far
+// from 0.
+func TestEigenvalueBand(t *testing.T) {
+	var runs []*results.History
+	for seed, λ := range []float64{0.01, 1} {
+		h := history(t, 1, "darts", uint64(seed), 3, struct{}{})
+		for i := range h.Epochs[:3] {
+			h.Epochs[i].Hessian.Reported = λ
+		}
+		runs = append(runs, h)
+	}
+	q := quantity{of: results.Eigenvalue, scale: func(_ int, x float64) float64 { return x }, statistic: results.Geometric, atTheEnd: true}
+	points := q.trajectory(group(t, runs...)[0])
+	if len(points) != 3 || points[0].Epoch != 1 || points[2].Epoch != 3 {
+		t.Fatalf("points %+v, want λ after 1 to 3 epochs of training", points)
+	}
+	spread := math.Exp(math.Log(100) / math.Sqrt2)
+	if p := points[0]; math.Abs(p.Middle-0.1) > 1e-12 || math.Abs(p.Low-0.1/spread) > 1e-12 || math.Abs(p.High-0.1*spread) > 1e-12 {
+		t.Errorf("%+v, want 0.1 divided and multiplied by %v", p, spread)
+	}
+}
+
+// Values without logarithm are left out of λ's figure, and counted.
+func TestNoLogarithm(t *testing.T) {
+	h := history(t, 1, "darts", 0, 5, struct{}{})
+	h.Epochs[1].Hessian.Reported, h.Epochs[3].Hessian.Reported = 0, -0.5
+	for _, median := range []bool{false, true} {
+		f, err := HessianTrajectory(group(t, h), Options{Median: median})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(texts(t, f), " "); !strings.Contains(got, "Left out, as they have no logarithm: 2 values") {
+			t.Errorf("no note in %q", got)
+		}
+	}
+}
+
+// A test error stands at the epochs of training behind its cell.
+func TestEpochsOfTraining(t *testing.T) {
+	for evaluate, want := range map[string][]int{"before": {0, 1, 2, 3}, "after": {1, 2, 3, 3}} {
+		h := history(t, 1, "enas", 0, 3, map[string]string{"evaluate": evaluate})
+		q := quantity{of: results.TestError, scale: func(_ int, x float64) float64 { return x }}
+		var got []int
+		for _, p := range q.trajectory(group(t, h)[0]) {
+			got = append(got, p.Epoch)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("evaluated %s: at %v, want %v", evaluate, got, want)
+		}
+	}
+}
+
+// What the options change.
+func TestOptions(t *testing.T) {
+	var runs []*results.History
+	for _, a := range []string{"darts", "sdarts-rs", "gdas"} {
+		for seed := range 3 {
+			runs = append(runs, history(t, 1, a, uint64(seed), 20, struct{}{}))
+		}
+	}
+	for _, h := range runs {
+		for i := range h.Epochs {
+			if hessian := h.Epochs[i].Hessian; hessian != nil {
+				hessian.SpectralNorm = 1000 * hessian.Reported
+			}
+		}
+	}
+	curves := group(t, runs...)
+	tests := map[string]struct {
+		figure        string
+		o             Options
+		want, lacking []string
+		notes         string
+	}{
+		"median":        {"error", Options{Median: true}, nil, nil, "Medians over the seeds, with bands between the quartiles. Seeds: 3."},
+		"median of λ":   {"hessian", Options{Median: true}, nil, nil, "Medians over the seeds, with bands between the quartiles. Seeds: 3."},
+		"seeds":         {"error", Options{SeedLines: true}, nil, nil, "Faint lines: single seeds."},
+		"spectral norm": {"hessian", Options{SpectralNorm: true}, []string{"Spectral norm of the Hessian", "100"}, []string{"Dominant Hessian eigenvalue λ", "0.1"}, "Spectral norm: largest absolute eigenvalue"},
+		"regret": {"error", Options{Regret: map[int]Anchor{1: {0.05, "made up"}}}, []string{"Surrogate test regret (points)", "2", "10"}, []string{"16"},
+			"Regret: test error above 5.00 % in space 1 (made up)."},
+		"random":     {"error", Options{Random: map[int]float64{1: 0.096861}}, []string{"random architecture, expected"}, nil, "Expected test error of a uniformly random architecture: 9.69 % in space 1."},
+		"algorithms": {"error", Options{Algorithms: []string{"gdas", "darts", "nasp"}}, []string{"GDAS", "DARTS"}, []string{"SDARTS-RS"}, "Seeds: 3."},
+		"no caption": {"error", Options{NoCaption: true}, []string{"DARTS", "Space 1"}, nil, "Epochs of training"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			f, err := figures[test.figure](curves, test.o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := texts(t, f)
+			for _, want := range test.want {
+				if !slices.Contains(got, want) {
+					t.Errorf("no %q in %q", want, got)
+				}
+			}
+			for _, lacking := range test.lacking {
+				if slices.Contains(got, lacking) {
+					t.Errorf("%q in %q", lacking, got)
+				}
+			}
+			joined := strings.Join(got, " ")
+			if !strings.Contains(joined, test.notes) || test.o.NoCaption == strings.Contains(joined, "Images: ") {
+				t.Errorf("no %q in %q", test.notes, got)
+			}
+		})
+	}
+	if f, err := AnytimeTestError(curves, Options{Algorithms: []string{"gdas", "darts"}, Width: Column}); err != nil {
+		t.Error(err)
+	} else if got := texts(t, f); f.width != 85*vg.Millimeter {
+		t.Errorf("a column is %v wide: %q", f.width, got)
+	}
+	if _, err := AnytimeTestError(curves, Options{Algorithms: []string{"nasp"}}); err == nil {
+		t.Error("drew an algorithm that is not there")
+	}
+	if _, err := AnytimeTestError(curves, Options{Regret: map[int]Anchor{2: {}}}); err == nil || !strings.Contains(err.Error(), "space 1") {
+		t.Errorf("regrets of a space without anchor: %v", err)
+	}
+	plain, err := AnytimeTestError(curves, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	seeds, err := AnytimeTestError(curves, Options{SeedLines: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	count := func(f *Figure) int {
+		svg, err := f.SVG()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return bytes.Count(svg, []byte("<path"))
+	}
+	if got := count(seeds) - count(plain); got != 9 {
+		t.Errorf("%d more lines for 9 seeds", got)
+	}
+}
+
+// The order of --algos is that of legends and panels, and leaves the colours.
+func TestOrder(t *testing.T) {
+	o := Options{Algorithms: []string{"enas", "darts"}}
+	got := slices.SortedFunc(slices.Values(o.choose(curves("darts", "nasp", "enas"))), o.compare)
+	if len(got) != 2 || got[0].Algorithm != "enas" || got[1].Algorithm != "darts" {
+		t.Errorf("%v", got)
+	}
+}
+
+// Labels do not overlap, keep their order, stay inside where there is room, and
+// where they are wanted if they can.
+func TestPlaceLabels(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		n := rapid.IntRange(1, 6).Draw(t, "labels")
+		want, heights := make([]float64, n), make([]float64, n)
+		for i := range n {
+			want[i] = rapid.Float64Range(-20, 120).Draw(t, "want")
+			heights[i] = rapid.Float64Range(5, 16).Draw(t, "height")
+		}
+		slices.Sort(want)
+		at := placeLabels(want, heights, 0, 100)
+		for i := range at {
+			if at[i]-heights[i]/2 < -1e-9 || at[i]+heights[i]/2 > 100+1e-9 {
+				t.Errorf("label %d at %v, %v high, leaves 0 to 100", i, at[i], heights[i])
+			}
+			if i > 0 && at[i]-heights[i]/2 < at[i-1]+heights[i-1]/2-1e-9 {
+				t.Errorf("labels %d and %d overlap: %v, %v high", i-1, i, at, heights)
+			}
+		}
+		apart := want[0] >= heights[0]/2 && want[n-1] <= 100-heights[n-1]/2
+		for i := range n - 1 {
+			apart = apart && want[i+1]-want[i] >= (heights[i]+heights[i+1])/2
+		}
+		for i := range at {
+			if apart && math.Abs(at[i]-want[i]) > 1e-9 {
+				t.Errorf("at %v, wanted %v, where there is room", at, want)
+			}
+		}
+	})
 }
 
 func TestStretches(t *testing.T) {
@@ -375,7 +584,7 @@ func TestDeterminism(t *testing.T) {
 			var first []byte
 			for range 3 {
 				slices.Reverse(runs)
-				f, err := draw(group(t, runs...), Page)
+				f, err := draw(group(t, runs...), Options{})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -421,7 +630,7 @@ func TestRefusals(t *testing.T) {
 			other.Dir, other.Run = "runs/other", run
 			curves := group(t, history(t, 1, "darts", 0, 3, struct{}{}), other)
 			for kind, draw := range figures {
-				_, err := draw(curves, Page)
+				_, err := draw(curves, Options{})
 				var mixed *results.MixedError
 				if field == "" {
 					if err != nil {
@@ -436,25 +645,25 @@ func TestRefusals(t *testing.T) {
 		})
 	}
 
-	if _, err := AnytimeTestError(nil, Page); err == nil {
+	if _, err := AnytimeTestError(nil, Options{}); err == nil {
 		t.Error("drew nothing")
 	}
 	h := history(t, 1, "enas", 0, 2, struct{}{})
 	for i := range h.Epochs {
 		h.Epochs[i].Hessian = nil
 	}
-	if _, err := HessianTrajectory(group(t, h), Page); err == nil || !strings.Contains(err.Error(), "no λ") {
+	if _, err := HessianTrajectory(group(t, h), Options{}); err == nil || !strings.Contains(err.Error(), "no λ") {
 		t.Errorf("no λ at all: %v", err)
 	}
 	huge := history(t, 1, "darts", 0, 2, struct{}{})
 	huge.Epochs[1].Hessian.Reported = 1e308
-	if _, err := HessianTrajectory(group(t, huge), Page); err == nil || !strings.Contains(err.Error(), "too large") {
+	if _, err := HessianTrajectory(group(t, huge), Options{}); err == nil || !strings.Contains(err.Error(), "too large") {
 		t.Errorf("a huge λ: %v", err)
 	}
 }
 
 func TestSaveFails(t *testing.T) {
-	f, err := AnytimeTestError(group(t, history(t, 1, "darts", 0, 2, struct{}{})), Page)
+	f, err := AnytimeTestError(group(t, history(t, 1, "darts", 0, 2, struct{}{})), Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

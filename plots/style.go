@@ -14,6 +14,7 @@ import (
 	"gonum.org/v1/plot/font"
 	"gonum.org/v1/plot/text"
 	"gonum.org/v1/plot/vg"
+	canvas "gonum.org/v1/plot/vg/draw"
 
 	"github.com/nb1shot/nb1shot/results"
 )
@@ -31,25 +32,12 @@ var colours = []color.NRGBA{
 	{100, 50, 10, 255},   // brown
 }
 
-// dashes are as many as the colours, so that each of the first eight curves has
-// its own in print without colours, too.
-var dashes = [][]vg.Length{
-	nil,
-	points(5, 2),
-	points(7, 1.2, 1.2, 1.2),
-	points(1.5, 1.2),
-	points(9, 1.2, 1.2, 1.2, 1.2, 1.2),
-	points(3, 1.5),
-	points(11, 2),
-	points(4, 1.2, 1.2, 1.2, 1.2, 1.2),
-}
-
-func points(lengths ...float64) []vg.Length {
-	var all []vg.Length
-	for _, x := range lengths {
-		all = append(all, vg.Points(x))
-	}
-	return all
+// markers are as many as the colours, so that each of the first eight curves has
+// its own in print without colours, too. The diamond is that of the final
+// evaluation.
+var markers = []canvas.GlyphDrawer{
+	canvas.CircleGlyph{}, canvas.BoxGlyph{}, canvas.PyramidGlyph{}, canvas.RingGlyph{},
+	canvas.SquareGlyph{}, canvas.TriangleGlyph{}, canvas.CrossGlyph{}, canvas.PlusGlyph{},
 }
 
 // habit is the colour that an algorithm has in every figure, unless one before it
@@ -91,23 +79,33 @@ var titles = map[string]string{
 	"regularized-evolution": "Regularised evolution (table)", "drift": "Drift (control)",
 }
 
-// lineStyle tells a curve from others by colour and dashes. Its rank is its
+// lineStyle tells a curve from others by colour and marker. Its rank is its
 // place in the legend.
 type lineStyle struct {
 	rank   int
 	colour color.NRGBA
-	dashes []vg.Length
+	marker canvas.GlyphDrawer
+}
+
+func (s lineStyle) line() canvas.LineStyle {
+	return canvas.LineStyle{Color: s.colour, Width: lineWidth}
+}
+
+// faint is the line of a single seed.
+func (s lineStyle) faint() canvas.LineStyle {
+	return canvas.LineStyle{Color: fade(s.colour, 110), Width: 0.35}
 }
 
 // band is the colour of the area around the line.
-func (s lineStyle) band() color.NRGBA {
-	c := s.colour
-	c.A = 45
+func (s lineStyle) band() color.NRGBA { return fade(s.colour, 45) }
+
+func fade(c color.NRGBA, alpha uint8) color.NRGBA {
+	c.A = alpha
 	return c
 }
 
 // assignStyles gives every name in the figure a style of its own. Up to eight
-// have colours and dashes of their own; more share colours, as evenly as
+// have colours and markers of their own; more share colours, as evenly as
 // possible. In the order of the legend (the known algorithms, then everything
 // else by name) each takes its colour, or where others have used it more often
 // the first that was used least.
@@ -129,7 +127,7 @@ func assignStyles(curves []results.Curve) (map[string]lineStyle, error) {
 	for i, name := range other {
 		ranks[name], preferred[name] = len(known)+i, len(colours)-1-i%len(colours) // away from the paper's
 	}
-	if available := len(colours) * len(dashes); len(ranks) > available {
+	if available := len(colours) * len(markers); len(ranks) > available {
 		return nil, fmt.Errorf("plots: %d curves, but only %d can be told apart: draw fewer", len(ranks), available)
 	}
 	used := make([]int, len(colours))
@@ -139,7 +137,7 @@ func assignStyles(curves []results.Curve) (map[string]lineStyle, error) {
 		if used[colour] > least {
 			colour = slices.Index(used, least)
 		}
-		styles[name] = lineStyle{ranks[name], colours[colour], dashes[(colour+used[colour])%len(dashes)]}
+		styles[name] = lineStyle{ranks[name], colours[colour], markers[(colour+used[colour])%len(markers)]}
 		used[colour]++
 	}
 	return styles, nil
@@ -198,37 +196,62 @@ type valueAxis struct {
 	scale    plot.Normalizer
 }
 
-// linearAxis holds low..high, in percent, with a margin.
-func linearAxis(low, high float64) valueAxis {
+// linearAxis holds low..high with a margin, which does not reach below 0 where
+// they do not, and some seven ticks, or about so many where that is less.
+func linearAxis(low, high float64, ticks int) valueAxis {
 	margin := 0.05 * (high - low)
-	if high-low < 0.01 { // one image of the table's 9,984
+	if high-low < 0.01 { // one image of the table's 9,984, in percent
 		margin = 0.5
 	}
-	a := valueAxis{min: max(low-margin, 0), max: high + margin, scale: plot.LinearScale{}}
-	step := niceStep((a.max - a.min) / 7)
+	a := valueAxis{min: low - margin, max: high + margin, scale: plot.LinearScale{}}
+	if low >= 0 {
+		a.min = max(a.min, 0)
+	}
+	step := niceStep((a.max - a.min) / float64(min(ticks, 7)))
 	for k := math.Ceil(a.min / step); k*step <= a.max; k++ {
-		a.ticks = append(a.ticks, plot.Tick{Value: k * step, Label: strconv.FormatFloat(k*step, 'g', 6, 64)})
+		a.ticks = append(a.ticks, tick(k, step))
 	}
 	return a
 }
 
-// logAxis holds low..high between powers of ten or their double or fivefold;
-// low > 0.
-func logAxis(low, high float64) valueAxis {
+// logAxis holds low..high between powers of ten or their double or fivefold, with
+// at most so many labels where two are left; low > 0.
+func logAxis(low, high float64, labels int) valueAxis {
 	a := valueAxis{scale: plot.LogScale{}, min: niceBelow(low), max: niceStep(high)}
 	if a.min == a.max {
 		a.max = niceStep(1.01 * a.max)
 	}
 	bottom, top := int(math.Floor(math.Log10(a.min)+1e-9)), int(math.Ceil(math.Log10(a.max)-1e-9))
 	decades := top - bottom
+	// Labels at the powers of ten, their double and fivefold; at the powers alone;
+	// at every second one, and so on, as many as there is room for.
+	labelled := func(k float64, e, every int) bool {
+		if every == 0 {
+			return k == 1 || k == 2 || k == 5
+		}
+		return k == 1 && (e-bottom)%every == 0
+	}
+	count := func(every int) (n int) {
+		for e := bottom; e <= top; e++ {
+			for k := 1.; k < 10; k++ {
+				if v := decimal(k, e); v >= a.min && v <= a.max && labelled(k, e, every) {
+					n++
+				}
+			}
+		}
+		return n
+	}
+	every := 0
+	for count(every) > labels && count(every+1) >= 2 {
+		every++
+	}
 	for e := bottom; e <= top; e++ {
 		for k := 1.; k < 10; k++ {
 			t := plot.Tick{Value: decimal(k, e)}
 			if t.Value < a.min || t.Value > a.max {
 				continue
 			}
-			powers := k == 1 && (e-bottom)%(1+decades/8) == 0
-			if powers || decades < 3 && (k == 2 || k == 5) {
+			if labelled(k, e, every) {
 				t.Label = strconv.FormatFloat(t.Value, 'g', -1, 64)
 			}
 			if k == 1 || decades < 8 {
@@ -241,9 +264,9 @@ func logAxis(low, high float64) valueAxis {
 	return a
 }
 
-// epochTicks are the ticks of the x axis up to epoch end.
-func epochTicks(end int) plot.ConstantTicks {
-	step := max(int(niceStep(float64(end)/5)), 1)
+// epochTicks are about so many ticks of the x axis up to epoch end.
+func epochTicks(end, about int) plot.ConstantTicks {
+	step := max(int(niceStep(float64(end)/float64(about))), 1)
 	var ticks plot.ConstantTicks
 	for e := 0; e <= end; e += step {
 		ticks = append(ticks, plot.Tick{Value: float64(e), Label: strconv.Itoa(e)})

@@ -42,7 +42,7 @@ func TestStyles(t *testing.T) {
 	}
 
 	var names []string
-	for i := range len(colours) * len(dashes) {
+	for i := range len(colours) * len(markers) {
 		names = append(names, fmt.Sprintf("a%02d", i))
 	}
 	full, err := assignStyles(curves(names...))
@@ -51,7 +51,7 @@ func TestStyles(t *testing.T) {
 	}
 	seen := map[string]string{}
 	for name, s := range full {
-		look := fmt.Sprint(s.colour, s.dashes)
+		look := fmt.Sprintf("%v %T", s.colour, s.marker)
 		if seen[look] != "" {
 			t.Errorf("%s and %s look the same", name, seen[look])
 		}
@@ -62,7 +62,7 @@ func TestStyles(t *testing.T) {
 	}
 }
 
-// Up to eight curves differ in their colours, and in their dashes as well;
+// Up to eight curves differ in their colours, and in their markers as well;
 // whichever they are, the paper's keep theirs.
 func TestEightStyles(t *testing.T) {
 	var names []string
@@ -76,13 +76,13 @@ func TestEightStyles(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		byColour, byDashes := map[color.NRGBA]bool{}, map[string]bool{}
+		byColour, byMarkers := map[color.NRGBA]bool{}, map[string]bool{}
 		for _, s := range styles {
 			byColour[s.colour] = true
-			byDashes[fmt.Sprint(s.dashes)] = true
+			byMarkers[fmt.Sprintf("%T", s.marker)] = true
 		}
-		if len(styles) != len(some) || len(byColour) != len(some) || len(byDashes) != len(some) {
-			t.Errorf("%d colours and %d dashes for %v", len(byColour), len(byDashes), some)
+		if len(styles) != len(some) || len(byColour) != len(some) || len(byMarkers) != len(some) {
+			t.Errorf("%d colours and %d markers for %v", len(byColour), len(byMarkers), some)
 		}
 		for _, c := range curves(some...) {
 			i := slices.IndexFunc(known, func(h habit) bool { return h.name == c.Algorithm })
@@ -183,7 +183,7 @@ func TestAxes(t *testing.T) {
 		rapid.Check(t, func(t *rapid.T) {
 			low := rapid.Float64Range(0, 100).Draw(t, "low")
 			high := low + rapid.Float64Range(0, 100).Draw(t, "range")
-			a := linearAxis(low, high)
+			a := linearAxis(low, high, 7)
 			if a.min > low || a.max < high || a.min < 0 {
 				t.Errorf("axis %v..%v for %v..%v", a.min, a.max, low, high)
 			}
@@ -194,7 +194,7 @@ func TestAxes(t *testing.T) {
 		rapid.Check(t, func(t *rapid.T) {
 			low := rapid.Float64Range(1e-3, 1e4).Draw(t, "low")
 			high := low * (1 + rapid.Float64Range(0, 1e10).Draw(t, "ratio"))
-			a := logAxis(low, high)
+			a := logAxis(low, high, 9)
 			if a.min >= low || a.max <= high {
 				t.Errorf("axis %v..%v for %v..%v", a.min, a.max, low, high)
 			}
@@ -204,7 +204,7 @@ func TestAxes(t *testing.T) {
 	t.Run("epochs", func(t *testing.T) {
 		rapid.Check(t, func(t *rapid.T) {
 			end := rapid.IntRange(1, 2000).Draw(t, "end")
-			checkTicks(t, epochTicks(end), 0, float64(end), 2, 6)
+			checkTicks(t, epochTicks(end, 5), 0, float64(end), 2, 6)
 		})
 	})
 }

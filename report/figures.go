@@ -156,7 +156,7 @@ func split(curves []results.Curve) [][]results.Curve {
 func (s *study) figures() ([]figure, error) {
 	all := s.landscapeFigures()
 	have := func(quantity func(results.Epoch) *float64) []results.Curve {
-		return choose(s.curves, func(c results.Curve) bool { return len(c.Trajectory(quantity)) > 0 })
+		return choose(s.curves, func(c results.Curve) bool { return c.Has(quantity) })
 	}
 	for _, some := range selections(have(results.TestError)) {
 		all = append(all, s.errorFigure(some))
@@ -178,7 +178,7 @@ func (s *study) figures() ([]figure, error) {
 func (s *study) absent() []string {
 	var all []string
 	lacks := func(quantity func(results.Epoch) *float64) bool {
-		return !slices.ContainsFunc(s.curves, func(c results.Curve) bool { return len(c.Trajectory(quantity)) > 0 })
+		return !slices.ContainsFunc(s.curves, func(c results.Curve) bool { return c.Has(quantity) })
 	}
 	if s.landscapes == nil {
 		all = append(all, "The accuracy around the architecture parameters (the paper's Figure 1): no landscape was given. nb1shot landscape makes them from runs with checkpoints.")
@@ -226,7 +226,7 @@ func (s *study) errorFigure(some selection) figure {
 			unlikePaper(departures(some.curves, true), "the evaluation after the last epoch is added, which the released code never makes (quirk Q11)")),
 		alt: "Line charts of the test error in percent over the epochs, one for each space. At the end: " + strings.Join(finals, "; ") + ".",
 		build: func(w plots.Width) (*plots.Figure, error) {
-			return plots.AnytimeTestError(some.curves, w)
+			return plots.AnytimeTestError(some.curves, plots.Options{Width: w, Random: s.random})
 		},
 	}
 }
@@ -234,19 +234,22 @@ func (s *study) errorFigure(some selection) figure {
 func (s *study) hessianFigure(some selection) figure {
 	var courses []string
 	for _, c := range some.curves {
-		points := c.Trajectory(results.Eigenvalue)
-		courses = append(courses, fmt.Sprintf("%s, space %d: from %.3g to %.3g", plots.CurveName(c), c.Space, points[0].Mean, points[len(points)-1].Mean))
+		points := c.Trajectory(results.Eigenvalue, results.Geometric)
+		if points == nil {
+			continue // none has a logarithm
+		}
+		courses = append(courses, fmt.Sprintf("%s, space %d: from %.3g to %.3g", plots.CurveName(c), c.Space, points[0].Middle, points[len(points)-1].Middle))
 	}
 	return figure{
 		name:  "hessian-" + some.name,
 		title: "Dominant eigenvalue of the architecture Hessian: " + some.title,
 		caption: paragraphs(
-			"Dominant eigenvalue λ of the Hessian of the validation loss by the architecture parameters, means over the seeds."+like(some.eigenvalues),
+			"Dominant eigenvalue λ of the Hessian of the validation loss by the architecture parameters, geometric means over the seeds."+like(some.eigenvalues),
 			provenance(some.curves), s.seedNote(some.curves),
 			unlikePaper(departures(some.curves, true), "λ is what the notes below the figure define, as the released code computes it (quirks Q8 to Q9b), where the text has the spectral norm")),
 		alt: "Line charts of the dominant eigenvalue over the epochs on a logarithmic axis, one for each space. " + strings.Join(courses, "; ") + ".",
 		build: func(w plots.Width) (*plots.Figure, error) {
-			return plots.HessianTrajectory(some.curves, w)
+			return plots.HessianTrajectory(some.curves, plots.Options{Width: w})
 		},
 	}
 }

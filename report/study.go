@@ -22,7 +22,8 @@ type study struct {
 	seeds      []uint64        // of any run, ascending: what every curve should have
 	measures   map[*results.History]stability.Measures
 	anchors    map[int]stability.Anchor
-	landscapes []landscape // by space, then in the order of legends
+	random     map[int]float64 // expected test errors of random architectures, by space, where known
+	landscapes []landscape     // by space, then in the order of legends
 }
 
 // landscape is one with what a figure calls it.
@@ -40,7 +41,7 @@ func newStudy(in Input) (*study, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &study{curves: curves, anchors: in.Anchors, measures: map[*results.History]stability.Measures{}}
+	s := &study{curves: curves, anchors: in.Anchors, random: stability.Random(in.Runs), measures: map[*results.History]stability.Measures{}}
 	if s.landscapes, err = arrange(in.Landscapes); err != nil {
 		return nil, err
 	}

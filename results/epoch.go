@@ -119,6 +119,15 @@ func Eigenvalue(e Epoch) *float64 {
 	return &e.Hessian.Reported
 }
 
+// SpectralNorm is the largest absolute eigenvalue of a record, a quantity for
+// Curve.Trajectory.
+func SpectralNorm(e Epoch) *float64 {
+	if e.Hessian == nil {
+		return nil
+	}
+	return &e.Hessian.SpectralNorm
+}
+
 // ProjectionGap is the projection gap of a record, a quantity for
 // Curve.Trajectory.
 func ProjectionGap(e Epoch) *float64 {

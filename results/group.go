@@ -8,6 +8,8 @@ import (
 	"math"
 	"slices"
 	"strings"
+
+	"github.com/nb1shot/nb1shot/benchmark/stats"
 )
 
 // Curve is the runs of one configuration, apart only in their seed.
@@ -19,13 +21,51 @@ type Curve struct {
 	Runs       []*History // by ascending seed, at least one
 }
 
-// Point is the statistics of one quantity over the seeds that have it.
+// Statistic is how the values of several seeds become a middle and a spread.
+type Statistic int
+
+const (
+	// Arithmetic is the mean, and one sample standard deviation to either side.
+	Arithmetic Statistic = iota
+	// Geometric is the same of the logarithms: the geometric mean, divided and
+	// multiplied by the geometric standard deviation. Values that are not positive
+	// have no logarithm and are left out, as if they were not recorded.
+	Geometric
+	// Quartiles is the median and the two other quartiles, interpolated linearly
+	// between the seeds.
+	Quartiles
+)
+
+// of returns the statistic of some values; low and high are the middle itself for
+// one value. There must be one, and Geometric needs positive ones.
+func (s Statistic) of(x []float64) (low, middle, high float64) {
+	switch s {
+	case Geometric:
+		logs := make([]float64, len(x))
+		for i, v := range x {
+			logs[i] = math.Log(v)
+		}
+		low, middle, high = Arithmetic.of(logs)
+		return math.Exp(low), math.Exp(middle), math.Exp(high)
+	case Quartiles:
+		low, high = stats.Quartiles(x)
+		return low, stats.Median(x), high
+	}
+	mean, std := stats.Mean(x), 0.0
+	if len(x) > 1 {
+		std = stats.Std(x)
+	}
+	return mean - std, mean, mean + std
+}
+
+// Point is the statistic of one quantity over the seeds that have it.
 type Point struct {
-	Epoch int
-	Final bool    // the marked evaluation after the last epoch
-	Mean  float64 // over the seeds
-	Std   float64 // sample standard deviation over the seeds; 0 for one seed
-	Seeds int     // at least 1
+	Epoch  int     // of the records
+	Final  bool    // the marked evaluation after the last epoch
+	Middle float64 // mean or median
+	// Low and High bound the spread around it; both are Middle for one seed.
+	Low, High float64
+	Seeds     int // at least 1
 }
 
 // Group gathers runs into curves: one for each space, algorithm, configuration
@@ -176,10 +216,10 @@ func Trained(curves []Curve) Curve {
 	return curves[0]
 }
 
-// Trajectory is the mean and the spread of a quantity over the seeds, one
-// point for every epoch at which at least one seed has it (the quantity is
-// nil where a record lacks it). A final record is a point of its own.
-func (c Curve) Trajectory(quantity func(Epoch) *float64) []Point {
+// Trajectory is a statistic of a quantity over the seeds, one point for every
+// epoch at which at least one seed has it (the quantity is nil where a record
+// lacks it). A final record is a point of its own.
+func (c Curve) Trajectory(quantity func(Epoch) *float64, statistic Statistic) []Point {
 	longest := 0
 	for _, h := range c.Runs {
 		longest = max(longest, len(h.Epochs))
@@ -192,32 +232,22 @@ func (c Curve) Trajectory(quantity func(Epoch) *float64) []Point {
 				if epoch >= len(h.Epochs) || h.Epochs[epoch].Final != final {
 					continue
 				}
-				if x := quantity(h.Epochs[epoch]); x != nil {
+				if x := quantity(h.Epochs[epoch]); x != nil && (statistic != Geometric || *x > 0) {
 					values = append(values, *x)
 				}
 			}
 			if len(values) > 0 {
-				mean, std := meanStd(values)
-				points = append(points, Point{Epoch: epoch, Final: final, Mean: mean, Std: std, Seeds: len(values)})
+				low, middle, high := statistic.of(values)
+				points = append(points, Point{Epoch: epoch, Final: final, Low: low, Middle: middle, High: high, Seeds: len(values)})
 			}
 		}
 	}
 	return points
 }
 
-// meanStd returns the mean and the sample standard deviation (n−1) of x; the
-// latter is 0 for one value.
-func meanStd(x []float64) (mean, std float64) {
-	n := float64(len(x))
-	for _, v := range x {
-		mean += v
-	}
-	mean /= n
-	if len(x) == 1 {
-		return mean, 0
-	}
-	for _, v := range x {
-		std += (v - mean) * (v - mean)
-	}
-	return mean, math.Sqrt(std / (n - 1))
+// Has tells whether any record of the curve has a quantity.
+func (c Curve) Has(quantity func(Epoch) *float64) bool {
+	return slices.ContainsFunc(c.Runs, func(h *History) bool {
+		return slices.ContainsFunc(h.Epochs, func(e Epoch) bool { return quantity(e) != nil })
+	})
 }

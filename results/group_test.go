@@ -11,28 +11,31 @@ import (
 
 func TestTrajectory(t *testing.T) {
 	errors := [][]float64{{0.10, 0.12, 0.14}, {0.20, 0.14, 0.10}, {0.30, 0.10, 0.12}}
+	point := func(epoch int, final bool, mean, std float64, seeds int) Point {
+		return Point{epoch, final, mean, mean - std, mean + std, seeds}
+	}
 	tests := map[string]struct {
 		seeds int
 		shape func(seed int, h *History)
 		want  []Point
 	}{
-		"one seed": {1, nil, []Point{{0, false, 0.10, 0, 1}, {1, false, 0.12, 0, 1}, {2, true, 0.14, 0, 1}}},
+		"one seed": {1, nil, []Point{point(0, false, 0.10, 0, 1), point(1, false, 0.12, 0, 1), point(2, true, 0.14, 0, 1)}},
 		"three seeds": {3, nil, []Point{
-			{0, false, 0.20, 0.10, 3}, {1, false, 0.12, 0.02, 3}, {2, true, 0.12, 0.02, 3},
+			point(0, false, 0.20, 0.10, 3), point(1, false, 0.12, 0.02, 3), point(2, true, 0.12, 0.02, 3),
 		}},
 		"one interrupted": {3, func(seed int, h *History) {
 			if seed == 2 {
 				h.Epochs = h.Epochs[:1]
 			}
 		}, []Point{
-			{0, false, 0.20, 0.10, 3}, {1, false, 0.13, math.Sqrt(0.0002), 2}, {2, true, 0.12, math.Sqrt(0.0008), 2},
+			point(0, false, 0.20, 0.10, 3), point(1, false, 0.13, math.Sqrt(0.0002), 2), point(2, true, 0.12, math.Sqrt(0.0008), 2),
 		}},
 		"one value missing": {3, func(seed int, h *History) {
 			if seed == 0 {
 				h.Epochs[1].Lookup.TestError = nil
 			}
 		}, []Point{
-			{0, false, 0.20, 0.10, 3}, {1, false, 0.12, math.Sqrt(0.0008), 2}, {2, true, 0.12, 0.02, 3},
+			point(0, false, 0.20, 0.10, 3), point(1, false, 0.12, math.Sqrt(0.0008), 2), point(2, true, 0.12, 0.02, 3),
 		}},
 		"final at another epoch": {2, func(seed int, h *History) {
 			if seed == 1 {
@@ -40,7 +43,7 @@ func TestTrajectory(t *testing.T) {
 				h.Epochs[1].Lookup.TestError = ptr(0.5)
 			}
 		}, []Point{
-			{0, false, 0.15, math.Sqrt(0.005), 2}, {1, false, 0.12, 0, 1}, {1, true, 0.5, 0, 1}, {2, true, 0.14, 0, 1},
+			point(0, false, 0.15, math.Sqrt(0.005), 2), point(1, false, 0.12, 0, 1), point(1, true, 0.5, 0, 1), point(2, true, 0.14, 0, 1),
 		}},
 	}
 	for name, test := range tests {
@@ -61,7 +64,7 @@ func TestTrajectory(t *testing.T) {
 				t.Fatalf("%d curves", len(curves))
 			}
 			near := cmp.Comparer(func(a, b float64) bool { return math.Abs(a-b) < 1e-14 })
-			if diff := cmp.Diff(test.want, curves[0].Trajectory(TestError), near); diff != "" {
+			if diff := cmp.Diff(test.want, curves[0].Trajectory(TestError, Arithmetic), near); diff != "" {
 				t.Error(diff)
 			}
 		})
@@ -74,16 +77,56 @@ func TestTrajectoryEigenvalue(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []Point{{0, false, 0.5, 0, 2}, {1, false, 0.5, 0, 2}}
-	if diff := cmp.Diff(want, curves[0].Trajectory(Eigenvalue)); diff != "" {
+	want := []Point{{0, false, 0.5, 0.5, 0.5, 2}, {1, false, 0.5, 0.5, 0.5, 2}}
+	if diff := cmp.Diff(want, curves[0].Trajectory(Eigenvalue, Quartiles)); diff != "" {
 		t.Error(diff)
 	}
 	curves, err = Group(histories(t, 1, func(_ int, h *History) { h.Epochs[0].Hessian, h.Epochs[1].Hessian = nil, nil }))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if points := curves[0].Trajectory(Eigenvalue); points != nil {
+	if points := curves[0].Trajectory(Eigenvalue, Geometric); points != nil || curves[0].Has(Eigenvalue) || !curves[0].Has(TestError) {
 		t.Errorf("%v", points)
+	}
+}
+
+// The statistics of one epoch over the seeds.
+func TestStatistics(t *testing.T) {
+	tests := map[string]struct {
+		values    []float64
+		statistic Statistic
+		want      Point
+	}{
+		"arithmetic":       {[]float64{1, 2, 6}, Arithmetic, Point{Low: 3 - math.Sqrt(7), Middle: 3, High: 3 + math.Sqrt(7), Seeds: 3}},
+		"geometric":        {[]float64{0.01, 0.1, 1}, Geometric, Point{Low: 0.01, Middle: 0.1, High: 1, Seeds: 3}},
+		"no logarithm":     {[]float64{0.1, 0, -3, 10}, Geometric, Point{Low: math.Pow(10, -math.Sqrt2), Middle: 1, High: math.Pow(10, math.Sqrt2), Seeds: 2}},
+		"quartiles":        {[]float64{5, 1, 4, 2, 3}, Quartiles, Point{Low: 2, Middle: 3, High: 4, Seeds: 5}},
+		"quartiles of 4":   {[]float64{8, 1, 2, 4}, Quartiles, Point{Low: 1.75, Middle: 3, High: 5, Seeds: 4}},
+		"one seed":         {[]float64{0.25}, Quartiles, Point{Low: 0.25, Middle: 0.25, High: 0.25, Seeds: 1}},
+		"one seed, log":    {[]float64{0.25}, Geometric, Point{Low: 0.25, Middle: 0.25, High: 0.25, Seeds: 1}},
+		"seeds that agree": {[]float64{0.5, 0.5}, Geometric, Point{Low: 0.5, Middle: 0.5, High: 0.5, Seeds: 2}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			curves, err := Group(histories(t, len(test.values), func(seed int, h *History) {
+				h.Epochs = []Epoch{record(0)}
+				h.Epochs[0].Hessian.Reported = test.values[seed]
+			}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			near := cmp.Comparer(func(a, b float64) bool { return math.Abs(a-b) < 1e-14 })
+			if diff := cmp.Diff([]Point{test.want}, curves[0].Trajectory(Eigenvalue, test.statistic), near); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+	curves, err := Group(histories(t, 1, func(_ int, h *History) { h.Epochs[0].Hessian.Reported, h.Epochs[1].Hessian.Reported = 0, -1 }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if points := curves[0].Trajectory(Eigenvalue, Geometric); points != nil {
+		t.Errorf("values without logarithm alone: %v", points)
 	}
 }
 

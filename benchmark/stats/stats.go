@@ -35,6 +35,25 @@ func Median(x []float64) float64 {
 	return (sorted[(n-1)/2] + sorted[n/2]) / 2
 }
 
+// Quartiles are the values of x a quarter and three quarters of the way from the
+// lowest to the highest, interpolated linearly between neighbours (definition 7 of
+// Hyndman and Fan 1996), as Median is half-way; NaN where x is empty.
+func Quartiles(x []float64) (lower, upper float64) {
+	if len(x) == 0 {
+		return math.NaN(), math.NaN()
+	}
+	ascending := sorted(x)
+	at := func(p float64) float64 {
+		below, part := math.Modf(p * float64(len(x)-1))
+		i := int(below)
+		if part == 0 {
+			return ascending[i]
+		}
+		return ascending[i] + part*(ascending[i+1]-ascending[i])
+	}
+	return at(0.25), at(0.75)
+}
+
 // sample refuses what is no sample of at least so many finite numbers.
 func sample(name string, x []float64, least int) error {
 	if len(x) < least {

@@ -236,6 +236,15 @@ func TestMoments(t *testing.T) {
 	if Mean(x) != 5 || math.Abs(Std(x)-math.Sqrt(32.0/7)) > 1e-15 || Median(x) != 4.5 || Median(x[:3]) != 4 {
 		t.Errorf("mean %v, std %v, medians %v, %v", Mean(x), Std(x), Median(x), Median(x[:3]))
 	}
+	if lower, upper := Quartiles([]float64{9, 1, 3, 2}); lower != 1.75 || upper != 4.5 {
+		t.Errorf("quartiles %v, %v", lower, upper)
+	}
+	if lower, upper := Quartiles(x[:1]); lower != 2 || upper != 2 {
+		t.Errorf("quartiles of one value %v, %v", lower, upper)
+	}
+	if lower, upper := Quartiles(nil); !math.IsNaN(lower) || !math.IsNaN(upper) {
+		t.Errorf("quartiles of no values %v, %v", lower, upper)
+	}
 	if !math.IsNaN(Mean(nil)) || !math.IsNaN(Std(x[:1])) || !math.IsNaN(Median(nil)) {
 		t.Error("no values have a mean, a deviation or a median")
 	}

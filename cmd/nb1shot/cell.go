@@ -167,7 +167,7 @@ func lastCell(dir string) (plots.CellDrawing, error) {
 	if definition, err := algorithms.Lookup(title); err == nil { // another version may know more
 		title = definition.Title
 	}
-	when := fmt.Sprintf("before epoch %d", last.Epoch)
+	when := fmt.Sprintf("epoch %d", last.Epoch)
 	if last.Final {
 		when = fmt.Sprintf("after %d epochs", last.Epoch)
 	}

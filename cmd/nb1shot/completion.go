@@ -130,7 +130,7 @@ func values(option string, line []string) []candidate {
 	switch strings.TrimLeft(option, "-") {
 	case "space":
 		plain("1", "2", "3")
-	case "algo":
+	case "algo", "algos":
 		for _, name := range algorithms.Names() {
 			title := ""
 			if d, err := algorithms.Lookup(name); err == nil {
@@ -138,6 +138,8 @@ func values(option string, line []string) []candidate {
 			}
 			list = append(list, candidate{name, title})
 		}
+	case "width":
+		plain("column", "page")
 	case "preset":
 		for _, p := range benchmark.Presets {
 			list = append(list, candidate{p.Name, p.Doc})

@@ -248,17 +248,17 @@ func TestCourse(t *testing.T) {
 		want    []string
 	}{
 		{"terminal", 80, []string{
-			"epoch 1/3, step 1/2",
-			"epoch 2/3, step 1/2, error 8.00 %, best 8.00 %, λ 0.5, 1m30s left",
-			"epoch 2/3, step 2/2, error 8.00 %, best 8.00 %, λ 0.5, 1m20s left",
-			"epoch 3/3, step 1/2, error 7.00 %, best 7.00 %, λ 0.25",
+			"epoch 0/3, step 1/2",
+			"epoch 1/3, step 1/2; epoch 0: error 8.00 %, best 8.00 %, λ 0.5, 1m30s left",
+			"epoch 1/3, step 2/2; epoch 0: error 8.00 %, best 8.00 %, λ 0.5, 1m20s left",
+			"epoch 2/3, step 1/2; epoch 1: error 7.00 %, best 7.00 %, λ 0.25",
 		}},
 		{"narrow terminal", 20, []string{
-			"epoch 1/3, step 1/2", "epoch 2/3, step 1/2", "epoch 2/3, step 2/2", "epoch 3/3, step 1/2",
+			"epoch 0/3, step 1/2", "epoch 1/3, step 1/2", "epoch 1/3, step 2/2", "epoch 2/3, step 1/2",
 		}},
 		{"no terminal", 0, []string{
-			"epoch 1/3, error 8.00 %, best 8.00 %, λ 0.5, 1m30s left",
-			"epoch 2/3, error 7.00 %, best 7.00 %, λ 0.25",
+			"epoch 0/3, error 8.00 %, best 8.00 %, λ 0.5, 1m30s left",
+			"epoch 1/3, error 7.00 %, best 7.00 %, λ 0.25",
 		}},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -108,6 +108,7 @@ func (c *tally) update(done, total int) {
 }
 
 // course shows how a run goes: every step on a terminal, every record elsewhere.
+// Epochs have the numbers of their records, from 0.
 type course struct {
 	*status
 	last *results.Epoch // newest record seen
@@ -129,14 +130,10 @@ func (c *course) update(p benchmark.Progress) {
 			c.best = min(c.best, *x)
 		}
 	}
-	var parts []string
-	if c.columns > 0 {
-		parts = append(parts, fmt.Sprintf("epoch %d/%d", p.Epoch+1, p.Epochs), fmt.Sprintf("step %d/%d", p.Step, p.Steps))
-	} else if !isNew {
+	if c.columns == 0 && !isNew {
 		return
-	} else {
-		parts = append(parts, fmt.Sprintf("epoch %d/%d", p.Last.Epoch+1, p.Epochs))
 	}
+	var parts []string
 	if p.Last != nil {
 		if x := results.TestError(*p.Last); x != nil {
 			parts = append(parts, "error "+percent(*x), "best "+percent(c.best))
@@ -148,5 +145,13 @@ func (c *course) update(p benchmark.Progress) {
 	if p.Remaining >= time.Second {
 		parts = append(parts, p.Remaining.Round(time.Second).String()+" left")
 	}
-	c.print(strings.Join(parts, ", "))
+	where := fmt.Sprintf("epoch %d/%d, step %d/%d", p.Epoch, p.Epochs, p.Step, p.Steps)
+	switch {
+	case c.columns == 0:
+		where = fmt.Sprintf("epoch %d/%d", p.Last.Epoch, p.Epochs)
+	case p.Last != nil && len(parts) > 0: // what follows is of the record before
+		where += fmt.Sprintf("; epoch %d: %s", p.Last.Epoch, parts[0])
+		parts = parts[1:]
+	}
+	c.print(strings.Join(append([]string{where}, parts...), ", "))
 }

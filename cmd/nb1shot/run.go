@@ -20,6 +20,7 @@ import (
 	"github.com/nb1shot/nb1shot/algorithms"
 	"github.com/nb1shot/nb1shot/benchmark"
 	"github.com/nb1shot/nb1shot/engine"
+	"github.com/nb1shot/nb1shot/plots"
 	"github.com/nb1shot/nb1shot/results"
 	"github.com/nb1shot/nb1shot/results/tensorboard"
 )
@@ -147,7 +148,7 @@ func runSearch(c *cli.Context) error {
 	}
 	s := summarise(history)
 	if !c.Bool("no-figures") {
-		if s.Figures, err = draw([]*results.History{history}, dir, ""); err != nil {
+		if s.Figures, err = draw([]*results.History{history}, dir, "", plots.Options{}); err != nil {
 			return err
 		}
 	}
@@ -430,7 +431,7 @@ func stopped(err error, dir string, at benchmark.Progress) error {
 	case errors.Is(err, context.Canceled):
 		where := "before the first step"
 		if at.Step > 0 {
-			where = fmt.Sprintf("in epoch %d of %d, step %d of %d", at.Epoch+1, at.Epochs, at.Step, at.Steps)
+			where = fmt.Sprintf("in epoch %d of %d, step %d of %d", at.Epoch, at.Epochs, at.Step, at.Steps)
 		}
 		return hinted(fmt.Errorf("interrupted %s: %s", where, dir), "the same command continues it")
 	case errors.Is(err, algorithms.ErrDiverged):

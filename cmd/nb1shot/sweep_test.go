@@ -83,7 +83,7 @@ func TestSweepCourse(t *testing.T) {
 	}
 	now = now.Add(20 * time.Second)
 	c.update(units[0], benchmark.Progress{Epoch: 3, Epochs: 10, Remaining: 70 * time.Second})
-	if want := "0 of 5 done, 4 min 55 s left: s1 darts seed 0 4/10, s2 darts seed 0 2/10\n"; b.String() != want {
+	if want := "0 of 5 done, 4 min 55 s left: s1 darts seed 0 3/10, s2 darts seed 0 1/10\n"; b.String() != want {
 		t.Errorf("%q, want %q", &b, want)
 	}
 

@@ -117,7 +117,7 @@ func (c *sweepCourse) line() string {
 	var parts []string
 	for _, index := range slices.Sorted(maps.Keys(c.running)) {
 		w := c.running[index]
-		parts = append(parts, fmt.Sprintf("s%d %s seed %d %d/%d", w.Space, w.Algorithm, w.Seed, min(w.at.Epoch+1, w.at.Epochs), w.at.Epochs))
+		parts = append(parts, fmt.Sprintf("s%d %s seed %d %d/%d", w.Space, w.Algorithm, w.Seed, w.at.Epoch, w.at.Epochs))
 	}
 	return c.counts() + ": " + strings.Join(parts, ", ")
 }
