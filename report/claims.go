@@ -61,29 +61,33 @@ func (s *study) claimsTables(changed func(results.Run) map[string]string) ([]cla
 		t.caption = paragraphs(
 			fmt.Sprintf("What the paper says of these spaces, held against the runs by definitions of our own: supported where one-sided tests are significant at %g for all that a claim says, contradicted where the opposite of any of it is, undecided otherwise. "+
 				"n is the fewest seeds behind a verdict, p the highest of its tests, corrected where several baselines are compared, or of the opposite. What it would take is the seeds of each algorithm that would show the effects that were seen.", alpha),
-			s.settingNote(setting))
+			settingNote(setting))
 		all = append(all, t)
 	}
 	return all, nil
 }
 
 // settingNote says for which runs the verdicts hold.
-func (s *study) settingNote(setting claims.Setting) string {
+func settingNote(setting claims.Setting) string {
 	text := fmt.Sprintf("The verdicts hold for runs at this scale (%s; %d epochs).", setting.Provenance.Scale, setting.Epochs)
-	if setting.StandIns != nil {
+	if len(setting.StandIns) > 0 {
 		text += " " + strings.Join(setting.StandIns, " ")
 	}
-	var changes []string
-	for _, c := range setting.Changed {
-		changes = append(changes, strings.TrimPrefix(c.Name, "settings.")+" "+c.Value)
+	list := func(what string, all []claims.Change) {
+		var changes []string
+		for _, c := range all {
+			changes = append(changes, strings.TrimPrefix(c.Name, "settings.")+" "+c.Value)
+		}
+		if changes != nil {
+			text += " " + what + ": " + strings.Join(changes, ", ") + "."
+		}
 	}
-	if changes != nil {
-		text += " Not as in the preset: " + strings.Join(changes, ", ") + "."
-	}
+	list("Not as in the preset", setting.Changed)
+	list("Not as in other runs", setting.Varied)
 	if len(setting.LeftOut) > 0 {
 		text += " Other configurations, which do not count: " + strings.Join(setting.LeftOut, "; ") + "."
 	}
-	return strings.TrimSpace(text)
+	return text
 }
 
 // verdict is a cell of the table.

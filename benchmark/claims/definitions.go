@@ -89,7 +89,7 @@ var All = []Claim{
 		Needs: relaxed,
 		parts: func(j *judge) (parts []Part) {
 			for _, b := range relaxed {
-				parts = append(parts, j.above(b+" grows over tenfold", b, growth, 10), j.above("log λ of "+b+" rises", b, slope, 0))
+				parts = append(parts, j.above(b+" over tenfold", b, growth, 10), j.above("log λ of "+b+" rises", b, slope, 0))
 			}
 			return parts
 		},
@@ -184,7 +184,7 @@ var All = []Claim{
 		Definition: "The standard deviation of e over the second half of the epochs is larger for nasp than for sdarts-rs; " + twoSamples + ".",
 		Needs:      []string{"nasp", "sdarts-rs"},
 		parts: func(j *judge) []Part {
-			return []Part{j.over("nasp fluctuates more than sdarts-rs", fluctuation, "nasp", "sdarts-rs")}
+			return []Part{j.over("fluctuates more than sdarts-rs", fluctuation, "nasp", "sdarts-rs")}
 		},
 	},
 	{
@@ -201,7 +201,7 @@ var All = []Claim{
 		Definition: "The final errors of sdarts-adv with pgd-steps=1 and of sdarts-adv are within 0.5 points of each other: both of two one-sided tests are significant, by signed ranks of the seeds in pairs, or by rank sums where no pairs or too few. The opposite is that one step ends higher by more.",
 		Needs:      []string{"sdarts-adv", oneStep},
 		parts: func(j *judge) []Part {
-			return []Part{j.equivalent(fmt.Sprintf("within %g points of seven steps", margin), finalError, oneStep, "sdarts-adv", margin)}
+			return []Part{j.equivalent(fmt.Sprintf("within %g points of seven", margin), finalError, oneStep, "sdarts-adv", margin)}
 		},
 	},
 }
@@ -209,7 +209,7 @@ var All = []Claim{
 // deteriorates is what P1 says of DARTS.
 func (j *judge) deteriorates(name string) (parts []Part) {
 	for _, s := range smooth {
-		parts = append(parts, j.over(name+" loses more than "+s, deterioration, name, s))
+		parts = append(parts, j.over("loses more than "+s, deterioration, name, s))
 	}
 	return parts
 }
