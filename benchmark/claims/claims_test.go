@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -727,4 +728,17 @@ type fataler interface {
 	Helper()
 	Fatal(...any)
 	Fatalf(string, ...any)
+}
+
+// TestDocumented: the document has every claim as it is judged.
+func TestDocumented(t *testing.T) {
+	text, err := os.ReadFile("../../docs/claims.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range All {
+		if line := fmt.Sprintf("| %s | %s | %s |\n", c.Number, c.Statement, c.Definition); !strings.Contains(string(text), line) {
+			t.Errorf("docs/claims.md lacks the line\n%s", line)
+		}
+	}
 }

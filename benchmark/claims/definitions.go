@@ -75,6 +75,9 @@ var All = []Claim{
 				p := j.below(other+" falls less", lateFall, other, "sdarts-adv")
 				if fall := j.within("", other, errorAtEnd, errorBefore); p.P != nil && fall.P != nil {
 					p.Opposite = fall.P
+					if *p.Effect < 0 {
+						p.needed = nil // more seeds would show that it falls more, which is not the opposite
+					}
 				}
 				parts = append(parts, p)
 			}
@@ -110,7 +113,7 @@ var All = []Claim{
 	},
 	{
 		Number: "P7", Title: "λ of GDAS: lowest, fastest growth",
-		Statement: "Of the baselines GDAS starts with the lowest dominant eigenvalue, and its grows fastest.",
+		Statement: "Of the baselines GDAS starts with the lowest dominant eigenvalue, which then grows fastest.",
 		Definition: "In most of the seeds that all baselines with a λ have, gdas has the lowest early mean of λ, and the highest ratio of the late mean to it; " +
 			"each seed has a vote, p is that of so many votes by the chance of 1 in as many baselines. The opposite is that it is so in less than half of the seeds, by a sign test.",
 		Needs: relaxed,

@@ -221,7 +221,9 @@ func (f *family) changes(of func(candidate) map[string]string) []Change {
 	for change, names := range changers {
 		all = append(all, Change{change[0], change[1], inOrder(names)})
 	}
-	slices.SortFunc(all, func(a, b Change) int { return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.Value, b.Value)) })
+	slices.SortFunc(all, func(a, b Change) int {
+		return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.Value, b.Value))
+	})
 	return all
 }
 

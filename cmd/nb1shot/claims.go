@@ -122,7 +122,7 @@ func printClaims(w io.Writer, j *claims.Judgement) error {
 		p.line("")
 	}
 	p.paragraph("", "e: anytime test error in percent. early, late: the first and the last tenth of the epochs; smoothed: the running mean over as many.")
-	p.paragraph("", fmt.Sprintf("first, second: medians over the seeds. effect: from -1 to 1, positive where it speaks for the claim. "+
+	p.paragraph("", fmt.Sprintf("first, second: medians over the seeds; [a, b]: interval of the first. effect: from -1 to 1, positive where it speaks for the claim. "+
 		"p: one-sided, corrected where the definition says so, of the opposite where contradicted; significant up to %g. needs: seeds of each algorithm that would show the effect seen, on whichever side, in 4 of 5 studies. "+
 		"n: pairs, by signed ranks; \"3 and 6\", by rank sums; signs, by a sign test; votes; ranks, by Kendall's τ.", j.Alpha))
 	return p.err
@@ -202,7 +202,10 @@ func (p *printer) overview(s claims.Setting) {
 		for _, space := range s.Spaces {
 			r, _ := s.Result(c.Number, space)
 			text := string(r.Verdict)
-			if r.P != nil {
+			switch {
+			case r.Verdict == claims.Undecided && r.Missing != nil:
+				text += ", lacking" // whatever the tests say, it needs more algorithms
+			case r.P != nil:
 				text += " " + shortP(*r.P)
 			}
 			row = append(row, text)
