@@ -90,6 +90,9 @@ func settingNote(setting claims.Setting) string {
 	return text
 }
 
+// curveName is what legends call an algorithm.
+func curveName(algorithm string) string { return plots.CurveName(results.Curve{Algorithm: algorithm}) }
+
 // verdict is a cell of the table.
 func verdict(r claims.Result) string {
 	var parts []string
@@ -108,7 +111,7 @@ func verdict(r claims.Result) string {
 	if len(r.Missing) > 0 && r.Verdict != claims.NotRun && r.Verdict != claims.Measured {
 		var names []string
 		for _, name := range r.Missing {
-			names = append(names, plots.CurveName(results.Curve{Algorithm: name}))
+			names = append(names, curveName(name))
 		}
 		parts = append(parts, "no runs of "+strings.Join(names, ", "))
 	}
@@ -116,10 +119,14 @@ func verdict(r claims.Result) string {
 	if parts != nil {
 		text += " (" + strings.Join(parts, ", ") + ")"
 	}
+	if r.Verdict != claims.Measured {
+		return text
+	}
+	var ratios []string
 	for _, p := range r.Parts {
-		if p.Estimate != nil && r.Verdict == claims.Measured {
-			text += fmt.Sprintf("; %s %.2f, in the paper %.2f", p.Statement, *p.Estimate, *p.Paper)
+		if p.Estimate != nil {
+			ratios = append(ratios, fmt.Sprintf("%s %.2f (%.2f)", curveName(p.Samples[0].Name), *p.Estimate, *p.Paper))
 		}
 	}
-	return text
+	return text + ", relative to DARTS (in the paper): " + strings.Join(ratios, ", ")
 }
