@@ -61,30 +61,37 @@ func (s *study) claimsTables(changed func(results.Run) map[string]string) ([]cla
 		t.caption = paragraphs(
 			fmt.Sprintf("What the paper says of these spaces, held against the runs by definitions of our own: supported where one-sided tests are significant at %g for all that a claim says, contradicted where the opposite of any of it is, undecided otherwise. "+
 				"n is the fewest seeds behind a verdict, p the highest of its tests, corrected where several baselines are compared, or of the opposite. What it would take is the seeds of each algorithm that would show the effects that were seen.", alpha),
-			s.settingNote(setting))
+			settingNote(setting))
 		all = append(all, t)
 	}
 	return all, nil
 }
 
 // settingNote says for which runs the verdicts hold.
-func (s *study) settingNote(setting claims.Setting) string {
+func settingNote(setting claims.Setting) string {
 	text := fmt.Sprintf("The verdicts hold for runs at this scale (%s; %d epochs).", setting.Provenance.Scale, setting.Epochs)
-	if setting.StandIns != nil {
+	if len(setting.StandIns) > 0 {
 		text += " " + strings.Join(setting.StandIns, " ")
 	}
-	var changes []string
-	for _, c := range setting.Changed {
-		changes = append(changes, strings.TrimPrefix(c.Name, "settings.")+" "+c.Value)
+	list := func(what string, all []claims.Change) {
+		var changes []string
+		for _, c := range all {
+			changes = append(changes, strings.TrimPrefix(c.Name, "settings.")+" "+c.Value)
+		}
+		if changes != nil {
+			text += " " + what + ": " + strings.Join(changes, ", ") + "."
+		}
 	}
-	if changes != nil {
-		text += " Not as in the preset: " + strings.Join(changes, ", ") + "."
-	}
+	list("Not as in the preset", setting.Changed)
+	list("Not as in other runs", setting.Varied)
 	if len(setting.LeftOut) > 0 {
 		text += " Other configurations, which do not count: " + strings.Join(setting.LeftOut, "; ") + "."
 	}
-	return strings.TrimSpace(text)
+	return text
 }
+
+// curveName is what legends call an algorithm.
+func curveName(algorithm string) string { return plots.CurveName(results.Curve{Algorithm: algorithm}) }
 
 // verdict is a cell of the table.
 func verdict(r claims.Result) string {
@@ -104,7 +111,7 @@ func verdict(r claims.Result) string {
 	if len(r.Missing) > 0 && r.Verdict != claims.NotRun && r.Verdict != claims.Measured {
 		var names []string
 		for _, name := range r.Missing {
-			names = append(names, plots.CurveName(results.Curve{Algorithm: name}))
+			names = append(names, curveName(name))
 		}
 		parts = append(parts, "no runs of "+strings.Join(names, ", "))
 	}
@@ -112,10 +119,14 @@ func verdict(r claims.Result) string {
 	if parts != nil {
 		text += " (" + strings.Join(parts, ", ") + ")"
 	}
+	if r.Verdict != claims.Measured {
+		return text
+	}
+	var ratios []string
 	for _, p := range r.Parts {
-		if p.Estimate != nil && r.Verdict == claims.Measured {
-			text += fmt.Sprintf("; %s %.2f, in the paper %.2f", p.Statement, *p.Estimate, *p.Paper)
+		if p.Estimate != nil {
+			ratios = append(ratios, fmt.Sprintf("%s %.2f (%.2f)", curveName(p.Samples[0].Name), *p.Estimate, *p.Paper))
 		}
 	}
-	return text
+	return text + ", relative to DARTS (in the paper): " + strings.Join(ratios, ", ")
 }

@@ -26,8 +26,7 @@ type Input struct {
 	Landscapes []results.RunLandscape   // of that setting, too; may be none
 	Anchors    map[int]stability.Anchor // of regrets, by space; a space without one has no regrets
 	Program    string                   // what made the report, for people
-	// Changed returns the settings of a run that are not those of its preset, for
-	// claims.Judge. Nil where nothing is known of presets.
+	// Changed is that of claims.Options; may be nil.
 	Changed  func(results.Run) map[string]string
 	Progress func(done, total int) // is told of each figure; may be nil
 }

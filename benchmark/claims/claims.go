@@ -103,6 +103,7 @@ type Setting struct {
 	Spaces     []int              `json:"spaces"`     // ascending
 	StandIns   []string           `json:"stand_ins"`  // sentences, where images or table are not what the benchmark is defined on
 	Changed    []Change           `json:"changed"`    // settings that are not the preset's
+	Varied     []Change           `json:"varied"`     // where the preset is not known: settings that other runs have otherwise
 	LeftOut    []string           `json:"left_out"`   // configurations that do not count: "space 2, darts, batch 96: seed 0"
 	Devices    []string           `json:"devices"`
 	Results    []Result           `json:"results"` // by claim and space
@@ -127,14 +128,16 @@ type Judgement struct {
 type Options struct {
 	Alpha float64 // level of significance, in (0, ½)
 	// Changed returns the settings of a run that are not those of its preset, by their
-	// names in results.Run.Settings. Nil where nothing is known of presets.
+	// names in results.Run.Settings, and nil where it does not know the preset. It may
+	// be nil itself.
 	Changed func(results.Run) map[string]string
 }
 
 // Judge holds runs against all claims. Runs that are not complete are left out with
 // a warning, and algorithms that no claim speaks of without. Runs of different images,
 // table, preset, scale or number of epochs are judged apart, and so are those of
-// different algorithms that do not share their changes of the preset. Of several
+// different algorithms that do not share their changes of the preset (or, where that
+// is not known, the values of the settings that any algorithm varies). Of several
 // configurations of one algorithm, the one with the fewest changes counts, then the
 // one with the most seeds. The verdicts do not depend on the order of the runs. The
 // same run twice is an error.

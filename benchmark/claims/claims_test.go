@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -544,6 +545,12 @@ func TestConfigurations(t *testing.T) {
 		t.Errorf("two pairs: %+v", s)
 	}
 
+	// Without a preset to compare with, what an algorithm varies must agree.
+	j, err := Judge([]*results.History{darts.variant(t, "darts", 0, low), adv.variant(t, "sdarts-adv", 0, low), darts.variant(t, "darts", 0, high), adv.variant(t, "sdarts-adv", 0, high), enas}, Options{Alpha: 0.05})
+	if err != nil || len(j.Settings) != 2 || len(j.Settings[0].LeftOut)+len(j.Settings[1].LeftOut) != 0 || len(j.Settings[0].Algorithms) != 3 || len(j.Settings[1].Algorithms) != 3 || len(j.Settings[0].Varied) != 1 || len(j.Settings[0].Changed) != 0 {
+		t.Errorf("two pairs of no preset: %+v, %v", j, err)
+	}
+
 	// SDARTS-ADV attacks in seven steps, and in one for P14 alone.
 	s = judge(adv.variant(t, "sdarts-adv", 0, map[string]any{"pgd-steps": 3}), adv.run(t, 1, oneStep, 0), darts.run(t, 1, "darts", 0))
 	if len(s) != 1 || !slices.Equal(s[0].Algorithms, []string{"darts", oneStep}) || len(s[0].LeftOut) != 1 || len(s[0].Changed) != 0 {
@@ -721,4 +728,17 @@ type fataler interface {
 	Helper()
 	Fatal(...any)
 	Fatalf(string, ...any)
+}
+
+// TestDocumented: the document has every claim as it is judged.
+func TestDocumented(t *testing.T) {
+	text, err := os.ReadFile("../../docs/claims.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range All {
+		if line := fmt.Sprintf("| %s | %s | %s |\n", c.Number, c.Statement, c.Definition); !strings.Contains(string(text), line) {
+			t.Errorf("docs/claims.md lacks the line\n%s", line)
+		}
+	}
 }

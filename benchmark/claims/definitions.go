@@ -75,6 +75,9 @@ var All = []Claim{
 				p := j.below(other+" falls less", lateFall, other, "sdarts-adv")
 				if fall := j.within("", other, errorAtEnd, errorBefore); p.P != nil && fall.P != nil {
 					p.Opposite = fall.P
+					if *p.Effect < 0 {
+						p.needed = nil // more seeds would show that it falls more, which is not the opposite
+					}
 				}
 				parts = append(parts, p)
 			}
@@ -89,7 +92,7 @@ var All = []Claim{
 		Needs: relaxed,
 		parts: func(j *judge) (parts []Part) {
 			for _, b := range relaxed {
-				parts = append(parts, j.above(b+" grows over tenfold", b, growth, 10), j.above("log λ of "+b+" rises", b, slope, 0))
+				parts = append(parts, j.above(b+" over tenfold", b, growth, 10), j.above("log λ of "+b+" rises", b, slope, 0))
 			}
 			return parts
 		},
@@ -110,7 +113,7 @@ var All = []Claim{
 	},
 	{
 		Number: "P7", Title: "λ of GDAS: lowest, fastest growth",
-		Statement: "Of the baselines GDAS starts with the lowest dominant eigenvalue, and its grows fastest.",
+		Statement: "Of the baselines GDAS starts with the lowest dominant eigenvalue, which then grows fastest.",
 		Definition: "In most of the seeds that all baselines with a λ have, gdas has the lowest early mean of λ, and the highest ratio of the late mean to it; " +
 			"each seed has a vote, p is that of so many votes by the chance of 1 in as many baselines. The opposite is that it is so in less than half of the seeds, by a sign test.",
 		Needs: relaxed,
@@ -184,7 +187,7 @@ var All = []Claim{
 		Definition: "The standard deviation of e over the second half of the epochs is larger for nasp than for sdarts-rs; " + twoSamples + ".",
 		Needs:      []string{"nasp", "sdarts-rs"},
 		parts: func(j *judge) []Part {
-			return []Part{j.over("nasp fluctuates more than sdarts-rs", fluctuation, "nasp", "sdarts-rs")}
+			return []Part{j.over("fluctuates more than sdarts-rs", fluctuation, "nasp", "sdarts-rs")}
 		},
 	},
 	{
@@ -201,7 +204,7 @@ var All = []Claim{
 		Definition: "The final errors of sdarts-adv with pgd-steps=1 and of sdarts-adv are within 0.5 points of each other: both of two one-sided tests are significant, by signed ranks of the seeds in pairs, or by rank sums where no pairs or too few. The opposite is that one step ends higher by more.",
 		Needs:      []string{"sdarts-adv", oneStep},
 		parts: func(j *judge) []Part {
-			return []Part{j.equivalent(fmt.Sprintf("within %g points of seven steps", margin), finalError, oneStep, "sdarts-adv", margin)}
+			return []Part{j.equivalent(fmt.Sprintf("within %g points of seven", margin), finalError, oneStep, "sdarts-adv", margin)}
 		},
 	},
 }
@@ -209,7 +212,7 @@ var All = []Claim{
 // deteriorates is what P1 says of DARTS.
 func (j *judge) deteriorates(name string) (parts []Part) {
 	for _, s := range smooth {
-		parts = append(parts, j.over(name+" loses more than "+s, deterioration, name, s))
+		parts = append(parts, j.over("loses more than "+s, deterioration, name, s))
 	}
 	return parts
 }

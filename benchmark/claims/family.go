@@ -23,7 +23,8 @@ type candidate struct {
 	results.Curve
 	name     string            // under which claims ask for it; empty where none does
 	settings map[string]string // of the configuration
-	changed  map[string]string // those that are not the preset's, but for attackSteps
+	changed  map[string]string // those that are not the preset's, but for attackSteps; nil where the preset is not known
+	varied   map[string]string // those in which curves of one algorithm and space differ, likewise
 }
 
 // place is where a candidate counts.
@@ -40,7 +41,7 @@ func newCandidate(c results.Curve, changed func(results.Run) map[string]string) 
 	}
 	all := candidate{Curve: c, name: c.Algorithm, settings: settings}
 	if changed != nil {
-		all.changed = maps.Clone(changed(run))
+		all.changed = maps.Clone(changed(run)) // nil stays nil
 		delete(all.changed, attackSteps)
 	}
 	if c.Algorithm == "sdarts-adv" {
@@ -56,8 +57,17 @@ func newCandidate(c results.Curve, changed func(results.Run) map[string]string) 
 }
 
 // agrees tells whether the settings that both have are the preset's in both, or
-// changed alike.
+// changed alike. Where a preset is not known, those that any algorithm varies must be
+// equal.
 func (c candidate) agrees(d candidate) bool {
+	if c.changed == nil || d.changed == nil {
+		for name, value := range c.varied {
+			if other, has := d.settings[name]; has && other != value {
+				return false
+			}
+		}
+		return true
+	}
 	for _, pair := range [][2]candidate{{c, d}, {d, c}} {
 		for name, value := range pair[0].changed {
 			if _, has := pair[1].settings[name]; !has {
@@ -69,6 +79,31 @@ func (c candidate) agrees(d candidate) bool {
 		}
 	}
 	return true
+}
+
+// vary sets what the candidates vary.
+func vary(all []candidate) {
+	names := map[string]bool{}
+	for i, c := range all {
+		for _, d := range all[:i] {
+			if d.Space != c.Space || d.Algorithm != c.Algorithm {
+				continue
+			}
+			for name, value := range c.settings {
+				if other, has := d.settings[name]; has && other != value && name != attackSteps {
+					names[name] = true
+				}
+			}
+		}
+	}
+	for i := range all {
+		all[i].varied = map[string]string{}
+		for name := range names {
+			if value, has := all[i].settings[name]; has {
+				all[i].varied[name] = value
+			}
+		}
+	}
 }
 
 // family is curves that can be compared, one at each place.
@@ -102,6 +137,7 @@ func sort(curves []results.Curve, changed func(results.Run) map[string]string) (
 			all = append(all, k)
 		}
 	}
+	vary(all)
 	slices.SortFunc(all, func(a, b candidate) int {
 		return cmp.Or(cmp.Compare(len(a.changed), len(b.changed)), -cmp.Compare(len(a.Runs), len(b.Runs)),
 			strings.Compare(a.Runs[0].Run.ConfigHash, b.Runs[0].Run.ConfigHash))
@@ -140,34 +176,24 @@ func sort(curves []results.Curve, changed func(results.Run) map[string]string) (
 // describe says in s what the family is made of.
 func (f *family) describe(s *Setting) {
 	spaces, there, devices := map[int]bool{}, map[string]bool{}, map[string]bool{}
-	changers := map[[2]string]map[string]bool{} // name and value → algorithms
 	for at, c := range f.members {
 		spaces[at.space], there[at.name] = true, true
-		for name, value := range c.changed {
-			change := [2]string{name, value}
-			if changers[change] == nil {
-				changers[change] = map[string]bool{}
-			}
-			changers[change][at.name] = true
-		}
 		for _, h := range c.Runs {
 			if d := h.Run.Provenance.Device; d != "" {
 				devices[d] = true
 			}
 		}
 	}
-	in := func(names map[string]bool) []string {
-		return slices.DeleteFunc(append(slices.Clone(algorithms), oneStep), func(name string) bool { return !names[name] })
-	}
-	s.Algorithms, s.Changed, s.LeftOut = in(there), []Change{}, []string{}
+	s.Algorithms, s.LeftOut = inOrder(there), []string{}
 	s.Spaces = slices.AppendSeq([]int{}, maps.Keys(spaces))
 	slices.Sort(s.Spaces)
 	s.Devices = append([]string{}, slices.Sorted(maps.Keys(devices))...)
-	for change, names := range changers {
-		s.Changed = append(s.Changed, Change{change[0], change[1], in(names)})
-	}
-	slices.SortFunc(s.Changed, func(a, b Change) int {
-		return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.Value, b.Value))
+	s.Changed = f.changes(func(c candidate) map[string]string { return c.changed })
+	s.Varied = f.changes(func(c candidate) map[string]string {
+		if c.changed != nil {
+			return nil
+		}
+		return c.varied
 	})
 	for _, c := range f.leftOut {
 		what := fmt.Sprintf("space %d, %s", c.Space, c.Algorithm)
@@ -177,6 +203,33 @@ func (f *family) describe(s *Setting) {
 		s.LeftOut = append(s.LeftOut, fmt.Sprintf("%s: seed %s", what, stability.List(seedsOf(c.Curve))))
 	}
 	slices.Sort(s.LeftOut)
+}
+
+// changes lists settings of the members, with the algorithms that have them.
+func (f *family) changes(of func(candidate) map[string]string) []Change {
+	changers := map[[2]string]map[string]bool{} // name and value → algorithms
+	for at, c := range f.members {
+		for name, value := range of(c) {
+			change := [2]string{name, value}
+			if changers[change] == nil {
+				changers[change] = map[string]bool{}
+			}
+			changers[change][at.name] = true
+		}
+	}
+	all := []Change{}
+	for change, names := range changers {
+		all = append(all, Change{change[0], change[1], inOrder(names)})
+	}
+	slices.SortFunc(all, func(a, b Change) int {
+		return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.Value, b.Value))
+	})
+	return all
+}
+
+// inOrder sorts names as the claims have them.
+func inOrder(names map[string]bool) []string {
+	return slices.DeleteFunc(append(slices.Clone(algorithms), oneStep), func(name string) bool { return !names[name] })
 }
 
 func seedsOf(c results.Curve) []uint64 {

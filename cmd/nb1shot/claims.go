@@ -121,8 +121,9 @@ func printClaims(w io.Writer, j *claims.Judgement) error {
 		}
 		p.line("")
 	}
-	p.paragraph("", fmt.Sprintf("first, second: medians over the seeds. effect: from -1 to 1, positive where it speaks for the claim. "+
-		"p: one-sided, of the opposite where contradicted; significant up to %g; * corrected by Holm. needs: seeds of each algorithm that would show the effect seen, on whichever side, in 4 of 5 studies. "+
+	p.paragraph("", "e: anytime test error in percent. early, late: the first and the last tenth of the epochs; smoothed: the running mean over as many.")
+	p.paragraph("", fmt.Sprintf("first, second: medians over the seeds; [a, b]: interval of the first. effect: from -1 to 1, positive where it speaks for the claim. "+
+		"p: one-sided, corrected where the definition says so, of the opposite where contradicted; significant up to %g. needs: seeds of each algorithm that would show the effect seen, on whichever side, in 4 of 5 studies. "+
 		"n: pairs, by signed ranks; \"3 and 6\", by rank sums; signs, by a sign test; votes; ranks, by Kendall's τ.", j.Alpha))
 	return p.err
 }
@@ -169,16 +170,21 @@ func (p *printer) table(indent string, rows [][]string) {
 func (p *printer) setting(s claims.Setting) {
 	p.paragraph("", s.Heading())
 	p.paragraph("", strings.Join(append(slices.Clone(s.StandIns), "The verdicts are of runs at this scale."), " "))
-	var changes []string
-	for _, c := range s.Changed {
-		text := strings.TrimPrefix(c.Name, "settings.") + " " + c.Value
-		if len(c.Algorithms) < len(s.Algorithms) {
-			text += " (" + strings.Join(c.Algorithms, ", ") + ")"
+	for _, of := range []struct {
+		what string
+		all  []claims.Change
+	}{{"not as in the preset", s.Changed}, {"not as in other runs", s.Varied}} {
+		var changes []string
+		for _, c := range of.all {
+			text := strings.TrimPrefix(c.Name, "settings.") + " " + c.Value
+			if len(c.Algorithms) < len(s.Algorithms) {
+				text += " (" + strings.Join(c.Algorithms, ", ") + ")"
+			}
+			changes = append(changes, text)
 		}
-		changes = append(changes, text)
-	}
-	if changes != nil {
-		p.paragraph("", "not as in the preset: "+strings.Join(changes, ", "))
+		if changes != nil {
+			p.paragraph("", of.what+": "+strings.Join(changes, ", "))
+		}
 	}
 	for _, left := range s.LeftOut {
 		p.paragraph("", "another configuration, which does not count: "+left)
@@ -196,7 +202,10 @@ func (p *printer) overview(s claims.Setting) {
 		for _, space := range s.Spaces {
 			r, _ := s.Result(c.Number, space)
 			text := string(r.Verdict)
-			if r.P != nil {
+			switch {
+			case r.Verdict == claims.Undecided && r.Missing != nil:
+				text += ", lacking" // whatever the tests say, it needs more algorithms
+			case r.P != nil:
 				text += " " + shortP(*r.P)
 			}
 			row = append(row, text)
@@ -231,7 +240,7 @@ func (p *printer) details(c claims.Claim, s claims.Setting) {
 	}
 	p.line("")
 	p.paragraph("", c.Number+"  "+c.Statement)
-	p.paragraph("    ", c.Definition)
+	p.paragraph("  ", "Held against: "+c.Definition)
 	for _, r := range found {
 		p.result(r)
 	}
@@ -251,7 +260,14 @@ func (p *printer) result(r claims.Result) {
 	if r.Missing != nil {
 		head += "; no finished run of " + strings.Join(r.Missing, ", ")
 	}
-	p.paragraph("    ", head)
+	if r.Verdict == claims.NotRun {
+		for _, part := range r.Parts {
+			head += "; " + part.Statement + ": " + part.Note
+		}
+		p.paragraph("  ", head)
+		return
+	}
+	p.paragraph("  ", head)
 	header := []string{"", "n", "first", "second", "effect", "p", "needs"}
 	row := partRow
 	if r.Verdict == claims.Measured {
@@ -275,9 +291,9 @@ func (p *printer) result(r claims.Result) {
 		}
 		rows = append(rows, append(row(part), verdict))
 	}
-	p.table("      ", rows)
+	p.table("    ", rows)
 	for i, note := range notes {
-		p.paragraph("      ", fmt.Sprintf("(%d) %s", i+1, note))
+		p.paragraph("    ", fmt.Sprintf("(%d) %s", i+1, note))
 	}
 }
 
@@ -294,14 +310,14 @@ func partRow(part claims.Part) []string {
 		row[3] = fmt.Sprintf("[%s, %s]", short(i.Low), short(i.High))
 	}
 	row[4] = fmt.Sprintf("%+.2f", *part.Effect)
-	decisive, star := part.P, ""
+	decisive := part.P
 	if part.Corrected != nil {
-		decisive, star = part.Corrected, "*"
+		decisive = part.Corrected
 	}
 	if part.Verdict == claims.Contradicted {
 		decisive = part.Opposite
 	}
-	row[5] = shortP(*decisive) + star
+	row[5] = shortP(*decisive)
 	if part.Needed > 0 {
 		row[6] = grouped(part.Needed)
 	}
@@ -326,13 +342,21 @@ func size(part claims.Part) string {
 	case part.M > 0:
 		return fmt.Sprintf("%d and %d", part.N, part.M)
 	case strings.Contains(part.Test, stability.SignedRank):
-		return fmt.Sprintf("%d pairs", part.N)
+		return counted(part.N, "pair")
 	case strings.HasPrefix(part.Test, "sign"):
-		return fmt.Sprintf("%d signs", part.N)
+		return counted(part.N, "sign")
 	case strings.HasPrefix(part.Test, "vote, "):
 		return strings.TrimPrefix(part.Test, "vote, ") + " votes"
 	}
 	return fmt.Sprintf("%d ranks", part.N)
+}
+
+// counted writes a number of things.
+func counted(n int, thing string) string {
+	if n != 1 {
+		thing += "s"
+	}
+	return fmt.Sprintf("%d %s", n, thing)
 }
 
 // short writes a number in three digits.
