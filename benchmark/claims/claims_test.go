@@ -685,7 +685,7 @@ func TestJudgeProperties(t *testing.T) {
 			}
 			w[name] = s
 		}
-		seeds := upTo(rapid.IntRange(1, 6).Draw(t, "seeds"))
+		seeds := upTo(rapid.IntRange(1, 4).Draw(t, "seeds"))
 		runs := w.runs(t, space, seeds...)
 		judge := func(runs []*results.History) *Judgement {
 			j, err := Judge(runs, Options{Alpha: 0.05})
