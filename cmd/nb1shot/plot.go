@@ -31,7 +31,7 @@ the recorded cells are looked up again, such as in a table that was imported lat
 Regrets count from the lowest mean error of the table that the runs were looked up in,
 if it is that of --table or in the data home, and else from the published error.
 
-Examples:
+Example:
   nb1shot plot runs -o figures
   nb1shot plot runs --algos darts,sdarts-rs,sdarts-adv --regret --width column`,
 		Flags: []cli.Flag{
