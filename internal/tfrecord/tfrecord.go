@@ -48,12 +48,21 @@ func (e *CorruptError) Error() string {
 	return fmt.Sprintf("record at byte %d: %s", e.Offset, e.Reason)
 }
 
+// Starts tells whether a file that begins with start begins with a record: whether
+// the checksum of the record's length is right.
+func Starts(start []byte) bool {
+	return len(start) >= headerSize && maskedCRC(start[:8]) == binary.LittleEndian.Uint32(start[8:])
+}
+
+// headerSize is the length of what precedes the data of a record, in bytes.
+const headerSize = 12
+
 // Read calls visit with the data of each record and the offset at which the
 // record begins. The data is only valid during the call. The content ends well
 // only between records; anything else is a *CorruptError. The errors of visit
 // and of r come back as they are, the latter with the offset.
 func Read(r io.Reader, visit func(offset int64, data []byte) error) error {
-	var header [12]byte
+	var header [headerSize]byte
 	var buf []byte
 	for offset := int64(0); ; {
 		corrupt := func(format string, args ...any) error {
@@ -67,7 +76,7 @@ func Read(r io.Reader, visit func(offset int64, data []byte) error) error {
 		case err != nil:
 			return fmt.Errorf("at byte %d: %w", offset, err)
 		}
-		if maskedCRC(header[:8]) != binary.LittleEndian.Uint32(header[8:]) {
+		if !Starts(header[:]) {
 			return corrupt("checksum of the record's length does not match")
 		}
 		length := binary.LittleEndian.Uint64(header[:8])
