@@ -24,6 +24,7 @@ import (
 	"gonum.org/v1/plot/vg/vgsvg"
 
 	"github.com/nb1shot/nb1shot/internal/durable"
+	"github.com/nb1shot/nb1shot/internal/printable"
 )
 
 // Width is the width of a figure in print, in millimetres. Panels stand side by
@@ -144,7 +145,7 @@ func (f *Figure) encode(format string) ([]byte, error) {
 		on = pdfCanvas{to}
 	}
 	for _, part := range f.parts {
-		part(canvas.New(on))
+		part(canvas.New(printableCanvas{on}))
 	}
 	var b bytes.Buffer
 	if _, err := to.WriteTo(&b); err != nil {
@@ -158,6 +159,14 @@ func (f *Figure) encode(format string) ([]byte, error) {
 		image = pdfDate.ReplaceAll(image, []byte("(D:20000101000000)"))
 	}
 	return image, nil
+}
+
+// printableCanvas draws text as it is fit to be shown: SVG knows no control characters.
+type printableCanvas struct{ vg.CanvasSizer }
+
+// FillString implements vg.Canvas.
+func (c printableCanvas) FillString(face font.Face, at vg.Point, s string) {
+	c.CanvasSizer.FillString(face, at, printable.Line(s))
 }
 
 // pdfCanvas mends two things in the canvas of gonum's vgpdf. It embeds fonts

@@ -2,8 +2,10 @@ package plots
 
 import (
 	"bytes"
+	"encoding/xml"
 	"errors"
 	"image/png"
+	"io"
 	"math"
 	"os"
 	"path/filepath"
@@ -659,6 +661,43 @@ func TestRefusals(t *testing.T) {
 	huge.Epochs[1].Hessian.Reported = 1e308
 	if _, err := HessianTrajectory(group(t, huge), Options{}); err == nil || !strings.Contains(err.Error(), "too large") {
 		t.Errorf("a huge λ: %v", err)
+	}
+}
+
+// Whatever a name or a note holds, an SVG is XML, and every format can be drawn.
+func TestForeignText(t *testing.T) {
+	foreign := "a<b>&\"'\x1b[31m\u202e\u009b\xff\x00\ufffe"
+	h := history(t, 1, "darts", 0, 3, map[string]int{"epochs": 3})
+	h.Run.Algorithm, h.Run.Provenance.ImagesDetail = foreign, foreign
+	f, err := AnytimeTestError(group(t, h), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, format := range append(slices.Clone(formats), plainSVG) {
+		image, err := f.encode(format)
+		if err != nil {
+			t.Fatalf("%s: %v", format, err)
+		}
+		if format != "svg" && format != plainSVG {
+			continue
+		}
+		var text strings.Builder
+		d := xml.NewDecoder(bytes.NewReader(image))
+		for {
+			token, err := d.Token()
+			if err == io.EOF {
+				break
+			}
+			if err != nil {
+				t.Fatalf("%s: %v", format, err)
+			}
+			if data, ok := token.(xml.CharData); ok {
+				text.Write(data)
+			}
+		}
+		if want := `(a<b>&"'\u001b[31m\u202e\u009b�\u0000\ufffe), not`; !strings.Contains(text.String(), want) {
+			t.Errorf("%s: the text lacks %s:\n%s", format, want, text.String())
+		}
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/nb1shot/nb1shot/benchmark/claims"
+	"github.com/nb1shot/nb1shot/internal/printable"
 	"github.com/nb1shot/nb1shot/plots"
 	"github.com/nb1shot/nb1shot/results"
 )
@@ -100,7 +101,7 @@ func (s *study) page(verdicts []claimsTable, figures []*drawing, tables []table,
 	if err := pageTemplate.Execute(&b, content); err != nil {
 		return nil, fmt.Errorf("report: page: %w", err)
 	}
-	return b.Bytes(), nil
+	return []byte(printable.Text(b.String())), nil
 }
 
 func (t table) onPage(number int) pageTable {

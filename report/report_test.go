@@ -19,6 +19,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/nb1shot/nb1shot/benchmark/stability"
+	"github.com/nb1shot/nb1shot/internal/printable"
 	"github.com/nb1shot/nb1shot/results"
 )
 
@@ -386,6 +387,52 @@ func TestTables(t *testing.T) {
 	}
 	if got := tables["stability-space1"].csv(); !strings.Contains(got, "ENAS,2,,,0,,,0,,,0,4,0,2,,,0\n") {
 		t.Errorf("what is missing is not empty: %s", got)
+	}
+}
+
+// Whatever the records of others hold, page and tables show it as text.
+func TestForeignText(t *testing.T) {
+	foreign := "=a\x1b[31m\u202e\u009b\xff"
+	runs := histories(t, "darts", "enas")
+	for _, h := range runs {
+		h.Run.Provenance.ImagesDetail, h.Run.Provenance.Preset = foreign, foreign
+	}
+	runs[1].Status = results.Status{State: results.Failed, Message: foreign}
+	dir := filepath.Join(t.TempDir(), "report")
+	anchors, err := stability.Anchors(t.Context(), runs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := Write(t.Context(), dir, Input{Runs: runs, Anchors: anchors, Program: foreign}); err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "*.*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := 0
+	for _, file := range files {
+		if !slices.Contains([]string{".html", ".csv", ".tex", ".svg"}, filepath.Ext(file)) {
+			continue
+		}
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := printable.Text(string(text)); got != string(text) {
+			t.Errorf("%s holds what must be escaped", file)
+		}
+		for _, cell := range []string{"\n=", ",=", `"=`} {
+			if filepath.Ext(file) == ".csv" && strings.Contains(string(text), cell) {
+				t.Errorf("%s has a formula:\n%s", file, text)
+			}
+		}
+		if strings.Contains(string(text), `u001b`) {
+			shown++
+		}
+	}
+	if shown < 3 {
+		t.Errorf("%d files show the name", shown)
 	}
 }
 

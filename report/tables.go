@@ -3,7 +3,6 @@ package report
 import (
 	"bytes"
 	"cmp"
-	"encoding/csv"
 	"fmt"
 	"math"
 	"slices"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/nb1shot/nb1shot/benchmark/claims"
 	"github.com/nb1shot/nb1shot/benchmark/stability"
+	"github.com/nb1shot/nb1shot/internal/printable"
 	"github.com/nb1shot/nb1shot/plots"
 	"github.com/nb1shot/nb1shot/results"
 )
@@ -370,7 +370,7 @@ func (t table) csv() string {
 		return t.raw
 	}
 	var b bytes.Buffer
-	w := csv.NewWriter(&b)
+	w := printable.NewCSV(&b)
 	header := []string{"algorithm"}
 	for _, c := range t.columns {
 		if c.show == nil {
@@ -451,12 +451,10 @@ func stacked(title, alignment string) string {
 // its fonts lack becomes a question mark.
 func escapeLaTeX(s string) string {
 	var b strings.Builder
-	for _, r := range s {
+	for _, r := range printable.Line(s) {
 		switch text, special := latexOf[r]; {
 		case special:
 			b.WriteString(text)
-		case r < ' ' || r == 0x7f:
-			b.WriteByte(' ')
 		case r < 0x80 || r >= 'À' && r <= 'ÿ' && !strings.ContainsRune("ÐÞð÷þ", r):
 			b.WriteRune(r)
 		default:

@@ -1,10 +1,11 @@
 package results
 
 import (
-	"encoding/csv"
 	"encoding/json"
 	"io"
 	"strconv"
+
+	"github.com/nb1shot/nb1shot/internal/printable"
 )
 
 // Column is one column of the table that WriteCSV writes.
@@ -65,8 +66,8 @@ func WriteCSV(w io.Writer, runs []*History) error {
 	for i, c := range columns {
 		row[i] = c.Name
 	}
-	out := csv.NewWriter(w)
-	out.Write(row) // Flush keeps the error
+	out := printable.NewCSV(w)
+	out.Write(row)
 	for _, h := range runs {
 		for _, e := range h.Epochs {
 			for i, c := range columns {
@@ -75,15 +76,14 @@ func WriteCSV(w io.Writer, runs []*History) error {
 			out.Write(row)
 		}
 	}
-	out.Flush()
-	return out.Error()
+	return out.Flush()
 }
 
 // WriteJSONL writes one line for each record of the runs, in their order: the
 // record as it stands in epochs.jsonl, behind the run and what it was measured
 // on.
 func WriteJSONL(w io.Writer, runs []*History) error {
-	out := json.NewEncoder(w)
+	out := json.NewEncoder(printable.NewWriter(w))
 	out.SetEscapeHTML(false)
 	for _, h := range runs {
 		for _, e := range h.Epochs {

@@ -126,6 +126,31 @@ func TestExportFailure(t *testing.T) {
 	}
 }
 
+// What a spreadsheet or a terminal would act on is text.
+func TestExportForeignText(t *testing.T) {
+	for in, want := range map[string]string{"=cmd|' /C calc'!A0": "'=cmd|' /C calc'!A0", "@SUM(1)": "'@SUM(1)", "a\x1b[2J\u202eb": `a\u001b[2J\u202eb`} {
+		runs := exported(t)
+		runs[1].Epochs[0].Warning = in
+		var table, lines bytes.Buffer
+		if err := errors.Join(WriteCSV(&table, runs), WriteJSONL(&lines, runs)); err != nil {
+			t.Fatal(err)
+		}
+		rows, err := csv.NewReader(&table).ReadAll()
+		if err != nil {
+			t.Fatal(err)
+		}
+		last := rows[len(rows)-1]
+		if got := last[len(last)-1]; got != want {
+			t.Errorf("cell %q, want %q", got, want)
+		}
+		line := lines.Bytes()[bytes.LastIndexByte(bytes.TrimSpace(lines.Bytes()), '\n')+1:]
+		var record struct{ Warning string }
+		if err := json.Unmarshal(line, &record); err != nil || record.Warning != in || bytes.Contains(line, []byte("\u202e")) {
+			t.Errorf("line %q, %v", line, err)
+		}
+	}
+}
+
 // TestExportIsDocumented finds every column in the description of the formats.
 func TestExportIsDocumented(t *testing.T) {
 	doc, err := os.ReadFile("../docs/results-commands.md")

@@ -2,16 +2,17 @@ package claims
 
 import (
 	"bytes"
-	"encoding/csv"
 	"strconv"
 	"strings"
+
+	"github.com/nb1shot/nb1shot/internal/printable"
 )
 
 // CSV writes a line for each part of each result, numbers unrounded; what is missing
 // is empty. docs/claims.md describes the columns.
 func (j *Judgement) CSV() []byte {
 	var text bytes.Buffer
-	w := csv.NewWriter(&text) // to memory: no error
+	w := printable.NewCSV(&text) // to memory: no error
 	w.Write([]string{"images", "table", "preset", "scale", "epochs", "claim", "space", "verdict", "n", "p", "needed", "missing",
 		"part", "part_verdict", "unit", "first", "first_n", "first_mean", "first_median", "second", "second_n", "second_mean", "second_median",
 		"test", "part_n", "part_m", "effect", "part_p", "part_p_corrected", "part_p_opposite", "part_p_floor", "part_needed",

@@ -16,6 +16,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/nb1shot/nb1shot/internal/formattest"
+	"github.com/nb1shot/nb1shot/internal/printable"
 	"github.com/nb1shot/nb1shot/results"
 )
 
@@ -200,14 +201,21 @@ func checkJUnit(t *testing.T, r *Report) {
 	}
 }
 
-// TestJUnitEscapes: whatever a message holds, the XML is well-formed.
+// TestJUnitEscapes: whatever a message holds, the XML is well-formed and says what was there.
 func TestJUnitEscapes(t *testing.T) {
-	message := "<&>\"']]>\x00\x1b\xff"
+	message := "<&>\"']]>\x00\x1b\xff\u202e\u009b"
 	r := &Report{Verdict: IncompleteSet, Curves: []GatedCurve{{
 		Algorithm: "a<b", Verdict: IncompleteSet, Incomplete: []Incomplete{{1, results.Failed, 2, message}},
 		Exact: Exact{Reason: message},
 	}}, NotRun: []string{"<none>"}}
 	checkJUnit(t, r)
+	text, err := r.JUnit()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if printable.Text(string(text)) != string(text) || !bytes.Contains(text, []byte(`\u202e\u009b`)) {
+		t.Errorf("%q", text)
+	}
 }
 
 func TestChangedConfiguration(t *testing.T) {

@@ -4,6 +4,8 @@ import (
 	"encoding/xml"
 	"fmt"
 	"strings"
+
+	"github.com/nb1shot/nb1shot/internal/printable"
 )
 
 type (
@@ -51,7 +53,7 @@ func (r *Report) JUnit() ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("stability: write JUnit XML: %w", err)
 	}
-	return append([]byte(xml.Header), append(text, '\n')...), nil
+	return append([]byte(xml.Header), printable.Text(string(text)+"\n")...), nil
 }
 
 // Title names the curve.

@@ -11,6 +11,7 @@ import (
 	"context"
 	"io"
 	"os"
+	"syscall"
 
 	"github.com/urfave/cli/v2"
 
@@ -23,8 +24,15 @@ func main() {
 
 // run executes a command line and returns the exit code.
 func run(args []string, stdout, stderr io.Writer) int {
-	app := newApp(stdout, stderr)
-	return report(stderr, execute(app, args))
+	out, log := newStream(stdout), newStream(stderr)
+	err := execute(newApp(out, log), args)
+	if out.closed() {
+		return 128 + int(syscall.SIGPIPE) // whoever closed it needs no message
+	}
+	if incomplete := out.end(); err == nil {
+		err = incomplete
+	}
+	return report(log, err)
 }
 
 // execute runs the app. A device that fails is an error like any other.

@@ -72,6 +72,6 @@ func wrap(text string, width int) []string {
 
 // isTerminal tells whether w is a terminal, on which a line can be rewritten.
 func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
+	f, ok := unfiltered(w).(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
 }

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/nb1shot/nb1shot/benchmark"
+	"github.com/nb1shot/nb1shot/internal/printable"
 	"github.com/nb1shot/nb1shot/results"
 )
 
@@ -30,7 +31,7 @@ func newStatus(w io.Writer, pause time.Duration) *status {
 	if isTerminal(w) {
 		s.pause = 100 * time.Millisecond
 		s.columns = 80
-		if columns, _, err := term.GetSize(int(w.(*os.File).Fd())); err == nil && columns > 0 {
+		if columns, _, err := term.GetSize(int(unfiltered(w).(*os.File).Fd())); err == nil && columns > 0 {
 			s.columns = columns
 		}
 	}
@@ -48,16 +49,17 @@ func (s *status) print(text string) {
 		fmt.Fprintln(s.w, text)
 		return
 	}
+	text = printable.Line(text)
 	if line := []rune(text); len(line) >= s.columns {
 		text = string(line[:s.columns-1])
 	}
-	fmt.Fprintf(s.w, "\r%s\x1b[K", text)
+	fmt.Fprintf(unfiltered(s.w), "\r%s\x1b[K", text)
 }
 
 // end removes the line from a terminal.
 func (s *status) end() {
 	if s.columns > 0 {
-		fmt.Fprint(s.w, "\r\x1b[K")
+		fmt.Fprint(unfiltered(s.w), "\r\x1b[K")
 	}
 }
 

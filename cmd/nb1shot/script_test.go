@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -39,6 +40,14 @@ func TestScripts(t *testing.T) {
 	site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/damaged" {
 			w.Write([]byte("not the archive"))
+			return
+		}
+		if r.URL.Path == "/escapes" {
+			connection, _, err := w.(http.Hijacker).Hijack()
+			if err == nil {
+				fmt.Fprint(connection, "HTTP/1.1 418 \x1b[2J\x1b]0;mine\a\r\nContent-Length: 0\r\n\r\n")
+				connection.Close()
+			}
 			return
 		}
 		http.NotFound(w, r)

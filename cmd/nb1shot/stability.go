@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/nb1shot/nb1shot/benchmark/stability"
 	"github.com/nb1shot/nb1shot/internal/durable"
+	"github.com/nb1shot/nb1shot/internal/printable"
 	"github.com/nb1shot/nb1shot/nasbench"
 	"github.com/nb1shot/nb1shot/results"
 )
@@ -322,7 +322,7 @@ func (t stabilityTable) printComparisons(w io.Writer) error {
 // are fractions. What is missing is empty.
 func (t stabilityTable) csv() []byte {
 	var text bytes.Buffer
-	w := csv.NewWriter(&text) // to memory: no error
+	w := printable.NewCSV(&text) // to memory: no error
 	w.Write([]string{"space", "algorithm", "variant", "config_hash", "measure", "n", "mean", "std", "ci_low", "ci_high", "seeds", "lacking", "missing", "incomplete"})
 	number := func(x float64) string { return strconv.FormatFloat(x, 'g', -1, 64) }
 	for _, c := range t.Curves {

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nb1shot/nb1shot/internal/printable"
 	"github.com/nb1shot/nb1shot/internal/tfrecord"
 	"github.com/nb1shot/nb1shot/results"
 )
@@ -156,7 +157,7 @@ func (s *stream) record(file []byte, e results.Epoch) []byte {
 	s.next = e.Epoch + 1
 	values := s.values(e)
 	if e.Epoch == 0 {
-		values = append(values, Value{Tag: "provenance", Text: new(provenance(s.run))})
+		values = append(values, Value{Tag: "provenance", Text: new(printable.Text(provenance(s.run)))})
 	}
 	return Event{WallTime: s.wall, Step: int64(e.Epoch), Values: values}.append(file)
 }
@@ -174,7 +175,7 @@ func (s *stream) values(e results.Epoch) []Value {
 	}
 	for _, a := range e.Alphas {
 		if x := slices.Concat(a.Rows...); len(x) > 0 {
-			values = append(values, Value{Tag: "alphas/" + a.Name, Histogram: histogram(x)})
+			values = append(values, Value{Tag: printable.Text("alphas/" + a.Name), Histogram: histogram(x)})
 		}
 	}
 	return values

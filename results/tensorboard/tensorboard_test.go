@@ -124,6 +124,18 @@ func TestWrite(t *testing.T) {
 	}
 }
 
+// Text is fit to be shown, whatever a record of others holds.
+func TestForeignText(t *testing.T) {
+	h := history(t)
+	h.Run.Provenance.ImagesDetail, h.Epochs[0].Alphas[0].Name = "a\x1b[31m\u202e", "b\x9b"
+	file := written(t, h)
+	for _, want := range []string{`a\u001b[31m\u202e`, `alphas/b\x9b`} {
+		if !bytes.Contains(file, []byte(want)) {
+			t.Errorf("the events lack %s", want)
+		}
+	}
+}
+
 // checkHistogram verifies that a histogram is that of the values.
 func checkHistogram(t interface{ Errorf(string, ...any) }, h *Histogram, values []float64) {
 	if len(values) == 0 {
