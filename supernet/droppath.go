@@ -7,20 +7,16 @@ import (
 	"github.com/nb1shot/nb1shot/graph"
 )
 
-// droppable is how many convolutions drop path can scale: two in each choice
-// block. The max-pooling is exempt.
-func (c Config) droppable() int { return c.Cells * c.Space.Blocks() * 2 }
-
-// inputDrop is the name of the multipliers of droppable convolution i.
+// inputDrop is the name of the multipliers of droppable candidate i.
 func inputDrop(i int) string { return fmt.Sprint("drop-path.", i) }
 
-// dropped is the output x of operation op (1 or 2) of a choice block, every
-// image times its multiplier in a network with drop path.
-func (net *network) dropped(cell, block, op int, x *graph.Node) *graph.Node {
+// dropped is the output x of droppable candidate i, every image times its multiplier
+// in a network with drop path.
+func (net *network) dropped(i int, x *graph.Node) *graph.Node {
 	if net.drop == nil {
 		return x
 	}
-	return graph.NewScaleImages(x, net.drop[(cell*net.config.Space.Blocks()+block)*2+op-1])
+	return graph.NewScaleImages(x, net.drop[i])
 }
 
 // SetDropPath sets what the outputs of the choice blocks' convolutions are
@@ -42,7 +38,7 @@ func (k key) dropPathCounts() bool {
 func (n *Net) drops(k key) bool { return n.config.DropPath && k.dropPathCounts() }
 
 func (n *Net) bindDropPath(p *program, batch int, inputs map[string]engine.Vector) {
-	count := n.config.droppable()
+	count := n.droppable
 	p.drop, p.undropped = n.engine.NewVector(count*batch), make([]float64, count*batch)
 	for i := range p.undropped {
 		p.undropped[i] = 1

@@ -2,8 +2,6 @@ package supernet
 
 import (
 	"fmt"
-	"math"
-	"math/rand/v2"
 
 	"github.com/nb1shot/nb1shot/graph"
 	"github.com/nb1shot/nb1shot/spaces"
@@ -86,21 +84,6 @@ type Tensor struct {
 	Offset, Size int
 }
 
-// batchNorm is one batch normalisation: its part of the running statistics
-// (means, then variances) and over how many positions of an image it averages.
-type batchNorm struct {
-	offset, channels, positions int
-	momentum                    float64
-}
-
-// blueprint lists what a network is made of, in the order in which the released
-// code numbers it; every graph of the network is built over it.
-type blueprint struct {
-	parameters []Tensor
-	statistics []Tensor
-	norms      []batchNorm
-}
-
 func add(list *[]Tensor, name string, shape ...int) {
 	t := Tensor{Name: name, Shape: shape, Size: 1}
 	for _, d := range shape {
@@ -118,21 +101,6 @@ func size(list []Tensor) int {
 	return last.Offset + last.Size
 }
 
-// layer names the parts of one convolution with batch norm and ReLU.
-type layer struct{ conv, norm string }
-
-func operation(cell, block, op int) layer {
-	name := fmt.Sprintf("cells.%d._choice_blocks.%d.mixed_op._ops.%d.op.op", cell, block, op)
-	return layer{name + ".0", name + ".1"}
-}
-
-func projection(cell, i int) layer {
-	name := fmt.Sprintf("cells.%d._input_projections.%d.op", cell, i)
-	return layer{name + ".0", name + ".1"}
-}
-
-var stem = layer{"stem.op.0", "stem.op.1"}
-
 // downsamples tells whether the resolution halves before the cell.
 func (c Config) downsamples(cell int) bool { return cell == c.Cells/3 || cell == 2*c.Cells/3 }
 
@@ -147,74 +115,100 @@ func (c Config) poolPadding() int {
 // halved is the side after the pooling.
 func (c Config) halved(side int) int { return side/2 + c.poolPadding() }
 
+// blueprint declares the network.
 func (c Config) blueprint() *blueprint {
-	b := &blueprint{}
-	norm := func(name string, channels, side int, momentum float64) {
-		at := 0
-		if len(b.statistics) > 0 {
-			at = size(b.statistics)
-		}
-		b.norms = append(b.norms, batchNorm{at, channels, side * side, momentum})
-		add(&b.statistics, name+".running_mean", channels)
-		add(&b.statistics, name+".running_var", channels)
-	}
-	convolution := func(l layer, in, out, k, side int) {
-		add(&b.parameters, l.conv+".weight", out, in, k, k)
-		add(&b.parameters, l.norm+".weight", out)
-		add(&b.parameters, l.norm+".bias", out)
-		norm(l.norm, out, side, c.BatchNormMomentum)
-	}
-	blocks := c.Space.Blocks()
+	b := &builder{config: c, owner: always}
 	in, channels, side := c.Channels, c.Channels, c.Side
-	convolution(stem, 3, channels, 3, side)
+	layers := []layer{b.convolution("stem.op.0", "stem.op.1", 3, channels, 3, side)}
 	for cell := range c.Cells {
 		if c.downsamples(cell) {
 			channels *= 2
 			side = c.halved(side)
+			layers = append(layers, maxPool(2, 2, c.poolPadding()))
 		}
-		for block := range blocks {
-			q := channels / c.divisor()
-			convolution(operation(cell, block, 1), q, q, 3, side)
-			convolution(operation(cell, block, 2), q, q, 1, side)
-		}
-		for i := range blocks {
-			convolution(projection(cell, i), in, channels, 1, side)
-		}
-		convolution(projection(cell, blocks), in, blocks*channels, 1, side)
-		in = blocks * channels
+		layers = append(layers, b.cell(cell, in, channels, side))
+		in = c.Space.Blocks() * channels
 	}
-	add(&b.parameters, "postprocess.op.1.weight", channels, in, 1, 1)
-	norm("postprocess.op.2", channels, side, postprocessMomentum)
-	add(&b.parameters, "classifier.weight", c.Classes, channels)
-	add(&b.parameters, "classifier.bias", c.Classes)
-	return b
+	layers = append(layers,
+		relu,
+		b.conv("postprocess.op.1", in, channels, 1),
+		b.norm("postprocess.op.2", channels, side, postprocessMomentum),
+		mean,
+		b.linear("classifier", channels, c.Classes))
+	b.forward = chain(layers...)
+	return &b.blueprint
 }
 
-// initialize draws the weights as PyTorch's defaults do: kernels and the
-// classifier uniform within 1/√(fan in), batch norm 1 and 0.
-func (b *blueprint) initialize(r *rand.Rand) []float64 {
-	weights := make([]float64, size(b.parameters))
-	fanIn := 0
-	for _, t := range b.parameters {
-		part := weights[t.Offset : t.Offset+t.Size]
-		switch {
-		case len(t.Shape) > 1:
-			fanIn = t.Size / t.Shape[0]
-		case t.Name == "classifier.bias": // bounded like the weight before it
-		case t.Name[len(t.Name)-len("weight"):] == "weight":
-			for i := range part {
-				part[i] = 1
-			}
-			continue
-		default:
-			continue
+// cell declares one cell: every choice block adds up its own projection of the cell's
+// input and the blocks before it, and mixes the operations on that sum; the output
+// mixes a projection and the concatenated blocks.
+func (b *builder) cell(cell, in, channels, side int) layer {
+	space, first := b.config.Space, b.config.mixingOffset(cell)
+	name := fmt.Sprintf("cells.%d.", cell)
+	var operations [][]layer // by block
+	for block := range space.Blocks() {
+		operations = append(operations, b.operations(fmt.Sprintf("%s_choice_blocks.%d.mixed_op._ops.", name, block),
+			first+space.MixedOp(block+1), channels/b.config.divisor(), side))
+	}
+	var projections []layer // of the cell's input: for each block, and for the output
+	for i := range space.Blocks() + 1 {
+		out := channels
+		if i == space.Blocks() {
+			out = space.Blocks() * channels
 		}
-		bound := 1 / math.Sqrt(float64(fanIn))
-		for i := range part {
-			part[i] = bound * (2*r.Float64() - 1)
+		projection := fmt.Sprintf("%s_input_projections.%d.op.", name, i)
+		projections = append(projections, b.convolution(projection+"0", projection+"1", in, out, 1, side))
+	}
+
+	return func(net *network, x *graph.Node) *graph.Node {
+		var states []*graph.Node
+		for block, candidates := range operations {
+			inputs := append([]*graph.Node{projections[block](net, x)}, states...)
+			var u *graph.Node
+			if at, learnable := space.InputOffset(block + 1); learnable {
+				u = graph.NewWeightedSum(net.mixing, first+at, inputs...)
+			} else {
+				u = graph.NewAdd(inputs...)
+			}
+			part := net.part(u)
+			var results []*graph.Node
+			for _, candidate := range candidates {
+				results = append(results, candidate(net, part))
+			}
+			mixed := graph.NewWeightedSum(net.mixing, first+space.MixedOp(block+1), results...)
+			states = append(states, net.bypassed(mixed, u))
+		}
+		at := first + space.OutputOffset()
+		direct := graph.NewWeightedSum(net.mixing, at, projections[space.Blocks()](net, x))
+		for i, s := range states {
+			states[i] = graph.NewWeightedSum(net.mixing, at+1+i, s)
+		}
+		return graph.NewAdd(direct, graph.NewConcat(states...))
+	}
+}
+
+// operations declares the candidates of a choice block, whose mixing weights begin at
+// an entry of the mixing vector.
+func (b *builder) operations(name string, at, channels, side int) []layer {
+	convolution := func(op, k int) func() layer {
+		return func() layer {
+			name := fmt.Sprintf("%s%d.op.op.", name, op)
+			return b.convolution(name+"0", name+"1", channels, channels, k, side)
 		}
 	}
-	return weights
+	return []layer{
+		b.candidate(at, func() layer { return maxPool(3, 1, 1) }),
+		b.candidate(at+1, convolution(1, 3)),
+		b.candidate(at+2, convolution(2, 1)),
+	}
+}
+
+// mixingOffset is where the mixing weights of a cell begin.
+func (c Config) mixingOffset(cell int) int {
+	if c.Sampled {
+		return cell * c.Space.Dim()
+	}
+	return 0
 }
 
 // Names of the inputs of the network's graphs; the parameters and statistics go
@@ -231,6 +225,7 @@ const (
 type network struct {
 	*graph.Graph
 	config     Config
+	bn         BatchNorm
 	parameters []*graph.Node // in blueprint order
 	mixing     *graph.Node
 	stats      []*graph.Node // [2, C] of each batch norm in blueprint order, when BatchStatistics
@@ -242,10 +237,10 @@ type network struct {
 // build makes the graph of the network for a batch of n images, with drop path
 // or without.
 func (c Config) build(b *blueprint, n int, bn BatchNorm, drop bool) *network {
-	net := &network{Graph: graph.New(), config: c}
+	net := &network{Graph: graph.New(), config: c, bn: bn}
 	for _, t := range b.parameters {
 		shape := t.Shape
-		if t.Name == "classifier.weight" { // a linear layer is a 1×1 convolution of one position
+		if len(shape) == 2 { // a linear layer is a 1×1 convolution of one position
 			shape = append(shape[:2:2], 1, 1)
 		}
 		net.parameters = append(net.parameters, net.Input(t.Name, graph.Parameter, shape...))
@@ -253,76 +248,15 @@ func (c Config) build(b *blueprint, n int, bn BatchNorm, drop bool) *network {
 	net.mixing = net.Input(inputMixing, graph.Parameter, c.MixingLen())
 	images := net.Input(inputImages, graph.Activation, n, 3, c.Side, c.Side)
 	labels := net.Input(inputLabels, graph.Activation, n, c.Classes, 1, 1)
-
 	if drop {
-		for i := range c.droppable() {
+		for i := range b.droppable {
 			net.drop = append(net.drop, net.Input(inputDrop(i), graph.Activation, n, 1, 1, 1))
 		}
 	}
-
-	statsOf := map[string]*graph.Node{}
-	normalize := func(name string, x *graph.Node) *graph.Node {
-		if bn == BatchStatistics {
-			stats := graph.NewBatchStats(x)
-			statsOf[name] = stats
-			return graph.NewNormalize(x, stats)
-		}
-		return graph.NewNormalizeFixed(x, net.Input(name, graph.Parameter, 2, x.Shape()[1]))
-	}
-	convolution := func(l layer, x *graph.Node) *graph.Node {
-		y := normalize(l.norm, graph.NewConv(x, net.Lookup(l.conv+".weight")))
-		y = graph.NewScaleChannels(y, net.Lookup(l.norm+".weight"))
-		y = graph.NewShiftChannels(y, net.Lookup(l.norm+".bias"))
-		return graph.NewReLU(y)
-	}
-
-	x := convolution(stem, images)
-	for cell := range c.Cells {
-		if c.downsamples(cell) {
-			x = graph.NewMaxPool(x, 2, 2, c.poolPadding())
-		}
-		x = net.cell(cell, x, convolution)
-	}
-	x = normalize("postprocess.op.2", graph.NewConv(graph.NewReLU(x), net.Lookup("postprocess.op.1.weight")))
-	x = graph.NewConv(graph.NewMean(x), net.Lookup("classifier.weight"))
-	net.logits = graph.NewShiftChannels(x, net.Lookup("classifier.bias"))
-	net.loss = graph.NewCrossEntropy(net.logits, labels)
 	if bn == BatchStatistics {
-		for i := 0; i < len(b.statistics); i += 2 {
-			net.stats = append(net.stats, statsOf[normName(b.statistics[i])])
-		}
+		net.stats = make([]*graph.Node, len(b.norms))
 	}
+	net.logits = b.forward(net, images)
+	net.loss = graph.NewCrossEntropy(net.logits, labels)
 	return net
-}
-
-// normName is the name of the batch norm that a running mean belongs to.
-func normName(mean Tensor) string { return mean.Name[:len(mean.Name)-len(".running_mean")] }
-
-// cell builds one cell: every choice block adds up its own projection of the
-// cell's input and the blocks before it, and mixes the operations on that sum;
-// the output mixes a projection and the concatenated blocks.
-func (net *network) cell(cell int, x *graph.Node, convolution func(layer, *graph.Node) *graph.Node) *graph.Node {
-	space, first := net.config.Space, net.config.mixingOffset(cell)
-	var states []*graph.Node
-	for block := range space.Blocks() {
-		inputs := append([]*graph.Node{convolution(projection(cell, block), x)}, states...)
-		var u *graph.Node
-		if at, learnable := space.InputOffset(block + 1); learnable {
-			u = graph.NewWeightedSum(net.mixing, first+at, inputs...)
-		} else {
-			u = graph.NewAdd(inputs...)
-		}
-		part := net.part(u)
-		mixed := graph.NewWeightedSum(net.mixing, first+space.MixedOp(block+1),
-			graph.NewMaxPool(part, 3, 1, 1),
-			net.dropped(cell, block, 1, convolution(operation(cell, block, 1), part)),
-			net.dropped(cell, block, 2, convolution(operation(cell, block, 2), part)))
-		states = append(states, net.bypassed(mixed, u))
-	}
-	at := first + space.OutputOffset()
-	direct := graph.NewWeightedSum(net.mixing, at, convolution(projection(cell, space.Blocks()), x))
-	for i, s := range states {
-		states[i] = graph.NewWeightedSum(net.mixing, at+1+i, s)
-	}
-	return graph.NewAdd(direct, graph.NewConcat(states...))
 }

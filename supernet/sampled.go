@@ -7,12 +7,10 @@ import (
 	"github.com/nb1shot/nb1shot/engine"
 )
 
-// sampling is what a Sampled network keeps of its choices: which mixing weight
-// each part belongs to, and which weights have been reached.
+// sampling is what a Sampled network keeps of its choices: the mixing weights of the
+// last pass, and which weights have been reached.
 type sampling struct {
-	parameters []int // by weight tensor: the entry of its operation, or always
-	norms      []int // the same by batch norm
-	operations []int // all entries that belong to operations
+	*blueprint
 
 	mixing  []float64 // of the last pass, as the engine rounds it
 	touched []bool    // by weight tensor
@@ -24,45 +22,8 @@ type sampling struct {
 // stretch is weight tensors that lie side by side, which soon are all of them.
 type stretch struct{ weights, gradient, momentum engine.Vector }
 
-// always stands for the entry of what does not belong to an operation.
-const always = -1
-
 func (n *Net) newSampling() *sampling {
-	entry := map[string]int{}
-	s := &sampling{mixing: make([]float64, n.mixing.Len()), touched: make([]bool, len(n.parameters)), stretched: make([]bool, len(n.parameters))}
-	for cell := range n.config.Cells {
-		for block := range n.config.Space.Blocks() {
-			at := n.config.mixingOffset(cell) + n.config.Space.MixedOp(block+1)
-			s.operations = append(s.operations, at, at+1, at+2)
-			for op := 1; op <= 2; op++ { // the max-pooling has no weights
-				l := operation(cell, block, op)
-				for _, name := range []string{l.conv + ".weight", l.norm + ".weight", l.norm + ".bias", l.norm} {
-					entry[name] = at + op
-				}
-			}
-		}
-	}
-	entryOf := func(name string) int {
-		if e, ok := entry[name]; ok {
-			return e
-		}
-		return always
-	}
-	for _, t := range n.parameters {
-		s.parameters = append(s.parameters, entryOf(t.Name))
-	}
-	for i := range n.norms {
-		s.norms = append(s.norms, entryOf(normName(n.statistics[2*i])))
-	}
-	return s
-}
-
-// mixingOffset is where the mixing weights of a cell begin.
-func (c Config) mixingOffset(cell int) int {
-	if c.Sampled {
-		return cell * c.Space.Dim()
-	}
-	return 0
+	return &sampling{blueprint: n.blueprint, mixing: make([]float64, n.mixing.Len()), touched: make([]bool, len(n.parameters)), stretched: make([]bool, len(n.parameters))}
 }
 
 // executed reports whether the last pass executed what belongs to an entry.
@@ -73,7 +34,7 @@ func (s *sampling) executed(entry int) bool {
 // touch notes which weights the last pass reached.
 func (s *sampling) touch() {
 	if s != nil {
-		for i, entry := range s.parameters {
+		for i, entry := range s.owners {
 			s.touched[i] = s.touched[i] || s.executed(entry)
 		}
 	}
@@ -136,7 +97,7 @@ func (n *Net) WriteTouched(touched []bool) {
 func (n *Net) writeDirection(direction []float64) {
 	if s := n.sampling; s != nil {
 		direction = slices.Clone(direction)
-		for _, entry := range s.operations {
+		for _, entry := range s.candidates {
 			if !s.executed(entry) {
 				direction[entry] = 0
 			}

@@ -364,7 +364,7 @@ func (n *Net) moveStatistics(batch int) {
 	}
 	changed := false
 	for i := range n.norms {
-		executed := n.sampling == nil || n.sampling.executed(n.sampling.norms[i])
+		executed := n.sampling == nil || n.sampling.executed(n.norms[i].owner)
 		changed = changed || a.executed[i] != executed
 		a.executed[i] = executed
 	}
@@ -412,8 +412,8 @@ func (n *Net) program(k key) (*program, error) {
 		inputs[t.Name] = n.weights.Slice(t.Offset, t.Offset+t.Size)
 	}
 	outputs := []engine.Vector{n.loss, p.logits}
-	for i, bn := range n.norms {
-		inputs[normName(n.statistics[2*i])] = n.running.Slice(bn.offset, bn.offset+2*bn.channels)
+	for _, bn := range n.norms {
+		inputs[bn.name] = n.running.Slice(bn.offset, bn.offset+2*bn.channels)
 		if k.bn == BatchStatistics {
 			outputs = append(outputs, n.batch.Slice(bn.offset, bn.offset+2*bn.channels))
 		}
@@ -472,7 +472,7 @@ func (n *Net) plan(k key) (*engine.Plan, error) {
 	}
 	plan, err := engine.NewPlan(g, outputs, varying...)
 	if err == nil && n.sampling != nil {
-		plan.AddGuards(n.sampling.operations, inputMixing, inputDirection)
+		plan.AddGuards(n.candidates, inputMixing, inputDirection)
 	}
 	return plan, err
 }

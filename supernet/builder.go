@@ -1,0 +1,163 @@
+package supernet
+
+import (
+	"math"
+	"math/rand/v2"
+
+	"github.com/nb1shot/nb1shot/graph"
+)
+
+// blueprint is a declared network: what it is made of, in the order in which the
+// released code numbers it, and how to build its graph.
+type blueprint struct {
+	parameters []Tensor
+	initials   []initial // of each parameter
+	owners     []int     // of each parameter: the entry of its candidate, or always
+	statistics []Tensor
+	norms      []batchNorm
+	candidates []int // all entries of the mixing vector that belong to candidates
+	droppable  int   // candidates that drop path can scale: those with weights
+	forward    layer // from images to logits
+}
+
+// layer adds its nodes to the graph of a network.
+type layer func(net *network, x *graph.Node) *graph.Node
+
+// initial is how a weight tensor starts: uniform within ±bound or, if that is 0, all
+// entries equal.
+type initial struct{ bound, value float64 }
+
+// batchNorm is one batch normalisation: its part of the running statistics
+// (means, then variances) and over how many positions of an image it averages.
+type batchNorm struct {
+	name                        string
+	offset, channels, positions int
+	momentum                    float64
+	owner                       int // as blueprint.owners
+}
+
+// always is the owner of what belongs to no candidate.
+const always = -1
+
+// builder declares a network, once: its methods create weights, in the order of the
+// calls, and return the layers that use them, which are applied in the order of the
+// forward pass.
+type builder struct {
+	blueprint
+	config Config
+	owner  int // of what is being declared
+}
+
+// weight creates a weight tensor and returns its number.
+func (b *builder) weight(name string, start initial, shape ...int) int {
+	add(&b.parameters, name, shape...)
+	b.initials = append(b.initials, start)
+	b.owners = append(b.owners, b.owner)
+	return len(b.parameters) - 1
+}
+
+// uniform is PyTorch's default of convolutions and linear layers.
+func uniform(fanIn int) initial { return initial{bound: 1 / math.Sqrt(float64(fanIn))} }
+
+// conv is a k×k convolution of stride 1 that keeps the side.
+func (b *builder) conv(name string, in, out, k int) layer {
+	w := b.weight(name+".weight", uniform(in*k*k), out, in, k, k)
+	return func(net *network, x *graph.Node) *graph.Node { return graph.NewConv(x, net.parameters[w]) }
+}
+
+// linear is a linear layer of one position.
+func (b *builder) linear(name string, in, out int) layer {
+	w := b.weight(name+".weight", uniform(in), out, in)
+	bias := b.weight(name+".bias", uniform(in), out)
+	return func(net *network, x *graph.Node) *graph.Node {
+		return graph.NewShiftChannels(graph.NewConv(x, net.parameters[w]), net.parameters[bias])
+	}
+}
+
+// norm is a batch normalisation without scale and shift.
+func (b *builder) norm(name string, channels, side int, momentum float64) layer {
+	bn := batchNorm{name: name, channels: channels, positions: side * side, momentum: momentum, owner: b.owner}
+	if len(b.statistics) > 0 {
+		bn.offset = size(b.statistics)
+	}
+	i := len(b.norms)
+	b.norms = append(b.norms, bn)
+	add(&b.statistics, name+".running_mean", channels)
+	add(&b.statistics, name+".running_var", channels)
+	return func(net *network, x *graph.Node) *graph.Node {
+		if net.bn == BatchStatistics {
+			net.stats[i] = graph.NewBatchStats(x)
+			return graph.NewNormalize(x, net.stats[i])
+		}
+		return graph.NewNormalizeFixed(x, net.Input(name, graph.Parameter, 2, channels))
+	}
+}
+
+// affine scales and shifts each channel.
+func (b *builder) affine(name string, channels int) layer {
+	scale := b.weight(name+".weight", initial{value: 1}, channels)
+	shift := b.weight(name+".bias", initial{}, channels)
+	return func(net *network, x *graph.Node) *graph.Node {
+		return graph.NewShiftChannels(graph.NewScaleChannels(x, net.parameters[scale]), net.parameters[shift])
+	}
+}
+
+// convolution is a k×k convolution, batch normalisation and ReLU, on images of a side.
+func (b *builder) convolution(conv, norm string, in, out, k, side int) layer {
+	return chain(
+		b.conv(conv, in, out, k),
+		b.norm(norm, out, side, b.config.BatchNormMomentum),
+		b.affine(norm, out),
+		relu)
+}
+
+// candidate declares an operation of a choice block with its entry of the mixing
+// vector. In a Sampled network its weights belong to the entry; where it has weights,
+// drop path can scale it.
+func (b *builder) candidate(entry int, declare func() layer) layer {
+	weights := len(b.parameters)
+	b.candidates = append(b.candidates, entry)
+	b.owner = entry
+	operation := declare()
+	b.owner = always
+	if len(b.parameters) == weights {
+		return operation
+	}
+	i := b.droppable
+	b.droppable++
+	return func(net *network, x *graph.Node) *graph.Node { return net.dropped(i, operation(net, x)) }
+}
+
+// chain applies layers one after the other.
+func chain(layers ...layer) layer {
+	return func(net *network, x *graph.Node) *graph.Node {
+		for _, l := range layers {
+			x = l(net, x)
+		}
+		return x
+	}
+}
+
+func relu(_ *network, x *graph.Node) *graph.Node { return graph.NewReLU(x) }
+
+func mean(_ *network, x *graph.Node) *graph.Node { return graph.NewMean(x) }
+
+// maxPool is a k×k max-pooling.
+func maxPool(k, stride, padding int) layer {
+	return func(_ *network, x *graph.Node) *graph.Node { return graph.NewMaxPool(x, k, stride, padding) }
+}
+
+// initialize draws the weights as PyTorch's defaults do.
+func (b *blueprint) initialize(r *rand.Rand) []float64 {
+	weights := make([]float64, size(b.parameters))
+	for i, t := range b.parameters {
+		part, start := weights[t.Offset:t.Offset+t.Size], b.initials[i]
+		for k := range part {
+			part[k] = start.value
+			if start.bound > 0 {
+				part[k] = start.bound * (2*r.Float64() - 1)
+			}
+		}
+	}
+	return weights
+}
