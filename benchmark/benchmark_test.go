@@ -3,10 +3,12 @@ package benchmark_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -245,7 +247,12 @@ func TestInterruptStopsAtAStep(t *testing.T) {
 	j := tiny(t, "darts", 1)
 	ctx, cancel := context.WithCancel(context.Background())
 	var seen []benchmark.Progress
+	var doing []string
 	dir, err := j.Run(ctx, func(p benchmark.Progress) {
+		if p.Doing != "" {
+			doing = append(doing, fmt.Sprintf("%s %d/%d", p.Doing, p.Step, p.Steps))
+			return
+		}
 		seen = append(seen, p)
 		if p.Epoch == 1 && p.Step == 1 {
 			cancel()
@@ -264,6 +271,9 @@ func TestInterruptStopsAtAStep(t *testing.T) {
 	// three steps, the record of the epoch, and the step at which it was cancelled
 	if len(seen) != 5 || seen[2].Last != nil || seen[3].Last == nil || seen[3].Last.Epoch != 0 || seen[4].Step != 1 {
 		t.Errorf("progress was %+v", seen)
+	}
+	if want := []string{"compiling 0/3", "hessian 3/3", "validation 3/3", "projection 3/3"}; !slices.Equal(doing, want) {
+		t.Errorf("between the steps it was %q, want %q", doing, want)
 	}
 }
 

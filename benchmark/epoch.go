@@ -27,10 +27,8 @@ var hessianDefinitions = map[string]string{
 
 // run does the epochs that are left and the marked final evaluation (quirk Q11).
 func (s *Search) run(ctx context.Context) error {
-	if len(s.notes) > 0 {
-		s.progress(s.from, s.begun.steps())
-		s.notes = nil
-	}
+	s.announce(s.from, s.begun.steps(), "compiling")
+	s.notes = nil
 	for epoch := s.from; epoch < s.Config.Epochs && !s.stopped; epoch++ {
 		record, stop, err := s.epoch(ctx, epoch)
 		if err != nil {
@@ -89,6 +87,9 @@ func (s *Search) epoch(ctx context.Context, epoch int) (record results.Epoch, st
 	phase := func(name string, do func() error) {
 		if err != nil {
 			return
+		}
+		if name != "steps" && name != "lookup" { // which takes no time
+			s.announce(epoch, s.searcher.Steps(s.queues), name)
 		}
 		start := time.Now()
 		if err = do(); err == nil {
@@ -435,13 +436,25 @@ func (s *Search) projection(ctx context.Context, relaxed algorithms.Relaxed, epo
 	return p, nil
 }
 
+// progress reports a step or a record.
 func (s *Search) progress(epoch, step int) {
 	if s.report == nil {
 		return
 	}
-	steps := s.searcher.Steps(s.queues)
+	s.left = s.clock.remaining(epoch, step, s.searcher.Steps(s.queues), s.Config.Epochs)
+	s.announce(epoch, step, "")
+}
+
+// announce reports what is under way.
+func (s *Search) announce(epoch, step int, doing string) {
+	if s.report == nil {
+		return
+	}
+	if s.net == nil { // nothing but the table is asked
+		doing = ""
+	}
 	s.report(Progress{
-		Epoch: epoch, Epochs: s.Config.Epochs, Step: step, Steps: steps, Last: s.last,
-		Remaining: s.clock.remaining(epoch, step, steps, s.Config.Epochs), Notes: s.notes,
+		Epoch: epoch, Epochs: s.Config.Epochs, Step: step, Steps: s.searcher.Steps(s.queues), Doing: doing, Last: s.last,
+		Remaining: s.left, Notes: s.notes,
 	})
 }

@@ -38,6 +38,7 @@ type Job struct {
 type Progress struct {
 	Epoch, Epochs int
 	Step, Steps   int            // within the epoch
+	Doing         string         // what is under way where it is no step: "compiling" before the first, "hessian" after the last; else empty
 	Last          *results.Epoch // newest record, nil before the first
 	Remaining     time.Duration  // estimate, 0 while unknown
 	// Notes, on the first report of a run that was taken up again, say from where it
@@ -62,6 +63,7 @@ type Search struct {
 	keeper   keeper
 	last     *results.Epoch // newest record
 	clock    clock
+	left     time.Duration // by the clock, at the newest step or record
 	report   func(Progress)
 
 	// Where a run that was stopped goes on.

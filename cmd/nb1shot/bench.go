@@ -72,11 +72,10 @@ func runBench(c *cli.Context) error {
 		}
 		fmt.Fprintln(w)
 	}
-	log := c.App.ErrWriter
-	if !isTerminal(log) {
-		log = io.Discard
+	line := newStatus(c.App.ErrWriter, 0)
+	if line.screen == nil {
+		line.w = io.Discard
 	}
-	line := newStatus(log, 0)
 	report, err := b.Run(c.Context, func(p bench.Progress) { line.print(benchProgress(p)) })
 	line.end()
 	if err != nil {

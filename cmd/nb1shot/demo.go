@@ -171,7 +171,10 @@ func (p *sweepPlan) pace(ctx context.Context, log io.Writer) (known []timed, err
 		}
 		units = append(units, sweep.Unit{Index: len(units), Space: u.Space, Algorithm: u.Algorithm, Run: stem + "-seed0"})
 	}
+	timing := newSweepCourse(log, units, r.Jobs)
+	r.Progress = timing.update
 	outcomes, err := r.Run(ctx, units)
+	timing.end()
 	if errors.Is(err, context.Canceled) {
 		return nil, hinted(errors.New("interrupted before the first run"), "the same command goes on")
 	}

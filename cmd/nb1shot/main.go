@@ -24,6 +24,7 @@ func main() {
 
 // run executes a command line and returns the exit code.
 func run(args []string, stdout, stderr io.Writer) int {
+	stdout, stderr = onScreen(stdout, stderr)
 	out, log := newStream(stdout), newStream(stderr)
 	err := execute(newApp(out, log), args)
 	if out.closed() {

@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"math"
+	"io"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -235,10 +235,13 @@ func TestCourse(t *testing.T) {
 		after time.Duration
 		p     benchmark.Progress
 	}{
-		{0, benchmark.Progress{Epoch: 0, Step: 1}},
+		{0, benchmark.Progress{Doing: "compiling"}},
+		{time.Second, benchmark.Progress{Epoch: 0, Step: 1}},
 		{50 * time.Millisecond, benchmark.Progress{Epoch: 0, Step: 2}},
+		{2 * time.Second, benchmark.Progress{Epoch: 0, Step: 2, Doing: "hessian"}},
 		{2 * time.Second, benchmark.Progress{Epoch: 1, Step: 1, Last: first, Remaining: 90 * time.Second}},
 		{2 * time.Second, benchmark.Progress{Epoch: 1, Step: 2, Last: first, Remaining: 80 * time.Second}},
+		{31 * time.Second, benchmark.Progress{Epoch: 1, Step: 2, Doing: "validation", Last: first, Remaining: 49 * time.Second}},
 		{time.Second, benchmark.Progress{Epoch: 2, Step: 1, Last: second, Remaining: 300 * time.Millisecond}},
 		{time.Second, benchmark.Progress{Epoch: 3, Last: final}},
 	}
@@ -247,24 +250,34 @@ func TestCourse(t *testing.T) {
 		columns int
 		want    []string
 	}{
-		{"terminal", 80, []string{
+		{"terminal", 90, []string{
+			"epoch 0/3, compiling",
 			"epoch 0/3, step 1/2",
+			"epoch 0/3, hessian",
 			"epoch 1/3, step 1/2; epoch 0: error 8.00 %, best 8.00 %, λ 0.5, 1m30s left",
 			"epoch 1/3, step 2/2; epoch 0: error 8.00 %, best 8.00 %, λ 0.5, 1m20s left",
+			"time    about 49 s",
+			"epoch 1/3, validation; epoch 0: error 8.00 %, best 8.00 %, λ 0.5, 49s left",
 			"epoch 2/3, step 1/2; epoch 1: error 7.00 %, best 7.00 %, λ 0.25",
-		}},
-		{"narrow terminal", 20, []string{
-			"epoch 0/3, step 1/2", "epoch 1/3, step 1/2", "epoch 1/3, step 2/2", "epoch 2/3, step 1/2",
 		}},
 		{"no terminal", 0, []string{
 			"epoch 0/3, error 8.00 %, best 8.00 %, λ 0.5, 1m30s left",
+			"time    about 49 s",
+			"epoch 1/3, validation; epoch 0: error 8.00 %, best 8.00 %, λ 0.5, 49s left",
 			"epoch 1/3, error 7.00 %, best 7.00 %, λ 0.25",
 		}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			now := time.Unix(1000, 0)
 			var b, want bytes.Buffer
-			c := &course{status: &status{w: &b, columns: test.columns, pause: 100 * time.Millisecond, now: func() time.Time { return now }}, best: math.Inf(1)}
+			var w io.Writer = &b
+			if test.columns > 0 {
+				w = &screenWriter{&screen{w: &b, columns: func() int { return test.columns }}, &b}
+			}
+			c := newCourse(w)
+			c.estimate.preset = "smoke"
+			c.now = func() time.Time { return now }
+			c.estimate.start = now
 			for _, s := range steps {
 				now = now.Add(s.after)
 				s.p.Epochs, s.p.Steps = 3, 2
@@ -272,17 +285,51 @@ func TestCourse(t *testing.T) {
 			}
 			c.end()
 			for _, line := range test.want {
-				if test.columns > 0 {
-					want.WriteString("\r" + line + "\x1b[K")
-				} else {
+				switch {
+				case strings.HasPrefix(line, "time") && test.columns > 0:
+					want.WriteString("\r\x1b[J" + line + "\n")
+				case test.columns > 0:
+					want.WriteString("\r\x1b[J" + line + "\r")
+				default:
 					want.WriteString(line + "\n")
 				}
 			}
 			if test.columns > 0 {
-				want.WriteString("\r\x1b[K")
+				want.WriteString("\r\x1b[J")
 			}
 			if diff := cmp.Diff(want.String(), b.String()); diff != "" {
 				t.Error(diff)
+			}
+		})
+	}
+}
+
+// How long a run will take is said once, within half a minute, and what takes less
+// where that is long.
+func TestEstimate(t *testing.T) {
+	start := time.Unix(1000, 0)
+	type report struct{ after, left time.Duration }
+	for _, test := range []struct {
+		name, preset string
+		reports      []report
+		want         []string
+	}{
+		{"slow steps", "paper", []report{{9 * time.Second, 0}, {12 * time.Second, 22 * time.Hour}, {15 * time.Second, 21 * time.Hour}}, []string{
+			"", "time    about 22 h 0 min, by the pace of the first steps; in minutes, at a smaller scale: --preset quick or --preset small", "",
+		}},
+		{"quick steps", "small", []report{{0, 0}, {1, time.Hour}, {2, time.Hour}, {3, 20 * time.Minute}, {4, time.Hour}}, []string{
+			"", "", "", "time    about 20 min 0 s, by the pace of the first steps; in minutes, at a smaller scale: --preset quick", "",
+		}},
+		{"many epochs", "quick", []report{{time.Minute, time.Hour}}, []string{"time    about 1 h 0 min, by the pace of the first steps; fewer epochs take less: --epochs"}},
+		{"minutes", "paper", []report{{time.Minute, 19 * time.Minute}}, []string{"time    about 19 min 0 s"}},
+		{"seconds", "paper", []report{{time.Minute, 20 * time.Second}, {time.Minute, time.Hour}}, []string{"", ""}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			e := estimate{preset: test.preset, start: start}
+			for i, r := range test.reports {
+				if got := e.of(start.Add(r.after), r.left); got != test.want[i] {
+					t.Errorf("report %d: %q, want %q", i, got, test.want[i])
+				}
 			}
 		})
 	}

@@ -4,14 +4,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
 
 	"github.com/urfave/cli/v2"
-	"golang.org/x/term"
 )
 
 func jsonFlag() cli.Flag {
@@ -68,10 +66,4 @@ func wrap(text string, width int) []string {
 		}
 	}
 	return lines
-}
-
-// isTerminal tells whether w is a terminal, on which a line can be rewritten.
-func isTerminal(w io.Writer) bool {
-	f, ok := unfiltered(w).(*os.File)
-	return ok && term.IsTerminal(int(f.Fd()))
 }

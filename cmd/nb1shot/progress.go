@@ -4,36 +4,29 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"os"
+	"slices"
 	"strings"
 	"time"
 
-	"golang.org/x/term"
-
 	"github.com/nb1shot/nb1shot/benchmark"
-	"github.com/nb1shot/nb1shot/internal/printable"
 	"github.com/nb1shot/nb1shot/results"
 )
 
 // status is the line that tells how far something has come: rewritten in place
 // on a terminal, a new line now and then elsewhere.
 type status struct {
-	w       io.Writer
-	columns int           // of the terminal, 0 where there is none
-	pause   time.Duration // least time between two lines
-	now     func() time.Time
-	last    time.Time // of the last line
+	w      io.Writer
+	screen *screen       // nil where w is no terminal
+	pause  time.Duration // least time between two lines
+	now    func() time.Time
+	last   time.Time // of the last line
 }
 
 // newStatus prints to w, no more often than pause where w is no terminal.
 func newStatus(w io.Writer, pause time.Duration) *status {
 	s := &status{w: w, pause: pause, now: time.Now}
-	if isTerminal(w) {
-		s.pause = 100 * time.Millisecond
-		s.columns = 80
-		if columns, _, err := term.GetSize(int(unfiltered(w).(*os.File).Fd())); err == nil && columns > 0 {
-			s.columns = columns
-		}
+	if on, ok := unfiltered(w).(*screenWriter); ok {
+		s.screen, s.pause = on.screen, 100*time.Millisecond
 	}
 	return s
 }
@@ -45,21 +38,24 @@ func (s *status) print(text string) {
 		return
 	}
 	s.last = now
-	if s.columns == 0 {
+	if s.screen == nil {
 		fmt.Fprintln(s.w, text)
 		return
 	}
-	text = printable.Line(text)
-	if line := []rune(text); len(line) >= s.columns {
-		text = string(line[:s.columns-1])
+	s.screen.show(text)
+}
+
+// hint shows a text on a terminal, at once.
+func (s *status) hint(text string) {
+	if s.screen != nil {
+		s.screen.show(text)
 	}
-	fmt.Fprintf(unfiltered(s.w), "\r%s\x1b[K", text)
 }
 
 // end removes the line from a terminal.
 func (s *status) end() {
-	if s.columns > 0 {
-		fmt.Fprint(unfiltered(s.w), "\r\x1b[K")
+	if s.screen != nil {
+		s.screen.hide()
 	}
 }
 
@@ -109,21 +105,31 @@ func (c *tally) update(done, total int) {
 	c.print(text)
 }
 
-// course shows how a run goes: every step on a terminal, every record elsewhere.
-// Epochs have the numbers of their records, from 0.
+// within is how often a run that is no terminal's tells how far an epoch has come.
+const within = 30 * time.Second
+
+// course shows how a run goes: every step on a terminal, elsewhere every record and
+// now and then how far its epoch has come. Epochs have the numbers of their records,
+// from 0.
 type course struct {
 	*status
-	last *results.Epoch // newest record seen
-	best float64        // lowest test error so far
+	estimate estimate
+	last     *results.Epoch // newest record seen
+	best     float64        // lowest test error so far
 }
 
 func newCourse(w io.Writer) *course {
-	return &course{status: newStatus(w, time.Second), best: math.Inf(1)}
+	c := &course{status: newStatus(w, time.Second), best: math.Inf(1)}
+	c.estimate.start = c.now()
+	return c
 }
 
 func (c *course) update(p benchmark.Progress) {
 	if p.Last != nil && p.Last.Final {
 		return // the summary tells
+	}
+	if text := c.estimate.of(c.now(), p.Remaining); text != "" {
+		fmt.Fprintln(c.w, text)
 	}
 	isNew := p.Last != c.last
 	c.last = p.Last
@@ -132,7 +138,7 @@ func (c *course) update(p benchmark.Progress) {
 			c.best = min(c.best, *x)
 		}
 	}
-	if c.columns == 0 && !isNew {
+	if c.screen == nil && !isNew && (c.now().Sub(c.status.last) < within || c.now().Sub(c.estimate.start) < within) {
 		return
 	}
 	var parts []string
@@ -147,13 +153,74 @@ func (c *course) update(p benchmark.Progress) {
 	if p.Remaining >= time.Second {
 		parts = append(parts, p.Remaining.Round(time.Second).String()+" left")
 	}
-	where := fmt.Sprintf("epoch %d/%d, step %d/%d", p.Epoch, p.Epochs, p.Step, p.Steps)
+	where := fmt.Sprintf("epoch %d/%d, ", p.Epoch, p.Epochs) + progressOf(p)
 	switch {
-	case c.columns == 0:
+	case c.screen == nil && isNew:
 		where = fmt.Sprintf("epoch %d/%d", p.Last.Epoch, p.Epochs)
 	case p.Last != nil && len(parts) > 0: // what follows is of the record before
 		where += fmt.Sprintf("; epoch %d: %s", p.Last.Epoch, parts[0])
 		parts = parts[1:]
 	}
 	c.print(strings.Join(append([]string{where}, parts...), ", "))
+}
+
+// progressOf is how far a run has come within its epoch.
+func progressOf(p benchmark.Progress) string {
+	if p.Doing != "" {
+		return p.Doing
+	}
+	return fmt.Sprintf("step %d/%d", p.Step, p.Steps)
+}
+
+// estimate says, once and soon, how long something will take. The zero value says
+// nothing.
+type estimate struct {
+	preset string
+	start  time.Time
+	seen   int // reports that had an estimate
+	told   bool
+}
+
+// What an estimate rests on at least, unless it is time to say something, and what
+// takes so long that one may want to know of something shorter.
+const (
+	estimateSteps = 3
+	estimateAfter = 10 * time.Second
+	long          = 20 * time.Minute
+)
+
+// of returns a line that tells how much time is left, or nothing where there is no
+// saying yet, it has been said, or it is seconds.
+func (e *estimate) of(now time.Time, left time.Duration) string {
+	if left <= 0 || e.told || e.preset == "" {
+		return ""
+	}
+	if e.seen++; e.seen < estimateSteps && now.Sub(e.start) < estimateAfter {
+		return ""
+	}
+	e.told = true
+	if left < within {
+		return ""
+	}
+	text := "time    about " + duration(left)
+	if left < long {
+		return text
+	}
+	return text + ", by the pace of the first steps" + shorter(e.preset)
+}
+
+// shorter names the presets that take less time than one.
+func shorter(preset string) string {
+	names := benchmark.PresetNames()
+	names = names[slices.Index(names, preset)+1:]
+	var options []string
+	for _, name := range slices.Backward(names) {
+		if name != "smoke" { // which shows nothing
+			options = append(options, "--preset "+name)
+		}
+	}
+	if options == nil {
+		return "; fewer epochs take less: --epochs"
+	}
+	return "; in minutes, at a smaller scale: " + strings.Join(options, " or ")
 }

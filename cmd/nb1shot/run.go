@@ -86,6 +86,12 @@ func presetList() string {
 }
 
 func runSearch(c *cli.Context) error {
+	log := c.App.ErrWriter
+	if c.Bool("quiet") {
+		log = io.Discard
+	}
+	course := newCourse(log)
+	course.hint("opening images and table")
 	job, err := newJob(c)
 	if err != nil {
 		return err
@@ -97,10 +103,6 @@ func runSearch(c *cli.Context) error {
 	}
 	run := search.Record()
 	dir := filepath.Join(job.Root, run.Name())
-	log := c.App.ErrWriter
-	if c.Bool("quiet") {
-		log = io.Discard
-	}
 	if err := introduce(log, job, run, dir); err != nil {
 		return err
 	}
@@ -114,7 +116,7 @@ func runSearch(c *cli.Context) error {
 	if c.Bool("json") {
 		records.w = c.App.Writer
 	}
-	course := newCourse(log)
+	course.estimate.preset = run.Provenance.Preset
 	events := &eventWriter{root: c.String("tensorboard"), dir: dir}
 	defer events.close()
 	var at benchmark.Progress

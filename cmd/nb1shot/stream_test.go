@@ -44,15 +44,15 @@ func TestIncompleteOutput(t *testing.T) {
 // Control characters of others are shown, those of the line of progress act.
 func TestStream(t *testing.T) {
 	var b bytes.Buffer
-	s := newStream(&b)
+	s := newStream(&screenWriter{&screen{w: &b, columns: func() int { return 80 }}, &b})
 	fmt.Fprintf(s, "run %s\n", "a\x1b[2J\u202e")
-	st := &status{w: s, columns: 80, now: time.Now}
+	st := newStatus(s, time.Second)
 	st.print("importing b\x1b[2J\rc")
 	st.end()
 	if err := s.end(); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := b.String(), "run a\\u001b[2J\\u202e\n\rimporting b\\u001b[2J\\u000dc\x1b[K\r\x1b[K"; got != want {
+	if got, want := b.String(), "run a\\u001b[2J\\u202e\n\r\x1b[Jimporting b\\u001b[2J\\u000dc\r\r\x1b[J"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
 }

@@ -328,6 +328,9 @@ func (p *sweepPlan) close() {
 func (p *sweepPlan) run(ctx context.Context, log io.Writer, known []timed) ([]sweep.Outcome, error) {
 	course := newSweepCourse(log, p.units, min(p.runner.Jobs, len(p.units)))
 	course.took = known
+	if known == nil { // who knows has said it
+		course.estimate = estimate{preset: p.runner.Shared.Preset, start: course.now()}
+	}
 	p.runner.Progress, p.runner.Done = course.update, course.done
 	defer course.end()
 	return p.runner.Run(ctx, p.units)

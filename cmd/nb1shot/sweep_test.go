@@ -103,6 +103,16 @@ func TestSweepCourse(t *testing.T) {
 	c.done(took(units[4], 40))
 	remaining(5)
 
+	// The estimate is said once.
+	b.Reset()
+	c.estimate = estimate{preset: "paper", start: now.Add(-time.Minute)}
+	c.update(units[3], benchmark.Progress{Epochs: 10, Remaining: 3 * time.Hour})
+	c.update(units[3], benchmark.Progress{Epochs: 10, Remaining: 2 * time.Hour, Doing: "compiling"})
+	if want := "time    about 3 h 0 min, by the pace of the first steps; in minutes, at a smaller scale: --preset quick or --preset small\n"; !strings.HasPrefix(b.String(), want) ||
+		strings.Count(b.String(), "time") != 1 || !strings.HasSuffix(c.line(), "s1 darts seed 0 0/10 (compiling)") {
+		t.Errorf("%q, %q", &b, c.line())
+	}
+
 	// What was finished before is counted and not told.
 	b.Reset()
 	o := took(units[3], 40)

@@ -21,6 +21,7 @@ import (
 // elsewhere a line for every unit and now and then one for the whole.
 type sweepCourse struct {
 	*status
+	estimate                    estimate
 	jobs, total                 int
 	waiting                     map[int]sweep.Unit // by index
 	running                     map[int]underWay
@@ -61,11 +62,13 @@ func (c *sweepCourse) update(u sweep.Unit, p benchmark.Progress) {
 		delete(c.waiting, u.Index)
 	}
 	for _, note := range p.Notes {
-		c.end()
 		fmt.Fprintf(c.w, "%s: %s\n", u.Run, note)
 	}
 	way.at, way.seen = p, c.now()
 	c.running[u.Index] = way
+	if text := c.estimate.of(c.now(), c.remaining()); text != "" {
+		fmt.Fprintln(c.w, text)
+	}
 	c.print(c.line())
 }
 
@@ -90,11 +93,10 @@ func (c *sweepCourse) done(o sweep.Outcome) {
 	default:
 		return // interrupted, as all are then
 	}
-	if c.columns > 0 && o.State == sweep.Finished {
+	if c.screen != nil && o.State == sweep.Finished {
 		c.print(c.line())
 		return
 	}
-	c.end()
 	fmt.Fprintf(c.w, "%s: %s (%s)\n", o.Unit.Run, text, c.counts())
 }
 
@@ -117,7 +119,11 @@ func (c *sweepCourse) line() string {
 	var parts []string
 	for _, index := range slices.Sorted(maps.Keys(c.running)) {
 		w := c.running[index]
-		parts = append(parts, fmt.Sprintf("s%d %s seed %d %d/%d", w.Space, w.Algorithm, w.Seed, w.at.Epoch, w.at.Epochs))
+		part := fmt.Sprintf("s%d %s seed %d %d/%d", w.Space, w.Algorithm, w.Seed, w.at.Epoch, w.at.Epochs)
+		if w.at.Step < w.at.Steps || w.at.Doing != "" {
+			part += " (" + progressOf(w.at) + ")"
+		}
+		parts = append(parts, part)
 	}
 	return c.counts() + ": " + strings.Join(parts, ", ")
 }
