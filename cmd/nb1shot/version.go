@@ -33,11 +33,48 @@ func versionCommand() *cli.Command {
 	}
 }
 
-// version is that of the module, with the commit where the build knows it.
+// modulePath is this module's.
+const modulePath = "github.com/nb1shot/nb1shot"
+
 func version() string {
 	info, ok := debug.ReadBuildInfo()
-	if !ok || info.Main.Version == "" {
+	if !ok {
 		return "(unknown version)"
 	}
-	return info.Main.Version
+	return versionIn(info)
+}
+
+// versionIn is the version of this module in a program, which may be another module's:
+// as go install has it, or that of the commit that was checked out.
+func versionIn(info *debug.BuildInfo) string {
+	module := info.Main
+	for _, m := range info.Deps {
+		if m.Path == modulePath {
+			module = *m
+			if m.Replace != nil {
+				module = *m.Replace
+			}
+		}
+	}
+	if module.Version != "" && module.Version != "(devel)" {
+		return module.Version
+	}
+	commit, changed := "", false
+	if info.Main.Path == modulePath {
+		for _, s := range info.Settings {
+			switch s.Key {
+			case "vcs.revision":
+				commit = s.Value
+			case "vcs.modified":
+				changed = s.Value == "true"
+			}
+		}
+	}
+	switch {
+	case commit == "":
+		return "(development version of an unknown commit)"
+	case changed:
+		return fmt.Sprintf("(commit %.12s, changed)", commit)
+	}
+	return fmt.Sprintf("(commit %.12s)", commit)
 }
