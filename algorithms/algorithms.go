@@ -41,7 +41,10 @@ type Supernet interface {
 	WeightGradient(b data.Batch, mixing []float64, bn supernet.BatchNorm) (supernet.Pass, error)
 	// StepWeights moves the weights and returns the gradient's 2-norm before clipping.
 	StepWeights(supernet.SGD) (float64, error)
-	// SetDropPath sets the multipliers of the passes that train, see supernet.Net.
+	// Droppable is how many operations drop path scales, in all cells together.
+	Droppable() int
+	// SetDropPath sets the multipliers of the passes that train, see supernet.Net:
+	// Droppable times as many as the batch has images.
 	SetDropPath(multipliers []float64)
 
 	HessianNet
@@ -124,6 +127,9 @@ type Relaxed interface {
 	// Mixing is where the supernet stands for something done once or several
 	// times after the steps of an epoch; k counts the times from 0.
 	Mixing(use Use, k int) Mixing
+	// Curvature says how the Hessian is taken: over how many samples it is averaged, at
+	// least 1, and the weight decay of the alphas, which is added on its diagonal.
+	Curvature() (draws int, decay float64)
 }
 
 // Use says what a point of the relaxation is for.

@@ -6,12 +6,12 @@ func init() {
 		Title: "DARTS",
 		Doc: "First-order DARTS (Liu et al., ICLR 2019): one Adam step of the architecture parameters on a search batch, " +
 			"then one SGD step of the weights on a training batch, both mixing by the softmax.",
-		Options: append(relaxationOptions(),
+		Options: append(RelaxationOptions(),
 			Option{Name: "accumulate", Kind: Switch, Doc: "weights: during the warm start each step adds to the clipped gradient of the one before, as the released script does for want of zeroing it (quirk Q22)"},
 		),
 		New: func(cfg Config) (Searcher, error) {
-			r := newRelaxation("darts", cfg, 0)
-			r.accumulate = cfg.Settings.on("accumulate")
+			r := NewRelaxation("darts", cfg, 0)
+			r.accumulate = cfg.Settings.On("accumulate")
 			return r, nil
 		},
 	})

@@ -15,9 +15,9 @@ func init() {
 		Title: "DARTS (2nd order)",
 		Doc: "Second-order DARTS (Liu et al., ICLR 2019): the architecture step looks one weight step ahead, and the " +
 			"product of mixed second derivatives that this needs is a finite difference. The released option --unrolled.",
-		Options: append(relaxationOptions(), unrollOptions()...),
+		Options: append(RelaxationOptions(), unrollOptions()...),
 		New: func(cfg Config) (Searcher, error) {
-			r := newRelaxation("darts-2nd", cfg, 0)
+			r := NewRelaxation("darts-2nd", cfg, 0)
 			r.unroll()
 			return r, nil
 		},
@@ -39,10 +39,10 @@ func unrollOptions() []Option {
 // with R = radius/‖u‖. η is the rate that the weight step uses (quirk Q2). The
 // look ahead leaves no trace; the three passes over the training batch at or
 // around w move the running statistics, as in the released code.
-func (r *relaxation) unroll() {
-	radius := r.cfg.Settings.number("unroll-radius")
-	r.archGradient = func(_ context.Context, net Supernet, train, search data.Batch, info *StepInfo) error {
-		m := r.relax(ForArchitecture, 0)
+func (r *Relaxation) unroll() {
+	radius := r.cfg.Settings.Number("unroll-radius")
+	r.ArchGradient = func(_ context.Context, net Supernet, train, search data.Batch, info *StepInfo) error {
+		m := r.Relax(ForArchitecture, 0)
 		n, eta := net.ParameterCount(), info.LearningRate
 		w, g, v := make([]float64, n), make([]float64, n), make([]float64, n)
 

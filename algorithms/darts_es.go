@@ -15,7 +15,7 @@ func init() {
 		Doc: "First-order DARTS that stops early (Zela et al., ICLR 2020): when the largest eigenvalue of the architecture Hessian, " +
 			"averaged over a window, has grown by a factor, the search goes back to the alphas from before the growth and ends. " +
 			"The rule and its numbers are those of the released RobustDARTS code.",
-		Options: append(relaxationOptions(),
+		Options: append(RelaxationOptions(),
 			Option{Name: "es-window", Kind: Count, Default: 5, Min: 3, Max: 1000, Doc: "early stopping: eigenvalues in a mean"},
 			Option{Name: "es-distance", Kind: Count, Default: 4, Min: 1, Max: 1000, Doc: "early stopping: how many means back the newest is compared with"},
 			Option{Name: "es-factor", Default: 1.3, Min: 1, Max: 1e6, Doc: "early stopping: growth of the mean that ends the search"},
@@ -29,7 +29,7 @@ func init() {
 // earlyStopping is DARTS with the stop rule of RobustDARTS. In its words the
 // mean of the newest eigenvalues is that of the epoch in their centre.
 type earlyStopping struct {
-	*relaxation
+	*Relaxation
 	rule StopRule
 	// What was seen, by epoch.
 	eigenvalues []float64   // largest algebraic eigenvalue after each epoch
@@ -40,10 +40,10 @@ type earlyStopping struct {
 func newEarlyStopping(cfg Config) (Searcher, error) {
 	s := cfg.Settings
 	return &earlyStopping{
-		relaxation: newRelaxation("darts-es", cfg, 0),
+		Relaxation: NewRelaxation("darts-es", cfg, 0),
 		rule: StopRule{
-			Window: s.count("es-window"), Distance: s.count("es-distance"), Factor: s.number("es-factor"),
-			Start: s.count("es-start"), Every: s.count("es-every"),
+			Window: s.Count("es-window"), Distance: s.Count("es-distance"), Factor: s.Number("es-factor"),
+			Start: s.Count("es-start"), Every: s.Count("es-every"),
 		},
 	}, nil
 }
@@ -89,7 +89,7 @@ func (r StopRule) Stop(eigenvalues []float64) (back int, stop bool) {
 // anyway.
 func (s *earlyStopping) EpochDone(spectrum Spectrum) (stop bool) {
 	s.eigenvalues = append(s.eigenvalues, spectrum.Max())
-	s.history = append(s.history, s.relaxation.Alphas())
+	s.history = append(s.history, s.Relaxation.Alphas())
 	if len(s.eigenvalues) >= s.cfg.Epochs {
 		return false
 	}
@@ -105,7 +105,7 @@ func (s *earlyStopping) Alphas() []float64 {
 	if s.stopped != nil {
 		return slices.Clone(s.stopped)
 	}
-	return s.relaxation.Alphas()
+	return s.Relaxation.Alphas()
 }
 
 func (s *earlyStopping) Architecture() spaces.Architecture {

@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	"github.com/nb1shot/nb1shot/data"
-	"github.com/nb1shot/nb1shot/random"
 	"github.com/nb1shot/nb1shot/supernet"
 )
 
@@ -19,18 +18,18 @@ func init() {
 			"architecture step adds strength·‖v‖ to the search loss, v being the finite difference of its gradient along a " +
 			"random direction. The paper gives no distribution, length, norm or strength, and no code was released: all " +
 			"hyper-parameters are our own.",
-		Options: append(relaxationOptions(),
+		Options: append(RelaxationOptions(),
 			Option{Name: "hr-strength", Default: 0.1, Max: 1e6, Doc: "Hessian regularisation: factor of the added term"},
 			Option{Name: "hr-radius", Default: 0.01, Min: 1e-6, Max: 1, Doc: "Hessian regularisation: length of the finite difference's way, either side"},
 			Option{Name: "hr-squared", Kind: Switch, Doc: "Hessian regularisation: ‖v‖²/2 instead of ‖v‖"},
 		),
 		New: func(cfg Config) (Searcher, error) {
-			r := newRelaxation("darts-hr", cfg, 0)
+			r := NewRelaxation("darts-hr", cfg, 0)
 			s := cfg.Settings
-			reg := HessianPenalty{Radius: s.number("hr-radius"), Squared: s.on("hr-squared")}
-			strength := s.number("hr-strength")
-			r.archGradient = func(ctx context.Context, net Supernet, _, search data.Batch, info *StepInfo) error {
-				if err := r.firstOrder(net, search, info); err != nil {
+			reg := HessianPenalty{Radius: s.Number("hr-radius"), Squared: s.On("hr-squared")}
+			strength := s.Number("hr-strength")
+			r.ArchGradient = func(ctx context.Context, net Supernet, _, search data.Batch, info *StepInfo) error {
+				if err := r.FirstOrder(net, search, info); err != nil {
 					return err
 				}
 				at := func(alphas []float64) Mixing { return Softmax(cfg.Space, alphas) }
@@ -49,8 +48,8 @@ func init() {
 }
 
 // direction returns a random unit vector over the alphas, fresh in each step.
-func (r *relaxation) direction() []float64 {
-	draws := random.New(r.cfg.Seed, "darts-hr/direction", uint64(r.epoch), uint64(r.step))
+func (r *Relaxation) direction() []float64 {
+	draws := r.Random("darts-hr/direction")
 	u := make([]float64, len(r.alphas))
 	for i := range u {
 		u[i] = draws.NormFloat64()

@@ -38,12 +38,13 @@ func init() {
 			{Name: "baseline-decay", Default: 0.99, Max: 1, Doc: "reward: decay of the mean that is subtracted, which includes the present reward (quirk Q20)"},
 			{Name: "reward-split", Kind: Switch, Doc: "evaluation: rank cells on the images that reward, not augmented, instead of the test set (quirk Q18)"},
 		}, rankingOptions(1)...),
-		After: true,
+		After:    true,
+		Discrete: true,
 		Images: func(s Settings) Images {
-			return Images{Batch: 64, TrainPortion: 0.9, Normalization: data.ENASNormalization, TestSet: !s.on("reward-split")}
+			return Images{Batch: 64, TrainPortion: 0.9, Normalization: data.ENASNormalization, TestSet: !s.On("reward-split")}
 		},
 		Warning: func(s Settings) string {
-			if s.on("reward-split") {
+			if s.On("reward-split") {
 				return ""
 			}
 			return "cells were ranked on the test set of the images, as the released code does (quirk Q18); reward-split=on ranks them on held-out training images"
@@ -72,16 +73,16 @@ type enas struct {
 
 func newENAS(cfg Config) (Searcher, error) {
 	s := cfg.Settings
-	c, err := controller.New(controller.Config{Space: cfg.Space, Hidden: s.count("controller-hidden")})
+	c, err := controller.New(controller.Config{Space: cfg.Space, Hidden: s.Count("controller-hidden")})
 	if err != nil {
 		return nil, fmt.Errorf("algorithm enas: %w", err)
 	}
 	c.Initialize(random.New(cfg.Seed, "enas/controller"))
 	e := &enas{
 		cfg:        cfg,
-		rate:       Cosine{Max: s.number("learning-rate"), Min: s.number("learning-rate-min"), Length: s.count("schedule-steps")},
-		perEpoch:   s.on("schedule-per-epoch"),
-		sgd:        supernet.SGD{Momentum: s.number("momentum"), WeightDecay: s.number("weight-decay"), Clip: s.number("clip")},
+		rate:       Cosine{Max: s.Number("learning-rate"), Min: s.Number("learning-rate-min"), Length: s.Count("schedule-steps")},
+		perEpoch:   s.On("schedule-per-epoch"),
+		sgd:        supernet.SGD{Momentum: s.Number("momentum"), WeightDecay: s.Number("weight-decay"), Clip: s.Number("clip")},
 		controller: c,
 		parameters: c.Parameters(),
 		ranking:    newRanking(s),
@@ -89,21 +90,21 @@ func newENAS(cfg Config) (Searcher, error) {
 	}
 	n := len(e.parameters)
 	e.adam = Adam{
-		LearningRate: s.number("controller-learning-rate"),
-		Beta1:        s.number("controller-beta1"), Beta2: s.number("controller-beta2"), Epsilon: s.number("controller-epsilon"),
+		LearningRate: s.Number("controller-learning-rate"),
+		Beta1:        s.Number("controller-beta1"), Beta2: s.Number("controller-beta2"), Epsilon: s.Number("controller-epsilon"),
 		Moments: Moments{M: make([]float64, n), V: make([]float64, n)},
 	}
 	if e.perEpoch {
 		e.rate.Length = cfg.Epochs
 	}
-	if s.on("reward-split") {
+	if s.On("reward-split") {
 		e.ranked = Held
 	}
 	return e, nil
 }
 
 func (e *enas) Steps(b Batches) int {
-	return b.Len(Train) + e.cfg.Settings.count("controller-steps") + e.steps()
+	return b.Len(Train) + e.cfg.Settings.Count("controller-steps") + e.steps()
 }
 
 func (e *enas) StartEpoch(epoch int) {
@@ -114,7 +115,7 @@ func (e *enas) StartEpoch(epoch int) {
 // Step trains the supernet on a sampled cell, then, when the training part has
 // been passed, the controller, and then ranks cells.
 func (e *enas) Step(_ context.Context, net Supernet, b Batches) (info StepInfo, err error) {
-	n, controllerSteps := b.Len(Train), e.cfg.Settings.count("controller-steps")
+	n, controllerSteps := b.Len(Train), e.cfg.Settings.Count("controller-steps")
 	switch k := e.step; {
 	case k < n:
 		info, err = e.stepChild(net, b.Batch(Train, e.epoch, k))
@@ -172,11 +173,11 @@ func (e *enas) stepController(net Supernet, reward data.Batch) (info StepInfo, e
 		return info, err
 	}
 	r := float64(info.Architecture.Correct) / float64(reward.N)
-	if e.cfg.Settings.on("reward-percent") {
+	if e.cfg.Settings.On("reward-percent") {
 		r *= 100
 	}
-	r += e.cfg.Settings.number("entropy-weight") * s.Entropy
-	decay := e.cfg.Settings.number("baseline-decay")
+	r += e.cfg.Settings.Number("entropy-weight") * s.Entropy
+	decay := e.cfg.Settings.Number("baseline-decay")
 	e.baseline = decay*e.baseline + (1-decay)*r
 	if info.ArchGradient, err = e.controller.Gradient(s, r-e.baseline); err != nil {
 		return info, err

@@ -14,7 +14,7 @@ func init() {
 		Doc: "GDAS (Dong and Yang, CVPR 2019): every pass samples one operation for each block of each cell by the " +
 			"straight-through Gumbel softmax and computes only that. In the released code the edges' weights stay soft, each cell " +
 			"has noise of its own, and the gradient of the alphas is clipped (quirk Q12).",
-		Options: append(relaxationOptions(),
+		Options: append(RelaxationOptions(),
 			Option{Name: "temperature", Default: 10, Min: 0.01, Max: 1000, Doc: "sampling: temperature of the softmax in the first epoch"},
 			Option{Name: "temperature-min", Default: 1, Min: 0.01, Max: 1000, Doc: "sampling: temperature after the last epoch, to which it falls linearly"},
 			Option{Name: "arch-clip", Default: 5, Max: 1e9, Doc: "alphas: bound on the 2-norm of the gradient (quirk Q12); 0 does not clip"},
@@ -30,7 +30,7 @@ func init() {
 // gumbel samples the mixing weights of GDAS: y = softmax((α + g)/τ) with Gumbel
 // noise g, operations hard.
 type gumbel struct {
-	*relaxation
+	*Relaxation
 	temperature Linear
 	hardEdges   bool
 	same        bool
@@ -39,14 +39,15 @@ type gumbel struct {
 func newGDAS(cfg Config) (Searcher, error) {
 	s := cfg.Settings
 	g := gumbel{
-		relaxation:  newRelaxation("gdas", cfg, 0),
-		temperature: Linear{From: s.number("temperature"), To: s.number("temperature-min"), Length: cfg.Epochs},
-		hardEdges:   s.on("hard-edges"),
-		same:        s.on("same-in-all-cells"),
+		Relaxation:  NewRelaxation("gdas", cfg, 0),
+		temperature: Linear{From: s.Number("temperature"), To: s.Number("temperature-min"), Length: cfg.Epochs},
+		hardEdges:   s.On("hard-edges"),
+		same:        s.On("same-in-all-cells"),
 	}
-	g.archClip = s.number("arch-clip")
-	g.relax = g.sample
-	return g.relaxation, nil
+	g.archClip = s.Number("arch-clip")
+	g.Relax = g.sample
+	g.HessianDraws = s.Count("hessian-draws")
+	return g.Relaxation, nil
 }
 
 // sample draws the weights of one pass. The validation comes after the
@@ -73,8 +74,8 @@ func (g gumbel) sample(use Use, k int) Mixing {
 		}
 	}
 	m := Mixing{
-		Weights: make([]float64, 0, n), space: space, probabilities: make([]float64, 0, n),
-		temperature: tau, executed: make([]bool, n),
+		Weights: make([]float64, 0, n), Space: space, Probabilities: make([]float64, 0, n),
+		Temperature: tau, Executed: make([]bool, n),
 	}
 	mixed := space.Tensors()[0]
 	for from := 0; from < n; from += d {
@@ -93,10 +94,10 @@ func (g gumbel) sample(use Use, k int) Mixing {
 				oneHot(y[lo:hi])
 			}
 			for i := lo; i < hi; i++ {
-				m.executed[from+i] = !operations || y[i] == 1
+				m.Executed[from+i] = !operations || y[i] == 1
 			}
 		}
-		m.probabilities = append(m.probabilities, p...)
+		m.Probabilities = append(m.Probabilities, p...)
 		m.Weights = append(m.Weights, y...)
 	}
 	return m

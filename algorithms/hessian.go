@@ -21,11 +21,11 @@ import (
 // row of alphas changes nothing, so a row's columns sum to zero and its last one
 // needs no product.
 func Hessian(ctx context.Context, net HessianNet, m Mixing, b data.Batch, decay float64) (*mat.SymDense, Spectrum, error) {
-	d := m.space.Dim()
+	d := m.Space.Dim()
 	var known []int // columns that are not computed from the others
 	var moves, directions [][]float64
-	for lo, hi := range rows(m.space) {
-		if !m.identity {
+	for lo, hi := range rows(m.Space) {
+		if !m.Identity {
 			hi--
 		}
 		for j := lo; j < hi; j++ {
@@ -47,7 +47,7 @@ func Hessian(ctx context.Context, net HessianNet, m Mixing, b data.Batch, decay 
 	for k, j := range known {
 		columns[j] = sum(m.Gradient(products[k]), m.bend(grad, moves[k]))
 	}
-	for lo, hi := range rows(m.space) {
+	for lo, hi := range rows(m.Space) {
 		if columns[hi-1] != nil {
 			continue
 		}

@@ -13,7 +13,7 @@ func init() {
 		Doc: "NASP (Yao et al., AAAI 2020): every pass sees the operations' alphas replaced by a one-hot choice, the steps move " +
 			"the continuous ones, which are kept in [0,1]. In the released code a softmax follows the choice, so the " +
 			"chosen operation weighs 0.576 and the others 0.212 each (quirk Q15).",
-		Options: append(relaxationOptions(),
+		Options: append(RelaxationOptions(),
 			Option{Name: "true-binarisation", Kind: Switch, Doc: "choice: all alphas become one-hot and no softmax follows, as in the original (quirk Q15)"},
 			Option{Name: "clamp-after-arch-step", Kind: Switch, Doc: "alphas: clamp to [0,1] right after the architecture step, as in the original; off clamps after the weight step (quirk Q16)"},
 		),
@@ -22,22 +22,22 @@ func init() {
 }
 
 func newNASP(cfg Config) (Searcher, error) {
-	r := newRelaxation("nasp", cfg, 0.5)
-	hard := cfg.Settings.on("true-binarisation")
-	r.relax = func(Use, int) Mixing {
+	r := NewRelaxation("nasp", cfg, 0.5)
+	hard := cfg.Settings.On("true-binarisation")
+	r.Relax = func(Use, int) Mixing {
 		if hard {
 			q := binarise(cfg.Space, r.alphas, true)
-			return Mixing{Weights: q, space: cfg.Space, probabilities: q, temperature: 1, identity: true}
+			return Mixing{Weights: q, Space: cfg.Space, Probabilities: q, Temperature: 1, Identity: true}
 		}
 		return Softmax(cfg.Space, binarise(cfg.Space, r.alphas, false))
 	}
-	early := cfg.Settings.on("clamp-after-arch-step")
-	r.settle = func(endOfStep bool) {
+	early := cfg.Settings.On("clamp-after-arch-step")
+	r.Settle = func(alphas []float64, endOfStep bool) {
 		if endOfStep == early {
 			return
 		}
-		for i, v := range r.alphas {
-			r.alphas[i] = min(max(v, 0), 1)
+		for i, v := range alphas {
+			alphas[i] = min(max(v, 0), 1)
 		}
 	}
 	return r, nil

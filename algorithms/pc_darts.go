@@ -17,12 +17,12 @@ func init() {
 		Name:  "pc-darts",
 		Title: "PC-DARTS",
 		Doc:   "First-order DARTS" + network,
-		Options: slices.Concat(relaxationOptions(), partialOptions(), unrollOptions(),
+		Options: slices.Concat(RelaxationOptions(), partialOptions(), unrollOptions(),
 			[]Option{{Name: "unrolled", Kind: Switch, Doc: "second-order architecture steps, as in darts-2nd"}}),
 		Network: partialChannels,
 		New: func(cfg Config) (Searcher, error) {
-			r := newRelaxation("pc-darts", cfg, 0)
-			if cfg.Settings.on("unrolled") {
+			r := NewRelaxation("pc-darts", cfg, 0)
+			if cfg.Settings.On("unrolled") {
 				r.unroll()
 			}
 			return r, nil
@@ -32,7 +32,7 @@ func init() {
 		Name:    "pc-darts-rs",
 		Title:   "PC-DARTS-RS",
 		Doc:     "SDARTS-RS" + network,
-		Options: slices.Concat(relaxationOptions(), partialOptions(), perturbationOptions()),
+		Options: slices.Concat(RelaxationOptions(), partialOptions(), perturbationOptions()),
 		Network: partialChannels,
 		New:     func(cfg Config) (Searcher, error) { return newSDARTSRS("pc-darts-rs", cfg), nil },
 	})
@@ -40,7 +40,7 @@ func init() {
 		Name:    "pc-darts-adv",
 		Title:   "PC-DARTS-ADV",
 		Doc:     "SDARTS-ADV" + network,
-		Options: slices.Concat(relaxationOptions(), partialOptions(), perturbationOptions(), attackOptions()),
+		Options: slices.Concat(RelaxationOptions(), partialOptions(), perturbationOptions(), attackOptions()),
 		Network: partialChannels,
 		New:     func(cfg Config) (Searcher, error) { return newSDARTSADV("pc-darts-adv", cfg), nil },
 	})
@@ -53,5 +53,5 @@ func partialOptions() []Option {
 }
 
 func partialChannels(s Settings) supernet.Variant {
-	return supernet.Variant{Partial: s.count("partial-channels")}
+	return supernet.Variant{Partial: s.Count("partial-channels")}
 }

@@ -8,7 +8,7 @@ import (
 // The two regularised variants of R-DARTS (Zela et al., ICLR 2020). On these
 // spaces neither has a released setting beyond the values of weight decay.
 func init() {
-	strong := relaxationOptions()
+	strong := RelaxationOptions()
 	for i, o := range strong {
 		if o.Name == "weight-decay" {
 			strong[i].Default = 27e-4
@@ -21,7 +21,7 @@ func init() {
 		Doc: "First-order DARTS with a larger weight decay of the supernet's weights (Zela et al., ICLR 2020), who take the best " +
 			"of several searches with different values; one search is one value.",
 		Options: strong,
-		New:     func(cfg Config) (Searcher, error) { return newRelaxation("r-darts-l2", cfg, 0), nil },
+		New:     func(cfg Config) (Searcher, error) { return NewRelaxation("r-darts-l2", cfg, 0), nil },
 	})
 	Register(Definition{
 		Name:  "r-darts-dp",
@@ -29,7 +29,7 @@ func init() {
 		Doc: "First-order DARTS with drop path (Zela et al., ICLR 2020): in the training passes the output of each convolution of a " +
 			"choice block is dropped, image by image, with a probability that grows over the epochs, and scaled up otherwise. These " +
 			"supernets have no drop path of their own: where it acts is our choice, max-pooling being exempt.",
-		Options: append(relaxationOptions(),
+		Options: append(RelaxationOptions(),
 			Option{Name: "drop-path", Default: 0.2, Max: 0.95, Doc: "drop path: probability in the last epoch, reached linearly from 0"},
 		),
 		Network: func(Settings) supernet.Variant { return supernet.Variant{DropPath: true} },
@@ -38,16 +38,15 @@ func init() {
 }
 
 func newDropPath(cfg Config) (Searcher, error) {
-	r := newRelaxation("r-darts-dp", cfg, 0)
-	probability := Linear{To: cfg.Settings.number("drop-path"), Length: max(cfg.Epochs-1, 1)}
-	r.before = func(net Supernet, use Use, images int) {
+	r := NewRelaxation("r-darts-dp", cfg, 0)
+	probability := Linear{To: cfg.Settings.Number("drop-path"), Length: max(cfg.Epochs-1, 1)}
+	r.Before = func(net Supernet, use Use, images int) {
 		p := probability.At(r.epoch)
 		if p == 0 {
 			net.SetDropPath(nil)
 			return
 		}
-		const convolutions = 2 // of a choice block
-		multipliers := make([]float64, cfg.Cells*cfg.Space.Blocks()*convolutions*images)
+		multipliers := make([]float64, net.Droppable()*images)
 		draws := random.New(cfg.Seed, "drop-path", uint64(use), uint64(r.epoch), uint64(r.step))
 		for i := range multipliers {
 			if draws.Float64() >= p {

@@ -23,6 +23,10 @@ type Definition struct {
 	Network func(Settings) supernet.Variant
 	// TableOnly tells that the algorithm trains nothing: there is no supernet.
 	TableOnly bool
+	// Discrete tells that the algorithm trains a supernet and has no alphas, so that there
+	// is no Hessian, no validation, no projection gap and no landscape. The searchers of
+	// all others that train must be Relaxed.
+	Discrete bool
 	// After tells that the cell of an epoch is what the search delivers after it.
 	// Otherwise it is that of the alphas before it, as in the released code (quirk Q11).
 	After bool
@@ -109,6 +113,12 @@ func New(name string, cfg Config) (Searcher, error) {
 	if err != nil {
 		return nil, err
 	}
+	return d.NewSearcher(cfg)
+}
+
+// NewSearcher is New for a definition that need not be registered.
+func (d Definition) NewSearcher(cfg Config) (_ Searcher, err error) {
+	name := d.Name
 	if cfg.Space == nil {
 		return nil, fmt.Errorf("algorithm %s: no search space given", name)
 	}
@@ -121,7 +131,18 @@ func New(name string, cfg Config) (Searcher, error) {
 	if cfg.Settings, err = d.Resolve(cfg.Settings); err != nil {
 		return nil, err
 	}
-	return d.New(cfg)
+	s, err := d.New(cfg)
+	if err != nil {
+		return nil, err
+	}
+	if _, relaxed := s.(Relaxed); relaxed == (d.Discrete || d.TableOnly) {
+		if relaxed {
+			return nil, fmt.Errorf("algorithm %s: its searcher, a %T, has alphas, but its definition says Discrete or TableOnly", name, s)
+		}
+		return nil, fmt.Errorf("algorithm %s: its searcher, a %T, is not algorithms.Relaxed, so there would be no Hessian: "+
+			"if it wraps another searcher, embed that as Relaxed or *Relaxation and not as Searcher; if it has no alphas, say Discrete in its definition", name, s)
+	}
+	return s, nil
 }
 
 // Variant is how the supernet departs from that of DARTS with the given
@@ -212,9 +233,9 @@ func (o Option) Format(v float64) string {
 	return strconv.FormatFloat(v, 'g', -1, 64)
 }
 
-// number returns a resolved setting. Asking for one that the algorithm's
+// Number returns a resolved setting. Asking for one that the algorithm's
 // definition does not list is a mistake of the program.
-func (s Settings) number(name string) float64 {
+func (s Settings) Number(name string) float64 {
 	v, ok := s[name]
 	if !ok {
 		panic(fmt.Sprintf("algorithms: setting %q is not among the algorithm's options", name))
@@ -222,6 +243,8 @@ func (s Settings) number(name string) float64 {
 	return v
 }
 
-func (s Settings) count(name string) int { return int(s.number(name)) }
+// Count returns a resolved setting of Kind Count.
+func (s Settings) Count(name string) int { return int(s.Number(name)) }
 
-func (s Settings) on(name string) bool { return s.number(name) == 1 }
+// On returns a resolved setting of Kind Switch.
+func (s Settings) On(name string) bool { return s.Number(name) == 1 }

@@ -106,3 +106,37 @@ func TestDefaults(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// A searcher that hides the alphas of what it wraps would lose the Hessian without a word.
+func TestNewSearcherAsksForAlphas(t *testing.T) {
+	relaxation := func(cfg algorithms.Config) *algorithms.Relaxation { return algorithms.NewRelaxation("mine", cfg, 0) }
+	definition := algorithms.Definition{Name: "mine", Options: algorithms.RelaxationOptions()}
+	for _, test := range []struct {
+		name     string
+		discrete bool
+		new      func(cfg algorithms.Config) algorithms.Searcher
+		want     string // in the error; "" is none
+	}{
+		{"relaxation", false, func(cfg algorithms.Config) algorithms.Searcher { return relaxation(cfg) }, ""},
+		{"wrapped with its alphas", false, func(cfg algorithms.Config) algorithms.Searcher {
+			return struct{ algorithms.Relaxed }{relaxation(cfg)}
+		}, ""},
+		{"wrapped without", false, func(cfg algorithms.Config) algorithms.Searcher {
+			return struct{ algorithms.Searcher }{relaxation(cfg)}
+		}, "embed that as Relaxed"},
+		{"discrete", true, func(cfg algorithms.Config) algorithms.Searcher {
+			return struct{ algorithms.Searcher }{relaxation(cfg)}
+		}, ""},
+		{"discrete with alphas", true, func(cfg algorithms.Config) algorithms.Searcher { return relaxation(cfg) }, "says Discrete"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			d := definition
+			d.Discrete = test.discrete
+			d.New = func(cfg algorithms.Config) (algorithms.Searcher, error) { return test.new(cfg), nil }
+			_, err := d.NewSearcher(algorithms.Config{Space: space(t, 1), Cells: 3, Epochs: 1})
+			if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
+				t.Errorf("got error %v, want one with %q", err, test.want)
+			}
+		})
+	}
+}

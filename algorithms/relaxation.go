@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"slices"
 
 	"github.com/nb1shot/nb1shot/data"
@@ -13,16 +14,21 @@ import (
 	"github.com/nb1shot/nb1shot/supernet"
 )
 
-// relaxation is the bilevel search over continuously relaxed cells that DARTS
+// Relaxation is the bilevel search over continuously relaxed cells that DARTS
 // introduced (Liu et al., 2019) and SDARTS perturbs. A step is
 //
 //	(a) gradient of the search loss with respect to the alphas, Adam step;
 //	(b) gradient of the training loss with respect to the weights, taken where
-//	    perturb puts the mixing weights, clipped SGD step.
+//	    Perturb puts the mixing weights, clipped SGD step.
 //
 // Both passes normalise by batch statistics. (b) sees the alphas that (a) moved,
 // and its own gradient with respect to them is never taken.
-type relaxation struct {
+//
+// As NewRelaxation returns it, it is first-order DARTS. Another algorithm replaces Relax or
+// ArchGradient or sets the other hooks, before the first step. A hook that has a state of
+// its own between steps must save it: embed the Relaxation, and State and SetState too, as
+// darts_es.go does.
+type Relaxation struct {
 	name      string
 	cfg       Config
 	warmStart int // epochs without (a)
@@ -38,20 +44,22 @@ type relaxation struct {
 	accumulate  bool      // see option accumulate of DARTS
 	accumulated []float64 // gradient that the next step of the warm start adds to; nil is 0
 
-	// What makes an algorithm: its file replaces relax and archGradient or sets
-	// the others.
-
-	// relax returns where a pass stands; k counts the batches of a validation.
-	relax func(use Use, k int) Mixing
-	// before is called before a pass over so many images that trains; nil does nothing.
-	before func(net Supernet, use Use, images int)
-	// archGradient sets info.Architecture and info.ArchGradient.
-	archGradient func(ctx context.Context, net Supernet, train, search data.Batch, info *StepInfo) error
-	// perturb sets info.Mixing, and Epsilon and Attack where they apply, given
+	// Relax returns where a pass stands; k counts the batches of a validation. In
+	// DARTS it is the softmax of the alphas.
+	Relax func(use Use, k int) Mixing
+	// Before is called before a pass over so many images that trains; nil does nothing.
+	Before func(net Supernet, use Use, images int)
+	// ArchGradient sets info.Architecture and info.ArchGradient. In DARTS it is FirstOrder.
+	ArchGradient func(ctx context.Context, net Supernet, train, search data.Batch, info *StepInfo) error
+	// Perturb sets info.Mixing, and Epsilon and Attack where they apply, given
 	// info.Simplex. nil mixes by the simplex itself.
-	perturb func(net Supernet, train data.Batch, info *StepInfo) error
-	// settle is called after the alphas moved and at the end of a step; nil does nothing.
-	settle func(endOfStep bool)
+	Perturb func(net Supernet, train data.Batch, info *StepInfo) error
+	// Settle may change the alphas after they moved and at the end of a step; nil does
+	// nothing.
+	Settle func(alphas []float64, endOfStep bool)
+	// HessianDraws is how many samples the Hessian is averaged over where Relax draws
+	// at random (quirk Q14).
+	HessianDraws int
 }
 
 // State is what a searcher of the DARTS family saves, as JSON. Numbers are
@@ -67,9 +75,9 @@ type State struct {
 	Accumulated []float64 `json:"accumulated,omitempty"`
 }
 
-// relaxationOptions returns the options every relaxation has. Defaults are those
-// of the released code, which the paper shares.
-func relaxationOptions() []Option {
+// RelaxationOptions returns the options that every relaxation has, for its Definition to
+// list. Defaults are those of the released code, which the paper shares.
+func RelaxationOptions() []Option {
 	return []Option{
 		{Name: "learning-rate", Default: 0.025, Max: 10, Doc: "weights: learning rate at the start of the cosine schedule"},
 		{Name: "learning-rate-min", Default: 0.001, Max: 10, Doc: "weights: learning rate at the end of the schedule"},
@@ -85,30 +93,33 @@ func relaxationOptions() []Option {
 	}
 }
 
-// newRelaxation returns plain DARTS, for the algorithm of the given name to
-// change. Its alphas start at normal draws of deviation 1e-3 around centre.
-func newRelaxation(name string, cfg Config, centre float64) *relaxation {
+// NewRelaxation returns first-order DARTS, for the algorithm of the given name to
+// change. Its alphas start at normal draws of deviation 1e-3 around centre. The
+// configuration is what Definition.New is given: its settings must have all of
+// RelaxationOptions.
+func NewRelaxation(name string, cfg Config, centre float64) *Relaxation {
 	s := cfg.Settings
-	r := &relaxation{
+	r := &Relaxation{
 		name:      name,
 		cfg:       cfg,
-		warmStart: s.count("warm-start-epochs"),
-		rate:      Cosine{Max: s.number("learning-rate"), Min: s.number("learning-rate-min"), Length: cfg.Epochs},
-		shift:     s.count("learning-rate-shift"),
-		sgd:       supernet.SGD{Momentum: s.number("momentum"), WeightDecay: s.number("weight-decay"), Clip: s.number("clip")},
+		warmStart: s.Count("warm-start-epochs"),
+		rate:      Cosine{Max: s.Number("learning-rate"), Min: s.Number("learning-rate-min"), Length: cfg.Epochs},
+		shift:     s.Count("learning-rate-shift"),
+		sgd:       supernet.SGD{Momentum: s.Number("momentum"), WeightDecay: s.Number("weight-decay"), Clip: s.Number("clip")},
 		adam: Adam{
-			LearningRate: s.number("arch-learning-rate"),
-			Beta1:        s.number("arch-beta1"),
-			Beta2:        s.number("arch-beta2"),
-			WeightDecay:  s.number("arch-weight-decay"),
+			LearningRate: s.Number("arch-learning-rate"),
+			Beta1:        s.Number("arch-beta1"),
+			Beta2:        s.Number("arch-beta2"),
+			WeightDecay:  s.Number("arch-weight-decay"),
 			Epsilon:      AdamEpsilon,
 			Moments:      Moments{M: make([]float64, cfg.Space.Dim()), V: make([]float64, cfg.Space.Dim())},
 		},
-		alphas: make([]float64, cfg.Space.Dim()),
+		alphas:       make([]float64, cfg.Space.Dim()),
+		HessianDraws: 1,
 	}
-	r.relax = func(Use, int) Mixing { return Softmax(cfg.Space, r.alphas) }
-	r.archGradient = func(_ context.Context, net Supernet, _, search data.Batch, info *StepInfo) error {
-		return r.firstOrder(net, search, info)
+	r.Relax = func(Use, int) Mixing { return Softmax(cfg.Space, r.alphas) }
+	r.ArchGradient = func(_ context.Context, net Supernet, _, search data.Batch, info *StepInfo) error {
+		return r.FirstOrder(net, search, info)
 	}
 	draws := random.New(cfg.Seed, "alphas")
 	for i := range r.alphas {
@@ -117,20 +128,39 @@ func newRelaxation(name string, cfg Config, centre float64) *relaxation {
 	return r
 }
 
-func (r *relaxation) StartEpoch(epoch int) { r.epoch, r.step = epoch, 0 }
+// StartEpoch implements [Searcher].
+func (r *Relaxation) StartEpoch(epoch int) { r.epoch, r.step = epoch, 0 }
 
-func (r *relaxation) Alphas() []float64 { return slices.Clone(r.alphas) }
+// Epoch is the epoch that was started last, counted from 0.
+func (r *Relaxation) Epoch() int { return r.epoch }
 
-func (r *relaxation) Architecture() spaces.Architecture {
+// Random returns a stream of draws for this step: the same whenever the step is made, so
+// that no generator needs to be saved. The purpose names it among the others.
+func (r *Relaxation) Random(purpose string) *rand.Rand {
+	return random.New(r.cfg.Seed, purpose, uint64(r.epoch), uint64(r.step))
+}
+
+// Alphas implements [Relaxed].
+func (r *Relaxation) Alphas() []float64 { return slices.Clone(r.alphas) }
+
+// Architecture is the discretisation of the alphas.
+func (r *Relaxation) Architecture() spaces.Architecture {
 	return r.cfg.Space.Discretize(r.alphas, r.cfg.Ties)
 }
 
-func (r *relaxation) Mixing(use Use, k int) Mixing { return r.relax(use, k) }
+// Mixing implements [Relaxed].
+func (r *Relaxation) Mixing(use Use, k int) Mixing { return r.Relax(use, k) }
+
+// Curvature implements [Relaxed].
+func (r *Relaxation) Curvature() (draws int, decay float64) {
+	return r.HessianDraws, r.adam.WeightDecay
+}
 
 // Steps is one for each training batch. Step k takes search batch k.
-func (r *relaxation) Steps(b Batches) int { return b.Len(Train) }
+func (r *Relaxation) Steps(b Batches) int { return b.Len(Train) }
 
-func (r *relaxation) Step(ctx context.Context, net Supernet, b Batches) (StepInfo, error) {
+// Step makes an architecture step, but for the epochs of the warm start, and a weight step.
+func (r *Relaxation) Step(ctx context.Context, net Supernet, b Batches) (StepInfo, error) {
 	train := b.Batch(Train, r.epoch, r.step)
 	info := StepInfo{LearningRate: r.rate.At(r.epoch + r.shift)}
 	if r.epoch >= r.warmStart {
@@ -141,18 +171,18 @@ func (r *relaxation) Step(ctx context.Context, net Supernet, b Batches) (StepInf
 	if err := r.stepWeights(net, train, &info); err != nil {
 		return info, fmt.Errorf("weight step %d of epoch %d: %w", r.step, r.epoch, err)
 	}
-	if r.settle != nil {
-		r.settle(true)
+	if r.Settle != nil {
+		r.Settle(r.alphas, true)
 	}
 	r.step++
 	return info, nil
 }
 
-func (r *relaxation) stepArchitecture(ctx context.Context, net Supernet, train, search data.Batch, info *StepInfo) error {
-	if r.before != nil {
-		r.before(net, ForArchitecture, search.N)
+func (r *Relaxation) stepArchitecture(ctx context.Context, net Supernet, train, search data.Batch, info *StepInfo) error {
+	if r.Before != nil {
+		r.Before(net, ForArchitecture, search.N)
 	}
-	if err := r.archGradient(ctx, net, train, search, info); err != nil {
+	if err := r.ArchGradient(ctx, net, train, search, info); err != nil {
 		return err
 	}
 	info.ArchNorm = math.Sqrt(dot(info.ArchGradient, info.ArchGradient))
@@ -165,15 +195,15 @@ func (r *relaxation) stepArchitecture(ctx context.Context, net Supernet, train, 
 		}
 	}
 	r.adam.Step(r.alphas, info.ArchGradient)
-	if r.settle != nil {
-		r.settle(false)
+	if r.Settle != nil {
+		r.Settle(r.alphas, false)
 	}
 	return nil
 }
 
-// firstOrder is the gradient of the search loss with the weights as they are.
-func (r *relaxation) firstOrder(net Supernet, search data.Batch, info *StepInfo) (err error) {
-	info.Architecture, info.ArchGradient, err = alphaGradient(net, search, r.relax(ForArchitecture, 0))
+// FirstOrder is DARTS' ArchGradient: the gradient of the search loss with the weights as they are.
+func (r *Relaxation) FirstOrder(net Supernet, search data.Batch, info *StepInfo) (err error) {
+	info.Architecture, info.ArchGradient, err = alphaGradient(net, search, r.Relax(ForArchitecture, 0))
 	return err
 }
 
@@ -190,16 +220,16 @@ func alphaGradient(net Supernet, b data.Batch, m Mixing) (supernet.Pass, []float
 	return pass, m.Gradient(grad), nil
 }
 
-func (r *relaxation) stepWeights(net Supernet, train data.Batch, info *StepInfo) (err error) {
-	info.Simplex = r.relax(ForWeights, 0).Weights
+func (r *Relaxation) stepWeights(net Supernet, train data.Batch, info *StepInfo) (err error) {
+	info.Simplex = r.Relax(ForWeights, 0).Weights
 	info.Mixing = info.Simplex
-	if r.perturb != nil {
-		if err := r.perturb(net, train, info); err != nil {
+	if r.Perturb != nil {
+		if err := r.Perturb(net, train, info); err != nil {
 			return err
 		}
 	}
-	if r.before != nil {
-		r.before(net, ForWeights, train.N)
+	if r.Before != nil {
+		r.Before(net, ForWeights, train.N)
 	}
 	info.Images = train.N
 	if info.Weights, err = net.WeightGradient(train, info.Mixing, supernet.BatchStatistics); err != nil {
@@ -239,24 +269,25 @@ func checkLoss(loss float64) error {
 
 // draw returns a fresh perturbation, uniform in [-ε, ε] per entry. The stream is
 // named by epoch and step, so the saved state need not hold a generator.
-func (r *relaxation) draw(epsilon float64) []float64 {
+func (r *Relaxation) draw(epsilon float64) []float64 {
 	delta := make([]float64, len(r.alphas))
 	if r.cfg.Noise != nil {
 		r.cfg.Noise(delta)
 		return delta
 	}
-	draws := random.New(r.cfg.Seed, "sdarts/delta", uint64(r.epoch), uint64(r.step))
+	draws := r.Random("sdarts/delta")
 	for i := range delta {
 		delta[i] = epsilon * (2*draws.Float64() - 1)
 	}
 	return delta
 }
 
-func (r *relaxation) state() State {
+func (r *Relaxation) state() State {
 	return State{r.name, r.epoch, r.step, r.alphas, r.adam.Moments, r.accumulated}
 }
 
-func (r *relaxation) State() ([]byte, error) {
+// State returns a State as JSON.
+func (r *Relaxation) State() ([]byte, error) {
 	b, err := json.Marshal(r.state())
 	if err != nil {
 		return nil, fmt.Errorf("save state of %s: %w", r.name, err)
@@ -264,7 +295,8 @@ func (r *relaxation) State() ([]byte, error) {
 	return b, nil
 }
 
-func (r *relaxation) SetState(b []byte) error {
+// SetState restores what State returned.
+func (r *Relaxation) SetState(b []byte) error {
 	var s State
 	if err := json.Unmarshal(b, &s); err != nil {
 		return fmt.Errorf("restore state of %s: %w", r.name, err)
@@ -272,7 +304,7 @@ func (r *relaxation) SetState(b []byte) error {
 	return r.setState(s)
 }
 
-func (r *relaxation) setState(s State) error {
+func (r *Relaxation) setState(s State) error {
 	if s.Algorithm != r.name {
 		return fmt.Errorf("restore state of %s: it was saved by %q", r.name, s.Algorithm)
 	}

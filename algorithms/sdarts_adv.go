@@ -13,7 +13,7 @@ func init() {
 		Title: "SDARTS-ADV",
 		Doc: "SmoothDARTS with an adversary (Chen and Hsieh, ICML 2020): as DARTS, but each weight step mixes by the worst " +
 			"point that projected gradient ascent on the training batch finds within ε of the softmax. ε grows over the epochs.",
-		Options: slices.Concat(relaxationOptions(), perturbationOptions(), attackOptions()),
+		Options: slices.Concat(RelaxationOptions(), perturbationOptions(), attackOptions()),
 		New:     func(cfg Config) (Searcher, error) { return newSDARTSADV("sdarts-adv", cfg), nil },
 	})
 }
@@ -28,20 +28,20 @@ func attackOptions() []Option {
 	}
 }
 
-func newSDARTSADV(name string, cfg Config) *relaxation {
-	r := newRelaxation(name, cfg, 0)
+func newSDARTSADV(name string, cfg Config) *Relaxation {
+	r := NewRelaxation(name, cfg, 0)
 	epsilon := epsilonSchedule(cfg)
-	randomStart := cfg.Settings.on("pgd-random-start")
+	randomStart := cfg.Settings.On("pgd-random-start")
 	pgd := PGD{
-		Steps:     cfg.Settings.count("pgd-steps"),
-		Simplex:   cfg.Settings.on("simplex"),
-		RollBack:  cfg.Settings.on("pgd-roll-back"),
+		Steps:     cfg.Settings.Count("pgd-steps"),
+		Simplex:   cfg.Settings.On("simplex"),
+		RollBack:  cfg.Settings.On("pgd-roll-back"),
 		BatchNorm: supernet.RunningStatistics,
 	}
-	if cfg.Settings.on("pgd-batch-statistics") {
+	if cfg.Settings.On("pgd-batch-statistics") {
 		pgd.BatchNorm = supernet.BatchStatistics
 	}
-	r.perturb = func(net Supernet, train data.Batch, info *StepInfo) error {
+	r.Perturb = func(net Supernet, train data.Batch, info *StepInfo) error {
 		info.Epsilon = epsilon.At(r.epoch)
 		var delta []float64
 		if randomStart {

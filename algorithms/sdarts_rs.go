@@ -8,7 +8,7 @@ func init() {
 		Title: "SDARTS-RS",
 		Doc: "SmoothDARTS with random smoothing (Chen and Hsieh, ICML 2020): as DARTS, but each weight step mixes by the " +
 			"softmax plus uniform noise in [-ε, ε], brought back to the simplex. ε grows over the epochs.",
-		Options: append(relaxationOptions(), perturbationOptions()...),
+		Options: append(RelaxationOptions(), perturbationOptions()...),
 		New:     func(cfg Config) (Searcher, error) { return newSDARTSRS("sdarts-rs", cfg), nil },
 	})
 }
@@ -25,18 +25,18 @@ func perturbationOptions() []Option {
 
 // epsilonSchedule returns ε as a function of the epoch.
 func epsilonSchedule(cfg Config) Linear {
-	l := Linear{From: cfg.Settings.number("epsilon-min"), To: cfg.Settings.number("epsilon-max"), Length: cfg.Epochs}
-	if cfg.Settings.on("epsilon-reaches-max") {
+	l := Linear{From: cfg.Settings.Number("epsilon-min"), To: cfg.Settings.Number("epsilon-max"), Length: cfg.Epochs}
+	if cfg.Settings.On("epsilon-reaches-max") {
 		l.Length = max(cfg.Epochs-1, 1)
 	}
 	return l
 }
 
-func newSDARTSRS(name string, cfg Config) *relaxation {
-	r := newRelaxation(name, cfg, 0)
+func newSDARTSRS(name string, cfg Config) *Relaxation {
+	r := NewRelaxation(name, cfg, 0)
 	epsilon := epsilonSchedule(cfg)
-	simplex := cfg.Settings.on("simplex")
-	r.perturb = func(_ Supernet, _ data.Batch, info *StepInfo) error {
+	simplex := cfg.Settings.On("simplex")
+	r.Perturb = func(_ Supernet, _ data.Batch, info *StepInfo) error {
 		info.Epsilon = epsilon.At(r.epoch)
 		info.Mixing = sum(info.Simplex, r.draw(info.Epsilon))
 		if simplex {

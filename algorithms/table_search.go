@@ -43,7 +43,7 @@ func init() {
 		After:     true,
 		New: func(cfg Config) (Searcher, error) {
 			t := newTableSearch("regularized-evolution", cfg)
-			t.population, t.sample = cfg.Settings.count("population"), cfg.Settings.count("sample")
+			t.population, t.sample = cfg.Settings.Count("population"), cfg.Settings.Count("sample")
 			t.next = t.child
 			return t, nil
 		},
@@ -71,7 +71,7 @@ type candidate struct {
 }
 
 func newTableSearch(name string, cfg Config) *tableSearch {
-	return &tableSearch{name: name, cfg: cfg, queries: cfg.Settings.count("queries")}
+	return &tableSearch{name: name, cfg: cfg, queries: cfg.Settings.Count("queries")}
 }
 
 func (t *tableSearch) Steps(Batches) int { return t.queries }

@@ -15,7 +15,7 @@ import (
 
 func init() {
 	var options []Option
-	for _, o := range relaxationOptions() {
+	for _, o := range RelaxationOptions() {
 		switch o.Name {
 		case "clip":
 			o.Default = 0.25
@@ -31,8 +31,9 @@ func init() {
 		Doc: "Random search with weight sharing (Li and Talwalkar, UAI 2019) as in the benchmark's repository: each batch trains " +
 			"a random cell within the supernet; after each epoch random cells are scored on a few search batches each and the " +
 			"best of them on the whole search half.",
-		Options: append(options, rankingOptions(10)...),
-		After:   true,
+		Options:  append(options, rankingOptions(10)...),
+		After:    true,
+		Discrete: true,
 		Images: func(Settings) Images {
 			images := dartsImages
 			images.Batch = 64
@@ -42,9 +43,9 @@ func init() {
 			s := cfg.Settings
 			return &randomWS{
 				cfg:     cfg,
-				rate:    Cosine{Max: s.number("learning-rate"), Min: s.number("learning-rate-min"), Length: cfg.Epochs},
-				shift:   s.count("learning-rate-shift"),
-				sgd:     supernet.SGD{Momentum: s.number("momentum"), WeightDecay: s.number("weight-decay"), Clip: s.number("clip")},
+				rate:    Cosine{Max: s.Number("learning-rate"), Min: s.Number("learning-rate-min"), Length: cfg.Epochs},
+				shift:   s.Count("learning-rate-shift"),
+				sgd:     supernet.SGD{Momentum: s.Number("momentum"), WeightDecay: s.Number("weight-decay"), Clip: s.Number("clip")},
 				ranking: newRanking(s),
 			}, nil
 		},
@@ -73,7 +74,7 @@ type ranking struct {
 }
 
 func newRanking(s Settings) ranking {
-	return ranking{candidates: s.count("candidates"), batches: s.count("candidate-batches"), finalists: s.count("finalists")}
+	return ranking{candidates: s.Count("candidates"), batches: s.Count("candidate-batches"), finalists: s.Count("finalists")}
 }
 
 // steps is the number of steps of one evaluation.

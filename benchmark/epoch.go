@@ -312,10 +312,9 @@ func (s *Search) hessian(ctx context.Context, relaxed algorithms.Relaxed, epoch 
 	if s.Config.Hessian == hessianLast {
 		batches = 1
 	}
-	draws := max(int(s.Config.Settings["hessian-draws"]), 1)
-	decay := 0.0
-	if s.Config.HessianDecay {
-		decay = s.Config.Settings["arch-weight-decay"]
+	draws, decay := relaxed.Curvature()
+	if !s.Config.HessianDecay {
+		decay = 0
 	}
 	total := mat.NewSymDense(s.space.Dim(), nil)
 	images := 0

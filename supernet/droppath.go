@@ -19,6 +19,10 @@ func (net *network) dropped(i int, x *graph.Node) *graph.Node {
 	return graph.NewScaleImages(x, net.drop[i])
 }
 
+// Droppable is how many operations drop path scales, in all cells together: those
+// that have weights.
+func (n *Net) Droppable() int { return n.droppable }
+
 // SetDropPath sets what the outputs of the choice blocks' convolutions are
 // multiplied by in the following calls of MixingGradient and WeightGradient with
 // BatchStatistics: one number for each cell, block, operation (3×3, then 1×1) and

@@ -138,6 +138,9 @@ func (q *Quadratic) StepWeights(sgd supernet.SGD) (float64, error) {
 	return norm, nil
 }
 
+// Droppable implements algorithms.Supernet.
+func (q *Quadratic) Droppable() int { return 0 }
+
 // SetDropPath implements algorithms.Supernet. There is nothing to drop.
 func (q *Quadratic) SetDropPath([]float64) {}
 
