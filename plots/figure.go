@@ -61,42 +61,46 @@ type Figure struct {
 // formats are the extensions of the files that a figure can be written to.
 var formats = []string{"png", "svg", "pdf"}
 
-// Save writes the figure to base.png (300 dpi), base.svg and base.pdf, each
-// atomically, and returns the three names.
+// FileNames returns the names under which Save writes a figure: base.png (300
+// dpi), base.svg and base.pdf.
+func FileNames(base string) []string {
+	var names []string
+	for _, format := range formats {
+		names = append(names, base+"."+format)
+	}
+	return names
+}
+
+// Save writes the figure to its FileNames, each atomically, and returns them.
 func (f *Figure) Save(base string) ([]string, error) {
-	images := make([][]byte, len(formats))
-	for i, format := range formats {
+	paths := FileNames(base)
+	images := make([][]byte, len(paths))
+	for i, path := range paths {
 		var err error
-		if images[i], err = f.encode(format); err != nil {
-			return nil, fmt.Errorf("plots: draw %s.%s: %w", base, format, err)
+		if images[i], err = f.Encode(path); err != nil {
+			return nil, err
 		}
 	}
-	var paths []string
-	for i, format := range formats {
-		path := base + "." + format
+	for i, path := range paths {
 		if err := durable.WriteFile(path, images[i]); err != nil {
 			return nil, fmt.Errorf("plots: %w", err)
 		}
-		paths = append(paths, path)
 	}
 	return paths, nil
 }
 
-// SaveAs writes the figure to one file, atomically, in the format that its
-// extension names: .png, .svg or .pdf. Any other one is an error.
-func (f *Figure) SaveAs(path string) error {
+// Encode returns the content of the file at path, which it does not write, in the
+// format that its extension names: .png, .svg or .pdf. Any other one is an error.
+func (f *Figure) Encode(path string) ([]byte, error) {
 	format := strings.TrimPrefix(filepath.Ext(path), ".")
 	if !slices.Contains(formats, format) {
-		return fmt.Errorf("plots: draw %s: its extension must be one of .%s", path, strings.Join(formats, ", ."))
+		return nil, fmt.Errorf("plots: draw %s: its extension must be one of .%s", path, strings.Join(formats, ", ."))
 	}
 	image, err := f.encode(format)
 	if err != nil {
-		return fmt.Errorf("plots: draw %s: %w", path, err)
+		return nil, fmt.Errorf("plots: draw %s: %w", path, err)
 	}
-	if err := durable.WriteFile(path, image); err != nil {
-		return fmt.Errorf("plots: %w", err)
-	}
-	return nil
+	return image, nil
 }
 
 // SVG returns the figure as SVG without the font that Save embeds, which is most

@@ -9,8 +9,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/nb1shot/nb1shot/internal/durable"
 )
 
 // What the directions of a Landscape move.
@@ -98,23 +96,20 @@ func (l Landscape) Check() error {
 // RunLandscape is the landscape of the supernet that a run trained, and the
 // content of a landscape file.
 type RunLandscape struct {
-	Format     int        `json:"format"` // Version, set by Write; a file from before it was written has none
+	Format     int        `json:"format"` // Version, set by Marshal; a file from before it was written has none
 	Run        string     `json:"run"`    // Run.Name of the run
 	Provenance Provenance `json:"provenance"`
 	Landscape
 }
 
-// Write writes the landscape file at path, atomically.
-func (l RunLandscape) Write(path string) error {
+// Marshal returns the content of the landscape file.
+func (l RunLandscape) Marshal() ([]byte, error) {
 	l.Format = Version
 	text, err := json.MarshalIndent(l, "", " ")
 	if err != nil {
-		return fmt.Errorf("results: write landscape: %w", err)
+		return nil, fmt.Errorf("landscape: %w", err)
 	}
-	if err := durable.WriteFile(path, append(text, '\n')); err != nil {
-		return fmt.Errorf("results: %w", err)
-	}
-	return nil
+	return append(text, '\n'), nil
 }
 
 // ReadLandscape reads a landscape file. A file that breaks the format gives a

@@ -34,10 +34,40 @@ func Rename(from, to string) error {
 // file holds all of the old bytes or all of the new ones.
 func WriteFile(path string, data []byte) error { return WriteKeeping(path, "", data) }
 
+// WriteNew writes the file at path, which must not be there: the error is
+// fs.ErrExist otherwise, also where another process was faster. After a crash
+// there is all of it or nothing.
+func WriteNew(path string, data []byte) error {
+	return write(path, data, func(temp string) error {
+		err := os.Link(temp, path)
+		switch {
+		case err == nil || errors.Is(err, fs.ErrExist):
+			return errors.Join(err, os.Remove(temp), Sync(filepath.Dir(path)))
+		default: // a file system without links
+			if _, err := os.Lstat(path); err == nil {
+				return fs.ErrExist
+			}
+			return Rename(temp, path)
+		}
+	})
+}
+
 // WriteKeeping is WriteFile that keeps the old file, if there is one, under the
 // name kept in the same folder; "" keeps none. After a crash there may be a file
 // under the name kept alone, the old one.
-func WriteKeeping(path, kept string, data []byte) (err error) {
+func WriteKeeping(path, kept string, data []byte) error {
+	return write(path, data, func(temp string) error {
+		if kept != "" {
+			if err := os.Rename(path, kept); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+		}
+		return Rename(temp, path)
+	})
+}
+
+// write writes a durable file beside path, which put then gives its name.
+func write(path string, data []byte, put func(temp string) error) (err error) {
 	dir := filepath.Dir(path)
 	f, err := os.CreateTemp(dir, temporary(path)+"*")
 	if err != nil {
@@ -62,12 +92,7 @@ func WriteKeeping(path, kept string, data []byte) (err error) {
 	if err := f.Close(); err != nil {
 		return err
 	}
-	if kept != "" {
-		if err := os.Rename(path, kept); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-	}
-	return Rename(f.Name(), path)
+	return put(f.Name())
 }
 
 // temporary is how the names begin under which a file is written.

@@ -120,3 +120,24 @@ func TestLock(t *testing.T) {
 		t.Errorf("after the first was closed: %v", err)
 	}
 }
+
+// What is there is never replaced, and nothing is left beside it.
+func TestWriteNew(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "table.csv")
+	if err := durable.WriteNew(path, []byte("first")); err != nil {
+		t.Fatal(err)
+	}
+	if err := durable.WriteNew(path, []byte("second")); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("error %v, want ErrExist", err)
+	}
+	if err := durable.WriteNew(dir, nil); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("a folder: %v, want ErrExist", err)
+	}
+	if got, err := os.ReadFile(path); err != nil || string(got) != "first" {
+		t.Errorf("%q, %v", got, err)
+	}
+	if entries, _ := os.ReadDir(dir); len(entries) != 1 {
+		t.Errorf("left behind: %v", entries)
+	}
+}
