@@ -30,6 +30,7 @@ Example:
   nb1shot cell runs/s1-darts-quick-1f0c9a3e-seed0 -o darts.svg`,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "o", Usage: "write the drawing to `FILE.svg`, .png or .pdf"},
+			forceFlag(),
 			&cli.BoolFlag{Name: "pruned", Usage: "leave out what lies on no path from input to output", DisableDefaultText: true},
 			budgetFlag(),
 			tableFlag(),
@@ -47,6 +48,9 @@ func drawCell(c *cli.Context) error {
 	if !slices.Contains([]string{".svg", ".png", ".pdf"}, filepath.Ext(out)) {
 		return misuse(errors.New("option -o must name a file that ends in .svg, .png or .pdf"), "an example is: nb1shot cell cell.json -o cell.svg")
 	}
+	if err := reserve(c, out); err != nil {
+		return err
+	}
 	d, err := cellDrawing(c, name)
 	if err != nil {
 		return err
@@ -56,7 +60,11 @@ func drawCell(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := figure.SaveAs(out); err != nil {
+	content, err := figure.Encode(out)
+	if err != nil {
+		return err
+	}
+	if err := save(c, out, content); err != nil {
 		return err
 	}
 	fmt.Fprintln(c.App.Writer, out)

@@ -14,7 +14,6 @@ import (
 	"github.com/nb1shot/nb1shot/benchmark"
 	"github.com/nb1shot/nb1shot/benchmark/claims"
 	"github.com/nb1shot/nb1shot/benchmark/stability"
-	"github.com/nb1shot/nb1shot/internal/durable"
 	"github.com/nb1shot/nb1shot/results"
 )
 
@@ -35,7 +34,7 @@ Example:
 		Flags: []cli.Flag{
 			&cli.Float64Flag{Name: "alpha", Usage: "level of significance `A` of a claim's tests", Value: 0.05},
 			&cli.StringFlag{Name: "csv", Usage: "write all numbers to `FILE`, a line for each part of each claim"},
-			&cli.BoolFlag{Name: "force", Usage: "overwrite the file of --csv", DisableDefaultText: true},
+			forceFlag(),
 			jsonFlag(),
 		},
 		Action: interruptible(judgeClaims),
@@ -48,13 +47,8 @@ func judgeClaims(c *cli.Context) error {
 		return misuse(fmt.Errorf("--alpha is %v, need a number between 0 and 0.5", alpha), "see %s --help", c.Command.HelpName)
 	}
 	path := c.String("csv")
-	switch {
-	case path != "":
-		if err := refuseOverwriting(path, c.Bool("force")); err != nil {
-			return err
-		}
-	case c.Bool("force"):
-		return misuse(fmt.Errorf("--force has no meaning without --csv"), "see %s --help", c.Command.HelpName)
+	if err := reserve(c, path); err != nil {
+		return err
 	}
 	runs, err := readRuns(c, "nb1shot claims runs")
 	if err != nil {
@@ -72,7 +66,7 @@ func judgeClaims(c *cli.Context) error {
 			"nb1shot results ls shows how they stand")
 	}
 	if path != "" {
-		if err := durable.WriteFile(path, judged.CSV()); err != nil {
+		if err := save(c, path, judged.CSV()); err != nil {
 			return err
 		}
 	}

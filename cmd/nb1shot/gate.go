@@ -10,7 +10,6 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/nb1shot/nb1shot/benchmark/stability"
-	"github.com/nb1shot/nb1shot/internal/durable"
 )
 
 func gateCommand() *cli.Command {
@@ -30,7 +29,7 @@ Example:
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "baseline", Usage: "test against the baseline in `FILE`, or in all the files of a folder"},
 			&cli.StringFlag{Name: "make", Usage: "record the runs as the baseline `FILE`"},
-			&cli.BoolFlag{Name: "force", Usage: "replace the file of --make", DisableDefaultText: true},
+			forceFlag(),
 			alphaFlag(),
 			seedsFlag("each algorithm must have, such as 0-4,7", "all that any of them has"),
 			&cli.BoolFlag{Name: "changed", Usage: "test runs of changed settings, too, against those of their algorithm", DisableDefaultText: true},
@@ -59,10 +58,8 @@ func makeBaseline(c *cli.Context) error {
 		}
 	}
 	path := c.String("make")
-	if there, err := exists(path); err != nil {
+	if err := reserve(c, path); err != nil {
 		return err
-	} else if there && !c.Bool("force") {
-		return hinted(fmt.Errorf("%s exists", path), "to replace it: --force")
 	}
 	runs, err := readRuns(c, "nb1shot gate --make baseline.json runs")
 	if err != nil {
@@ -76,7 +73,7 @@ func makeBaseline(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := durable.WriteFile(path, text); err != nil {
+	if err := save(c, path, text); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(c.App.Writer, "%s: runs: %d, configurations: %d, %s kB\n", path, len(runs), len(b.Entries), grouped((len(text)+999)/1000))
@@ -85,8 +82,12 @@ func makeBaseline(c *cli.Context) error {
 
 // gate tests runs against a baseline.
 func gate(c *cli.Context) error {
-	if c.Bool("force") {
-		return misuse(errors.New("--force has no meaning with --baseline"), "see %s --help", c.Command.HelpName)
+	jsonFile := c.String("json")
+	if jsonFile == "-" {
+		jsonFile = ""
+	}
+	if err := reserve(c, c.String("junit"), jsonFile); err != nil {
+		return err
 	}
 	alpha, err := significance(c)
 	if err != nil {
@@ -117,7 +118,7 @@ func gate(c *cli.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := durable.WriteFile(path, text); err != nil {
+		if err := save(c, path, text); err != nil {
 			return err
 		}
 	}
@@ -129,7 +130,7 @@ func gate(c *cli.Context) error {
 	default:
 		var text []byte
 		if text, err = json.MarshalIndent(report, "", " "); err == nil {
-			err = errors.Join(durable.WriteFile(path, append(text, '\n')), printGate(c.App.Writer, report))
+			err = errors.Join(save(c, path, append(text, '\n')), printGate(c.App.Writer, report))
 		}
 	}
 	if err != nil {

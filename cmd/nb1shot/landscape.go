@@ -29,6 +29,7 @@ Example:
   nb1shot landscape runs/s2-darts-quick-* -o figures`,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "o", Usage: "write figures and numbers to `DIR`", Value: "."},
+			forceFlag(),
 			&cli.Float64Flag{Name: "radius", Usage: "go `R` far in each direction", Value: 2},
 			&cli.IntFlag{Name: "points", Usage: "score `N` points along each direction, an odd number", Value: 21},
 			&cli.IntFlag{Name: "batches", Usage: "score each point on `N` search batches", Value: 10},
@@ -59,6 +60,18 @@ func drawLandscapes(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	dir := c.String("o")
+	numbers := func(run *results.History) string {
+		return filepath.Join(dir, "landscape-"+run.Run.Name()+".json")
+	}
+	for _, run := range runs {
+		if err := refuse(c, numbers(run), nil); err != nil {
+			return err
+		}
+	}
+	if err := reserveFigures(c, dir, "landscape-contours", "landscape-surface"); err != nil {
+		return err
+	}
 	var panels []plots.LandscapePanel
 	for _, run := range runs {
 		l, err := scoreLandscape(c, run)
@@ -79,39 +92,29 @@ func drawLandscapes(c *cli.Context) error {
 	if len(panels) > 1 {
 		width = plots.Page
 	}
-	contours, err := plots.LandscapeContours(panels, width)
-	if err != nil {
-		return err
-	}
-	surfaces, err := plots.LandscapeSurfaces(panels, width)
-	if err != nil {
-		return err
-	}
-	dir := c.String("o")
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return err
 	}
 	for i, p := range panels {
-		path := filepath.Join(dir, "landscape-"+runs[i].Run.Name()+".json")
+		path := numbers(runs[i])
 		l := results.RunLandscape{Run: runs[i].Run.Name(), Provenance: p.Provenance, Landscape: p.Landscape}
-		if err := l.Write(path); err != nil {
+		text, err := l.Marshal()
+		if err != nil {
+			return err
+		}
+		if err := save(c, path, text); err != nil {
 			return err
 		}
 		fmt.Fprintln(c.App.Writer, path)
 	}
-	for _, f := range []struct {
-		figure *plots.Figure
-		name   string
-	}{{contours, "landscape-contours"}, {surfaces, "landscape-surface"}} {
-		files, err := f.figure.Save(filepath.Join(dir, f.name))
-		for _, file := range files {
-			fmt.Fprintln(c.App.Writer, file)
-		}
-		if err != nil {
-			return err
-		}
+	files, err := saveFigures(c, dir, []drawing{
+		{"landscape-contours", func() (*plots.Figure, error) { return plots.LandscapeContours(panels, width) }},
+		{"landscape-surface", func() (*plots.Figure, error) { return plots.LandscapeSurfaces(panels, width) }},
+	})
+	for _, file := range files {
+		fmt.Fprintln(c.App.Writer, file)
 	}
-	return nil
+	return err
 }
 
 // scoreLandscape makes the search of a run again, from the same images and the

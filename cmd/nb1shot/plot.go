@@ -2,8 +2,6 @@ package main
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -36,6 +34,7 @@ Example:
   nb1shot plot runs --algos darts,sdarts-rs,sdarts-adv --regret --width column`,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "o", Usage: "write the figures to `DIR`", Value: "."},
+			forceFlag(),
 			&cli.StringFlag{Name: "name", Usage: "begin the names of the files with `NAME`"},
 			&cli.StringFlag{Name: "algos", Usage: "draw the algorithms of `LIST` alone, separated by commas, in this order", DefaultText: "all"},
 			&cli.BoolFlag{Name: "median", Usage: "draw medians with quartiles instead of means with standard deviations"},
@@ -90,7 +89,7 @@ func plotRuns(c *cli.Context) error {
 			o.Regret[space] = plots.Anchor(a)
 		}
 	}
-	files, err := draw(runs, c.String("o"), c.String("name"), o)
+	files, err := draw(c, runs, c.String("o"), c.String("name"), o)
 	for _, file := range files {
 		fmt.Fprintln(c.App.Writer, file)
 	}
@@ -147,8 +146,8 @@ func chosenAlgorithms(c *cli.Context, runs []*results.History) ([]string, error)
 }
 
 // draw writes the figures of the runs into the folder dir and returns the names
-// of the files. Nothing is written if one of them cannot be drawn.
-func draw(runs []*results.History, dir, name string, o plots.Options) ([]string, error) {
+// of the files.
+func draw(c *cli.Context, runs []*results.History, dir, name string, o plots.Options) ([]string, error) {
 	curves, err := results.Group(runs)
 	if err != nil {
 		return nil, err
@@ -160,15 +159,6 @@ func draw(runs []*results.History, dir, name string, o plots.Options) ([]string,
 		}
 	}
 	o.Random = stability.Random(runs)
-	type named struct {
-		figure *plots.Figure
-		name   string
-	}
-	var figures []named
-	add := func(name string, f *plots.Figure, err error) error {
-		figures = append(figures, named{f, name})
-		return err
-	}
 	errorName, hessianName := "test-error", "hessian"
 	if o.Regret != nil {
 		errorName = "regret"
@@ -176,36 +166,16 @@ func draw(runs []*results.History, dir, name string, o plots.Options) ([]string,
 	if o.SpectralNorm {
 		hessianName = "spectral-norm"
 	}
-	f, err := plots.AnytimeTestError(curves, o)
-	if err := add(errorName, f, err); err != nil {
-		return nil, err
-	}
-	// Algorithms without architecture parameters have no Hessian.
-	if some := slices.DeleteFunc(slices.Clone(curves), func(c results.Curve) bool { return !c.Has(results.Eigenvalue) }); len(some) > 0 {
-		f, err := plots.HessianTrajectory(some, o)
-		if err := add(hessianName, f, err); err != nil {
-			return nil, err
-		}
-	}
-	if len(runs) == 1 && plots.HasAlphas(runs[0]) {
-		f, err := plots.Alphas(runs[0], o)
-		if err := add("alphas", f, err); err != nil {
-			return nil, err
-		}
-	}
-	if err := os.MkdirAll(dir, 0o777); err != nil {
-		return nil, err
-	}
 	if name != "" {
 		name += "-"
 	}
-	var files []string
-	for _, f := range figures {
-		written, err := f.figure.Save(filepath.Join(dir, name+f.name))
-		files = append(files, written...)
-		if err != nil {
-			return files, err
-		}
+	figures := []drawing{{name + errorName, func() (*plots.Figure, error) { return plots.AnytimeTestError(curves, o) }}}
+	// Algorithms without architecture parameters have no Hessian.
+	if some := slices.DeleteFunc(slices.Clone(curves), func(c results.Curve) bool { return !c.Has(results.Eigenvalue) }); len(some) > 0 {
+		figures = append(figures, drawing{name + hessianName, func() (*plots.Figure, error) { return plots.HessianTrajectory(some, o) }})
 	}
-	return files, nil
+	if len(runs) == 1 && plots.HasAlphas(runs[0]) {
+		figures = append(figures, drawing{name + "alphas", func() (*plots.Figure, error) { return plots.Alphas(runs[0], o) }})
+	}
+	return saveFigures(c, dir, figures)
 }

@@ -12,7 +12,6 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/nb1shot/nb1shot/internal/durable"
 	"github.com/nb1shot/nb1shot/results"
 	"github.com/nb1shot/nb1shot/results/tensorboard"
 )
@@ -36,7 +35,7 @@ Example:
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "format", Usage: "`FORMAT`: " + strings.Join(exportFormats, ", "), DefaultText: "must be given"},
 			&cli.StringFlag{Name: "o", Usage: "write to the file, or for tensorboard the folder, at `PATH`; - is standard output", DefaultText: "-"},
-			&cli.BoolFlag{Name: "force", Usage: "overwrite what is there", DisableDefaultText: true},
+			forceFlag(),
 		},
 		Action: exportRuns,
 	}
@@ -53,6 +52,12 @@ func exportRuns(c *cli.Context) error {
 	case c.Args().Present() && format == "tensorboard" && (out == "" || out == "-"):
 		return misuse(errors.New("events need a folder"), "name it with -o DIR; it is what tensorboard --logdir takes")
 	}
+	toFile := format != "tensorboard" && out != "" && out != "-"
+	if toFile {
+		if err := reserve(c, out); err != nil {
+			return err
+		}
+	}
 	runs, err := readRuns(c, example)
 	if err != nil {
 		return err
@@ -64,39 +69,22 @@ func exportRuns(c *cli.Context) error {
 	if format == "jsonl" {
 		write = results.WriteJSONL
 	}
-	if out == "" || out == "-" {
+	if !toFile {
 		return write(c.App.Writer, runs)
 	}
-	if err := refuseOverwriting(out, c.Bool("force")); err != nil {
-		return err
-	}
-	return writeFile(c.App.Writer, out, func(w io.Writer) error { return write(w, runs) })
+	return exportFile(c, out, func(w io.Writer) error { return write(w, runs) })
 }
 
-// refuseOverwriting is an error where something is at path, unless it is a file
-// and forced.
-func refuseOverwriting(path string, force bool) error {
-	switch info, err := os.Lstat(path); {
-	case err != nil:
-		return nil // whatever is wrong with it, writing will say
-	case info.IsDir():
-		return hinted(fmt.Errorf("%s is a folder", path), "name a file, such as %s", filepath.Join(path, "records.csv"))
-	case !force:
-		return hinted(fmt.Errorf("%s exists", path), "--force overwrites it")
-	}
-	return nil
-}
-
-// writeFile writes a whole file or none, and prints its name.
-func writeFile(stdout io.Writer, path string, write func(io.Writer) error) error {
+// exportFile saves what write writes, and prints the name of the file.
+func exportFile(c *cli.Context, path string, write func(io.Writer) error) error {
 	var content bytes.Buffer
 	if err := write(&content); err != nil {
 		return err
 	}
-	if err := durable.WriteFile(path, content.Bytes()); err != nil {
+	if err := save(c, path, content.Bytes()); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintln(stdout, path)
+	_, err := fmt.Fprintln(c.App.Writer, path)
 	return err
 }
 
@@ -124,7 +112,7 @@ func exportRunEvents(c *cli.Context, run *results.History, dir string) error {
 			return err
 		}
 		path := filepath.Join(dir, tensorboard.FileName(run.Run, run.Status.Started))
-		return writeFile(c.App.Writer, path, func(w io.Writer) error { return tensorboard.Write(w, run) })
+		return exportFile(c, path, func(w io.Writer) error { return tensorboard.Write(w, run) })
 	}
 	w, err := tensorboard.Open(dir, run.Run, run.Status.Started)
 	if err != nil {

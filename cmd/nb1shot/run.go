@@ -69,6 +69,7 @@ Example:
 			&cli.BoolFlag{Name: "restart", Usage: "start an unfinished run again instead of continuing it; the old record is kept aside", DisableDefaultText: true},
 			&cli.StringFlag{Name: "tensorboard", Usage: "also write each record as events for TensorBoard into a folder of `DIR`"},
 			&cli.BoolFlag{Name: "no-figures", Usage: "draw no figures", DisableDefaultText: true},
+			&cli.BoolFlag{Name: "force", Usage: "replace figures that were changed since they were drawn", DisableDefaultText: true},
 		},
 		Action: interruptible(runSearch),
 	}
@@ -150,7 +151,7 @@ func runSearch(c *cli.Context) error {
 	}
 	s := summarise(history)
 	if !c.Bool("no-figures") {
-		if s.Figures, err = draw([]*results.History{history}, dir, "", plots.Options{}); err != nil {
+		if s.Figures, err = draw(c, []*results.History{history}, dir, "", plots.Options{}); err != nil {
 			return err
 		}
 	}

@@ -13,7 +13,6 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/nb1shot/nb1shot/benchmark/stability"
-	"github.com/nb1shot/nb1shot/internal/durable"
 	"github.com/nb1shot/nb1shot/internal/printable"
 	"github.com/nb1shot/nb1shot/nasbench"
 	"github.com/nb1shot/nb1shot/results"
@@ -37,6 +36,7 @@ Example:
 			alphaFlag(),
 			seedsFlag("each algorithm should have, such as 0-4,7", "all that any of them has"),
 			&cli.StringFlag{Name: "csv", Usage: "write all measures to `FILE`, a line for each measure of each algorithm"},
+			forceFlag(),
 			&cli.StringFlag{Name: "table", Usage: "count regret from the lowest error of the table at `PATH`, or of \"surrogate\", if it is the runs' own", DefaultText: "nasbench.sqlite in the data home"},
 			jsonFlag(),
 		},
@@ -123,6 +123,9 @@ func measureStability(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := reserve(c, c.String("csv")); err != nil {
+		return err
+	}
 	runs, err := readRuns(c, "nb1shot stability runs --against darts")
 	if err != nil {
 		return err
@@ -153,7 +156,7 @@ func measureStability(c *cli.Context) error {
 		}
 	}
 	if path := c.String("csv"); path != "" {
-		if err := durable.WriteFile(path, out.csv()); err != nil {
+		if err := save(c, path, out.csv()); err != nil {
 			return err
 		}
 	}

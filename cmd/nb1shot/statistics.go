@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -37,6 +35,7 @@ Example:
 			&cli.IntFlag{Name: "space", Usage: "search space `N`: 1, 2 or 3", DefaultText: "all three"},
 			budgetFlag(),
 			&cli.StringFlag{Name: "o", Usage: "write figures to `DIR`"},
+			forceFlag(),
 			tableFlag(),
 			jsonFlag(),
 		},
@@ -58,6 +57,7 @@ Example:
 			&cli.IntFlag{Name: "n", Usage: "list `N` cells", Value: 10},
 			budgetFlag(),
 			&cli.StringFlag{Name: "o", Usage: "write drawings to `DIR`"},
+			forceFlag(),
 			tableFlag(),
 			jsonFlag(),
 		},
@@ -80,6 +80,14 @@ func describeErrors(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	if c.IsSet("o") {
+		err = reserveFigures(c, c.String("o"), errorFigures(ids)...)
+	} else {
+		err = reserve(c)
+	}
+	if err != nil {
+		return err
+	}
 	oracle, err := openTable(c.String("table"))
 	if err != nil {
 		return err
@@ -94,7 +102,7 @@ func describeErrors(c *cli.Context) error {
 		out.Spaces = append(out.Spaces, s)
 	}
 	if c.IsSet("o") {
-		if out.Figures, err = out.draw(c.String("o")); err != nil {
+		if out.Figures, err = saveFigures(c, c.String("o"), out.figures(errorFigures(ids))); err != nil {
 			return err
 		}
 	}
@@ -193,11 +201,20 @@ func printAligned(w io.Writer, rows [][]string) error {
 	return nil
 }
 
-// draw writes the figures into the folder dir and returns the names of the files.
-func (s errorStatistics) draw(dir string) ([]string, error) {
+// errorFigures are the names of the figures of these spaces.
+func errorFigures(spaces []int) []string {
+	suffix := ""
+	if len(spaces) == 1 {
+		suffix = fmt.Sprintf("-space%d", spaces[0])
+	}
+	return []string{"table-errors" + suffix, "table-errors-by-structure" + suffix}
+}
+
+// figures are the distribution and its breakdown, of these names.
+func (s errorStatistics) figures(names []string) []drawing {
 	first := s.Spaces[0]
 	name := fmt.Sprintf("%s after %d epochs", errorName(s.Source.Kind), first.Epochs)
-	notes := []string{"Each cell that a search can end in counts once. " + tableNote(s.Source.Kind, s.Source.Detail)}
+	table := tableNote(s.Source.Kind, s.Source.Detail)
 	var histograms []plots.ErrorDistribution
 	var titles []string
 	for _, space := range s.Spaces {
@@ -205,13 +222,9 @@ func (s errorStatistics) draw(dir string) ([]string, error) {
 		titles = append(titles, title)
 		histograms = append(histograms, plots.ErrorDistribution{Title: title, Errors: space.Errors, Quantiles: plots.Quantiles(space.Quantiles)})
 	}
-	width, suffix := plots.Page, ""
+	width := plots.Page
 	if len(s.Spaces) == 1 {
-		width, suffix = plots.Column, fmt.Sprintf("-space%d", first.Space)
-	}
-	histogram, err := plots.TestErrorHistograms(histograms, name, notes, width)
-	if err != nil {
-		return nil, err
+		width = plots.Column
 	}
 	smallest := first.Cells
 	for _, space := range s.Spaces {
@@ -221,20 +234,15 @@ func (s errorStatistics) draw(dir string) ([]string, error) {
 			}
 		}
 	}
-	notes[0] = fmt.Sprintf("The smallest group has %s of the cells that a search can end in. %s", grouped(smallest), tableNote(s.Source.Kind, s.Source.Detail))
-	breakdown, err := plots.TestErrorsByGroup(s.breakdown(), titles, name, notes, plots.Page)
-	if err != nil {
-		return nil, err
+	return []drawing{
+		{names[0], func() (*plots.Figure, error) {
+			return plots.TestErrorHistograms(histograms, name, []string{"Each cell that a search can end in counts once. " + table}, width)
+		}},
+		{names[1], func() (*plots.Figure, error) {
+			note := fmt.Sprintf("The smallest group has %s of the cells that a search can end in. %s", grouped(smallest), table)
+			return plots.TestErrorsByGroup(s.breakdown(), titles, name, []string{note}, plots.Page)
+		}},
 	}
-	if err := os.MkdirAll(dir, 0o777); err != nil {
-		return nil, err
-	}
-	files, err := histogram.Save(filepath.Join(dir, "table-errors"+suffix))
-	if err != nil {
-		return files, err
-	}
-	more, err := breakdown.Save(filepath.Join(dir, "table-errors-by-structure"+suffix))
-	return append(files, more...), err
 }
 
 // breakdown arranges the groups of all spaces by property, on axes that hold the
@@ -305,16 +313,26 @@ func listTop(c *cli.Context) error {
 	if _, err := chosenSpaces(c); err != nil {
 		return err
 	}
+	out := topCells{Space: c.Int("space"), Epochs: c.Int("epochs"), Cells: []topCell{}}
+	if c.IsSet("o") {
+		for rank := range c.Int("n") {
+			if err := reserveFigures(c, c.String("o"), out.drawing(rank+1)); err != nil {
+				return err
+			}
+		}
+	} else if err := reserve(c); err != nil {
+		return err
+	}
 	oracle, err := openTable(c.String("table"))
 	if err != nil {
 		return err
 	}
 	defer oracle.Close()
+	out.Source = source(oracle.Source())
 	table, isTable := oracle.(*nasbench.Table)
 	if !isTable && !c.IsSet("space") {
 		return misuse(errors.New("option --space is missing: without a table there is no list of all cells"), "give --space, or a table with --table PATH")
 	}
-	out := topCells{Source: source(oracle.Source()), Space: c.Int("space"), Epochs: c.Int("epochs"), Cells: []topCell{}}
 	top, err := nasbench.Top(c.Context, oracle, out.Space, out.Epochs, c.Int("n"))
 	if err != nil {
 		return lookupHint(err)
@@ -334,7 +352,7 @@ func listTop(c *cli.Context) error {
 			ValidationError: m.ValidationError, ValidationBar: m.ValidationBar, TrainSeconds: m.TrainSeconds, Parameters: m.Parameters,
 		}
 		if c.IsSet("o") {
-			if best.Drawings, err = out.draw(best, m, c.String("o")); err != nil {
+			if best.Drawings, err = saveFigures(c, c.String("o"), []drawing{out.draw(best, m)}); err != nil {
 				return err
 			}
 		}
@@ -346,22 +364,21 @@ func listTop(c *cli.Context) error {
 	return out.print(c.App.Writer)
 }
 
-// draw writes the drawing of a cell into the folder dir and returns the names of
-// the files.
-func (t topCells) draw(best topCell, m nasbench.Metrics, dir string) ([]string, error) {
-	where, name := "the table", "table"
+// drawing is the name of the drawing of a cell.
+func (t topCells) drawing(rank int) string {
 	if t.Space > 0 {
-		where, name = fmt.Sprintf("space %d", t.Space), fmt.Sprintf("space%d", t.Space)
+		return fmt.Sprintf("top-space%d-%03d", t.Space, rank)
+	}
+	return fmt.Sprintf("top-table-%03d", rank)
+}
+
+func (t topCells) draw(best topCell, m nasbench.Metrics) drawing {
+	where := "the table"
+	if t.Space > 0 {
+		where = fmt.Sprintf("space %d", t.Space)
 	}
 	d := plots.CellDrawing{Spec: best.Cell, Title: fmt.Sprintf("No. %d of %s", best.Rank, where), Caption: cellCaption(m, nasbench.Source(t.Source))}
-	figure, err := plots.Cell(d)
-	if err != nil {
-		return nil, err
-	}
-	if err := os.MkdirAll(dir, 0o777); err != nil {
-		return nil, err
-	}
-	return figure.Save(filepath.Join(dir, fmt.Sprintf("top-%s-%03d", name, best.Rank)))
+	return drawing{t.drawing(best.Rank), func() (*plots.Figure, error) { return plots.Cell(d) }}
 }
 
 func (t topCells) print(w io.Writer) error {

@@ -10,11 +10,13 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/nb1shot/nb1shot/internal/durable"
 	"github.com/nb1shot/nb1shot/nasbench"
 	"github.com/nb1shot/nb1shot/nasbench/cell"
 	"github.com/nb1shot/nb1shot/spaces"
 )
+
+// importCommand is the command that may replace a table.
+const importCommand = "import"
 
 func tableCommand() *cli.Command {
 	return &cli.Command{
@@ -23,7 +25,7 @@ func tableCommand() *cli.Command {
 		Description: "Example:\n  nb1shot table import nasbench_only108.tfrecord",
 		Subcommands: []*cli.Command{
 			{
-				Name:      "import",
+				Name:      importCommand,
 				Usage:     "build a table from a file of NAS-Bench-101",
 				ArgsUsage: "FILE",
 				Description: `FILE is NAS-Bench-101's own nasbench_only108.tfrecord or nasbench_full.tfrecord, or
@@ -35,6 +37,7 @@ Example:
   nb1shot table import nasbench_only108.tfrecord`,
 				Flags: []cli.Flag{
 					&cli.StringFlag{Name: "o", Usage: "write the table to `PATH`", DefaultText: "nasbench.sqlite in the data home, where runs find it"},
+					forceFlag(),
 					&cli.BoolFlag{Name: "only-spaces", Usage: "keep only the cells that a search in the three spaces can reach", DisableDefaultText: true},
 				},
 				Action: interruptible(importTable),
@@ -72,6 +75,7 @@ Example:
   nb1shot table fit nasbench.sqlite -o surrogate.bin`,
 				Flags: []cli.Flag{
 					&cli.StringFlag{Name: "o", Usage: "write the surrogate to `FILE`"},
+					forceFlag(),
 					&cli.Uint64Flag{Name: "seed", Usage: "`SEED` of the first weights and the order of cells", DefaultText: "0"},
 					&cli.IntFlag{Name: "epochs", Usage: "passes through the cells, `N`", DefaultText: "30"},
 				},
@@ -96,6 +100,9 @@ func importTable(c *cli.Context) error {
 		if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
 			return err
 		}
+	}
+	if err := reserve(c, path); err != nil {
+		return err
 	}
 	t := newTransfer(c.App.ErrWriter, "importing "+filepath.Base(file))
 	build := nasbench.Import
@@ -308,6 +315,9 @@ func fitTable(c *cli.Context) error {
 	if !c.IsSet("o") {
 		return misuse(errors.New("option -o is missing"), "an example is: nb1shot table fit nasbench.sqlite -o surrogate.bin")
 	}
+	if err := reserve(c, c.String("o")); err != nil {
+		return err
+	}
 	table, err := nasbench.Open(path)
 	if err != nil {
 		return err
@@ -323,7 +333,7 @@ func fitTable(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := durable.WriteFile(c.String("o"), file); err != nil {
+	if err := save(c, c.String("o"), file); err != nil {
 		return err
 	}
 	return surrogateInfo{source(s.Source()), s.HeldOut()}.print(c.App.Writer)
