@@ -48,12 +48,16 @@ Example:
 	}
 }
 
+// killed is what a running run is called whose process is there no more.
+const killed = "killed"
+
+// stateNames are the states that are shown.
 func stateNames() []string {
 	var names []string
 	for _, s := range results.States {
 		names = append(names, string(s))
 	}
-	return names
+	return append(names, killed)
 }
 
 // listedRun is a run in the output of results ls --json. One that cannot be
@@ -100,7 +104,7 @@ func newRunEntry(h *results.History) *runEntry {
 // state is how the run stands, for people.
 func (e *runEntry) state() string {
 	if e.Killed {
-		return "killed"
+		return killed
 	}
 	return string(e.State)
 }
@@ -146,7 +150,7 @@ func listRuns(c *cli.Context) error {
 		warn(c.App.ErrWriter, h)
 		known = append(known, h.Run.Algorithm)
 		entry := newRunEntry(h)
-		if c.IsSet("space") && entry.Space != space || c.IsSet("algo") && entry.Algorithm != c.String("algo") || c.IsSet("state") && string(entry.State) != state {
+		if c.IsSet("space") && entry.Space != space || c.IsSet("algo") && entry.Algorithm != c.String("algo") || c.IsSet("state") && entry.state() != state {
 			continue
 		}
 		listed = append(listed, listedRun{Dir: dir, runEntry: entry})
