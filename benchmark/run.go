@@ -261,7 +261,7 @@ func (s *Search) prepareNet(definition algorithms.Definition) (err error) {
 // describe adds preset and table to what the run is measured on.
 func (s *Search) describe(on results.Provenance) (results.Run, error) {
 	table := s.Oracle.Source()
-	on.Table, on.TableDetail, on.TableDigest = tableKind(table.Kind), table.Detail, table.Digest
+	on.Table, on.TableDetail, on.TableDigest = table.Kind, table.Detail, table.Digest
 	on.Preset = s.Config.Preset
 	return results.NewRun(s.Config.Space, s.Config.Algorithm, s.Seed, on, s.Config)
 }
@@ -292,23 +292,10 @@ func knowsValidation(kind string) bool {
 	return kind != nasbench.KindMeans
 }
 
-// tableKind is the name that results and figures have for a kind of table.
-func tableKind(kind string) string {
-	switch kind {
-	case nasbench.KindOnly108, nasbench.KindFull:
-		return results.NASBench101
-	case nasbench.KindMeans:
-		return results.NASBench101Means
-	case nasbench.KindNNI:
-		return results.NASBench101NNI
-	}
-	return kind
-}
-
 // lookup brings the oracle's answer into the record's form.
 func lookup(kind string, m nasbench.Metrics) results.Lookup {
 	l := results.Lookup{
-		Source: tableKind(kind), TestError: &m.TestError, ValidError: m.ValidationError,
+		Source: kind, TestError: &m.TestError, ValidError: m.ValidationError,
 		TrainingTime: m.TrainSeconds, Parameters: m.Parameters,
 	}
 	if m.ErrorBar > 0 {

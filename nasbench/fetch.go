@@ -14,10 +14,10 @@ var ErrChecksum = fetch.ErrChecksum
 // site is where NAS-Bench-101's authors published their files.
 const site = "https://storage.googleapis.com/nasbench/"
 
-// publishedFile is one of their files, by its kind.
-func publishedFile(kind string) fetch.File {
+// publishedFile is the full one of their files, or that of 108 epochs alone.
+func publishedFile(full bool) fetch.File {
 	f := fetch.File{Name: "nasbench_only108.tfrecord", Sum: sumOnly108, Kind: "SHA-256", Hash: sha256.New}
-	if kind == KindFull {
+	if full {
 		f.Name, f.Sum = "nasbench_full.tfrecord", sumFull
 	}
 	f.URL = site + f.Name
@@ -41,11 +41,7 @@ type FetchOptions struct {
 // when a transfer is interrupted, and the next Fetch continues. A file that is
 // there already is only checked; one with another SHA-256 is an ErrChecksum.
 func Fetch(ctx context.Context, dir string, opts FetchOptions) (string, error) {
-	kind := KindOnly108
-	if opts.Full {
-		kind = KindFull
-	}
-	f := publishedFile(kind)
+	f := publishedFile(opts.Full)
 	if opts.URL != "" {
 		f.URL = opts.URL
 	}

@@ -16,6 +16,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 
 	"github.com/nb1shot/nb1shot/internal/durable"
@@ -27,7 +28,7 @@ const (
 	sumFull    = "3d64db8180fb1b0207212f9032205064312b6907a3bbc81eabea10db2f5c7e9c"
 )
 
-var publishedFiles = map[string]string{sumOnly108: KindOnly108, sumFull: KindFull}
+var publishedSums = []string{sumOnly108, sumFull}
 
 //go:embed schema.sql
 var schema string
@@ -188,8 +189,8 @@ func fillTable(temp, src string, read *content, partial bool, check func() error
 		return &CorruptError{src, 0, "no records"}
 	}
 	digest := hex.EncodeToString(read.sum.Sum(nil))
-	if official, ok := publishedFiles[digest]; ok {
-		kind = official
+	if slices.Contains(publishedSums, digest) {
+		kind = KindNASBench101
 	}
 	if err := w.finish(); err != nil {
 		return err

@@ -15,26 +15,38 @@ import (
 // NAS-Bench-101's budgets of 4, 12, 36 and 108 epochs.
 const Epochs = 108
 
-// The kinds of source an answer can come from, as written in Source.Kind.
+// The kinds of source an answer can come from, as written in Source.Kind and in the
+// provenance of runs.
 const (
-	// KindOnly108 is NAS-Bench-101's published file of the 108-epoch runs,
-	// recognised by its SHA-256.
-	KindOnly108 = "official-only108"
-	// KindFull is NAS-Bench-101's published file of all four budgets,
-	// recognised by its SHA-256.
-	KindFull = "official-full"
+	// KindNASBench101 is a published file of NAS-Bench-101, that of the 108-epoch
+	// runs or that of all four budgets, recognised by its SHA-256.
+	KindNASBench101 = "nasbench101"
 	// KindMeans is a means-only TSV: measured results, but not the repeats one
 	// by one, from a file that no published checksum vouches for.
-	KindMeans = "means-tsv"
+	KindMeans = "nasbench101-means"
 	// KindNNI is the SQLite file that NNI made of NAS-Bench-101: measured
 	// results, from a file that no published checksum vouches for.
-	KindNNI = "nni-sqlite"
+	KindNNI = "nasbench101-nni"
 	// KindSynthetic is any other file of records in NAS-Bench-101's layout:
 	// what is not the published file is taken to be made up.
 	KindSynthetic = "synthetic"
 	// KindSurrogate is the embedded model: predicted, not measured.
 	KindSurrogate = "surrogate"
 )
+
+// formerKinds are names that kinds had before, and that tables and sweeps may have
+// still.
+var formerKinds = map[string]string{
+	"official-only108": KindNASBench101, "official-full": KindNASBench101, "means-tsv": KindMeans, "nni-sqlite": KindNNI,
+}
+
+// KindNamed is the kind of a name, which may be a former one of it.
+func KindNamed(name string) string {
+	if kind, ok := formerKinds[name]; ok {
+		return kind
+	}
+	return name
+}
 
 // Source says where the answers of an Oracle come from.
 type Source struct {

@@ -76,6 +76,7 @@ func open(path string) (_ *Table, err error) {
 	if err := db.QueryRow(`SELECT kind, name, sha256, records, partial FROM source`).Scan(&t.source.Kind, &name, &t.source.Digest, &records, &partial); err != nil {
 		return nil, fmt.Errorf("read source: %w", err)
 	}
+	t.source.Kind = KindNamed(t.source.Kind)
 	t.source.Detail = fmt.Sprintf("%s, %d records", name, records)
 	if partial {
 		t.source.Detail += ", of these the cells in the three spaces"

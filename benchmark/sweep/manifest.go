@@ -17,6 +17,7 @@ import (
 	"strings"
 
 	"github.com/nb1shot/nb1shot/internal/durable"
+	"github.com/nb1shot/nb1shot/nasbench"
 )
 
 // File is the name of the manifest in the folder of its run directories.
@@ -193,6 +194,7 @@ func Parse(data []byte) (*Manifest, error) {
 	if err := file.check(); err != nil {
 		return nil, err
 	}
+	file.Shared.Table.Kind = nasbench.KindNamed(file.Shared.Table.Kind)
 	return &file.Manifest, nil
 }
 

@@ -211,6 +211,11 @@ func TestParse(t *testing.T) {
 			}
 		})
 	}
+	// A kind of table that had another name before is the kind that it is.
+	former, err := Parse([]byte(strings.Replace(whole, `"surrogate"`, `"means-tsv"`, 1)))
+	if err != nil || former.Shared.Table.Kind != "nasbench101-means" {
+		t.Errorf("%+v, %v", former, err)
+	}
 	twice := slices.Clone(m.Units)
 	twice[1] = twice[0]
 	twice[1].Index = 1

@@ -144,8 +144,7 @@ func tableNote(kind, detail string) string {
 	return fmt.Sprintf("Table: %s (%s).", tableTitle(kind), detail)
 }
 
-// errorName is what figures call the mean test errors of a kind of table, by its
-// name in package nasbench or results.
+// errorName is what figures call the mean test errors of a kind of table.
 func errorName(kind string) string {
 	switch {
 	case kind == nasbench.KindSurrogate:

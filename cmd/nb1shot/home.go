@@ -113,15 +113,14 @@ func exists(path string) (bool, error) {
 	return err == nil, err
 }
 
-// tableTitle says in a few words what a kind of table, by its name in package
-// nasbench or results, is worth.
+// tableTitle says in a few words what a kind of table is worth.
 func tableTitle(kind string) string {
 	switch kind {
-	case nasbench.KindOnly108, nasbench.KindFull, results.NASBench101:
+	case nasbench.KindNASBench101:
 		return "NAS-Bench-101"
-	case nasbench.KindMeans, results.NASBench101Means:
+	case nasbench.KindMeans:
 		return "means of NAS-Bench-101"
-	case nasbench.KindNNI, results.NASBench101NNI:
+	case nasbench.KindNNI:
 		return "NAS-Bench-101 as NNI converted it"
 	case nasbench.KindSurrogate:
 		return "surrogate of NAS-Bench-101: predicted, not measured"
@@ -130,13 +129,8 @@ func tableTitle(kind string) string {
 	}
 }
 
-// measured tells whether the kind of table, by its name in package nasbench or
-// results, holds NAS-Bench-101's results.
+// measured tells whether the kind of table holds NAS-Bench-101's results.
 func measured(kind string) bool {
-	switch kind {
-	case nasbench.KindOnly108, nasbench.KindFull, nasbench.KindMeans, nasbench.KindNNI,
-		results.NASBench101, results.NASBench101Means, results.NASBench101NNI:
-		return true
-	}
-	return false
+	_, standIn := results.Provenance{Table: kind}.StandIns()
+	return !standIn
 }

@@ -185,14 +185,39 @@ func TestDataHome(t *testing.T) {
 	}
 }
 
+// A kind of table has one name, in tables and in records, and its former ones are
+// understood.
+func TestKindsOfTables(t *testing.T) {
+	for _, test := range []struct {
+		kind, recorded string
+		measured       bool
+		former         []string
+	}{
+		{nasbench.KindNASBench101, results.NASBench101, true, []string{"official-only108", "official-full"}},
+		{nasbench.KindMeans, results.NASBench101Means, true, []string{"means-tsv"}},
+		{nasbench.KindNNI, results.NASBench101NNI, true, []string{"nni-sqlite"}},
+		{nasbench.KindSynthetic, "synthetic", false, nil},
+		{nasbench.KindSurrogate, "surrogate", false, nil},
+	} {
+		if test.kind != test.recorded || measured(test.kind) != test.measured {
+			t.Errorf("%s: recorded as %s, measured %t", test.kind, test.recorded, measured(test.kind))
+		}
+		for _, name := range append(test.former, test.kind) {
+			if got := nasbench.KindNamed(name); got != test.kind {
+				t.Errorf("%s is %s, want %s", name, got, test.kind)
+			}
+		}
+	}
+}
+
 func TestDefaultPreset(t *testing.T) {
 	for _, test := range []struct{ images, table, want string }{
-		{"home", nasbench.KindOnly108, "paper"},
-		{"home", nasbench.KindFull, "paper"},
+		{"home", nasbench.KindNASBench101, "paper"},
+		{"home", nasbench.KindNNI, "paper"},
 		{"home", nasbench.KindMeans, "paper"},
 		{"home", nasbench.KindSynthetic, "quick"},
 		{"home", nasbench.KindSurrogate, "quick"},
-		{procedural, nasbench.KindOnly108, "quick"},
+		{procedural, nasbench.KindNASBench101, "quick"},
 	} {
 		if got := defaultPreset(test.images, test.table); got != test.want {
 			t.Errorf("default preset of %s and %s is %s, want %s", test.images, test.table, got, test.want)
