@@ -254,33 +254,3 @@ func (s Spec) MarshalJSON() ([]byte, error) {
 		Operations []string `json:"operations"`
 	}{matrix, s.OpNames()})
 }
-
-// UnmarshalJSON reads what MarshalJSON writes and validates it as Parse does.
-func (s *Spec) UnmarshalJSON(text []byte) error {
-	if parsed, ok := scanJSON(text); ok {
-		*s = parsed
-		return nil
-	}
-	var raw struct {
-		Matrix     [][]*int `json:"matrix"` // pointers tell null from 0
-		Operations []string `json:"operations"`
-	}
-	if err := json.Unmarshal(text, &raw); err != nil {
-		return fmt.Errorf("decode cell: %w", err)
-	}
-	matrix := make([][]int, len(raw.Matrix))
-	for x, row := range raw.Matrix {
-		for y, entry := range row {
-			if entry == nil {
-				return fmt.Errorf("decode cell: %w", &MatrixError{x, y, "entry is null, want 0 or 1"})
-			}
-			matrix[x] = append(matrix[x], *entry)
-		}
-	}
-	parsed, err := Parse(matrix, raw.Operations)
-	if err != nil {
-		return fmt.Errorf("decode cell: %w", err)
-	}
-	*s = parsed
-	return nil
-}

@@ -1,6 +1,9 @@
 package cell
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // Op is the operation of an inner vertex. Its value is the vertex label of
 // NAS-Bench-101's graph hash, an order that differs from the supernet's.
@@ -38,4 +41,16 @@ func ParseOp(name string) (Op, error) {
 		}
 	}
 	return 0, fmt.Errorf("unknown operation %q: want one of %q", name, opNames)
+}
+
+// fullName returns the name of an operation that people may have as one of the
+// constants of NAS-Bench-101's code, CONV1X1, or in other letters.
+func fullName(name string) string {
+	lower := strings.ToLower(name)
+	for _, n := range append(opNames[:], inputName, outputName) {
+		if lower == n || lower == strings.TrimSuffix(n, "-bn-relu") {
+			return n
+		}
+	}
+	return name
 }
