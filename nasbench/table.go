@@ -230,6 +230,24 @@ func (t *Table) Each(ctx context.Context, space, epochs int, visit func(Entry) e
 	return rows.Err()
 }
 
+// Budgets returns the training budgets that the table has results of, in epochs,
+// ascending.
+func (t *Table) Budgets(ctx context.Context) (budgets []int, err error) {
+	rows, err := t.db.QueryContext(ctx, `SELECT epochs FROM budget ORDER BY epochs`)
+	if err != nil {
+		return nil, fmt.Errorf("list budgets: %w", err)
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var epochs int
+		if err := rows.Scan(&epochs); err != nil {
+			return nil, fmt.Errorf("list budgets: %w", err)
+		}
+		budgets = append(budgets, epochs)
+	}
+	return budgets, rows.Err()
+}
+
 // Info summarises a table.
 type Info struct {
 	Source  Source

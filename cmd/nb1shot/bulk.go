@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"time"
@@ -49,7 +50,7 @@ func queryLines(c *cli.Context) error {
 	if c.Args().Present() || c.IsSet("matrix") || c.IsSet("ops") || c.IsSet("file") {
 		return misuse(errors.New("--stdin takes the cells from the standard input alone"), "see %s --help", c.Command.HelpName)
 	}
-	oracle, err := openTable(c.String("table"))
+	oracle, err := openTableAt(c, c.Int("epochs"))
 	if err != nil {
 		return err
 	}
@@ -59,19 +60,25 @@ func queryLines(c *cli.Context) error {
 	if f, ok := c.App.Reader.(*os.File); ok {
 		defer context.AfterFunc(c.Context, func() { f.SetReadDeadline(time.Now()) })()
 	}
-	return q.answerLines(c.Context, c.App.Reader, c.App.Writer)
+	failed, err := q.answerLines(c.Context, c.App.Reader, c.App.Writer)
+	if err == nil && failed > 0 && !c.Bool("keep-going") {
+		err = hinted(fmt.Errorf("%d of the lines could not be answered", failed), "their answers have \"error\"; --keep-going makes it no failure")
+	}
+	return err
 }
 
 // lines are consecutive lines and then their answers.
 type lines struct {
 	asked    [][]byte
 	answered []byte
+	failed   int // how many could not be answered
 }
 
 // answerLines answers lines as they come: whoever writes one and waits gets the
-// answer, and where many are there they are worked on together.
-func (q question) answerLines(ctx context.Context, in io.Reader, out io.Writer) error {
-	return pipeline.Run(
+// answer, and where many are there they are worked on together. It returns how many
+// could not be answered.
+func (q question) answerLines(ctx context.Context, in io.Reader, out io.Writer) (failed int, err error) {
+	err = pipeline.Run(
 		func(emit func(*lines) bool) error {
 			r := bufio.NewReaderSize(in, longestLine)
 			batch := new(lines)
@@ -81,7 +88,7 @@ func (q question) answerLines(ctx context.Context, in io.Reader, out io.Writer) 
 					line = nil
 					_, err = r.ReadSlice('\n')
 				}
-				if err == nil || len(line) > 0 {
+				if line == nil || !blank(line) {
 					batch.asked = append(batch.asked, bytes.Clone(line))
 				}
 				if full := len(batch.asked) == linesAtOnce; len(batch.asked) > 0 && (full || err != nil || r.Buffered() == 0) {
@@ -100,13 +107,23 @@ func (q question) answerLines(ctx context.Context, in io.Reader, out io.Writer) 
 				}
 			}
 		},
-		func(b *lines) { b.answered = q.answerAll(b.asked) },
+		func(b *lines) { b.answered, b.failed = q.answerAll(b.asked) },
 		func(b *lines) error {
 			if _, err := out.Write(b.answered); err != nil {
 				return err
 			}
+			failed += b.failed
 			return ctx.Err()
 		})
+	return failed, err
+}
+
+// blank tells whether a line has nothing but white space and the mark that some
+// editors put at the beginning of a file.
+func blank(line []byte) bool { return len(trimmed(line)) == 0 }
+
+func trimmed(line []byte) []byte {
+	return bytes.TrimSpace(bytes.TrimPrefix(line, []byte("\ufeff")))
 }
 
 // asked is a line of the standard input.
@@ -117,8 +134,9 @@ type asked struct {
 	err  error  // why there is no hash
 }
 
-// answerAll returns a JSON object and a newline for each line.
-func (q question) answerAll(texts [][]byte) []byte {
+// answerAll returns a JSON object and a newline for each line, and how many of them
+// are errors.
+func (q question) answerAll(texts [][]byte) (answers []byte, failed int) {
 	all := make([]asked, len(texts))
 	var pruned []cell.Spec
 	var which []*asked // has each of pruned
@@ -138,15 +156,18 @@ func (q question) answerAll(texts [][]byte) []byte {
 	for i, h := range cell.Hashes(pruned) {
 		which[i].hash = h
 	}
-	var answers []byte
 	for i := range all {
-		text, err := json.Marshal(q.answer(&all[i]))
+		answer := q.answer(&all[i])
+		if _, ok := answer.(unknownLine); ok {
+			failed++
+		}
+		text, err := json.Marshal(answer)
 		if err != nil {
 			panic(err) // cannot be: numbers in a table are finite
 		}
 		answers = append(append(answers, text...), '\n')
 	}
-	return answers
+	return answers, failed
 }
 
 func (q question) answer(a *asked) any {
@@ -174,18 +195,15 @@ func parseLine(line []byte) asked {
 	if line == nil {
 		return asked{code: codeLine, err: errors.New("the line is too long")}
 	}
-	line = bytes.TrimSpace(line)
-	if len(line) == 0 || line[0] != '{' {
-		text := line
-		if n := len(line) - 1; n > 0 && line[0] == '"' && line[n] == '"' {
-			text = line[1:n]
-		}
+	line = trimmed(line)
+	if !bytes.ContainsAny(line, "{[(=") {
 		a := asked{code: codeLine}
-		a.err = a.hash.UnmarshalText(text)
+		a.err = a.hash.UnmarshalText(bytes.Trim(line, `"'`))
 		return a
 	}
-	a := asked{spec: new(cell.Spec), code: codeCell}
-	if a.err = a.spec.UnmarshalJSON(line); a.err != nil && !json.Valid(line) {
+	spec, err := cell.Read(line)
+	a := asked{spec: &spec, code: codeCell, err: err}
+	if errors.As(err, new(*cell.SyntaxError)) {
 		a.code = codeLine
 	}
 	return a

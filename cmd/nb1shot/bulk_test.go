@@ -17,7 +17,13 @@ func TestAnswersAsTheyCome(t *testing.T) {
 	in, ask := io.Pipe()
 	hear, out := io.Pipe()
 	ended := make(chan error)
-	go func() { ended <- predictions.answerLines(t.Context(), in, out) }()
+	go func() {
+		failed, err := predictions.answerLines(t.Context(), in, out)
+		if failed != 3 {
+			t.Errorf("%d lines failed, want 3", failed)
+		}
+		ended <- err
+	}()
 	answers := json.NewDecoder(hear)
 	for _, c := range []struct{ line, code string }{
 		{`{"matrix":[[0,1],[0,0]],"operations":["input","output"]}`, ""},
@@ -42,18 +48,23 @@ func TestAnswersAsTheyCome(t *testing.T) {
 	}
 }
 
-// FuzzAnswerLines: every line has one answer, an object, in the right place.
+// FuzzAnswerLines: every line that is not blank has one answer, an object, in the
+// right place.
 func FuzzAnswerLines(f *testing.F) {
 	f.Add("{\"matrix\":[[0,1],[0,0]],\"operations\":[\"input\",\"output\"]}\n\n043721b9c7fe8c5fad811d47d83132ec")
 	f.Add("\"\n\"\"\n{\n")
+	f.Add("\ufeff{'matrix': ((0, 1), (0, 0)), 'ops': ()}\r\n \r\n\ufeff\n043721b9c7fe8c5fad811d47d83132ec\r\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		var out bytes.Buffer
-		if err := predictions.answerLines(t.Context(), strings.NewReader(text), &out); err != nil {
+		failed, err := predictions.answerLines(t.Context(), strings.NewReader(text), &out)
+		if err != nil {
 			t.Fatal(err)
 		}
-		want := strings.Count(text, "\n")
-		if len(text) > 0 && !strings.HasSuffix(text, "\n") {
-			want++
+		want := 0
+		for line := range strings.SplitSeq(text, "\n") {
+			if strings.TrimSpace(strings.TrimPrefix(line, "\ufeff")) != "" {
+				want++
+			}
 		}
 		answers := strings.SplitAfter(out.String(), "\n")
 		if len(answers) != want+1 {
@@ -64,27 +75,12 @@ func FuzzAnswerLines(f *testing.F) {
 			if err := json.Unmarshal([]byte(answer), &object); err != nil || (object["hash"] == nil) == (object["error"] == nil) {
 				t.Errorf("answer %q, %v", answer, err)
 			}
+			if object["error"] != nil {
+				failed--
+			}
 		}
-	})
-}
-
-// FuzzParseCell: whatever the matrix and the names, there is a cell or an error.
-func FuzzParseCell(f *testing.F) {
-	f.Add("0110,0001,0001,0000", "conv3x3-bn-relu,maxpool3x3")
-	f.Add("[[0,1,1],[0,0,1],[0,0,0]]", "input conv1x1-bn-relu output")
-	f.Add("[[", "")
-	f.Add("01,00", "")
-	f.Fuzz(func(t *testing.T, matrix, ops string) {
-		spec, err := parseCell(matrix, ops)
-		if err != nil {
-			return
-		}
-		if len(spec.Ops) != spec.Vertices()-2 {
-			t.Errorf("%d operations for %d vertices", len(spec.Ops), spec.Vertices())
-		}
-		hash, err := spec.Hash()
-		if checked := spec.Check(); (err == nil) != (checked == nil) {
-			t.Errorf("hash %v, %v; but Check: %v", hash, err, checked)
+		if failed != 0 {
+			t.Errorf("%d more lines failed than have an error", failed)
 		}
 	})
 }

@@ -22,7 +22,7 @@ func cellCommand() *cli.Command {
 		Usage:     "draw a cell of NAS-Bench-101",
 		ArgsUsage: "HASH|FILE|RUN_DIR",
 		Description: `Draws the cell as a graph, with what the table says of it. The cell is that of a
-hash, which needs a table; that of a JSON file as query --file reads it; or the last
+hash, which needs a table; that of a file as query --file reads it; or the last
 one that a run recorded. Vertices and edges that lie on no path from input to output,
 which NAS-Bench-101 leaves out, are grey.
 
@@ -83,7 +83,7 @@ func cellDrawing(c *cli.Context, name string) (plots.CellDrawing, error) {
 			return lastCell(name)
 		}
 	}
-	oracle, err := openTable(c.String("table"))
+	oracle, err := openTableAt(c, c.Int("epochs"))
 	if err != nil {
 		return none, err
 	}

@@ -6,6 +6,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
 
 	"github.com/nb1shot/nb1shot/data"
 	"github.com/nb1shot/nb1shot/nasbench"
@@ -103,6 +107,27 @@ func openTable(choice string) (nasbench.Oracle, error) {
 		return nil, hinted(err, "to build a table: nb1shot table import FILE; to do without: --table surrogate")
 	}
 	return t, nil
+}
+
+// openTableAt opens the table of --table, which must have results after so many
+// epochs of training.
+func openTableAt(c *cli.Context, epochs int) (nasbench.Oracle, error) {
+	oracle, err := openTable(c.String("table"))
+	if err != nil {
+		return nil, err
+	}
+	what, hint := "table", "what the table holds: nb1shot table info"
+	budgets := []int{nasbench.Epochs}
+	if t, ok := oracle.(*nasbench.Table); !ok {
+		what, hint = "surrogate", "give a table with --table PATH"
+	} else if budgets, err = t.Budgets(c.Context); err != nil {
+		return nil, errors.Join(err, oracle.Close())
+	}
+	if !slices.Contains(budgets, epochs) {
+		known := strings.ReplaceAll(joinInts(budgets), ",", ", ")
+		return nil, errors.Join(hinted(fmt.Errorf("the %s knows %s epochs, not %d", what, known, epochs), "%s", hint), oracle.Close())
+	}
+	return oracle, nil
 }
 
 func exists(path string) (bool, error) {

@@ -1,19 +1,16 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"slices"
 	"strconv"
-	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/nb1shot/nb1shot/internal/foreign"
 	"github.com/nb1shot/nb1shot/nasbench"
 	"github.com/nb1shot/nb1shot/nasbench/cell"
 )
@@ -24,21 +21,24 @@ func queryCommand() *cli.Command {
 		Usage:     "look up a cell of NAS-Bench-101",
 		UsageText: "nb1shot query HASH [options]\nnb1shot query --matrix ROWS --ops NAMES [options]\nnb1shot query --file CELL.json [options]\nnb1shot query --stdin [options]",
 		Description: `The cell is given by its hash, by its adjacency matrix and operations, or by a
-file that holds both: {"matrix": [[0,1],[0,0]], "operations": ["input","output"]}.
+file that holds both: {"matrix": [[0,1],[0,0]], "operations": ["input","output"]},
+also in Python, as NumPy prints it, and with the names that NAS-Bench-101 uses.
 With --stdin, every line of the standard input is such an object or a hash, and is
-answered by a line of JSON; a line that cannot be answered, by one with "error".
+answered by a line of JSON; a line that cannot be answered, by one with "error", and
+then the exit code is 1. Blank lines are passed over.
 
 Example:
   nb1shot query --matrix 0110,0001,0001,0000 --ops conv3x3-bn-relu,maxpool3x3
   nb1shot query --stdin --mean < hashes.txt`,
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "matrix", Usage: "`ROWS` of 0 and 1 separated by commas, or a JSON array of arrays"},
-			&cli.StringFlag{Name: "ops", Usage: "`NAMES` of the operations separated by commas; input and output may be left out"},
-			&cli.StringFlag{Name: "file", Usage: "read the cell from a JSON `FILE`"},
+			&cli.StringFlag{Name: "matrix", Usage: "`ROWS` of 0 and 1 separated by commas, or a list of lists in JSON, Python or as NumPy prints it"},
+			&cli.StringFlag{Name: "ops", Usage: "`NAMES` of the operations separated by commas, or a list of them; input and output may be left out"},
+			&cli.StringFlag{Name: "file", Usage: "read the cell from `FILE`, JSON or Python"},
 			budgetFlag(),
 			&cli.BoolFlag{Name: "halfway", Usage: "as it was after half of the epochs", DisableDefaultText: true},
 			&cli.BoolFlag{Name: "mean", Usage: "without the training runs one by one", DisableDefaultText: true},
 			&cli.BoolFlag{Name: "stdin", Usage: "answer every line of the standard input", DisableDefaultText: true},
+			&cli.BoolFlag{Name: "keep-going", Usage: "with --stdin: exit with 0 though lines could not be answered", DisableDefaultText: true},
 			tableFlag(),
 			jsonFlag(),
 		},
@@ -99,11 +99,14 @@ func query(c *cli.Context) error {
 	if c.Bool("stdin") {
 		return queryLines(c)
 	}
+	if c.IsSet("keep-going") {
+		return misuse(errors.New("--keep-going goes with --stdin only"), "see %s --help", c.Command.HelpName)
+	}
 	spec, hash, err := readCell(c)
 	if err != nil {
 		return err
 	}
-	oracle, err := openTable(c.String("table"))
+	oracle, err := openTableAt(c, c.Int("epochs"))
 	if err != nil {
 		return err
 	}
@@ -166,9 +169,6 @@ func (q question) lookUp(spec *cell.Spec, hash cell.Hash) (nasbench.Metrics, err
 	if spec == nil {
 		return nasbench.Metrics{}, hinted(errNeedsCell, "give --matrix and --ops, or a table with --table PATH")
 	}
-	if q.epochs != nasbench.Epochs {
-		return nasbench.Metrics{}, hinted(&budgetError{q.epochs}, "give a table with --table PATH")
-	}
 	return q.oracle.Query(*spec)
 }
 
@@ -181,15 +181,6 @@ func lookupHint(err error) error {
 }
 
 var errNeedsCell = errors.New("the surrogate predicts from a cell, not from its hash")
-
-// budgetError reports a budget that the surrogate knows nothing of.
-type budgetError struct{ epochs int }
-
-func (e *budgetError) Error() string {
-	return fmt.Sprintf("the surrogate knows %d epochs, not %d", nasbench.Epochs, e.epochs)
-}
-
-func (e *budgetError) Unwrap() error { return nasbench.ErrUnknownBudget }
 
 // readCell returns the cell that the command line gives, or nil where it gives
 // a hash alone.
@@ -207,7 +198,9 @@ func readCell(c *cli.Context) (*cell.Spec, cell.Hash, error) {
 	var err error
 	switch {
 	case c.IsSet("matrix"):
-		spec, err = parseCell(c.String("matrix"), c.String("ops"))
+		if spec, err = cell.ReadParts(c.String("matrix"), c.String("ops")); err != nil {
+			err = misuse(err, "an example is: --matrix 0110,0001,0001,0000 --ops %v,%v", cell.Conv3x3, cell.MaxPool3x3)
+		}
 	case c.IsSet("file"):
 		spec, err = readCellFile(c.String("file"))
 	default:
@@ -224,45 +217,17 @@ func readCell(c *cli.Context) (*cell.Spec, cell.Hash, error) {
 	return &spec, hash, err
 }
 
+// largestCell bounds a file that holds a cell, which has less than 1 KiB.
+const largestCell = 1 << 20
+
 func readCellFile(path string) (cell.Spec, error) {
-	text, err := os.ReadFile(path)
+	text, err := foreign.ReadFile(path, largestCell)
 	if err != nil {
 		return cell.Spec{}, err
 	}
-	var spec cell.Spec
-	if err := json.Unmarshal(text, &spec); err != nil {
-		return cell.Spec{}, fmt.Errorf("%s: %w", path, err)
-	}
-	return spec, nil
-}
-
-// parseCell reads a matrix such as 011,001,000 or [[0,1,1],[0,0,1],[0,0,0]], and
-// the names of its operations separated by commas.
-func parseCell(matrix, ops string) (cell.Spec, error) {
-	var rows [][]int
-	if strings.HasPrefix(matrix, "[") {
-		if err := json.Unmarshal([]byte(matrix), &rows); err != nil {
-			return cell.Spec{}, misuse(fmt.Errorf("--matrix: %w", err), "an example is [[0,1,1],[0,0,1],[0,0,0]]")
-		}
-	} else {
-		for text := range strings.SplitSeq(matrix, ",") {
-			var row []int
-			for _, digit := range text {
-				if digit != '0' && digit != '1' {
-					return cell.Spec{}, misuse(fmt.Errorf("--matrix: row %q holds %q, want 0 or 1", text, digit), "an example is 011,001,000")
-				}
-				row = append(row, int(digit-'0'))
-			}
-			rows = append(rows, row)
-		}
-	}
-	names := strings.FieldsFunc(ops, func(r rune) bool { return r == ',' || r == ' ' })
-	if len(names) == 0 || names[0] != "input" {
-		names = slices.Concat([]string{"input"}, names, []string{"output"})
-	}
-	spec, err := cell.Parse(rows, names)
+	spec, err := cell.Read(text)
 	if err != nil {
-		return cell.Spec{}, misuse(err, "operations are %v, %v and %v", cell.Conv3x3, cell.Conv1x1, cell.MaxPool3x3)
+		return cell.Spec{}, fmt.Errorf("%s: %w", path, err)
 	}
 	return spec, nil
 }

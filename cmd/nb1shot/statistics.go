@@ -88,7 +88,7 @@ func describeErrors(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	oracle, err := openTable(c.String("table"))
+	oracle, err := openTableAt(c, c.Int("epochs"))
 	if err != nil {
 		return err
 	}
@@ -323,7 +323,7 @@ func listTop(c *cli.Context) error {
 	} else if err := reserve(c); err != nil {
 		return err
 	}
-	oracle, err := openTable(c.String("table"))
+	oracle, err := openTableAt(c, c.Int("epochs"))
 	if err != nil {
 		return err
 	}

@@ -234,3 +234,25 @@ func FuzzRead(f *testing.F) {
 		}
 	})
 }
+
+// FuzzReadParts: whatever the matrix and the names, there is a cell or an error.
+func FuzzReadParts(f *testing.F) {
+	f.Add("0110,0001,0001,0000", "conv3x3-bn-relu,maxpool3x3")
+	f.Add("[[0,1,1],[0,0,1],[0,0,0]]", "input conv1x1-bn-relu output")
+	f.Add("[[0. 1.]\n [0. 0.]]", "[]")
+	f.Add("[[", "")
+	f.Add("01;00", "['input', \"output\"]")
+	f.Fuzz(func(t *testing.T, matrix, ops string) {
+		spec, err := ReadParts(matrix, ops)
+		if err != nil {
+			return
+		}
+		if len(spec.Ops) != spec.Vertices()-2 {
+			t.Errorf("%d operations for %d vertices", len(spec.Ops), spec.Vertices())
+		}
+		hash, err := spec.Hash()
+		if checked := spec.Check(); (err == nil) != (checked == nil) {
+			t.Errorf("hash %v, %v; but Check: %v", hash, err, checked)
+		}
+	})
+}
