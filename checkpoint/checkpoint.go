@@ -9,18 +9,20 @@ package checkpoint
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"math"
-	"os"
 	"slices"
 	"unicode/utf8"
 
 	"github.com/nb1shot/nb1shot/internal/durable"
+	"github.com/nb1shot/nb1shot/internal/foreign"
 )
 
 // Version is the format of the file. Any change of it raises the number, and
@@ -79,7 +81,7 @@ func Save(path, previous string, s State) error {
 // Load reads the file at path. Its errors are those of the file system, a
 // *CorruptError, or one that wraps ErrVersion.
 func Load(path string) (State, error) {
-	data, err := os.ReadFile(path)
+	data, err := read(path)
 	if err != nil {
 		return State{}, fmt.Errorf("checkpoint: load: %w", err)
 	}
@@ -91,6 +93,34 @@ func Load(path string) (State, error) {
 		return State{}, &CorruptError{Path: path, Err: err}
 	}
 	return s, nil
+}
+
+// MaxSize bounds a file, in bytes.
+const MaxSize = 4 << 30
+
+// read returns the bytes of the file, or only its first where these tell already
+// that it is no checkpoint.
+func read(path string) ([]byte, error) {
+	f, err := foreign.Open(context.Background(), path, MaxSize)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	start := make([]byte, min(info.Size(), int64(prefixSize)))
+	if _, err := io.ReadFull(f, start); err != nil {
+		return nil, err
+	}
+	if !bytes.HasPrefix(start, []byte(magic)) {
+		return start, nil
+	}
+	data := bytes.NewBuffer(make([]byte, 0, info.Size()+bytes.MinRead))
+	data.Write(start)
+	_, err = data.ReadFrom(f)
+	return data.Bytes(), err
 }
 
 // The fixed parts of the file.
@@ -217,11 +247,11 @@ func encode(s State) ([]byte, error) {
 // decode returns the state in the bytes of a file. The checksum comes before
 // anything that the file says of itself.
 func decode(data []byte) (State, error) {
+	if !bytes.HasPrefix(data, []byte(magic)) {
+		return State{}, fmt.Errorf("it does not begin with %q", magic)
+	}
 	if len(data) < prefixSize+sha256.Size {
 		return State{}, fmt.Errorf("%d bytes are too few for a checkpoint", len(data))
-	}
-	if string(data[:len(magic)]) != magic {
-		return State{}, fmt.Errorf("it does not begin with %q", magic)
 	}
 	body, stated := data[:len(data)-sha256.Size], data[len(data)-sha256.Size:]
 	if sum := sha256.Sum256(body); !bytes.Equal(sum[:], stated) {

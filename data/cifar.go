@@ -2,7 +2,10 @@ package data
 
 import (
 	"archive/tar"
+	"bufio"
+	"bytes"
 	"compress/gzip"
+	"context"
 	"crypto/md5"
 	"encoding/hex"
 	"errors"
@@ -14,6 +17,7 @@ import (
 	"path/filepath"
 
 	"github.com/nb1shot/nb1shot/internal/fetch"
+	"github.com/nb1shot/nb1shot/internal/foreign"
 )
 
 // ErrChecksum marks a file whose content is not the official one.
@@ -32,6 +36,10 @@ const (
 	cifarBatch  = 10000 // images of a batch file
 	testBatch   = 5     // index of the test batch among the batch files
 )
+
+// maxArchive bounds an archive, compressed and unpacked, in bytes: five times the
+// official ones, as they may have been packed anew with more in them.
+const maxArchive = 1 << 30
 
 // batchFile is one of the files that hold the images, and its official MD5 sum.
 type batchFile struct{ name, md5 string }
@@ -88,33 +96,34 @@ var cifarFormats = []format{
 // (cifar-10-binary.tar.gz, cifar-10-python.tar.gz), from a folder unpacked from
 // one (cifar-10-batches-bin, cifar-10-batches-py), or from a folder that holds
 // any of these. The MD5 sum of each batch file must be the official one, or the
-// error is an ErrChecksum; the archive itself may have been packed anew.
-func OpenCIFAR10(path string) (*CIFAR, error) {
-	c, err := openCIFAR(path, cifarFormats)
+// error is an ErrChecksum; the archive itself may have been packed anew. It ends
+// with the error of ctx once that is done.
+func OpenCIFAR10(ctx context.Context, path string) (*CIFAR, error) {
+	c, err := openCIFAR(ctx, path, cifarFormats)
 	if err != nil {
 		return nil, fmt.Errorf("open CIFAR-10: %w", err)
 	}
 	return c, nil
 }
 
-func openCIFAR(path string, formats []format) (*CIFAR, error) {
+func openCIFAR(ctx context.Context, path string, formats []format) (*CIFAR, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err
 	}
 	if !info.IsDir() {
-		return openArchive(path, formats)
+		return openArchive(ctx, path, formats)
 	}
 	for _, f := range formats {
 		for _, dir := range []string{path, filepath.Join(path, f.folder)} {
 			if exists(filepath.Join(dir, f.files[0].name)) {
-				return readFolder(dir, f)
+				return readFolder(ctx, dir, f)
 			}
 		}
 	}
 	for _, f := range formats {
 		if archive := filepath.Join(path, f.archive); exists(archive) {
-			return openArchive(archive, formats)
+			return openArchive(ctx, archive, formats)
 		}
 	}
 	return nil, fmt.Errorf("%s holds neither the batch files nor an archive of them: give the folder of %s, or fetch %s",
@@ -126,10 +135,10 @@ func exists(path string) bool {
 	return !errors.Is(err, fs.ErrNotExist)
 }
 
-func readFolder(dir string, f format) (*CIFAR, error) {
+func readFolder(ctx context.Context, dir string, f format) (*CIFAR, error) {
 	a := newAssembly(f)
 	for i, file := range f.files {
-		r, err := os.Open(filepath.Join(dir, file.name))
+		r, err := foreign.Open(ctx, filepath.Join(dir, file.name), maxArchive)
 		if err != nil {
 			return nil, err
 		}
@@ -142,13 +151,21 @@ func readFolder(dir string, f format) (*CIFAR, error) {
 	return a.cifar()
 }
 
-func openArchive(path string, formats []format) (*CIFAR, error) {
-	r, err := os.Open(path)
+func openArchive(ctx context.Context, path string, formats []format) (*CIFAR, error) {
+	r, err := foreign.Open(ctx, path, maxArchive)
 	if err != nil {
 		return nil, err
 	}
 	defer r.Close()
-	c, err := readArchive(r, formats)
+	in := bufio.NewReaderSize(r, foreign.PrefixSize)
+	start, err := in.Peek(foreign.PrefixSize)
+	if err != nil && err != io.EOF {
+		return nil, err
+	}
+	if !bytes.HasPrefix(start, []byte("\x1f\x8b")) {
+		return nil, fmt.Errorf("%s: %w", path, foreign.Mistaken(start, "an archive of CIFAR-10 such as "+formats[0].archive))
+	}
+	c, err := readArchive(in, formats)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
@@ -162,7 +179,7 @@ func readArchive(r io.Reader, formats []format) (*CIFAR, error) {
 	if err != nil {
 		return nil, fmt.Errorf("decompress as .tar.gz: %w", err)
 	}
-	archive := tar.NewReader(z)
+	archive := tar.NewReader(foreign.Limit(z, maxArchive))
 	var a *assembly
 	for a == nil || !a.complete() {
 		header, err := archive.Next()

@@ -13,7 +13,10 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
+
+	"github.com/nb1shot/nb1shot/internal/foreign"
 )
 
 // encodeBinary is the inverse of decodeBinary.
@@ -132,7 +135,7 @@ func TestOpenCIFAR(t *testing.T) {
 		}
 		for _, path := range []string{in("plain"), in("parent"), in("parent", f.folder), in("archives"), in("archives", f.archive), in("archives", "reversed.tgz")} {
 			t.Run(f.name+" "+filepath.Base(path), func(t *testing.T) {
-				c, err := openCIFAR(path, formats)
+				c, err := openCIFAR(t.Context(), path, formats)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -184,15 +187,24 @@ func TestOpenCIFARErrors(t *testing.T) {
 			return os.WriteFile(path, pack(entries[:1]), 0o666)
 		}, nil, "no batch file"},
 		{"archive cut short", func(path string) error { return os.WriteFile(path, whole[:len(whole)/2], 0o666) }, nil, "unexpected EOF"},
-		{"not an archive", func(path string) error { return os.WriteFile(path, []byte("<html>"), 0o666) }, nil, "decompress"},
-		{"empty file", func(path string) error { return os.WriteFile(path, nil, 0o666) }, nil, "decompress"},
+		{"not an archive", func(path string) error { return os.WriteFile(path, []byte("<html>"), 0o666) }, nil, "an HTML page, want an archive of CIFAR-10"},
+		{"pipe", func(path string) error { return syscall.Mkfifo(path, 0o666) }, foreign.ErrNotRegular, "a named pipe"},
+		{"batch that is a device", func(path string) error {
+			writeFolder(t, path, binary, files)
+			batch := filepath.Join(path, "data_batch_3.bin")
+			return errors.Join(os.Remove(batch), os.Symlink("/dev/zero", batch))
+		}, foreign.ErrNotRegular, "data_batch_3.bin"},
+		{"archive that unpacks to more than there is", func(path string) error {
+			return os.WriteFile(path, bomb(), 0o666)
+		}, foreign.ErrTooLarge, "1024 MiB"},
+		{"empty file", func(path string) error { return os.WriteFile(path, nil, 0o666) }, nil, "an empty file"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "cifar")
 			if err := test.write(path); err != nil {
 				t.Fatal(err)
 			}
-			_, err := openCIFAR(path, formats)
+			_, err := openCIFAR(t.Context(), path, formats)
 			if err == nil || !strings.Contains(err.Error(), test.want) || !strings.Contains(err.Error(), path) {
 				t.Fatalf("error %v, want one with %q and the path", err, test.want)
 			}
@@ -201,6 +213,22 @@ func TestOpenCIFARErrors(t *testing.T) {
 			}
 		})
 	}
+}
+
+// bomb is an archive of a MiB that unpacks to more than maxArchive.
+func bomb() []byte {
+	const most = 1 << 20
+	zip := func(content []byte) []byte {
+		var b bytes.Buffer
+		z := gzip.NewWriter(&b)
+		z.Write(content)
+		z.Close()
+		return b.Bytes()
+	}
+	var head bytes.Buffer
+	tar.NewWriter(&head).WriteHeader(&tar.Header{Name: "zeros", Size: maxArchive, Mode: 0o644})
+	// What was compressed piece by piece unpacks to the pieces, one after the other.
+	return append(zip(head.Bytes()), bytes.Repeat(zip(make([]byte, most)), maxArchive/most)...)
 }
 
 func TestDecodeBinaryErrors(t *testing.T) {
@@ -257,7 +285,7 @@ func TestOfficialCIFAR10(t *testing.T) {
 	if path == "" {
 		t.Skipf("set %s to CIFAR-10, in any form that OpenCIFAR10 reads, to run this test", variable)
 	}
-	c, err := OpenCIFAR10(path)
+	c, err := OpenCIFAR10(t.Context(), path)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,6 +20,7 @@ import (
 	"sync/atomic"
 
 	"github.com/nb1shot/nb1shot/internal/durable"
+	"github.com/nb1shot/nb1shot/internal/foreign"
 )
 
 // The SHA-256 sums that NAS-Bench-101's authors publish with their two files.
@@ -58,7 +59,7 @@ func importFile(ctx context.Context, src, dst string, partial bool, progress fun
 			err = fmt.Errorf("import NAS-Bench-101: %w", err)
 		}
 	}()
-	file, err := os.Open(src)
+	file, err := foreign.Open(ctx, src, MaxSource)
 	if err != nil {
 		return err
 	}
@@ -94,6 +95,10 @@ func importFile(ctx context.Context, src, dst string, partial bool, progress fun
 	return durable.Rename(temp.Name(), dst)
 }
 
+// MaxSource bounds what is imported, in bytes, as it is and uncompressed: the
+// largest, the full NAS-Bench-101, has 2 GB.
+const MaxSource = 16 << 30
+
 // content is the uncompressed content of a file, hashed as it is read.
 type content struct {
 	raw countingReader // the file
@@ -124,7 +129,7 @@ func (c *content) open() (*bufio.Reader, error) {
 		if err != nil {
 			return nil, err
 		}
-		c.all.r, c.zipped = unzipped, true
+		c.all.r, c.zipped = foreign.Limit(unzipped, MaxSource), true
 	}
 	return bufio.NewReaderSize(io.TeeReader(&c.all, c.sum), size), nil
 }

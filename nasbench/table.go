@@ -8,10 +8,10 @@ import (
 	"fmt"
 	"io"
 	"net/url"
-	"os"
 
 	"gonum.org/v1/gonum/stat"
 
+	"github.com/nb1shot/nb1shot/internal/foreign"
 	"github.com/nb1shot/nb1shot/nasbench/cell"
 	"github.com/nb1shot/nb1shot/spaces"
 )
@@ -85,21 +85,25 @@ func open(path string) (_ *Table, err error) {
 	return t, err
 }
 
+// MaxTable bounds the file of a table, in bytes: that of all runs has 200 MB.
+const MaxTable = 4 << 30
+
 // checkMagic tells a file that is no SQLite database from a damaged one.
 func checkMagic(path string) error {
-	f, err := os.Open(path)
+	f, err := foreign.Open(context.Background(), path, MaxTable)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	magic := []byte("SQLite format 3\x00")
-	start := make([]byte, len(magic))
-	switch _, err := io.ReadFull(f, start); {
-	case err == io.EOF, errors.Is(err, io.ErrUnexpectedEOF), err == nil && !bytes.Equal(start, magic):
-		return errors.New("not a SQLite database: import NAS-Bench-101 into a table first")
-	default:
+	start := make([]byte, foreign.PrefixSize)
+	n, err := io.ReadFull(f, start)
+	if err != nil && err != io.EOF && !errors.Is(err, io.ErrUnexpectedEOF) {
 		return err
 	}
+	if !bytes.HasPrefix(start, []byte(sqliteMagic)) {
+		return foreign.Mistaken(start[:n], "a table of NAS-Bench-101")
+	}
+	return nil
 }
 
 // Source says what the table was imported from.

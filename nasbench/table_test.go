@@ -42,9 +42,9 @@ func TestOpenRefuses(t *testing.T) {
 	}
 	for _, c := range []struct{ name, path, want string }{
 		{"missing", filepath.Join(folder, "nowhere"), "no such file"},
-		{"folder", folder, "is a directory"},
-		{"empty", writeFile(t, filepath.Join(folder, "empty"), nil), "not a SQLite database"},
-		{"the file to import", filepath.Join(golden, "synthetic.tfrecord"), "not a SQLite database"},
+		{"folder", folder, "a folder: want a regular file"},
+		{"empty", writeFile(t, filepath.Join(folder, "empty"), nil), "an empty file, want a table"},
+		{"the file to import", filepath.Join(golden, "synthetic.tfrecord"), "a TFRecord file, want a table"},
 		{"truncated", writeFile(t, filepath.Join(folder, "truncated"), readFile(t, good)[:1000]), "malformed"},
 		{"another program's", changed("foreign", `PRAGMA application_id = 0`), "not one that an import of NAS-Bench-101 built"},
 		{"later layout", changed("later", `PRAGMA user_version = 3`), "layout has version 3, but this program reads version 2"},

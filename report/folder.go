@@ -1,16 +1,19 @@
 package report
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 
 	"github.com/nb1shot/nb1shot/internal/durable"
+	"github.com/nb1shot/nb1shot/internal/foreign"
 )
 
 // ForeignError reports a folder that holds something else than a report as Write
@@ -32,6 +35,12 @@ const sealFile = "report.json"
 
 // sealFormat tells the list from other JSON.
 const sealFormat = "nb1shot report 1"
+
+// Bounds on the files of a report, in bytes: on sealFile, and on the others.
+const (
+	maxSeal = 1 << 20
+	maxFile = 1 << 30
+)
 
 // contents is what sealFile holds.
 type contents struct {
@@ -62,12 +71,16 @@ func seal(dir string) error {
 }
 
 func digest(path string) (string, error) {
-	data, err := os.ReadFile(path)
+	file, err := foreign.Open(context.Background(), path, maxFile)
 	if err != nil {
 		return "", err
 	}
-	sum := sha256.Sum256(data)
-	return hex.EncodeToString(sum[:]), nil
+	defer file.Close()
+	sum := sha256.New()
+	if _, err := io.Copy(sum, file); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(sum.Sum(nil)), nil
 }
 
 // findPlace returns where the report at dir goes, links resolved, if it may.
@@ -111,7 +124,7 @@ func check(path, dir string) error {
 		return nil
 	}
 	var c contents
-	data, err := os.ReadFile(filepath.Join(path, sealFile))
+	data, err := foreign.ReadFile(filepath.Join(path, sealFile), maxSeal)
 	if err == nil {
 		err = json.Unmarshal(data, &c)
 	}

@@ -3,12 +3,13 @@ package results
 import (
 	"encoding/json"
 	"fmt"
-	"os"
 	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/nb1shot/nb1shot/internal/foreign"
 )
 
 // What the directions of a Landscape move.
@@ -112,11 +113,14 @@ func (l RunLandscape) Marshal() ([]byte, error) {
 	return append(text, '\n'), nil
 }
 
+// maxLandscape bounds a landscape file, in bytes.
+const maxLandscape = 64 << 20
+
 // ReadLandscape reads a landscape file. A file that breaks the format gives a
 // *FormatError.
 func ReadLandscape(path string) (RunLandscape, error) {
 	var l RunLandscape
-	data, err := os.ReadFile(path)
+	data, err := foreign.ReadFile(path, maxLandscape)
 	if err != nil {
 		return l, fmt.Errorf("results: read landscape: %w", err)
 	}

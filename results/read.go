@@ -10,6 +10,14 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/nb1shot/nb1shot/internal/foreign"
+)
+
+// Bounds on the files of a run, in bytes; maxRecords is that of the records.
+const (
+	maxConfig = 1 << 20
+	maxStatus = 1 << 20
 )
 
 // History is one run as read from its directory.
@@ -29,7 +37,7 @@ var States = []State{Running, Finished, Interrupted, Failed}
 // other departure from the format is a *FormatError. Members it does not know
 // are passed over: they are additions of a later program.
 func Read(dir string) (*History, error) {
-	h, err := read(os.DirFS(dir), dir)
+	h, err := read(foreign.Dir(dir), dir)
 	if err != nil {
 		return nil, fmt.Errorf("results: read run: %w", err)
 	}
@@ -137,7 +145,7 @@ func readEpochs(path string, data []byte) (epochs []Epoch, due sequence, torn in
 
 func readConfig(fsys fs.FS, dir string) (Run, error) {
 	path := filepath.Join(dir, configFile)
-	data, err := fs.ReadFile(fsys, configFile)
+	data, err := foreign.ReadFS(fsys, configFile, maxConfig)
 	if err != nil {
 		return Run{}, err
 	}
@@ -162,7 +170,7 @@ func readConfig(fsys fs.FS, dir string) (Run, error) {
 
 func readStatus(fsys fs.FS, dir string) (Status, error) {
 	path := filepath.Join(dir, statusFile)
-	data, err := fs.ReadFile(fsys, statusFile)
+	data, err := foreign.ReadFS(fsys, statusFile, maxStatus)
 	if err != nil {
 		return Status{}, err
 	}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/nb1shot/nb1shot/internal/durable"
+	"github.com/nb1shot/nb1shot/internal/foreign"
 )
 
 // The files of a run directory.
@@ -206,7 +207,7 @@ func Reopen(dir string, run Run) (_ *Writer, err error) {
 	}
 	w := &Writer{dir: dir}
 	path := filepath.Join(dir, epochsFile)
-	if w.epochs, err = os.OpenFile(path, os.O_RDWR|os.O_APPEND, 0); err != nil {
+	if w.epochs, err = foreign.OpenFile(path, os.O_RDWR|os.O_APPEND, 0); err != nil {
 		return nil, fmt.Errorf("results: continue run: %w", err)
 	}
 	defer func() {
@@ -218,7 +219,7 @@ func Reopen(dir string, run Run) (_ *Writer, err error) {
 	var unfinished *UnfinishedError
 	switch there := refuseExisting(dir, run); {
 	case errors.Is(err, durable.ErrLocked):
-		status, _ := readStatus(os.DirFS(dir), dir)
+		status, _ := readStatus(foreign.Dir(dir), dir)
 		return nil, &LockedError{Dir: dir, Status: status}
 	case err != nil:
 		return nil, fmt.Errorf("results: continue run: %w", err)
@@ -338,11 +339,11 @@ func refuseExisting(dir string, run Run) error {
 // finished run it returns a *FinishedError, for one that another process works on
 // a *LockedError.
 func MoveAside(dir string) (string, error) {
-	status, err := readStatus(os.DirFS(dir), dir)
+	status, err := readStatus(foreign.Dir(dir), dir)
 	if err == nil && status.State == Finished {
 		return "", &FinishedError{Dir: dir}
 	}
-	if f, err := os.Open(filepath.Join(dir, epochsFile)); err == nil {
+	if f, err := foreign.OpenFile(filepath.Join(dir, epochsFile), os.O_RDONLY, 0); err == nil {
 		defer f.Close()
 		if err := durable.Lock(f); errors.Is(err, durable.ErrLocked) {
 			return "", &LockedError{Dir: dir, Status: status}

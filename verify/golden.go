@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/nb1shot/nb1shot/internal/foreign"
 )
 
 // golden is one case: everything its folder stores, flattened to named leaves.
@@ -70,8 +72,11 @@ func loadGolden(dir string) (*golden, error) {
 	return g, g.checkFiles()
 }
 
+// maxGolden bounds a file of a case, in bytes: 300 times the largest.
+const maxGolden = 64 << 20
+
 func (g *golden) loadNPY(path, name string) error {
-	b, err := os.ReadFile(path)
+	b, err := foreign.ReadFile(path, maxGolden)
 	if err != nil {
 		return err
 	}
@@ -83,7 +88,7 @@ func (g *golden) loadNPY(path, name string) error {
 }
 
 func (g *golden) loadJSON(path, stem string) error {
-	b, err := os.ReadFile(path)
+	b, err := foreign.ReadFile(path, maxGolden)
 	if err != nil {
 		return err
 	}

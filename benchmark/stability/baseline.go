@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/nb1shot/nb1shot/internal/foreign"
 	"github.com/nb1shot/nb1shot/results"
 )
 
@@ -139,6 +140,9 @@ func NewBaseline(runs []*results.History) (*Baseline, error) {
 	return b, b.check()
 }
 
+// maxBaseline bounds a baseline file, in bytes: two thousand times those that exist.
+const maxBaseline = 64 << 20
+
 // ReadBaseline reads a baseline file, or all the files NAME.json of a folder as
 // one baseline.
 func ReadBaseline(path string) (*Baseline, error) {
@@ -155,7 +159,7 @@ func ReadBaseline(path string) (*Baseline, error) {
 	}
 	all := &Baseline{Format: BaselineVersion}
 	for _, file := range files {
-		text, err := os.ReadFile(file)
+		text, err := foreign.ReadFile(file, maxBaseline)
 		if err != nil {
 			return nil, fmt.Errorf("stability: read baseline: %w", err)
 		}

@@ -17,6 +17,7 @@ import (
 	"strings"
 
 	"github.com/nb1shot/nb1shot/internal/durable"
+	"github.com/nb1shot/nb1shot/internal/foreign"
 	"github.com/nb1shot/nb1shot/nasbench"
 )
 
@@ -135,11 +136,14 @@ func (m *Manifest) Grow(g Grid, stem func(space int, algorithm string) (string, 
 	return asked, nil
 }
 
+// maxManifest bounds a manifest, in bytes: some 400,000 units.
+const maxManifest = 64 << 20
+
 // Read reads the manifest of a folder. One that does not exist is fs.ErrNotExist;
 // every departure from the format is a *FormatError.
 func Read(root string) (*Manifest, error) {
 	path := filepath.Join(root, File)
-	data, err := os.ReadFile(path)
+	data, err := foreign.ReadFile(path, maxManifest)
 	if err != nil {
 		return nil, fmt.Errorf("sweep: read manifest: %w", err)
 	}

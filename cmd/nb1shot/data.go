@@ -86,7 +86,7 @@ func describeImages(c *cli.Context) error {
 		fmt.Fprintf(t, "classes\t%s\n", strings.Join(data.ProceduralClasses[:], ", "))
 		return t.Flush()
 	}
-	set, _, err := openImages(path, officialImages)
+	set, _, err := openImages(c.Context, path, officialImages)
 	if err != nil {
 		return err
 	}

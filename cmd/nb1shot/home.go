@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -68,12 +69,12 @@ func findImages(choice string) (string, error) {
 // openImages returns the training and test images of CIFAR-10 at the path, or so
 // many generated training images and a fifth of that for testing. A limit on the
 // training images limits the test images likewise.
-func openImages(path string, limit int) (train, test *data.Set, err error) {
+func openImages(ctx context.Context, path string, limit int) (train, test *data.Set, err error) {
 	share := max(limit/5, 1)
 	if path == procedural {
 		return data.Procedural(limit, 0), data.Procedural(share, 1), nil
 	}
-	c, err := data.OpenCIFAR10(path)
+	c, err := data.OpenCIFAR10(ctx, path)
 	switch {
 	case err == nil:
 		return c.Train, data.First(c.Test, share), nil

@@ -140,7 +140,7 @@ func scoreLandscape(c *cli.Context, run *results.History) (results.Landscape, er
 	if limit == 0 {
 		limit = officialImages
 	}
-	if job.Images, job.Test, err = openImages(path, limit); err != nil {
+	if job.Images, job.Test, err = openImages(c.Context, path, limit); err != nil {
 		return none, err
 	}
 	table := c.String("table")

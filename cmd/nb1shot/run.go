@@ -20,6 +20,7 @@ import (
 	"github.com/nb1shot/nb1shot/algorithms"
 	"github.com/nb1shot/nb1shot/benchmark"
 	"github.com/nb1shot/nb1shot/engine"
+	"github.com/nb1shot/nb1shot/internal/foreign"
 	"github.com/nb1shot/nb1shot/plots"
 	"github.com/nb1shot/nb1shot/results"
 	"github.com/nb1shot/nb1shot/results/tensorboard"
@@ -199,7 +200,7 @@ func newJob(c *cli.Context) (benchmark.Job, error) {
 		if limit == 0 {
 			limit = officialImages
 		}
-		job.Images, job.Test, err = openImages(path, limit)
+		job.Images, job.Test, err = openImages(c.Context, path, limit)
 	}
 	if err != nil {
 		oracle.Close()
@@ -301,12 +302,19 @@ func readSettings(config *benchmark.Config, path string) error {
 // assignment is a setting as the command line gives it.
 type assignment struct{ where, name, value string }
 
+// maxSettings bounds a file of settings, in bytes.
+const maxSettings = 64 << 10
+
 // decodeSettings reads a TOML file of the names and values that --set takes. What
 // stands in a table has the name of the table and a dot before its own.
 func decodeSettings(path string) ([]assignment, error) {
 	const example = "the file has lines such as: pgd-steps = 1"
 	var values map[string]any
-	if _, err := toml.DecodeFile(path, &values); err != nil {
+	text, err := foreign.ReadFile(path, maxSettings)
+	if err == nil {
+		err = toml.Unmarshal(text, &values)
+	}
+	if err != nil {
 		return nil, misuse(fmt.Errorf("--settings %s: %w", path, err), example)
 	}
 	var list []assignment

@@ -539,7 +539,7 @@ func (p *sweepPlan) openImages(c *cli.Context, path string, config *benchmark.Co
 		limit = officialImages
 	}
 	r := &p.runner
-	train, test, err := openImages(path, limit)
+	train, test, err := openImages(c.Context, path, limit)
 	if err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ import (
 	"strings"
 
 	"github.com/nb1shot/nb1shot/internal/durable"
+	"github.com/nb1shot/nb1shot/internal/foreign"
 )
 
 // ErrChecksum reports a file whose checksum is not the official one.
@@ -32,7 +33,7 @@ type File struct {
 	Size int64
 }
 
-// mostUnknown bounds a file of unknown size, in bytes.
+// mostUnknown bounds a file of unknown size, and any that is there, in bytes.
 const mostUnknown = 16 << 30
 
 // Fetch downloads the file into the folder dir, which it makes where needed, and
@@ -46,7 +47,7 @@ const mostUnknown = 16 << 30
 // else is removed, and the error is an ErrChecksum.
 func (f File) Fetch(ctx context.Context, dir string, progress func(done, total int64)) (string, error) {
 	path := filepath.Join(dir, f.Name)
-	switch err := f.check(path); {
+	switch err := f.check(ctx, path); {
 	case err == nil:
 		return path, nil
 	case errors.Is(err, ErrChecksum):
@@ -61,7 +62,7 @@ func (f File) Fetch(ctx context.Context, dir string, progress func(done, total i
 	if err := f.download(ctx, part, progress); err != nil {
 		return "", err
 	}
-	if err := f.check(part); err != nil {
+	if err := f.check(ctx, part); err != nil {
 		if errors.Is(err, ErrChecksum) {
 			err = errors.Join(fmt.Errorf("%w: %s does not serve the official file, or an earlier transfer was damaged; it is removed, try again", err, f.URL), os.Remove(part))
 		}
@@ -74,8 +75,8 @@ func (f File) Fetch(ctx context.Context, dir string, progress func(done, total i
 }
 
 // check compares the checksum of what is at the path.
-func (f File) check(path string) error {
-	file, err := os.Open(path)
+func (f File) check(ctx context.Context, path string) error {
+	file, err := foreign.Open(ctx, path, mostUnknown)
 	if err != nil {
 		return err
 	}
@@ -93,7 +94,7 @@ func (f File) check(path string) error {
 // download adds to the file part what it lacks. It leaves the
 // file as it is when the transfer breaks off.
 func (f File) download(ctx context.Context, part string, progress func(done, total int64)) (err error) {
-	file, err := os.OpenFile(part, os.O_WRONLY|os.O_CREATE, 0o666)
+	file, err := foreign.OpenFile(part, os.O_WRONLY|os.O_CREATE, 0o666)
 	if err != nil {
 		return err
 	}

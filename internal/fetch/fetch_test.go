@@ -17,6 +17,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/nb1shot/nb1shot/internal/foreign"
 )
 
 // server serves an archive, the way its fields say, and records the ranges that
@@ -288,18 +290,35 @@ func TestFetchErrors(t *testing.T) {
 		}
 	})
 	t.Run("full disk", func(t *testing.T) {
-		const full = "/dev/full"
-		if _, err := os.Stat(full); err != nil {
-			t.Skipf("no %s here", full)
-		}
-		dir := t.TempDir()
-		if err := os.Symlink(full, filepath.Join(dir, a.Name+".part")); err != nil {
+		var limit syscall.Rlimit // of files, which stands for that of a disk
+		if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &limit); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := a.Fetch(context.Background(), dir, nil); !errors.Is(err, syscall.ENOSPC) {
+		small := syscall.Rlimit{Cur: 1000, Max: limit.Max}
+		if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &small); err != nil {
+			t.Fatal(err)
+		}
+		defer syscall.Setrlimit(syscall.RLIMIT_FSIZE, &limit)
+		if _, err := a.Fetch(context.Background(), t.TempDir(), nil); !errors.Is(err, syscall.EFBIG) {
 			t.Errorf("error %v", err)
 		}
 	})
+	for name, lay := range map[string]func(path string) error{
+		"pipe":   func(path string) error { return syscall.Mkfifo(path, 0o666) },
+		"device": func(path string) error { return os.Symlink("/dev/zero", path) },
+	} {
+		for _, end := range []string{"", ".part"} {
+			t.Run(name+" as file"+end, func(t *testing.T) {
+				dir := t.TempDir()
+				if err := lay(filepath.Join(dir, a.Name+end)); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := a.Fetch(t.Context(), dir, nil); !errors.Is(err, foreign.ErrNotRegular) {
+					t.Errorf("error %v", err)
+				}
+			})
+		}
+	}
 	t.Run("bad URL", func(t *testing.T) {
 		f := a
 		f.URL = "nowhere://x"

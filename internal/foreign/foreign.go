@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -24,57 +25,70 @@ var (
 
 // File is a regular file that is open for reading, up to a bound.
 type File struct {
-	file *os.File
 	ctx  context.Context
+	file *os.File
 	info fs.FileInfo
-	path string
-	max  int64
-	left int64 // of max
+	read io.Reader // file, up to the bound
 }
 
 // Open opens the regular file at path, links followed, for reading at most max
 // bytes of it, until ctx is done. The errors are *fs.PathError around
 // ErrNotRegular, ErrTooLarge, that of ctx, or the system's.
 func Open(ctx context.Context, path string, max int64) (*File, error) {
-	// Before it is opened, since opening alone does something to some devices.
-	info, err := os.Stat(path)
+	file, err := OpenFile(path, os.O_RDONLY, 0)
 	if err != nil {
 		return nil, err
 	}
-	if err := checkRegular(info); err != nil {
-		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
-	}
-	// What took its place since then must not block either.
-	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, err
-	}
-	if info, err = file.Stat(); err == nil {
-		err = checkRegular(info)
-	}
-	if err == nil && info.Size() > max {
-		err = tooLarge(info.Size(), max)
+	info, err := file.Stat()
+	if err == nil {
+		err = checkSize(info, max)
 	}
 	if err != nil {
 		file.Close()
-		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
+		return nil, pathError("open", path, err)
 	}
-	return &File{file, ctx, info, path, max, max}, nil
+	return &File{ctx, file, info, Limit(file, max)}, nil
 }
 
-// Read reads on. It fails once ctx is done, and where the file has grown beyond
-// its bound.
+// OpenFile is os.OpenFile for what may only be a regular file, links followed, or
+// nothing: of a file that is written too, or whose bound is the caller's affair.
+func OpenFile(path string, flag int, perm fs.FileMode) (*os.File, error) {
+	// Before it is opened, since opening alone does something to some devices.
+	switch info, err := os.Stat(path); {
+	case err == nil:
+		if err := checkRegular(info); err != nil {
+			return nil, pathError("open", path, err)
+		}
+	case !errors.Is(err, fs.ErrNotExist):
+		return nil, err
+	}
+	// What took its place since then must not block either.
+	file, err := os.OpenFile(path, flag|syscall.O_NONBLOCK, perm)
+	if err != nil {
+		return nil, err
+	}
+	info, err := file.Stat()
+	if err == nil {
+		err = checkRegular(info)
+	}
+	if err != nil {
+		file.Close()
+		return nil, pathError("open", path, err)
+	}
+	return file, nil
+}
+
+// Read reads on. It fails once the context is done, and where the file has grown
+// beyond its bound.
 func (f *File) Read(p []byte) (int, error) {
 	err := f.ctx.Err()
 	if err == nil {
 		var n int
-		n, err = f.file.Read(p[:min(int64(len(p)), f.left+1)])
-		if f.left -= int64(n); f.left >= 0 {
+		if n, err = f.read.Read(p); err == nil || err == io.EOF {
 			return n, err
 		}
-		err = tooLarge(f.max+1, f.max)
 	}
-	return 0, &fs.PathError{Op: "read", Path: f.path, Err: err}
+	return 0, pathError("read", f.file.Name(), err)
 }
 
 // Stat describes the file as it was when it was opened.
@@ -93,15 +107,28 @@ func ReadFile(path string, max int64) ([]byte, error) {
 	return io.ReadAll(f)
 }
 
-// ReadAll returns all that is left in r, at most max bytes: of a file within
-// another, as in an archive, or of one that was compressed. Beyond that the error
-// is ErrTooLarge.
-func ReadAll(r io.Reader, max int64) ([]byte, error) {
-	data, err := io.ReadAll(io.LimitReader(r, max+1))
-	if err == nil && int64(len(data)) > max {
-		err = tooLarge(max+1, max)
+// ReadAll returns all that is left in r, at most max bytes; see Limit.
+func ReadAll(r io.Reader, max int64) ([]byte, error) { return io.ReadAll(Limit(r, max)) }
+
+// Limit reads from r, and fails with ErrTooLarge beyond max bytes: of a file within
+// another, as in an archive, or of one that was compressed.
+func Limit(r io.Reader, max int64) io.Reader { return &limited{r, max, max} }
+
+type limited struct {
+	r         io.Reader
+	max, left int64
+}
+
+func (l *limited) Read(p []byte) (int, error) {
+	if l.left < int64(len(p)) { // else a byte more tells whether that was all
+		p = p[:l.left+1]
 	}
-	return data, err
+	n, err := l.r.Read(p)
+	if l.left -= int64(n); l.left < 0 {
+		l.left = 0
+		return 0, fmt.Errorf("%w: more than %s", ErrTooLarge, bytesText(l.max))
+	}
+	return n, err
 }
 
 // Dir is a folder whose files are opened as Open does, without a bound.
@@ -112,7 +139,6 @@ func (d Dir) Open(name string) (fs.File, error) {
 	if !fs.ValidPath(name) {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrInvalid}
 	}
-	const unbounded = 1<<63 - 2
 	return Open(context.Background(), filepath.Join(string(d), filepath.FromSlash(name)), unbounded)
 }
 
@@ -123,24 +149,35 @@ func ReadFS(fsys fs.FS, name string, max int64) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
+	if file, ok := f.(*File); ok {
+		name = file.file.Name()
+	}
 	info, err := f.Stat()
 	if err == nil {
 		err = checkRegular(info)
 	}
-	if err == nil && info.Size() > max {
-		err = tooLarge(info.Size(), max)
+	if err == nil {
+		err = checkSize(info, max)
 	}
 	var data []byte
 	if err == nil {
 		data, err = ReadAll(f, max)
 	}
-	if err == nil {
-		return data, nil
+	if err != nil {
+		return nil, pathError("read", name, err)
 	}
+	return data, nil
+}
+
+// unbounded is a bound that no file reaches.
+const unbounded = math.MaxInt64
+
+// pathError says of which file an error is, unless it does itself.
+func pathError(op, path string, err error) error {
 	if known := (*fs.PathError)(nil); errors.As(err, &known) {
-		return nil, err
+		return err
 	}
-	return nil, &fs.PathError{Op: "read", Path: name, Err: err}
+	return &fs.PathError{Op: op, Path: path, Err: err}
 }
 
 func checkRegular(info fs.FileInfo) error {
@@ -163,8 +200,11 @@ func special(mode fs.FileMode) string {
 	return "a device"
 }
 
-func tooLarge(size, max int64) error {
-	return fmt.Errorf("%w: %s, want at most %s", ErrTooLarge, bytesText(size), bytesText(max))
+func checkSize(info fs.FileInfo, max int64) error {
+	if info.Size() <= max {
+		return nil
+	}
+	return fmt.Errorf("%w: %s, want at most %s", ErrTooLarge, bytesText(info.Size()), bytesText(max))
 }
 
 // bytesText gives a number of bytes, in MiB where that is exact enough.

@@ -158,7 +158,7 @@ func TestIdentify(t *testing.T) {
 		{"caf\xe9 au lait", "a binary file"},
 		{"\x00\x00\x00\x00", "a file of zeros"},
 		{"\x01\x02\x03", "a binary file"},
-		{"version https://git-lfs.github.com/spec/v1\n", "a pointer of Git LFS, not the file itself"},
+		{"version https://git-lfs.github.com/spec/v1\n", "a pointer of Git LFS"},
 	} {
 		if got := foreign.Identify([]byte(c.start)); got != c.want {
 			t.Errorf("%.30q is %q, want %q", c.start, got, c.want)

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nb1shot/nb1shot/internal/foreign"
 	"github.com/nb1shot/nb1shot/internal/printable"
 	"github.com/nb1shot/nb1shot/internal/tfrecord"
 	"github.com/nb1shot/nb1shot/results"
@@ -21,6 +22,9 @@ import (
 func FileName(run results.Run, started time.Time) string {
 	return fmt.Sprintf("%s%d.%s", filePrefix, started.Unix(), run.Name())
 }
+
+// maxEvents bounds an event file that is continued, in bytes.
+const maxEvents = 1 << 30
 
 const filePrefix = "events.out.tfevents."
 
@@ -69,7 +73,7 @@ func Open(dir string, run results.Run, started time.Time) (_ *Writer, err error)
 			return nil, fmt.Errorf("the folder holds other events, %s: remove them or choose another folder", name)
 		}
 	}
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o644)
+	file, err := foreign.OpenFile(path, os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o644)
 	if err != nil {
 		return nil, err
 	}
@@ -84,7 +88,7 @@ func Open(dir string, run results.Run, started time.Time) (_ *Writer, err error)
 // resume reads what the file holds, cuts off a damaged end, and writes the
 // header where there is none.
 func (w *Writer) resume() error {
-	content, err := io.ReadAll(w.file)
+	content, err := foreign.ReadAll(w.file, maxEvents)
 	if err != nil {
 		return err
 	}
