@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"github.com/nb1shot/nb1shot/random"
+	"github.com/nb1shot/nb1shot/spaces"
 	"github.com/nb1shot/nb1shot/supernet"
 )
 
@@ -77,7 +78,6 @@ func (g gumbel) sample(use Use, k int) Mixing {
 		Weights: make([]float64, 0, n), Space: space, Probabilities: make([]float64, 0, n),
 		Temperature: tau, Executed: make([]bool, n),
 	}
-	mixed := space.Tensors()[0]
 	for from := 0; from < n; from += d {
 		if from > 0 && g.same {
 			copy(noise[from:from+d], noise[:d])
@@ -88,8 +88,8 @@ func (g gumbel) sample(use Use, k int) Mixing {
 		}
 		p := softmax(space, x)
 		y := append([]float64(nil), p...)
-		for lo, hi := range rows(space) {
-			operations := lo < mixed.Offset+mixed.Rows*mixed.Cols
+		for _, row := range space.Rows() {
+			lo, hi, operations := row.Offset, row.End(), row.Kind == spaces.OperationRow
 			if operations || g.hardEdges {
 				oneHot(y[lo:hi])
 			}

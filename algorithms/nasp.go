@@ -47,10 +47,9 @@ func newNASP(cfg Config) (Searcher, error) {
 // 1 at their largest entry, the first of equals, and 0 elsewhere; all rows if all.
 func binarise(space *spaces.Space, alphas []float64, all bool) []float64 {
 	q := slices.Clone(alphas)
-	mixed := space.Tensors()[0]
-	for lo, hi := range rows(space) {
-		if all || lo < mixed.Offset+mixed.Rows*mixed.Cols {
-			oneHot(q[lo:hi])
+	for _, row := range space.Rows() {
+		if all || row.Kind == spaces.OperationRow {
+			oneHot(q[row.Offset:row.End()])
 		}
 	}
 	return q

@@ -11,11 +11,9 @@ import (
 // rows yields the half-open range in the flat vector of every softmax row.
 func rows(space *spaces.Space) iter.Seq2[int, int] {
 	return func(yield func(lo, hi int) bool) {
-		for _, t := range space.Tensors() {
-			for lo := t.Offset; lo < t.Offset+t.Rows*t.Cols; lo += t.Cols {
-				if !yield(lo, lo+t.Cols) {
-					return
-				}
+		for _, r := range space.Rows() {
+			if !yield(r.Offset, r.End()) {
+				return
 			}
 		}
 	}

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 
 	"github.com/nb1shot/nb1shot/random"
 	"github.com/nb1shot/nb1shot/spaces"
@@ -110,34 +109,7 @@ func (t *tableSearch) child(r *rand.Rand) spaces.Architecture {
 			best = c
 		}
 	}
-	return mutate(t.cfg.Space, best.Architecture, r)
-}
-
-// mutate returns a copy in which one decision, the operation of a block or the
-// parents of a node with a choice of them, is another one.
-func mutate(space *spaces.Space, a spaces.Architecture, r *rand.Rand) spaces.Architecture {
-	a.Parents, a.Ops = slices.Clone(a.Parents), slices.Clone(a.Ops)
-	var choices []int // nodes that can have other parents
-	for node := range a.Parents {
-		if in := space.InDegree(node); in > 0 && in < node {
-			choices = append(choices, node)
-		}
-	}
-	i := r.IntN(len(a.Ops) + len(choices))
-	if i < len(a.Ops) {
-		const operations = 3
-		a.Ops[i] = (a.Ops[i] + spaces.Operation(1+r.IntN(operations-1))) % operations
-		return a
-	}
-	node := choices[i-len(a.Ops)]
-	for {
-		parents := r.Perm(node)[:space.InDegree(node)]
-		slices.Sort(parents)
-		if !slices.Equal(parents, a.Parents[node]) {
-			a.Parents[node] = parents
-			return a
-		}
-	}
+	return t.cfg.Space.Mutate(best.Architecture, r)
 }
 
 // Architecture is the best cell so far; before any query, one that would be

@@ -3,45 +3,8 @@ package algorithms
 import (
 	"testing"
 
-	"pgregory.net/rapid"
-
-	"github.com/nb1shot/nb1shot/random"
 	"github.com/nb1shot/nb1shot/spaces"
 )
-
-// A mutation is another cell of the space that differs in one decision.
-func TestMutate(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		space := spaces.All()[rapid.IntRange(0, 2).Draw(t, "space")]
-		r := random.New(rapid.Uint64().Draw(t, "seed"), "test")
-		a := space.Sample(r)
-		before := a.Cell()
-		b := mutate(space, a, r)
-		if err := b.Check(); err != nil {
-			t.Fatal(err)
-		}
-		if again := a.Cell(); again.AdjacencyBits() != before.AdjacencyBits() {
-			t.Fatal("the parent changed")
-		}
-		changed := 0
-		for i, op := range a.Ops {
-			if op != b.Ops[i] {
-				changed++
-			}
-		}
-		for i := range a.Parents {
-			for j := range a.Parents[i] {
-				if a.Parents[i][j] != b.Parents[i][j] {
-					changed++
-					break
-				}
-			}
-		}
-		if changed != 1 {
-			t.Fatalf("%d decisions changed from %v to %v", changed, a, b)
-		}
-	})
-}
 
 // Evolution finds better cells than it starts from, and keeps its population.
 func TestEvolution(t *testing.T) {

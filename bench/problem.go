@@ -77,10 +77,11 @@ func (p *problem) nextMixing() []float64 {
 	for at := 0; at < len(p.mixing); at += len(even) {
 		cell := p.mixing[at : at+len(even)]
 		copy(cell, even)
-		for block := range p.space.Blocks() {
-			operations := cell[p.space.MixedOp(block+1):][:3]
-			clear(operations)
-			operations[p.choices.IntN(3)] = 1
+		for _, row := range p.space.Rows() {
+			if row.Kind == spaces.OperationRow {
+				clear(cell[row.Offset:row.End()])
+				cell[row.Offset+p.choices.IntN(len(row.Candidates))] = 1
+			}
 		}
 	}
 	return p.mixing

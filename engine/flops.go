@@ -1,10 +1,6 @@
 package engine
 
-import (
-	"slices"
-
-	"github.com/nb1shot/nb1shot/graph"
-)
+import "github.com/nb1shot/nb1shot/graph"
 
 // FLOPs is the arithmetic of the plan's convolutions and of their derivatives,
 // each done directly: a multiplication and an addition for every weight at every
@@ -16,12 +12,21 @@ func (p *Plan) FLOPs() float64 { return p.flops(p.Steps) }
 // VaryingFLOPs is the part of FLOPs that a Rerun repeats.
 func (p *Plan) VaryingFLOPs() float64 { return p.flops(p.Steps[p.Split:]) }
 
-// GuardedFLOPs are the parts of FLOPs and VaryingFLOPs that belong to guarded steps.
-func (p *Plan) GuardedFLOPs() (all, varying float64) {
-	guarded := func(steps []Step) []Step {
-		return slices.DeleteFunc(slices.Clone(steps), func(s Step) bool { return s.Guard == Unguarded })
+// GuardedFLOPs are the parts of FLOPs and VaryingFLOPs that belong to guarded steps, by
+// the entry that guards them.
+func (p *Plan) GuardedFLOPs() (all, varying map[int]float64) {
+	all, varying = map[int]float64{}, map[int]float64{}
+	for i, s := range p.Steps {
+		if s.Guard == Unguarded {
+			continue
+		}
+		n := p.flops(p.Steps[i : i+1])
+		all[s.Guard] += n
+		if i >= p.Split {
+			varying[s.Guard] += n
+		}
 	}
-	return p.flops(guarded(p.Steps)), p.flops(guarded(p.Steps[p.Split:]))
+	return all, varying
 }
 
 func (p *Plan) flops(steps []Step) float64 {

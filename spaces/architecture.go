@@ -144,6 +144,32 @@ func (s *Space) Sample(r *rand.Rand) Architecture {
 	return a
 }
 
+// Mutate returns a copy in which one decision, the operation of a block or the
+// parents of a node with a choice of them, is another one, drawn uniformly.
+func (s *Space) Mutate(a Architecture, r *rand.Rand) Architecture {
+	a.Parents, a.Ops = slices.Clone(a.Parents), slices.Clone(a.Ops)
+	var choices []int // nodes that can have other parents
+	for node, sets := range s.choices {
+		if len(sets) > 1 {
+			choices = append(choices, node)
+		}
+	}
+	i := r.IntN(len(a.Ops) + len(choices))
+	if i < len(a.Ops) {
+		a.Ops[i] = (a.Ops[i] + Operation(1+r.IntN(operations-1))) % operations
+		return a
+	}
+	node := choices[i-len(a.Ops)]
+	for {
+		parents := r.Perm(node)[:s.InDegree(node)]
+		slices.Sort(parents)
+		if !slices.Equal(parents, a.Parents[node]) {
+			a.Parents[node] = parents
+			return a
+		}
+	}
+}
+
 // Enumerate yields every architecture of the space, loose ends included, in
 // lexicographic order of parents, then operations: 14,580, 29,160 or 1,312,200.
 // It stops when yield returns false; it can be ranged over.

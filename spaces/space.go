@@ -24,6 +24,7 @@ type Space struct {
 	id        int
 	choices   [][][]int // choices[node] lists the sets of parents it may take, each ascending
 	tensors   []Tensor
+	rows      []Row
 	offsets   []int // of the entries of node K's parents in the flat vector; -1 if nothing is learned
 	published Published
 	enumerate func() enumeration // runs once
@@ -59,6 +60,9 @@ var spaces = []*Space{
 	}),
 }
 
+// mixedOp is the tensor of the choice blocks' operations.
+const mixedOp = "mixed_op"
+
 // newSpace lays out the space in which node K has inDegree[K] parents.
 func newSpace(id int, inDegree []int, published Published) *Space {
 	s := &Space{id: id, published: published}
@@ -76,13 +80,14 @@ func newSpace(id int, inDegree []int, published Published) *Space {
 		return offset
 	}
 	output := s.output()
-	add("mixed_op", s.Blocks(), operations)
+	add(mixedOp, s.Blocks(), operations)
 	s.offsets[output] = add("output", 1, output)
 	for node := range output {
 		if len(s.choices[node]) > 1 {
 			s.offsets[node] = add(fmt.Sprintf("input_node%d", node), 1, node)
 		}
 	}
+	s.rows = s.makeRows()
 	return s
 }
 
@@ -173,11 +178,8 @@ func (s *Space) CheckAlpha(alpha []float64) error {
 // Both have length Dim(). Entries of any size are safe: the largest of a row is
 // subtracted first.
 func (s *Space) Softmax(dst, alpha []float64) {
-	for _, t := range s.tensors {
-		for row := range t.Rows {
-			from := t.Offset + row*t.Cols
-			softmax(dst[from:from+t.Cols], alpha[from:from+t.Cols])
-		}
+	for _, r := range s.rows {
+		softmax(dst[r.Offset:r.End()], alpha[r.Offset:r.End()])
 	}
 }
 

@@ -15,7 +15,8 @@ type blueprint struct {
 	owners     []int     // of each parameter: the entry of its candidate, or always
 	statistics []Tensor
 	norms      []batchNorm
-	candidates []int // all entries of the mixing vector that belong to candidates
+	candidates []int // all entries of the mixing vector that belong to operations
+	among      []int // for each of them, how many there are to choose from
 	droppable  int   // candidates that drop path can scale: those with weights
 	forward    layer // from images to logits
 }
@@ -111,21 +112,31 @@ func (b *builder) convolution(conv, norm string, in, out, k, side int) layer {
 		relu)
 }
 
-// candidate declares an operation of a choice block with its entry of the mixing
-// vector. In a Sampled network its weights belong to the entry; where it has weights,
-// drop path can scale it.
-func (b *builder) candidate(entry int, declare func() layer) layer {
-	weights := len(b.parameters)
-	b.candidates = append(b.candidates, entry)
-	b.owner = entry
-	operation := declare()
-	b.owner = always
-	if len(b.parameters) == weights {
-		return operation
+// choice declares the operations of a choice block, whose mixing weights begin at an
+// entry of the mixing vector. In a Sampled network the weights of an operation belong
+// to its entry; if it has weights, drop path can scale it.
+func (b *builder) choice(at int, declare ...func() layer) []layer {
+	var operations []layer
+	for i, f := range declare {
+		b.candidates = append(b.candidates, at+i)
+		b.among = append(b.among, len(declare))
+		weights := len(b.parameters)
+		b.owner = at + i
+		operation := f()
+		b.owner = always
+		if len(b.parameters) > weights {
+			operation = b.dropped(operation)
+		}
+		operations = append(operations, operation)
 	}
+	return operations
+}
+
+// dropped lets drop path scale a layer.
+func (b *builder) dropped(l layer) layer {
 	i := b.droppable
 	b.droppable++
-	return func(net *network, x *graph.Node) *graph.Node { return net.dropped(i, operation(net, x)) }
+	return func(net *network, x *graph.Node) *graph.Node { return net.dropped(i, l(net, x)) }
 }
 
 // chain applies layers one after the other.

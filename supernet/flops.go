@@ -3,7 +3,7 @@ package supernet
 // The methods below count the arithmetic of one call on a batch of so many
 // images, as engine.Plan.FLOPs does, without making it. It does not depend on
 // which statistics normalise. In a Sampled network it is the mean over all choices
-// of one operation of the three for each block.
+// of one operation for each block.
 
 // ForwardFLOPs is the arithmetic of Forward.
 func (n *Net) ForwardFLOPs(batch int) (float64, error) { return n.flops(forward, batch) }
@@ -20,7 +20,17 @@ func (n *Net) flops(t task, batch int) (float64, error) {
 		return 0, err
 	}
 	guarded, _ := plan.GuardedFLOPs()
-	return plan.FLOPs() - guarded*2/3, nil
+	return plan.FLOPs() - n.unchosen(guarded), nil
+}
+
+// unchosen is how much of the arithmetic of the operations, given by their entries of the
+// mixing vector, is left out on average.
+func (n *Net) unchosen(guarded map[int]float64) float64 {
+	total := 0.0
+	for i, entry := range n.candidates {
+		total += guarded[entry] * float64(n.among[i]-1) / float64(n.among[i])
+	}
+	return total
 }
 
 // HessianFLOPs is the arithmetic of HessianProducts in so many directions, of
@@ -31,5 +41,5 @@ func (n *Net) HessianFLOPs(batch, directions int) (float64, error) {
 		return 0, err
 	}
 	guarded, again := plan.GuardedFLOPs()
-	return plan.FLOPs() - guarded*2/3 + float64(max(directions-1, 0))*(plan.VaryingFLOPs()-again*2/3), nil
+	return plan.FLOPs() - n.unchosen(guarded) + float64(max(directions-1, 0))*(plan.VaryingFLOPs()-n.unchosen(again)), nil
 }

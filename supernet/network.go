@@ -196,11 +196,7 @@ func (b *builder) operations(name string, at, channels, side int) []layer {
 			return b.convolution(name+"0", name+"1", channels, channels, k, side)
 		}
 	}
-	return []layer{
-		b.candidate(at, func() layer { return maxPool(3, 1, 1) }),
-		b.candidate(at+1, convolution(1, 3)),
-		b.candidate(at+2, convolution(2, 1)),
-	}
+	return b.choice(at, func() layer { return maxPool(3, 1, 1) }, convolution(1, 3), convolution(2, 1))
 }
 
 // mixingOffset is where the mixing weights of a cell begin.
