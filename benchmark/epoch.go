@@ -131,7 +131,7 @@ func (s *Search) epoch(ctx context.Context, epoch int) (record results.Epoch, st
 			})
 		}
 	}
-	if watcher, ok := s.searcher.(algorithms.Watcher); ok && measured.Hessian != nil {
+	if watcher, ok := s.searcher.(algorithms.Watcher); ok && err == nil && measured.Hessian != nil {
 		stop = watcher.EpochDone(measured.Hessian.Eigenvalues)
 	}
 	if s.Config.Evaluate == evaluateAfter {

@@ -27,29 +27,6 @@ type LandscapeNet interface {
 	WriteStatistics(src []float64)
 }
 
-// Relaxation is how an algorithm makes mixing weights of its architecture
-// parameters. The weights are rows on the simplex, laid out as the parameters
-// are, or that once for every cell. Neither function changes its arguments.
-type Relaxation struct {
-	// Mixing returns the mixing weights for the alphas.
-	Mixing func(alphas []float64) []float64
-	// Gradient is the chain rule: it returns the gradient with respect to the
-	// alphas when grad is the one with respect to mixing = Mixing(alphas).
-	Gradient func(mixing, grad []float64) []float64
-}
-
-// SoftmaxRelaxation is that of DARTS: the softmax of each row.
-func SoftmaxRelaxation(space *spaces.Space) Relaxation {
-	return Relaxation{
-		Mixing: func(alphas []float64) []float64 {
-			mixing := make([]float64, len(alphas))
-			space.Softmax(mixing, alphas)
-			return mixing
-		},
-		Gradient: func(mixing, grad []float64) []float64 { return algorithms.SoftmaxGradient(space, mixing, grad) },
-	}
-}
-
 // LandscapeOptions says which plane to look at and how closely.
 type LandscapeOptions struct {
 	Radius float64 // of the grid and of the circle, in units of 2-norm; 0 is 2
@@ -57,9 +34,11 @@ type LandscapeOptions struct {
 	// Moved is what the directions are added to: results.MovedAlphas, the
 	// default, or results.MovedSimplex, the mixing weights, whose rows the clip
 	// rule of SDARTS then brings back to the simplex (algorithms.ClipRow).
-	Moved      string
-	Seed       uint64     // of the random direction
-	Relaxation Relaxation // the zero value is SoftmaxRelaxation
+	Moved string
+	Seed  uint64 // of the random direction
+	// Relax returns the mixing weights for alphas, for every cell of a sampled supernet.
+	// It does not change its argument. nil is the softmax of each row.
+	Relax func(alphas []float64) algorithms.Mixing
 	// Report, when set, is called after every point with their number so far and
 	// in all.
 	Report func(done, total int)
@@ -104,7 +83,8 @@ func landscape(ctx context.Context, net LandscapeNet, space *spaces.Space, alpha
 	if p.images == 0 {
 		return l, errors.New("no images to score on")
 	}
-	mixing := o.Relaxation.Mixing(alphas)
+	start := o.Relax(alphas)
+	mixing := start.Weights
 	if d := space.Dim(); len(mixing) == 0 || len(mixing)%d != 0 {
 		return l, fmt.Errorf("the relaxation gives %d mixing weights, need a multiple of %d", len(mixing), d)
 	}
@@ -116,8 +96,8 @@ func landscape(ctx context.Context, net LandscapeNet, space *spaces.Space, alpha
 		return l, err
 	}
 	if o.Moved == results.MovedAlphas {
-		p.centre, p.mixing = alphas, o.Relaxation.Mixing
-		gradient = o.Relaxation.Gradient(mixing, gradient)
+		p.centre, p.mixing = alphas, func(alphas []float64) []float64 { return o.Relax(alphas).Weights }
+		gradient = start.Gradient(gradient)
 	} else {
 		p.centre, p.mixing = mixing, p.clip
 		for i, v := range p.clip(mixing) {
@@ -182,8 +162,8 @@ func (o *LandscapeOptions) complete(space *spaces.Space) error {
 	if o.Moved == "" {
 		o.Moved = results.MovedAlphas
 	}
-	if o.Relaxation.Mixing == nil && o.Relaxation.Gradient == nil {
-		o.Relaxation = SoftmaxRelaxation(space)
+	if o.Relax == nil {
+		o.Relax = func(alphas []float64) algorithms.Mixing { return algorithms.Softmax(space, alphas) }
 	}
 	switch {
 	case !(o.Radius > 0) || math.IsInf(o.Radius, 0):
@@ -192,8 +172,6 @@ func (o *LandscapeOptions) complete(space *spaces.Space) error {
 		return fmt.Errorf("%d points in each direction, need an odd number from 3 to 1001, so that one is in the middle", o.Points)
 	case o.Moved != results.MovedAlphas && o.Moved != results.MovedSimplex:
 		return fmt.Errorf("nothing called %q to move: choose %s or %s", o.Moved, results.MovedAlphas, results.MovedSimplex)
-	case o.Relaxation.Mixing == nil || o.Relaxation.Gradient == nil:
-		return errors.New("a relaxation needs both its mixing and its gradient")
 	}
 	return nil
 }
@@ -277,10 +255,8 @@ func (p *plane) score(ctx context.Context, a, b float64) (results.Score, error) 
 // rows calls do with the range of every row of a mixing vector.
 func (p *plane) rows(mixing []float64, do func(lo, hi int)) {
 	for cell := 0; cell < len(mixing); cell += p.space.Dim() {
-		for _, t := range p.space.Tensors() {
-			for lo := cell + t.Offset; lo < cell+t.Offset+t.Rows*t.Cols; lo += t.Cols {
-				do(lo, lo+t.Cols)
-			}
+		for _, r := range p.space.Rows() {
+			do(cell+r.Offset, cell+r.End())
 		}
 	}
 }

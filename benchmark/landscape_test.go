@@ -72,9 +72,10 @@ func unequal() []data.Batch {
 
 // identity mixes by the alphas themselves, so that the loss is a quadratic
 // function of them.
-var identity = benchmark.Relaxation{
-	Mixing:   slices.Clone[[]float64],
-	Gradient: func(_, grad []float64) []float64 { return slices.Clone(grad) },
+func identity(space *spaces.Space) func(alphas []float64) algorithms.Mixing {
+	return func(alphas []float64) algorithms.Mixing {
+		return algorithms.Mixing{Weights: slices.Clone(alphas), Space: space, Probabilities: alphas, Temperature: 1, Identity: true}
+	}
 }
 
 func at(centre []float64, l results.Landscape, a, b float64) []float64 {
@@ -116,7 +117,7 @@ func TestLandscapeOfAQuadratic(t *testing.T) {
 	for _, space := range spaces.All() {
 		net, alphas, batches := newQuadratic(space), wavy(space), unequal()
 		l, err := benchmark.Landscape(context.Background(), net, space, alphas, batches,
-			benchmark.LandscapeOptions{Radius: 1.5, Points: 5, Seed: 7, Relaxation: identity})
+			benchmark.LandscapeOptions{Radius: 1.5, Points: 5, Seed: 7, Relax: identity(space)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -189,7 +190,7 @@ func TestLandscapeOnTheSimplex(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	mixing := benchmark.SoftmaxRelaxation(space).Mixing(wavy(space))
+	mixing := algorithms.Softmax(space, wavy(space)).Weights
 	want := at(mixing, l, -3, -3) // of the first point
 	for _, tensor := range space.Tensors() {
 		for lo := tensor.Offset; lo < tensor.Offset+tensor.Rows*tensor.Cols; lo += tensor.Cols {
@@ -313,7 +314,7 @@ func TestLandscapeDiverged(t *testing.T) {
 		spoil(net.Quadratic)
 		alphas := make([]float64, space.Dim())
 		_, err := benchmark.Landscape(context.Background(), net, space, alphas, unequal(),
-			benchmark.LandscapeOptions{Radius: 50, Relaxation: identity})
+			benchmark.LandscapeOptions{Radius: 50, Relax: identity(space)})
 		if !errors.Is(err, algorithms.ErrDiverged) {
 			t.Errorf("%s: error %v, want ErrDiverged", name, err)
 		}
@@ -334,18 +335,17 @@ func TestLandscapeRefuses(t *testing.T) {
 		"4 points":               func(in *input) { in.o.Points = 4 },
 		"1 points":               func(in *input) { in.o.Points = 1 },
 		`"weights"`:              func(in *input) { in.o.Moved = "weights" },
-		"both":                   func(in *input) { in.o.Relaxation.Mixing = identity.Mixing },
 		"architecture parameter": func(in *input) { in.alphas = in.alphas[1:] },
 		"no images":              func(in *input) { in.batches = nil },
 		"batch 1 has":            func(in *input) { in.batches = append(in.batches, data.Batch{}) },
 		"gives 3 mixing": func(in *input) {
-			in.o.Relaxation = identity
-			in.o.Relaxation.Mixing = func([]float64) []float64 { return []float64{1, 2, 3} }
+			in.o.Relax = func([]float64) algorithms.Mixing { return algorithms.Mixing{Weights: []float64{1, 2, 3}} }
 		},
-		"not on the simplex": func(in *input) { in.o.Relaxation, in.o.Moved = identity, results.MovedSimplex },
+		"not on the simplex": func(in *input) { in.o.Relax, in.o.Moved = identity(space), results.MovedSimplex },
 		"gradient is zero": func(in *input) {
-			in.o.Relaxation = identity
-			in.o.Relaxation.Gradient = func(_, grad []float64) []float64 { return make([]float64, len(grad)) }
+			in.o.Relax = func(alphas []float64) algorithms.Mixing { // all alphas give the same weights
+				return algorithms.Mixing{Weights: alphas, Space: space, Probabilities: make([]float64, len(alphas)), Temperature: 1}
+			}
 		},
 	} {
 		in := input{alphas: wavy(space), batches: unequal()[:1], net: newQuadratic(space)}
@@ -389,7 +389,7 @@ func TestLandscapeOfASupernet(t *testing.T) {
 					t.Fatal(err)
 				}
 				net.Initialize(random.New(1, "weights"))
-				mixing := benchmark.SoftmaxRelaxation(space).Mixing(wavy(space))
+				mixing := algorithms.Softmax(space, wavy(space)).Weights
 				want := results.Score{}
 				correct := 0
 				for _, b := range batches {

@@ -28,7 +28,7 @@ var Options = []Option{
 		func(c Config) error { return between(c.Epochs, 1, 1_000_000) }},
 	{"channels", "channels of the first cells", func(c *Config) any { return &c.Channels },
 		func(c Config) error { return between(c.Channels, 1, 512) }},
-	{"cells", "cells in the supernet, a multiple of 3", func(c *Config) any { return &c.Cells },
+	{"cells", "cells in the supernet; the resolution halves after each third of them", func(c *Config) any { return &c.Cells },
 		func(c Config) error { return between(c.Cells, 3, 99) }},
 	{"side", "average the images down to so many pixels a side: 8, 16 or 32", func(c *Config) any { return &c.Side }, nil},
 	{"limit", "training images used, training and search part together; 0 is all", func(c *Config) any { return &c.Images },

@@ -341,24 +341,12 @@ func (s *Search) Landscape(ctx context.Context, dir string, batches int, o Lands
 		held = append(held, b)
 	}
 	if copies := s.net.Config().MixingLen() / s.space.Dim(); copies > 1 {
-		o.Relaxation = SoftmaxRelaxation(s.space).repeated(copies)
+		o.Relax = func(alphas []float64) algorithms.Mixing {
+			m := algorithms.Softmax(s.space, alphas)
+			m.Weights = slices.Repeat(m.Weights, copies)
+			m.Probabilities = m.Weights
+			return m
+		}
 	}
 	return Landscape(ctx, s.net, s.space, relaxed.Alphas(), held, o)
-}
-
-// repeated is the relaxation of a supernet that has weights for every cell.
-func (r Relaxation) repeated(copies int) Relaxation {
-	return Relaxation{
-		Mixing: func(alphas []float64) []float64 { return slices.Repeat(r.Mixing(alphas), copies) },
-		Gradient: func(mixing, grad []float64) []float64 {
-			d := len(mixing) / copies
-			total := make([]float64, d)
-			for from := 0; from < len(mixing); from += d {
-				for i, v := range r.Gradient(mixing[from:from+d], grad[from:from+d]) {
-					total[i] += v
-				}
-			}
-			return total
-		},
-	}
 }
