@@ -41,9 +41,21 @@ func Lowest(ctx context.Context, o nasbench.Oracle, space int) (Anchor, error) {
 	return Anchor{top[0].TestError, "lowest mean of the table's cells (" + o.Source().Kind + ")"}, nil
 }
 
+// Predicted is the anchor of the embedded surrogate, the lowest error that it predicts
+// for a cell that a search in the space can end in, and false for no such space.
+func Predicted(space int) (Anchor, bool) {
+	if space < 1 || space >= len(lowestPredictions) {
+		return Anchor{}, false
+	}
+	return Anchor{lowestPredictions[space], "lowest that the embedded surrogate predicts"}, true
+}
+
+// lowestPredictions take a while to find, see Lowest.
+var lowestPredictions = [...]float64{1: 0.0607844, 2: 0.0630671, 3: 0.0606854}
+
 // Anchors returns an anchor for every space of the runs: that of the first of the
-// oracles that all runs of the space were looked up in, by its digest, or the
-// published one where there is none.
+// oracles that all runs of the space were looked up in, by its digest, that of the
+// embedded surrogate where they were looked up there, or else the published one.
 func Anchors(ctx context.Context, runs []*results.History, oracles ...nasbench.Oracle) (map[int]Anchor, error) {
 	digests := map[int]map[string]bool{}
 	for _, h := range runs {
@@ -57,6 +69,10 @@ func Anchors(ctx context.Context, runs []*results.History, oracles ...nasbench.O
 		var err error
 		if anchors[space], err = Published(space); err != nil {
 			return nil, err
+		}
+		if anchor, ok := Predicted(space); ok && len(tables) == 1 && tables[nasbench.Default().Source().Digest] {
+			anchors[space] = anchor
+			continue
 		}
 		for _, o := range oracles {
 			if len(tables) != 1 || !tables[o.Source().Digest] {

@@ -53,6 +53,25 @@ func TestMeasuredExpectation(t *testing.T) {
 	checkExpectation(t, table, measuredExpectation[:])
 }
 
+// The lowest errors that the embedded surrogate predicts.
+func TestPredictedLowest(t *testing.T) {
+	for space := 1; space <= 3; space++ {
+		if space > 1 && testing.Short() {
+			break
+		}
+		got, err := Lowest(t.Context(), nasbench.Default(), space)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want, ok := Predicted(space); !ok || math.Abs(got.TestError-want.TestError) > 5e-8 {
+			t.Errorf("space %d: %.7f is the lowest, %.7f is written down", space, got.TestError, want.TestError)
+		}
+	}
+	if a, ok := Predicted(4); ok {
+		t.Errorf("space 4: %v", a)
+	}
+}
+
 // Only tables that the errors are known for have them.
 func TestRandom(t *testing.T) {
 	at := func(space int, kind, digest string) *results.History {

@@ -191,11 +191,15 @@ func TestAnchors(t *testing.T) {
 	published := Anchor{0.05448716878890991, "published: lowest of any single training run"}
 	other := *h
 	other.Run.Provenance.TableDigest = "cc33"
+	predicted := *h
+	predicted.Run.Provenance.TableDigest = nasbench.Default().Source().Digest
 	tests := map[string]struct {
 		runs    []*results.History
 		oracles []nasbench.Oracle
 		want    Anchor
 	}{
+		"the surrogate":   {[]*results.History{&predicted}, []nasbench.Oracle{constant{digest: "cc33"}}, Anchor{0.0607844, "lowest that the embedded surrogate predicts"}},
+		"partly":          {[]*results.History{&predicted, h}, []nasbench.Oracle{nasbench.Default()}, published},
 		"no table":        {[]*results.History{h}, nil, published},
 		"another table":   {[]*results.History{h}, []nasbench.Oracle{constant{digest: "cc33"}}, published},
 		"the runs' table": {[]*results.History{h}, []nasbench.Oracle{constant{digest: "cc33"}, constant{digest: "bb22"}}, Anchor{0.125, "lowest mean of the table's cells (constant)"}},

@@ -9,8 +9,6 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/nb1shot/nb1shot/benchmark/stability"
-	"github.com/nb1shot/nb1shot/nasbench"
 	paper "github.com/nb1shot/nb1shot/report"
 	"github.com/nb1shot/nb1shot/results"
 )
@@ -24,14 +22,15 @@ func reportCommand() *cli.Command {
 each table as CSV and LaTeX, and a page of HTML with all of it that needs no other
 file. RUN_DIR is a run directory or a folder of run directories, LANDSCAPE.json a file
 that nb1shot landscape wrote. A report can be made again in its folder; nothing else
-is ever overwritten. Regrets count from the published lowest error of each space, or
-from the lowest of a table given with --table.
+is ever overwritten. Regrets count from the lowest mean error of the table that the runs
+were looked up in, if it is that of --table or in the data home, and else from the
+published error.
 
 Example:
   nb1shot report runs figures/landscape-*.json -o report`,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "o", Usage: "write the report to the folder `DIR`", Value: "report"},
-			&cli.StringFlag{Name: "table", Usage: "count regrets from the lowest error of the table at `PATH`, in which the runs were looked up, or of \"surrogate\"", DefaultText: "published errors"},
+			&cli.StringFlag{Name: "table", Usage: "count regrets from the lowest error of the table at `PATH`, if the runs were looked up in it", DefaultText: "nasbench.sqlite in the data home"},
 		},
 		Action: interruptible(makeReport),
 	}
@@ -62,16 +61,7 @@ func makeReport(c *cli.Context) error {
 	if in.Runs, err = results.ReadAll(dirs...); err != nil {
 		return err
 	}
-	var oracles []nasbench.Oracle
-	if c.IsSet("table") {
-		oracle, err := openTable(c.String("table"))
-		if err != nil {
-			return err
-		}
-		defer oracle.Close()
-		oracles = append(oracles, oracle)
-	}
-	if err := writeReport(c, c.String("o"), in, oracles...); err != nil {
+	if err := writeReport(c, c.String("o"), in); err != nil {
 		return err
 	}
 	fmt.Fprintln(c.App.Writer, filepath.Join(c.String("o"), paper.Page))
@@ -79,11 +69,10 @@ func makeReport(c *cli.Context) error {
 }
 
 // writeReport makes the report of in, whose Runs and Landscapes are given, in the
-// folder dir, and shows how that goes. Regrets count from the lowest errors of the
-// oracles, else from published ones.
-func writeReport(c *cli.Context, dir string, in paper.Input, oracles ...nasbench.Oracle) (err error) {
+// folder dir, and shows how that goes.
+func writeReport(c *cli.Context, dir string, in paper.Input) (err error) {
 	in.Program, in.Changed = "nb1shot "+version(), changedSettings
-	if in.Anchors, err = stability.Anchors(c.Context, in.Runs, oracles...); err != nil {
+	if in.Anchors, err = findAnchors(c, in.Runs); err != nil {
 		return err
 	}
 	course := newTally(c.App.ErrWriter, "figures")

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -166,9 +165,9 @@ func measureStability(c *cli.Context) error {
 	return out.print(c.App.Writer)
 }
 
-// findAnchors returns what regret is counted from: the lowest error of the table
-// of --table, or of the one in the data home, where it is that of the runs, and
-// the published one elsewhere.
+// findAnchors returns what regret is counted from, for every command: the lowest error
+// of the table of --table, or of the one in the data home, where it is that of the
+// runs; for runs of the surrogate its own; and the published one elsewhere.
 func findAnchors(c *cli.Context, runs []*results.History) (map[int]stability.Anchor, error) {
 	path := c.String("table")
 	if path == "" {
@@ -176,7 +175,7 @@ func findAnchors(c *cli.Context, runs []*results.History) (map[int]stability.Anc
 		if path, err = defaultTable(); err != nil {
 			return nil, err
 		}
-		if _, err := os.Stat(path); err != nil {
+		if ok, err := exists(path); err != nil || !ok {
 			return stability.Anchors(c.Context, runs)
 		}
 	}
