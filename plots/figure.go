@@ -9,10 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
-	"golang.org/x/image/font/sfnt"
-	"golang.org/x/image/math/fixed"
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/font"
 	"gonum.org/v1/plot/plotter"
@@ -20,10 +17,10 @@ import (
 	"gonum.org/v1/plot/vg"
 	canvas "gonum.org/v1/plot/vg/draw"
 	"gonum.org/v1/plot/vg/vgimg"
-	"gonum.org/v1/plot/vg/vgpdf"
 	"gonum.org/v1/plot/vg/vgsvg"
 
 	"github.com/nb1shot/nb1shot/internal/durable"
+	"github.com/nb1shot/nb1shot/internal/fault"
 	"github.com/nb1shot/nb1shot/internal/printable"
 )
 
@@ -134,7 +131,8 @@ const plainSVG = "svg without fonts"
 var pdfDate = regexp.MustCompile(`\(D:\d{14}\)`)
 
 // encode draws the figure in a format: png, svg, pdf or plainSVG.
-func (f *Figure) encode(format string) ([]byte, error) {
+func (f *Figure) encode(format string) (_ []byte, err error) {
+	defer fault.Catch(&err) // of gonum's drawing
 	var to vg.CanvasWriterTo
 	var on vg.CanvasSizer
 	switch format {
@@ -145,8 +143,8 @@ func (f *Figure) encode(format string) ([]byte, error) {
 		to = vgsvg.NewWith(vgsvg.UseWH(f.width, f.height), vgsvg.EmbedFonts(format == "svg"))
 		on = to
 	case "pdf":
-		to = vgpdf.New(f.width, f.height)
-		on = pdfCanvas{to}
+		to = newPDF(f.width, f.height)
+		on = to
 	}
 	for _, part := range f.parts {
 		part(canvas.New(printableCanvas{on}))
@@ -171,74 +169,6 @@ type printableCanvas struct{ vg.CanvasSizer }
 // FillString implements vg.Canvas.
 func (c printableCanvas) FillString(face font.Face, at vg.Point, s string) {
 	c.CanvasSizer.FillString(face, at, printable.Line(s))
-}
-
-// pdfCanvas mends two things in the canvas of gonum's vgpdf. It embeds fonts
-// with eight-bit codes, which have no λ, so text beyond ASCII is drawn as the
-// outlines of its glyphs. And it takes colours with their alpha multiplied in
-// for plain ones, which turns a transparent colour dark.
-type pdfCanvas struct{ vg.CanvasSizer }
-
-// SetColor implements vg.Canvas.
-func (p pdfCanvas) SetColor(c color.Color) {
-	p.CanvasSizer.SetColor(plainColour(color.NRGBAModel.Convert(c).(color.NRGBA)))
-}
-
-// plainColour is a colour whose RGBA method leaves its alpha out of the others.
-type plainColour color.NRGBA
-
-// RGBA implements color.Color as vgpdf understands it.
-func (c plainColour) RGBA() (r, g, b, a uint32) {
-	return 0x101 * uint32(c.R), 0x101 * uint32(c.G), 0x101 * uint32(c.B), 0x101 * uint32(c.A)
-}
-
-// FillString implements vg.Canvas.
-func (p pdfCanvas) FillString(face font.Face, at vg.Point, s string) {
-	for s != "" {
-		n := strings.IndexFunc(s, func(r rune) bool { return r >= utf8.RuneSelf })
-		if n < 0 {
-			n = len(s)
-		}
-		if n > 0 {
-			p.CanvasSizer.FillString(face, at, s[:n])
-		} else {
-			_, n = utf8.DecodeRuneInString(s)
-			p.Fill(outline(face, at, []rune(s[:n])[0]))
-		}
-		at.X += face.Width(s[:n])
-		s = s[n:]
-	}
-}
-
-// outline is the path of one glyph with its origin at a point.
-func outline(face font.Face, at vg.Point, r rune) vg.Path {
-	em := face.Face.UnitsPerEm()
-	index, err := face.Face.GlyphIndex(nil, r)
-	if err != nil {
-		index = 0 // the box of a missing glyph
-	}
-	segments, err := face.Face.LoadGlyph(nil, index, fixed.Int26_6(em), nil)
-	if err != nil {
-		return nil
-	}
-	point := func(p fixed.Point26_6) vg.Point {
-		scale := face.Font.Size / vg.Length(em)
-		return at.Add(vg.Point{X: vg.Length(p.X) * scale, Y: -vg.Length(p.Y) * scale})
-	}
-	var path vg.Path
-	for _, s := range segments {
-		switch s.Op {
-		case sfnt.SegmentOpMoveTo:
-			path.Move(point(s.Args[0]))
-		case sfnt.SegmentOpLineTo:
-			path.Line(point(s.Args[0]))
-		case sfnt.SegmentOpQuadTo:
-			path.QuadTo(point(s.Args[0]), point(s.Args[1]))
-		case sfnt.SegmentOpCubeTo:
-			path.CubeTo(point(s.Args[0]), point(s.Args[1]), point(s.Args[2]))
-		}
-	}
-	return path
 }
 
 // legendEntry is a line of the legend and its sample.

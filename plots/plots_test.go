@@ -20,6 +20,7 @@ import (
 	"gonum.org/v1/plot/vg/recorder"
 	"pgregory.net/rapid"
 
+	"github.com/nb1shot/nb1shot/internal/fault"
 	"github.com/nb1shot/nb1shot/random"
 	"github.com/nb1shot/nb1shot/results"
 )
@@ -698,6 +699,28 @@ func TestForeignText(t *testing.T) {
 		if want := `(a<b>&"'\u001b[31m\u202e\u009b�\u0000\ufffe), not`; !strings.Contains(text.String(), want) {
 			t.Errorf("%s: the text lacks %s:\n%s", format, want, text.String())
 		}
+	}
+}
+
+// Figures need no folder for temporary files.
+func TestSaveWithoutTemporaryFiles(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("TMPDIR", filepath.Join(dir, "missing"))
+	f, err := HessianTrajectory(group(t, history(t, 1, "darts", 0, 2, struct{}{})), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Save(filepath.Join(dir, "hessian")); err != nil {
+		t.Error(err)
+	}
+}
+
+// A panic while a figure is drawn is its error.
+func TestDrawingPanics(t *testing.T) {
+	f := &Figure{width: 100, height: 100, parts: []func(canvas.Canvas){func(canvas.Canvas) { panic("no font") }}}
+	var broken *fault.Error
+	if _, err := f.Save(filepath.Join(t.TempDir(), "figure")); !errors.As(err, &broken) || broken.Value != "no font" {
+		t.Errorf("error %v", err)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -14,12 +15,14 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/nb1shot/nb1shot/engine"
+	"github.com/nb1shot/nb1shot/internal/fault"
 )
 
 // The exit codes, but for those of signals.
 const (
 	exitFailure = 1
 	exitUsage   = 2
+	exitFigures = 3 // the run is finished, but without its figures
 )
 
 // failure is an error with what the user can do about it.
@@ -57,6 +60,9 @@ func report(w io.Writer, err error) int {
 	}
 	fmt.Fprintf(w, "nb1shot: %s\n", strings.ReplaceAll(err.Error(), "\n", "; "))
 	var f *failure
+	if broken := (*fault.Error)(nil); errors.As(err, &broken) {
+		reportFault(w, broken)
+	}
 	if closed := (*engine.OpenError)(nil); errors.As(err, &closed) { // wherever it was opened
 		f = &failure{err, "--engine auto takes one that works here", exitFailure}
 	} else if !errors.As(err, &f) {
@@ -66,6 +72,18 @@ func report(w io.Writer, err error) int {
 		fmt.Fprintf(w, "hint: %s\n", f.hint)
 	}
 	return f.code
+}
+
+// issues is where faults of the program are reported.
+const issues = "https://github.com/nb1shot/nb1shot/issues"
+
+// reportFault asks for a report of what only a change of the program can mend.
+func reportFault(w io.Writer, f *fault.Error) {
+	fmt.Fprintf(w, "hint: what was recorded is safe; please report this with the command line and these lines at %s\n", issues)
+	fmt.Fprintf(w, "  nb1shot %s, %s %s/%s\n", version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	for _, line := range f.Stack {
+		fmt.Fprintf(w, "  %s\n", line)
+	}
 }
 
 // group is the action of a command that only holds others.

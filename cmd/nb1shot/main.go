@@ -4,7 +4,7 @@
 //
 // It prints what was asked for on standard output, and everything else on
 // standard error. It exits with 0 on success, 1 on failure, 2 where the command
-// line is wrong, and 128 plus the number of the signal that ended it.
+// line is wrong, 3 where a run is finished but for its figures, and 128 plus the number of the signal that ended it.
 package main
 
 import (
@@ -16,6 +16,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/nb1shot/nb1shot/engine"
+	"github.com/nb1shot/nb1shot/internal/fault"
 )
 
 func main() {
@@ -36,8 +37,10 @@ func run(args []string, stdout, stderr io.Writer) int {
 	return report(log, err)
 }
 
-// execute runs the app. A device that fails is an error like any other.
+// execute runs the app. A device that fails is an error like any other, and so is a
+// fault of the program or of a library.
 func execute(app *cli.App, args []string) (err error) {
+	defer fault.Catch(&err)
 	defer engine.Catch(&err)
 	return app.RunContext(context.Background(), arrange(app, args))
 }

@@ -170,6 +170,24 @@ func TestReport(t *testing.T) {
 	}
 }
 
+// A panic of a library is reported as a fault, with what its report needs.
+func TestReportFault(t *testing.T) {
+	app := newApp(io.Discard, io.Discard)
+	app.Commands = append(app.Commands, &cli.Command{Name: "break", Action: func(*cli.Context) error { panic("no font") }})
+	var b bytes.Buffer
+	if code := report(&b, execute(app, []string{"nb1shot", "break"})); code != 1 {
+		t.Errorf("exit code %d", code)
+	}
+	for _, want := range []string{"^nb1shot: a fault of the program: no font\nhint: ", "please report this with the command line and these lines at https://.*/issues\n  nb1shot ", `\n  .*TestReportFault.* .*main_test.go:\d+\n`} {
+		if !regexp.MustCompile(want).MatchString(b.String()) {
+			t.Errorf("no %s in\n%s", want, &b)
+		}
+	}
+	if strings.Contains(b.String(), "goroutine") {
+		t.Errorf("a dump of goroutines:\n%s", &b)
+	}
+}
+
 func TestDataHome(t *testing.T) {
 	t.Setenv("HOME", "/home/me")
 	for _, test := range []struct{ own, xdg, want string }{

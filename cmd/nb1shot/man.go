@@ -39,7 +39,7 @@ the architecture Hessian, and draws and compares what it recorded.
 Options may stand before or behind the arguments; behind -- everything is an argument.`)
 	b.WriteString(".SH COMMANDS\n")
 	manCommands(&b, "nb1shot", app.Commands)
-	b.WriteString(".SH EXIT STATUS\n.TP\n0\nsuccess\n.TP\n1\nfailure; for results diff, the runs differ\n.TP\n2\nthe command line is wrong\n.TP\n128+N\nended by signal N\n")
+	b.WriteString(".SH EXIT STATUS\n.TP\n0\nsuccess\n.TP\n1\nfailure; for results diff, the runs differ\n.TP\n2\nthe command line is wrong\n.TP\n3\na run is finished, but its figures could not be drawn\n.TP\n128+N\nended by signal N\n")
 	b.WriteString(".SH ENVIRONMENT\n.TP\n.B NB1SHOT_HOME\nfolder of CIFAR\\-10 and of the default table; without it nb1shot in XDG_DATA_HOME, which is ~/.local/share by default\n")
 	b.WriteString(".SH FILES\n.TP\n.I runs/\nrun directories, described in docs/run\\-directory.md of the source\n")
 	return b.String()

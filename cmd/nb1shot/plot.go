@@ -11,6 +11,7 @@ import (
 	"github.com/nb1shot/nb1shot/algorithms"
 	"github.com/nb1shot/nb1shot/benchmark"
 	"github.com/nb1shot/nb1shot/benchmark/stability"
+	"github.com/nb1shot/nb1shot/internal/fault"
 	"github.com/nb1shot/nb1shot/plots"
 	"github.com/nb1shot/nb1shot/results"
 )
@@ -147,7 +148,8 @@ func chosenAlgorithms(c *cli.Context, runs []*results.History) ([]string, error)
 
 // draw writes the figures of the runs into the folder dir and returns the names
 // of the files.
-func draw(c *cli.Context, runs []*results.History, dir, name string, o plots.Options) ([]string, error) {
+func draw(c *cli.Context, runs []*results.History, dir, name string, o plots.Options) (files []string, err error) {
+	defer fault.Catch(&err) // of a library
 	curves, err := results.Group(runs)
 	if err != nil {
 		return nil, err

@@ -151,19 +151,22 @@ func runSearch(c *cli.Context) error {
 		return err
 	}
 	s := summarise(history)
+	var undrawn error
 	if !c.Bool("no-figures") {
-		if s.Figures, err = draw(c, []*results.History{history}, dir, "", plots.Options{}); err != nil {
-			return err
-		}
+		s.Figures, undrawn = draw(c, []*results.History{history}, dir, "", plots.Options{})
 	}
 	switch {
 	case c.Bool("json"):
-		return records.finish(history, s)
+		err = records.finish(history, s)
 	case c.Bool("quiet"):
 		_, err = fmt.Fprintln(c.App.Writer, s.line())
-		return err
+	default:
+		err = s.print(c.App.Writer)
 	}
-	return s.print(c.App.Writer)
+	if err == nil && undrawn != nil {
+		err = &failure{fmt.Errorf("the run is finished, but not its figures: %w", undrawn), "nb1shot plot " + dir + " -o " + dir + " draws them", exitFigures}
+	}
+	return err
 }
 
 // newJob reads the command line and opens images and table.

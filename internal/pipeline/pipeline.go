@@ -4,20 +4,23 @@ package pipeline
 import (
 	"runtime"
 	"sync"
+
+	"github.com/nb1shot/nb1shot/internal/fault"
 )
 
 // Run passes batches from produce through transform to consume. Produce and
 // consume see them in the same order, transform works on several at a time.
 // Produce stops when emit returns false, which it does once consume has failed;
-// its own error counts after those of the batches before it. When Run
-// returns, so have all three.
+// its own error counts after those of the batches before it. A panic of produce or
+// transform is an error, too, a *fault.Error. When Run returns, so have all three.
 func Run[B any](produce func(emit func(B) bool) error, transform func(B), consume func(B) error) error {
 	type job struct {
 		batch B
 		done  chan struct{}
+		err   error // of transform: a panic
 	}
 	workers := runtime.GOMAXPROCS(0)
-	work, order := make(chan job), make(chan job, 2*workers)
+	work, order := make(chan *job), make(chan *job, 2*workers)
 	stop := make(chan struct{})
 	var failure error // of produce
 	var wait sync.WaitGroup
@@ -26,9 +29,10 @@ func Run[B any](produce func(emit func(B) bool) error, transform func(B), consum
 	wait.Go(func() {
 		defer close(order)
 		defer close(work)
+		defer fault.Catch(&failure)
 		failure = produce(func(b B) bool {
-			j := job{b, make(chan struct{})}
-			for _, c := range []chan job{order, work} {
+			j := &job{batch: b, done: make(chan struct{})}
+			for _, c := range []chan *job{order, work} {
 				select {
 				case c <- j:
 				case <-stop:
@@ -41,13 +45,19 @@ func Run[B any](produce func(emit func(B) bool) error, transform func(B), consum
 	for range workers {
 		wait.Go(func() {
 			for j := range work {
-				transform(j.batch)
-				close(j.done)
+				func() {
+					defer close(j.done)
+					defer fault.Catch(&j.err)
+					transform(j.batch)
+				}()
 			}
 		})
 	}
 	for j := range order {
 		<-j.done
+		if j.err != nil {
+			return j.err
+		}
 		if err := consume(j.batch); err != nil {
 			return err
 		}

@@ -6,6 +6,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/nb1shot/nb1shot/internal/fault"
 )
 
 // run passes 0..n-1 through and returns what was consumed, of which failAt, if
@@ -56,5 +58,43 @@ func TestRunFails(t *testing.T) {
 	got, produced, err := run(100000, 20, failure)
 	if err == nil || err.Error() != "consumer" || len(got) != 20 || produced == 100000 {
 		t.Errorf("%d items of %d, then %v; want 20, then the consumer's error", len(got), produced, err)
+	}
+}
+
+// A panic in any of the parts ends Run with an error.
+func TestPanics(t *testing.T) {
+	for _, where := range []string{"produce", "transform"} {
+		at := func(part string) {
+			if part == where {
+				panic("in " + part)
+			}
+		}
+		err := Run(
+			func(emit func(int) bool) error {
+				for i := range 100 {
+					if i == 50 {
+						at("produce")
+					}
+					if !emit(i) {
+						break
+					}
+				}
+				return nil
+			},
+			func(i int) {
+				if i == 50 {
+					at("transform")
+				}
+			},
+			func(i int) error {
+				if i > 50 {
+					t.Errorf("%s: consumed %d", where, i)
+				}
+				return nil
+			})
+		var f *fault.Error
+		if !errors.As(err, &f) || f.Value != "in "+where {
+			t.Errorf("%s: error %v", where, err)
+		}
 	}
 }
