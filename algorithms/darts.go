@@ -1,9 +1,12 @@
 package algorithms
 
+import "github.com/nb1shot/nb1shot/algorithms/catalogue"
+
 func init() {
 	Register(Definition{
 		Name:  "darts",
 		Title: "DARTS",
+		Look:  catalogue.Look{Colour: catalogue.Blue, Place: 1},
 		Doc: "First-order DARTS (Liu et al., ICLR 2019): one Adam step of the architecture parameters on a search batch, " +
 			"then one SGD step of the weights on a training batch, both mixing by the softmax.",
 		Options: append(RelaxationOptions(),

@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 
+	"github.com/nb1shot/nb1shot/algorithms/catalogue"
 	"github.com/nb1shot/nb1shot/data"
 	"github.com/nb1shot/nb1shot/supernet"
 )
@@ -12,7 +13,8 @@ import (
 func init() {
 	Register(Definition{
 		Name:  "darts-2nd",
-		Title: "DARTS (2nd order)",
+		Title: "DARTS, 2nd order",
+		Look:  catalogue.Look{Family: catalogue.Stabilised, Colour: catalogue.Purple, Place: 11},
 		Doc: "Second-order DARTS (Liu et al., ICLR 2019): the architecture step looks one weight step ahead, and the " +
 			"product of mixed second derivatives that this needs is a finite difference. The released option --unrolled.",
 		Options: append(RelaxationOptions(), unrollOptions()...),

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/nb1shot/nb1shot/algorithms/catalogue"
 	"github.com/nb1shot/nb1shot/spaces"
 )
 
@@ -12,6 +13,7 @@ func init() {
 	Register(Definition{
 		Name:  "darts-es",
 		Title: "DARTS-ES",
+		Look:  catalogue.Look{Family: catalogue.Stabilised, Colour: catalogue.Black, Place: 12},
 		Doc: "First-order DARTS that stops early (Zela et al., ICLR 2020): when the largest eigenvalue of the architecture Hessian, " +
 			"averaged over a window, has grown by a factor, the search goes back to the alphas from before the growth and ends. " +
 			"The rule and its numbers are those of the released RobustDARTS code.",

@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 
+	"github.com/nb1shot/nb1shot/algorithms/catalogue"
 	"github.com/nb1shot/nb1shot/data"
 	"github.com/nb1shot/nb1shot/supernet"
 )
@@ -13,7 +14,8 @@ import (
 func init() {
 	Register(Definition{
 		Name:  "darts-hr",
-		Title: "DARTS + Hessian reg. (own hyper-parameters)",
+		Title: "DARTS-HR (own hyper-parameters)",
+		Look:  catalogue.Look{Family: catalogue.SmoothDARTS, Colour: catalogue.Brown, Place: 8},
 		Doc: "DARTS with explicit regularisation of the architecture Hessian, the baseline of the SDARTS paper's Figure 3: the " +
 			"architecture step adds strength·‖v‖ to the search loss, v being the finite difference of its gradient along a " +
 			"random direction. The paper gives no distribution, length, norm or strength, and no code was released: all " +

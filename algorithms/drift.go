@@ -3,13 +3,15 @@ package algorithms
 import (
 	"context"
 
+	"github.com/nb1shot/nb1shot/algorithms/catalogue"
 	"github.com/nb1shot/nb1shot/data"
 )
 
 func init() {
 	Register(Definition{
 		Name:  "drift",
-		Title: "drift (control)",
+		Title: "Drift (control)",
+		Look:  catalogue.Look{Family: catalogue.References, Colour: catalogue.Orange, Place: 18},
 		Doc: "A control, not a search: DARTS whose architecture steps follow random numbers instead of a gradient. What another " +
 			"algorithm does not do better than this, it does not owe to what it learned about architectures.",
 		Options: RelaxationOptions(),

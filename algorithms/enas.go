@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"github.com/nb1shot/nb1shot/algorithms/catalogue"
 	"github.com/nb1shot/nb1shot/algorithms/controller"
 	"github.com/nb1shot/nb1shot/data"
 	"github.com/nb1shot/nb1shot/random"
@@ -16,6 +17,7 @@ func init() {
 	Register(Definition{
 		Name:  "enas",
 		Title: "ENAS",
+		Look:  catalogue.Look{Family: catalogue.Baselines, Colour: catalogue.Black, Place: 7},
 		Doc: "ENAS (Pham et al., ICML 2018): an LSTM controller samples cells; in turn the supernet is trained on its samples, it " +
 			"is trained by REINFORCE on their accuracy, and the best of many samples is taken. The released code learns from " +
 			"45,000 images, rewards on the other 5,000 and ranks cells on the test set (quirk Q18).",

@@ -3,6 +3,7 @@ package algorithms
 import (
 	"math"
 
+	"github.com/nb1shot/nb1shot/algorithms/catalogue"
 	"github.com/nb1shot/nb1shot/random"
 	"github.com/nb1shot/nb1shot/spaces"
 	"github.com/nb1shot/nb1shot/supernet"
@@ -12,6 +13,7 @@ func init() {
 	Register(Definition{
 		Name:  "gdas",
 		Title: "GDAS",
+		Look:  catalogue.Look{Family: catalogue.Baselines, Colour: catalogue.Purple, Place: 5},
 		Doc: "GDAS (Dong and Yang, CVPR 2019): every pass samples one operation for each block of each cell by the " +
 			"straight-through Gumbel softmax and computes only that. In the released code the edges' weights stay soft, each cell " +
 			"has noise of its own, and the gradient of the alphas is clipped (quirk Q12).",

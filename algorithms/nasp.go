@@ -3,6 +3,7 @@ package algorithms
 import (
 	"slices"
 
+	"github.com/nb1shot/nb1shot/algorithms/catalogue"
 	"github.com/nb1shot/nb1shot/spaces"
 )
 
@@ -10,6 +11,7 @@ func init() {
 	Register(Definition{
 		Name:  "nasp",
 		Title: "NASP",
+		Look:  catalogue.Look{Family: catalogue.Baselines, Colour: catalogue.Sky, Place: 6},
 		Doc: "NASP (Yao et al., AAAI 2020): every pass sees the operations' alphas replaced by a one-hot choice, the steps move " +
 			"the continuous ones, which are kept in [0,1]. In the released code a softmax follows the choice, so the " +
 			"chosen operation weighs 0.576 and the others 0.212 each (quirk Q15).",

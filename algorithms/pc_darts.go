@@ -3,6 +3,7 @@ package algorithms
 import (
 	"slices"
 
+	"github.com/nb1shot/nb1shot/algorithms/catalogue"
 	"github.com/nb1shot/nb1shot/supernet"
 )
 
@@ -16,6 +17,7 @@ func init() {
 	Register(Definition{
 		Name:  "pc-darts",
 		Title: "PC-DARTS",
+		Look:  catalogue.Look{Family: catalogue.Baselines, Colour: catalogue.Green, Place: 4},
 		Doc:   "First-order DARTS" + network,
 		Options: slices.Concat(RelaxationOptions(), partialOptions(), unrollOptions(),
 			[]Option{{Name: "unrolled", Kind: Switch, Doc: "second-order architecture steps, as in darts-2nd"}}),
@@ -31,6 +33,7 @@ func init() {
 	Register(Definition{
 		Name:    "pc-darts-rs",
 		Title:   "PC-DARTS-RS",
+		Look:    catalogue.Look{Family: catalogue.PerturbedPCDARTS, Colour: catalogue.Orange, Place: 9},
 		Doc:     "SDARTS-RS" + network,
 		Options: slices.Concat(RelaxationOptions(), partialOptions(), perturbationOptions()),
 		Network: partialChannels,
@@ -39,6 +42,7 @@ func init() {
 	Register(Definition{
 		Name:    "pc-darts-adv",
 		Title:   "PC-DARTS-ADV",
+		Look:    catalogue.Look{Family: catalogue.PerturbedPCDARTS, Colour: catalogue.Vermillion, Place: 10},
 		Doc:     "SDARTS-ADV" + network,
 		Options: slices.Concat(RelaxationOptions(), partialOptions(), perturbationOptions(), attackOptions()),
 		Network: partialChannels,

@@ -1,6 +1,7 @@
 package algorithms
 
 import (
+	"github.com/nb1shot/nb1shot/algorithms/catalogue"
 	"github.com/nb1shot/nb1shot/random"
 	"github.com/nb1shot/nb1shot/supernet"
 )
@@ -18,6 +19,7 @@ func init() {
 	Register(Definition{
 		Name:  "r-darts-l2",
 		Title: "R-DARTS (L2)",
+		Look:  catalogue.Look{Family: catalogue.Stabilised, Colour: catalogue.Green, Place: 13},
 		Doc: "First-order DARTS with a larger weight decay of the supernet's weights (Zela et al., ICLR 2020), who take the best " +
 			"of several searches with different values; one search is one value.",
 		Options: strong,
@@ -26,6 +28,7 @@ func init() {
 	Register(Definition{
 		Name:  "r-darts-dp",
 		Title: "R-DARTS (DP)",
+		Look:  catalogue.Look{Family: catalogue.Stabilised, Colour: catalogue.Sky, Place: 14},
 		Doc: "First-order DARTS with drop path (Zela et al., ICLR 2020): in the training passes the output of each convolution of a " +
 			"choice block is dropped, image by image, with a probability that grows over the epochs, and scaled up otherwise. These " +
 			"supernets have no drop path of their own: where it acts is our choice, max-pooling being exempt.",

@@ -9,15 +9,17 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/nb1shot/nb1shot/algorithms/catalogue"
 	"github.com/nb1shot/nb1shot/data"
 	"github.com/nb1shot/nb1shot/supernet"
 )
 
 // Definition describes an algorithm and builds its searchers.
 type Definition struct {
-	Name    string // as written on the command line, for example "sdarts-adv"
-	Title   string // as written in figures, for example "SDARTS-ADV"
-	Doc     string // one paragraph: what it does and whose it is
+	Name    string         // as written on the command line, for example "sdarts-adv"
+	Title   string         // as written in figures, for example "SDARTS-ADV"
+	Look    catalogue.Look // in figures and reports; the zero value will do
+	Doc     string         // one paragraph: what it does and whose it is
 	Options []Option
 	// Network is how the supernet departs from that of DARTS; nil if it does not.
 	Network func(Settings) supernet.Variant
@@ -90,6 +92,7 @@ func Register(d Definition) {
 		panic(fmt.Sprintf("algorithms: default of %v", err))
 	}
 	registry[d.Name] = d
+	catalogue.Add(catalogue.Entry{Name: d.Name, Title: d.Title, Look: d.Look})
 }
 
 // Names returns the names of all algorithms in alphabetical order.

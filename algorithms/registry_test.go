@@ -8,7 +8,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/nb1shot/nb1shot/algorithms"
-)
+	"github.com/nb1shot/nb1shot/algorithms/catalogue"
+	
 
 func TestNames(t *testing.T) {
 	for _, name := range algorithms.Names() {
@@ -138,5 +139,36 @@ func TestNewSearcherAsksForAlphas(t *testing.T) {
 				t.Errorf("got error %v, want one with %q", err, test.want)
 			}
 		})
+	}
+}
+
+// Every algorithm of this module has a place of its own in legends, and what figures know
+// of it is what its definition says.
+func TestCatalogue(t *testing.T) {
+	places := map[int]string{}
+	for _, name := range algorithms.Names() {
+		d, err := algorithms.Lookup(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e, ok := catalogue.Lookup(name)
+		if !ok || e != (catalogue.Entry{Name: name, Title: d.Title, Look: d.Look}) {
+			t.Errorf("%s: the catalogue has %+v", name, e)
+		}
+		if d.Title == "" || d.Look.Place < 1 || d.Look.Colour == catalogue.Any {
+			t.Errorf("%s: title %q, look %+v: one of them is missing", name, d.Title, d.Look)
+		}
+		if other := places[d.Look.Place]; other != "" {
+			t.Errorf("%s and %s have one place", name, other)
+		}
+		places[d.Look.Place] = name
+	}
+	all := catalogue.All()
+	if len(all) != len(places) || all[0].Name != "darts" {
+		t.Errorf("%d algorithms, the first is %s", len(all), all[0].Name)
+	}
+	own := catalogue.Entry{Name: "aaa"} // without a place
+	if catalogue.Compare(own, all[len(all)-1]) <= 0 || catalogue.Compare(all[0], own) >= 0 || catalogue.Compare(own, catalogue.Entry{Name: "b"}) >= 0 {
+		t.Error("an algorithm without a place does not come last, by its name")
 	}
 }

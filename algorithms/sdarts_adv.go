@@ -3,6 +3,7 @@ package algorithms
 import (
 	"slices"
 
+	"github.com/nb1shot/nb1shot/algorithms/catalogue"
 	"github.com/nb1shot/nb1shot/data"
 	"github.com/nb1shot/nb1shot/supernet"
 )
@@ -11,6 +12,7 @@ func init() {
 	Register(Definition{
 		Name:  "sdarts-adv",
 		Title: "SDARTS-ADV",
+		Look:  catalogue.Look{Family: catalogue.SmoothDARTS, Colour: catalogue.Vermillion, Place: 3},
 		Doc: "SmoothDARTS with an adversary (Chen and Hsieh, ICML 2020): as DARTS, but each weight step mixes by the worst " +
 			"point that projected gradient ascent on the training batch finds within ε of the softmax. ε grows over the epochs.",
 		Options: slices.Concat(RelaxationOptions(), perturbationOptions(), attackOptions()),

@@ -1,11 +1,15 @@
 package algorithms
 
-import "github.com/nb1shot/nb1shot/data"
+import (
+	"github.com/nb1shot/nb1shot/algorithms/catalogue"
+	"github.com/nb1shot/nb1shot/data"
+)
 
 func init() {
 	Register(Definition{
 		Name:  "sdarts-rs",
 		Title: "SDARTS-RS",
+		Look:  catalogue.Look{Family: catalogue.SmoothDARTS, Colour: catalogue.Orange, Place: 2},
 		Doc: "SmoothDARTS with random smoothing (Chen and Hsieh, ICML 2020): as DARTS, but each weight step mixes by the " +
 			"softmax plus uniform noise in [-ε, ε], brought back to the simplex. ε grows over the epochs.",
 		Options: append(RelaxationOptions(), perturbationOptions()...),

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 
+	"github.com/nb1shot/nb1shot/algorithms/catalogue"
 	"github.com/nb1shot/nb1shot/random"
 	"github.com/nb1shot/nb1shot/spaces"
 )
@@ -17,7 +18,8 @@ func init() {
 	queries := Option{Name: "queries", Kind: Count, Default: 10, Min: 1, Max: 1e6, Doc: "table queries in an epoch"}
 	Register(Definition{
 		Name:      "random-search",
-		Title:     "random search",
+		Title:     "Random search (table)",
+		Look:      catalogue.Look{Family: catalogue.References, Colour: catalogue.Black, Place: 16},
 		Doc:       "Random search: cells drawn uniformly from the space, the one with the lowest validation error kept." + table,
 		Options:   []Option{queries},
 		TableOnly: true,
@@ -30,7 +32,8 @@ func init() {
 	})
 	Register(Definition{
 		Name:  "regularized-evolution",
-		Title: "regularised evolution",
+		Title: "Regularised evolution (table)",
+		Look:  catalogue.Look{Family: catalogue.References, Colour: catalogue.Green, Place: 17},
 		Doc: "Regularised evolution (Real et al., AAAI 2019): the best of a random sample of the population has a mutated " +
 			"child, and the oldest member dies. A mutation draws anew the operation of one block or the parents of one node." + table,
 		Options: []Option{

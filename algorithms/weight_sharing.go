@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/nb1shot/nb1shot/algorithms/catalogue"
 	"github.com/nb1shot/nb1shot/data"
 	"github.com/nb1shot/nb1shot/random"
 	"github.com/nb1shot/nb1shot/spaces"
@@ -27,7 +28,8 @@ func init() {
 	}
 	Register(Definition{
 		Name:  "random-ws",
-		Title: "random search (weight sharing)",
+		Title: "Random search (weight sharing)",
+		Look:  catalogue.Look{Family: catalogue.References, Colour: catalogue.Purple, Place: 15},
 		Doc: "Random search with weight sharing (Li and Talwalkar, UAI 2019) as in the benchmark's repository: each batch trains " +
 			"a random cell within the supernet; after each epoch random cells are scored on a few search batches each and the " +
 			"best of them on the whole search half.",

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"testing"
 
+	"github.com/nb1shot/nb1shot/algorithms/catalogue"
 	"github.com/nb1shot/nb1shot/results"
 )
 
@@ -35,8 +36,8 @@ func goldenFigures(t *testing.T) map[string]func() (*Figure, error) {
 	}
 	three := some(3, 2, 6, "darts", "sdarts-rs", "sdarts-adv")
 	var eight []string
-	for _, h := range known[:8] {
-		eight = append(eight, h.name)
+	for _, e := range catalogue.All()[:8] {
+		eight = append(eight, e.Name)
 	}
 	landscapes := []LandscapePanel{{"DARTS", landscape(7, 2, sharp), p}, {"SDARTS-ADV", landscape(7, 2, broad), p}}
 	cells := drawnCells(t)

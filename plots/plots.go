@@ -278,10 +278,7 @@ func provenanceOf(curves []results.Curve) results.Provenance {
 
 // CurveName is what a curve is called in the legend.
 func CurveName(c results.Curve) string {
-	name := titles[c.Algorithm]
-	if name == "" {
-		name = strings.ToUpper(c.Algorithm)
-	}
+	name := entry(c.Algorithm).Title
 	if c.Variant != "" {
 		name += ", " + c.Variant
 	}

@@ -16,10 +16,11 @@ import (
 	"gonum.org/v1/plot/vg"
 	canvas "gonum.org/v1/plot/vg/draw"
 
+	"github.com/nb1shot/nb1shot/algorithms/catalogue"
 	"github.com/nb1shot/nb1shot/results"
 )
 
-// The palette of Okabe and Ito, which stays distinct under colour blindness, with
+// The palette of package catalogue, in its order: that of Okabe and Ito, which stays distinct under colour blindness, with
 // a brown for its yellow, too faint for a line on white.
 var colours = []color.NRGBA{
 	{0, 114, 178, 255},   // blue
@@ -40,43 +41,19 @@ var markers = []canvas.GlyphDrawer{
 	canvas.SquareGlyph{}, canvas.TriangleGlyph{}, canvas.CrossGlyph{}, canvas.PlusGlyph{},
 }
 
-// habit is the colour that an algorithm has in every figure, unless one before it
-// has taken it.
-type habit struct {
-	name   string
-	colour int
-}
-
-// known are the algorithms in the order of legends. The first eight are the
-// paper's, with a colour of their own.
-var known = []habit{
-	{"darts", 0}, {"sdarts-rs", 1}, {"sdarts-adv", 2}, {"pc-darts", 3}, {"gdas", 4}, {"nasp", 5}, {"enas", 6}, {"darts-hr", 7},
-	{"pc-darts-rs", 1}, {"pc-darts-adv", 2}, {"darts-2nd", 4}, {"darts-es", 6}, {"r-darts-l2", 3}, {"r-darts-dp", 5},
-	{"random-ws", 4}, {"random-search", 6}, {"regularized-evolution", 3}, {"drift", 1},
-}
-
-// rank is the place of an algorithm in legends.
-func rank(algorithm string) int {
-	i := slices.IndexFunc(known, func(h habit) bool { return h.name == algorithm })
-	if i < 0 {
-		return len(known)
+// entry is what is known of an algorithm, which may be nothing.
+func entry(algorithm string) catalogue.Entry {
+	e, ok := catalogue.Lookup(algorithm)
+	if !ok {
+		e.Name, e.Title = algorithm, strings.ToUpper(algorithm)
 	}
-	return i
+	return e
 }
 
 // CompareCurves compares curves by their place in legends: the known algorithms in
 // their order, then the others by name, and variants by theirs.
 func CompareCurves(a, b results.Curve) int {
-	return cmp.Or(cmp.Compare(rank(a.Algorithm), rank(b.Algorithm)), strings.Compare(CurveName(a), CurveName(b)))
-}
-
-// titles are what legends call the algorithms that are not called by their name
-// in capitals.
-var titles = map[string]string{
-	"darts-2nd": "DARTS, 2nd order", "darts-hr": "DARTS-HR (own hyper-parameters)",
-	"r-darts-l2": "R-DARTS (L2)", "r-darts-dp": "R-DARTS (DP)",
-	"random-ws": "Random search (weight sharing)", "random-search": "Random search (table)",
-	"regularized-evolution": "Regularised evolution (table)", "drift": "Drift (control)",
+	return cmp.Or(catalogue.Compare(entry(a.Algorithm), entry(b.Algorithm)), strings.Compare(CurveName(a), CurveName(b)))
 }
 
 // lineStyle tells a curve from others by colour and marker. Its rank is its
@@ -112,20 +89,21 @@ func fade(c color.NRGBA, alpha uint8) color.NRGBA {
 func assignStyles(curves []results.Curve) (map[string]lineStyle, error) {
 	ranks, preferred := map[string]int{}, map[string]int{}
 	var other []string
+	last := 0
 	for _, c := range curves {
-		name := CurveName(c)
-		rank := rank(c.Algorithm)
-		if rank == len(known) || c.Variant != "" {
+		name, e := CurveName(c), entry(c.Algorithm)
+		if e.Place == 0 || e.Colour == catalogue.Any || c.Variant != "" {
 			if !slices.Contains(other, name) {
 				other = append(other, name)
 			}
 			continue
 		}
-		ranks[name], preferred[name] = rank, known[rank].colour
+		ranks[name], preferred[name] = e.Place, int(e.Colour-catalogue.Blue)
+		last = max(last, e.Place)
 	}
 	slices.Sort(other)
 	for i, name := range other {
-		ranks[name], preferred[name] = len(known)+i, len(colours)-1-i%len(colours) // away from the paper's
+		ranks[name], preferred[name] = last+1+i, len(colours)-1-i%len(colours) // away from the paper's
 	}
 	if available := len(colours) * len(markers); len(ranks) > available {
 		return nil, fmt.Errorf("plots: %d curves, but only %d can be told apart: draw fewer", len(ranks), available)

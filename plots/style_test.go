@@ -15,6 +15,7 @@ import (
 	"gonum.org/v1/plot/vg"
 	"pgregory.net/rapid"
 
+	"github.com/nb1shot/nb1shot/algorithms/catalogue"
 	"github.com/nb1shot/nb1shot/results"
 )
 
@@ -67,9 +68,10 @@ func TestStyles(t *testing.T) {
 // whichever they are, the paper's keep theirs.
 func TestEightStyles(t *testing.T) {
 	var names []string
-	for _, h := range known {
-		names = append(names, h.name)
+	for _, e := range catalogue.All() {
+		names = append(names, e.Name)
 	}
+	paper := catalogue.All()[:8]
 	names = append(names, "aaa", "darts/steps 1", "darts/steps 2")
 	rapid.Check(t, func(t *rapid.T) {
 		some := rapid.Permutation(names).Draw(t, "algorithms")[:rapid.IntRange(1, 8).Draw(t, "number")]
@@ -86,8 +88,8 @@ func TestEightStyles(t *testing.T) {
 			t.Errorf("%d colours and %d markers for %v", len(byColour), len(byMarkers), some)
 		}
 		for _, c := range curves(some...) {
-			i := slices.IndexFunc(known, func(h habit) bool { return h.name == c.Algorithm })
-			if c.Variant == "" && i >= 0 && i < 8 && styles[CurveName(c)].colour != colours[i] {
+			i := slices.IndexFunc(paper, func(e catalogue.Entry) bool { return e.Name == c.Algorithm })
+			if c.Variant == "" && i >= 0 && styles[CurveName(c)].colour != colours[i] {
 				t.Errorf("%s has lost its colour", c.Algorithm)
 			}
 		}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/nb1shot/nb1shot/algorithms/catalogue"
 	"github.com/nb1shot/nb1shot/benchmark/stability"
 	"github.com/nb1shot/nb1shot/nasbench/cell"
 	"github.com/nb1shot/nb1shot/plots"
@@ -21,13 +22,12 @@ type figure struct {
 	build   func(plots.Width) (*plots.Figure, error)
 }
 
-// family is the curves of one figure. Its members are drawn there alone; what
-// they are compared with may be in several.
+// family is the curves of one figure. Its members are the algorithms that say so in their
+// definition, and are drawn there alone; what they are compared with may be in several.
 type family struct {
-	name        string
+	name        string // of the catalogue
 	title       string
-	members     []string // algorithms
-	beside      []string // likewise
+	beside      []string // algorithms
 	errors      string   // which figure of the paper shows their test errors, if one does
 	eigenvalues string   // which one the eigenvalues
 }
@@ -35,26 +35,26 @@ type family struct {
 // families sort the algorithms. The first two are the paper's own selections.
 var families = []family{
 	{
-		name: "smoothdarts", title: "DARTS, explicit regularisation of the Hessian, and SmoothDARTS",
-		members: []string{"darts-hr", "sdarts-rs", "sdarts-adv"}, beside: []string{"darts"},
+		name: catalogue.SmoothDARTS, title: "DARTS, explicit regularisation of the Hessian, and SmoothDARTS",
+		beside: []string{"darts"},
 		errors: "Figure 3", eigenvalues: "Figure 5",
 	},
 	{
-		name: "baselines", title: "SmoothDARTS and the paper's baselines",
-		members: []string{"pc-darts", "gdas", "nasp", "enas"}, beside: []string{"darts", "sdarts-rs", "sdarts-adv"},
+		name: catalogue.Baselines, title: "SmoothDARTS and the paper's baselines",
+		beside: []string{"darts", "sdarts-rs", "sdarts-adv"},
 		errors: "Figure 4",
 	},
 	{
-		name: "pc-darts", title: "PC-DARTS with perturbation",
-		members: []string{"pc-darts-rs", "pc-darts-adv"}, beside: []string{"pc-darts"},
+		name: catalogue.PerturbedPCDARTS, title: "PC-DARTS with perturbation",
+		beside: []string{"pc-darts"},
 	},
 	{
-		name: "stabilised", title: "Other ways to a stable DARTS",
-		members: []string{"darts-2nd", "darts-es", "r-darts-l2", "r-darts-dp"}, beside: []string{"darts"},
+		name: catalogue.Stabilised, title: "Other ways to a stable DARTS",
+		beside: []string{"darts"},
 	},
 	{
-		name: "references", title: "Lines of reference",
-		members: []string{"random-ws", "random-search", "regularized-evolution", "drift"}, beside: []string{"darts"},
+		name: catalogue.References, title: "Lines of reference",
+		beside: []string{"darts"},
 	},
 }
 
@@ -118,7 +118,10 @@ func selections(curves []results.Curve) []selection {
 	return all
 }
 
-func (f family) isMember(c results.Curve) bool { return slices.Contains(f.members, c.Algorithm) }
+func (f family) isMember(c results.Curve) bool {
+	e, ok := catalogue.Lookup(c.Algorithm)
+	return ok && e.Family == f.name
+}
 
 func (f family) holds(c results.Curve) bool {
 	return f.isMember(c) || slices.Contains(f.beside, c.Algorithm)

@@ -18,6 +18,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	_ "github.com/nb1shot/nb1shot/algorithms" // fills the catalogue
+	"github.com/nb1shot/nb1shot/algorithms/catalogue"
 	"github.com/nb1shot/nb1shot/benchmark/stability"
 	"github.com/nb1shot/nb1shot/internal/printable"
 	"github.com/nb1shot/nb1shot/results"
@@ -528,8 +530,8 @@ func TestDepartures(t *testing.T) {
 // the same.
 func TestSelections(t *testing.T) {
 	var names []string
-	for _, f := range families {
-		names = append(names, slices.Concat(f.members, f.beside)...)
+	for _, e := range catalogue.All() {
+		names = append(names, e.Name)
 	}
 	for i := range 10 {
 		names = append(names, fmt.Sprintf("own-%d", i))
