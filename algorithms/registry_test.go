@@ -9,7 +9,7 @@ import (
 
 	"github.com/nb1shot/nb1shot/algorithms"
 	"github.com/nb1shot/nb1shot/algorithms/catalogue"
-	
+)
 
 func TestNames(t *testing.T) {
 	for _, name := range algorithms.Names() {
