@@ -9,8 +9,8 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/nb1shot/nb1shot/bench"
 	"github.com/nb1shot/nb1shot/engine"
+	"github.com/nb1shot/nb1shot/internal/steptime"
 )
 
 func benchCommand() *cli.Command {
@@ -30,7 +30,7 @@ Example:
   nb1shot bench --space 2 --steps arch,weight`,
 		Flags: []cli.Flag{
 			&cli.IntFlag{Name: "space", Usage: "search `SPACE` 1, 2 or 3", Value: 2},
-			&cli.StringFlag{Name: "steps", Usage: "time these `STEPS`, in this order", Value: strings.Join(bench.Names(), ",")},
+			&cli.StringFlag{Name: "steps", Usage: "time these `STEPS`, in this order", Value: strings.Join(steptime.Names(), ",")},
 			&cli.IntFlag{Name: "batch", Usage: "`N` images in a batch", Value: 96},
 			&cli.IntFlag{Name: "hessian-batch", Usage: "`N` images in that of the Hessian", Value: 40},
 			&cli.IntFlag{Name: "channels", Usage: "`N` channels of the first cells", Value: 16},
@@ -49,7 +49,7 @@ Example:
 
 func stepList() string {
 	var lines []string
-	for _, s := range bench.Steps {
+	for _, s := range steptime.Steps {
 		lines = append(lines, fmt.Sprintf("  %-8s %s", s.Name, s.Doc))
 	}
 	return strings.Join(lines, "\n")
@@ -76,7 +76,7 @@ func runBench(c *cli.Context) error {
 	if line.screen == nil {
 		line.w = io.Discard
 	}
-	report, err := b.Run(c.Context, func(p bench.Progress) { line.print(benchProgress(p)) })
+	report, err := b.Run(c.Context, func(p steptime.Progress) { line.print(benchProgress(p)) })
 	line.end()
 	if err != nil {
 		return err
@@ -88,7 +88,7 @@ func runBench(c *cli.Context) error {
 }
 
 // newBench reads the command line.
-func newBench(c *cli.Context) (*bench.Bench, error) {
+func newBench(c *cli.Context) (*steptime.Bench, error) {
 	if err := noArguments(c); err != nil {
 		return nil, err
 	}
@@ -100,7 +100,7 @@ func newBench(c *cli.Context) (*bench.Bench, error) {
 		steps = []string{"arch", "weight", "forward"}
 	}
 	for _, name := range steps {
-		if names := bench.Names(); !slices.Contains(names, name) {
+		if names := steptime.Names(); !slices.Contains(names, name) {
 			return nil, unknown("step", name, names, "choose from "+strings.Join(names, ", "))
 		}
 	}
@@ -108,7 +108,7 @@ func newBench(c *cli.Context) (*bench.Bench, error) {
 	if n := c.Int("repeats"); c.IsSet("repeats") && n < 1 {
 		return nil, misuse(fmt.Errorf("--repeats is %d, want at least 1", n), "%s", help)
 	}
-	b, err := bench.Prepare(bench.Config{
+	b, err := steptime.Prepare(steptime.Config{
 		Space: c.Int("space"), Channels: c.Int("channels"), Cells: c.Int("cells"), Side: c.Int("side"),
 		Partial: c.Int("partial"), Sampled: c.Bool("sampled"), Batch: c.Int("batch"), HessianBatch: c.Int("hessian-batch"),
 		Steps: steps, Repeats: c.Int("repeats"), Engine: c.String("engine"), Threads: c.Int("threads"),
@@ -119,14 +119,14 @@ func newBench(c *cli.Context) (*bench.Bench, error) {
 	return b, nil
 }
 
-func benchProgress(p bench.Progress) string {
+func benchProgress(p steptime.Progress) string {
 	if p.Repeat == 0 {
 		return p.Step + ": warming up"
 	}
 	return fmt.Sprintf("%s: repeat %d of %d", p.Step, p.Repeat, p.Repeats)
 }
 
-func printReport(w io.Writer, r bench.Report) error {
+func printReport(w io.Writer, r steptime.Report) error {
 	if r.Peak > 0 {
 		fmt.Fprintf(w, "peak     %.1f GFLOP/s by %s: %.1f before the steps, %.1f after\n", r.Peak, r.ISA, r.PeakBefore, r.PeakAfter)
 	}

@@ -10,11 +10,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nb1shot/nb1shot/bench"
 	"github.com/nb1shot/nb1shot/data"
 	"github.com/nb1shot/nb1shot/engine"
 	"github.com/nb1shot/nb1shot/engine/cuda"
 	"github.com/nb1shot/nb1shot/graph"
+	"github.com/nb1shot/nb1shot/internal/steptime"
 	"github.com/nb1shot/nb1shot/spaces"
 	"github.com/nb1shot/nb1shot/supernet"
 )
@@ -177,8 +177,8 @@ func (e weighed) Compile(p *engine.Plan, in map[string]engine.Vector, out []engi
 }
 
 // paper is a bench of the paper's setting.
-func paper(space int, steps ...string) bench.Config {
-	return bench.Config{Space: space, Channels: 16, Cells: 9, Side: 32, Batch: 96, HessianBatch: 40, Steps: steps, Repeats: 3, Engine: "idle", Threads: 1}
+func paper(space int, steps ...string) steptime.Config {
+	return steptime.Config{Space: space, Channels: 16, Cells: 9, Side: 32, Batch: 96, HessianBatch: 40, Steps: steps, Repeats: 3, Engine: "idle", Threads: 1}
 }
 
 // What the host does for a step of the paper's setting: it replays one graph for each
@@ -191,14 +191,14 @@ func TestPaperSetting(t *testing.T) {
 				if testing.Short() && (space != 2 || step != "arch") {
 					t.Skip("in short mode one step in one space is enough")
 				}
-				b, err := bench.Prepare(paper(space, step))
+				b, err := steptime.Prepare(paper(space, step))
 				if err != nil {
 					t.Fatal(err)
 				}
 				d := lastIdle
 				before := newIdle()
 				repeats := 0
-				r, err := b.Run(context.Background(), func(p bench.Progress) {
+				r, err := b.Run(context.Background(), func(p steptime.Progress) {
 					if repeats++; repeats == 3 { // the second after the warm-up
 						before.allocated, before.graphs, before.replays, before.written = d.allocated, d.graphs, d.replays, d.written
 					}
@@ -324,7 +324,7 @@ func TestFailures(t *testing.T) {
 		defer engine.Catch(&err)
 		nextIdle = newIdle()
 		nextIdle.failsAfter = failsAfter
-		b, err := bench.Prepare(config)
+		b, err := steptime.Prepare(config)
 		if err == nil {
 			_, err = b.Run(context.Background(), nil)
 		}

@@ -1,4 +1,4 @@
-package bench
+package steptime
 
 import (
 	"math/rand/v2"
