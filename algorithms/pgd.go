@@ -42,7 +42,7 @@ func (p PGD) Attack(net Supernet, space *spaces.Space, b data.Batch, centre []fl
 	if delta != nil {
 		q = sum(centre, delta)
 		if p.Simplex {
-			clipSimplex(space, q)
+			ClipSimplex(space, q)
 		}
 		a.Iterates = append(a.Iterates, slices.Clone(q))
 	}
@@ -57,7 +57,7 @@ func (p PGD) Attack(net Supernet, space *spaces.Space, b data.Batch, centre []fl
 			q[i] = s + min(max(q[i]-s, -epsilon), epsilon)
 		}
 		if p.Simplex {
-			clipSimplex(space, q)
+			ClipSimplex(space, q)
 		}
 		a.Iterates = append(a.Iterates, slices.Clone(q))
 	}

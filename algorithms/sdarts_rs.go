@@ -44,7 +44,7 @@ func newSDARTSRS(name string, cfg Config) *Relaxation {
 		info.Epsilon = epsilon.At(r.epoch)
 		info.Mixing = sum(info.Simplex, r.draw(info.Epsilon))
 		if simplex {
-			clipSimplex(cfg.Space, info.Mixing)
+			ClipSimplex(cfg.Space, info.Mixing)
 		}
 		return nil
 	}

@@ -63,8 +63,8 @@ func ClipRow(row []float64) {
 	}
 }
 
-// clipSimplex applies [ClipRow] to every row of q.
-func clipSimplex(space *spaces.Space, q []float64) {
+// ClipSimplex applies [ClipRow] to every row of q, a vector of length space.Dim().
+func ClipSimplex(space *spaces.Space, q []float64) {
 	for lo, hi := range rows(space) {
 		ClipRow(q[lo:hi])
 	}

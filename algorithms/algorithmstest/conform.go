@@ -1,6 +1,7 @@
 package algorithmstest
 
 import (
+	"fmt"
 	"math"
 	"slices"
 	"testing"
@@ -69,6 +70,25 @@ func Config(name string, space *spaces.Space, seed uint64) algorithms.Config {
 			}
 			return e, nil
 		},
+	}
+}
+
+// ConformOnEverySpace is Conform on an analytic supernet, a quadratic function of the
+// mixing weights, over every space. A test of an algorithm calls it by its registered
+// name; it takes seconds.
+func ConformOnEverySpace(t *testing.T, name string) {
+	batches := Batches{
+		algorithms.Train:   {Batch(3), Batch(4), Batch(5)},
+		algorithms.Search:  {Batch(7), Batch(1)},
+		algorithms.TestSet: {Batch(2)},
+	}
+	for _, space := range spaces.All() {
+		t.Run(fmt.Sprintf("space %d", space.ID()), func(t *testing.T) {
+			net := func(v supernet.Variant) algorithms.Supernet {
+				return NewQuadratic(supernet.Config{Space: space, Cells: 3, Variant: v}.MixingLen(), 5)
+			}
+			Conform(t, name, space, net, batches)
+		})
 	}
 }
 
