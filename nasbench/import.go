@@ -71,12 +71,13 @@ func importFile(ctx context.Context, src, dst string, partial bool, progress fun
 	if old, err := os.Stat(dst); err == nil && os.SameFile(info, old) {
 		return fmt.Errorf("%s is both the source and the table", src)
 	}
-	temp, err := os.CreateTemp(filepath.Dir(dst), "."+filepath.Base(dst)+"-*")
+	temp, err := durable.CreateTemp(filepath.Dir(dst), "."+filepath.Base(dst)+"-")
 	if err != nil {
 		return err
 	}
+	defer temp.Close()           // which SQLite must have done with: it locks it, too
 	defer os.Remove(temp.Name()) // fails once renamed
-	if err := errors.Join(temp.Chmod(0o644), temp.Close()); err != nil {
+	if err := temp.Chmod(0o644); err != nil {
 		return err
 	}
 	read := &content{raw: countingReader{r: file}, sum: sha256.New()}

@@ -92,6 +92,12 @@ func findPlace(dir string) (string, error) {
 	if err := os.MkdirAll(filepath.Dir(place), 0o777); err != nil {
 		return "", fmt.Errorf("report: %w", err)
 	}
+	if resolved, err := filepath.EvalSymlinks(place); err == nil {
+		place = resolved
+	}
+	if err := putBack(place); err != nil {
+		return "", fmt.Errorf("report: %w", err)
+	}
 	place, err = filepath.EvalSymlinks(place)
 	if errors.Is(err, fs.ErrNotExist) {
 		return filepath.Abs(dir)
@@ -147,6 +153,27 @@ func check(path, dir string) error {
 	return nil
 }
 
+// beforeOf is where the report at place is while another takes its place.
+func beforeOf(place string) string {
+	return filepath.Join(filepath.Dir(place), "."+filepath.Base(place)+".before")
+}
+
+// putBack ends what a killed put has begun: the report before it stands at place again
+// if nothing does, and else goes.
+func putBack(place string) error {
+	before := beforeOf(place)
+	if _, err := os.Lstat(before); err != nil {
+		return nil
+	}
+	if _, err := os.Lstat(place); errors.Is(err, fs.ErrNotExist) {
+		return durable.Rename(before, place)
+	}
+	if err := check(before, before); err != nil {
+		return err
+	}
+	return os.RemoveAll(before)
+}
+
 // put moves the folder at from to place, where nothing, an empty folder or a
 // report is. Between its two renames neither report is there under its name; a
 // half one never is.
@@ -154,7 +181,7 @@ func put(from, place string) error {
 	if err := durable.Sync(from); err != nil {
 		return fmt.Errorf("report: %w", err)
 	}
-	before := from + ".before"
+	before := beforeOf(place)
 	switch err := os.Rename(place, before); {
 	case errors.Is(err, fs.ErrNotExist):
 		before = ""

@@ -47,10 +47,12 @@ func Write(ctx context.Context, dir string, in Input) error {
 	if err != nil {
 		return err
 	}
-	temp, err := os.MkdirTemp(filepath.Dir(place), ".report-*")
+	folder, err := durable.MkdirTemp(filepath.Dir(place), ".report-")
 	if err != nil {
 		return fmt.Errorf("report: %w", err)
 	}
+	defer folder.Close()
+	temp := folder.Name()
 	defer os.RemoveAll(temp)
 	if err := s.write(ctx, temp, in); err != nil {
 		return err

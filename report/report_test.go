@@ -337,6 +337,56 @@ func TestPutBack(t *testing.T) {
 	}
 }
 
+// names returns what a folder holds.
+func names(t *testing.T, dir string) []string {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []string
+	for _, e := range entries {
+		all = append(all, e.Name())
+	}
+	return all
+}
+
+// What a killed report has left goes with the next one, and the report before it is
+// never lost.
+func TestAbandoned(t *testing.T) {
+	in := testInput(t)
+	root := t.TempDir()
+	place, before := filepath.Join(root, "report"), filepath.Join(root, ".report.before")
+	if err := Write(t.Context(), place, in); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.MkdirAll(filepath.Join(root, ".report-123", "half"), 0o755), os.Rename(place, before)); err != nil {
+		t.Fatal(err)
+	}
+	if found, err := findPlace(place); err != nil || found != place {
+		t.Fatalf("%s, %v", found, err)
+	}
+	if got := names(t, root); !slices.Equal(got, []string{".report-123", "report"}) {
+		t.Errorf("there is %v, want the report before", got)
+	}
+	if err := os.CopyFS(before, os.DirFS(place)); err != nil {
+		t.Fatal(err)
+	}
+	if err := Write(t.Context(), place, in); err != nil {
+		t.Fatal(err)
+	}
+	if got := names(t, root); !slices.Equal(got, []string{"report"}) {
+		t.Errorf("there is %v, want the report alone", got)
+	}
+	if err := errors.Join(os.Mkdir(before, 0o755), os.WriteFile(filepath.Join(before, "mine"), nil, 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	var foreign *ForeignError
+	if err := Write(t.Context(), place, in); !errors.As(err, &foreign) {
+		t.Errorf("error %v", err)
+	}
+}
+
 // The numbers of the tables, worked out by hand from what history makes up: final
 // errors 6 and 7 %, best 6 and 6 %.
 func TestTables(t *testing.T) {

@@ -151,10 +151,12 @@ func Create(root string, run Run) (_ *Writer, err error) {
 	if err := os.MkdirAll(root, 0o777); err != nil {
 		return nil, fmt.Errorf("results: create run: %w", err)
 	}
-	temp, err := os.MkdirTemp(root, ".create-*")
+	folder, err := durable.MkdirTemp(root, ".create-")
 	if err != nil {
 		return nil, fmt.Errorf("results: create run: %w", err)
 	}
+	defer folder.Close()
+	temp := folder.Name()
 	defer func() {
 		if err != nil {
 			if w.epochs != nil {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/nb1shot/nb1shot/algorithms"
 	"github.com/nb1shot/nb1shot/data"
+	"github.com/nb1shot/nb1shot/internal/durable"
 	"github.com/nb1shot/nb1shot/nasbench"
 	"github.com/nb1shot/nb1shot/nasbench/cell"
 	"github.com/nb1shot/nb1shot/spaces"
@@ -236,10 +237,12 @@ func widen(v [3]float32) []float64 {
 // records imports files in NAS-Bench-101's layout: a good one, and two that
 // must be refused.
 func records(g *golden, out *results) (err error) {
-	dir, err := os.MkdirTemp("", "nb1shot-verify-")
+	folder, err := durable.MkdirTemp(os.TempDir(), "nb1shot-verify-")
 	if err != nil {
 		return err
 	}
+	defer folder.Close()
+	dir := folder.Name()
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	ctx := context.Background()
 	for _, name := range []string{"corrupt.tfrecord", "truncated.tfrecord"} {

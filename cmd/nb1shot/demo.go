@@ -16,6 +16,7 @@ import (
 	"gonum.org/v1/gonum/stat"
 
 	"github.com/nb1shot/nb1shot/benchmark/sweep"
+	"github.com/nb1shot/nb1shot/internal/durable"
 	"github.com/nb1shot/nb1shot/plots"
 	paper "github.com/nb1shot/nb1shot/report"
 	"github.com/nb1shot/nb1shot/results"
@@ -146,13 +147,14 @@ func (p *sweepPlan) pace(ctx context.Context, log io.Writer) (known []timed, err
 	if len(left) == 0 {
 		return nil, nil
 	}
-	folder, err := os.MkdirTemp("", "nb1shot-demo-*")
+	folder, err := durable.MkdirTemp(os.TempDir(), "nb1shot-demo-")
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(folder)
+	defer folder.Close()
+	defer os.RemoveAll(folder.Name())
 	r := p.runner
-	r.Root = folder
+	r.Root = folder.Name()
 	r.Shared.Settings = maps.Clone(r.Shared.Settings)
 	var units []sweep.Unit
 	for _, u := range left {

@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 )
 
 // Sync makes the contents of a file, or the names in a folder, durable.
@@ -69,13 +68,12 @@ func WriteKeeping(path, kept string, data []byte) error {
 // write writes a durable file beside path, which put then gives its name.
 func write(path string, data []byte, put func(temp string) error) (err error) {
 	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, temporary(path)+"*")
+	f, err := CreateTemp(dir, temporary(path))
 	if err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
 	defer func() {
-		if err != nil {
-			f.Close()
+		if err = errors.Join(err, f.Close()); err != nil { // synced before it got its name
 			os.Remove(f.Name())
 			err = fmt.Errorf("write %s: %w", path, err)
 		}
@@ -89,27 +87,5 @@ func write(path string, data []byte, put func(temp string) error) (err error) {
 	if err := f.Sync(); err != nil {
 		return err
 	}
-	if err := f.Close(); err != nil {
-		return err
-	}
 	return put(f.Name())
-}
-
-// temporary is how the names begin under which a file is written.
-func temporary(path string) string { return "." + filepath.Base(path) + "." }
-
-// Clean removes what writers of path that were killed have left in its folder.
-// No writer may be at work.
-func Clean(path string) error {
-	dir := filepath.Dir(path)
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), temporary(path)) {
-			err = errors.Join(err, os.Remove(filepath.Join(dir, e.Name())))
-		}
-	}
-	return err
 }
