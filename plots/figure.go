@@ -100,8 +100,7 @@ func (f *Figure) Encode(path string) ([]byte, error) {
 	return image, nil
 }
 
-// SVG returns the figure as SVG without the font that Save embeds, which is most
-// of such a file. Programs without Liberation Sans take one of the same widths.
+// SVG returns the figure as SVG without the font that Save embeds. Programs without Liberation Sans take one of the same widths.
 func (f *Figure) SVG() ([]byte, error) {
 	image, err := f.encode(plainSVG)
 	if err != nil {
@@ -109,20 +108,6 @@ func (f *Figure) SVG() ([]byte, error) {
 	}
 	return image, nil
 }
-
-// Font returns the font of all figures, as a TrueType file, and the name of its
-// family in SVG.
-func Font() (family string, ttf []byte, err error) {
-	style := textStyle(tickSize, color.Black)
-	var b bytes.Buffer
-	if _, err := style.Handler.Cache().Lookup(style.Font, style.Font.Size).Face.WriteSourceTo(nil, &b); err != nil {
-		return "", nil, fmt.Errorf("plots: font: %w", err)
-	}
-	return fontFamily, b.Bytes(), nil
-}
-
-// fontFamily is what SVG calls the font.
-const fontFamily = "Liberation Sans"
 
 // plainSVG is the format of SVG without fonts.
 const plainSVG = "svg without fonts"
@@ -140,7 +125,7 @@ func (f *Figure) encode(format string) (_ []byte, err error) {
 		to = vgimg.PngCanvas{Canvas: vgimg.NewWith(vgimg.UseWH(f.width, f.height), vgimg.UseDPI(300), vgimg.UseBackgroundColor(color.White))}
 		on = to
 	case "svg", plainSVG:
-		to = vgsvg.NewWith(vgsvg.UseWH(f.width, f.height), vgsvg.EmbedFonts(format == "svg"))
+		to = vgsvg.NewWith(vgsvg.UseWH(f.width, f.height), vgsvg.EmbedFonts(false))
 		on = to
 	case "pdf":
 		to = newPDF(f.width, f.height)
@@ -157,6 +142,9 @@ func (f *Figure) encode(format string) (_ []byte, err error) {
 	switch format {
 	case "svg", plainSVG: // programs that pass over the embedded font have one of the same widths
 		image = bytes.ReplaceAll(image, []byte("font-family:"+fontFamily+";"), []byte("font-family:"+fontFamily+",Arial,Helvetica,sans-serif;"))
+		if format == "svg" {
+			return embedFont(image)
+		}
 	case "pdf": // equal figures have equal bytes; the length stays, since a PDF refers to its own offsets
 		image = pdfDate.ReplaceAll(image, []byte("(D:20000101000000)"))
 	}

@@ -43,7 +43,7 @@ var fontDefinition []byte
 
 // compressedFont is the file of the font as a PDF holds it.
 var compressedFont = sync.OnceValues(func() ([]byte, error) {
-	_, ttf, err := Font()
+	ttf, err := wholeFont()
 	if err != nil {
 		return nil, err
 	}

@@ -3,7 +3,6 @@ package report
 import (
 	"bytes"
 	_ "embed"
-	"encoding/base64"
 	"fmt"
 	"html/template"
 	"regexp"
@@ -68,13 +67,17 @@ type pageTable struct {
 
 // page is the page of HTML. It loads nothing: figures and their font are in it.
 func (s *study) page(verdicts []claimsTable, figures []*drawing, tables []table, program string) ([]byte, error) {
-	family, font, err := plots.Font()
+	var drawn strings.Builder
+	for _, f := range figures {
+		drawn.Write(f.wide)
+		drawn.Write(f.narrow)
+	}
+	face, err := plots.FontStyle(drawn.String())
 	if err != nil {
 		return nil, fmt.Errorf("report: %w", err)
 	}
-	face := fmt.Sprintf("@font-face{font-family:%q;src:url(\"data:font/ttf;base64,%s\")}\n", family, base64.StdEncoding.EncodeToString(font))
 	content := pageContent{
-		Style:      template.CSS(face + pageStyle),
+		Style:      template.CSS(face + "\n" + pageStyle),
 		Summary:    s.summary(),
 		StandIns:   s.standIns(),
 		Provenance: []string{plots.ProvenanceNote(s.curves), devices(s.curves)},
