@@ -2,6 +2,8 @@ package results
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -26,7 +28,8 @@ type History struct {
 	Run      Run
 	Status   Status
 	Epochs   []Epoch  // in order, the Final record last where there is one
-	Warnings []string // what was passed over while reading
+	Warnings []string // what was passed over while reading, and Misfit
+	Misfit   error    // that the record is not the one that the run left, a *MisfitError; nil if it is or nothing is known
 }
 
 // States lists what a run can be.
@@ -44,21 +47,35 @@ func Read(dir string) (*History, error) {
 	return h, nil
 }
 
-// ReadAll reads the runs that Find finds.
-func ReadAll(paths ...string) ([]*History, error) {
-	dirs, err := Find(paths...)
-	if err != nil {
-		return nil, err
+// MisfitError reports a record that was changed after its run had ended.
+type MisfitError struct {
+	Path      string
+	Want, Got Mark
+}
+
+// Error says how the record differs from the one that the run left.
+func (e *MisfitError) Error() string {
+	if e.Want.Bytes != e.Got.Bytes {
+		return fmt.Sprintf("%s was changed after the run had ended: it has %d bytes, want %d", e.Path, e.Got.Bytes, e.Want.Bytes)
 	}
-	var all []*History
-	for _, dir := range dirs {
-		h, err := Read(dir)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, h)
+	return fmt.Sprintf("%s was changed after the run had ended: its SHA-256 is %s, want %s", e.Path, e.Got.SHA256, e.Want.SHA256)
+}
+
+// fits compares the content of the record at path with what the run left.
+func (s Status) fits(path string, record []byte) error {
+	if s.Record == nil {
+		return nil
 	}
-	return all, nil
+	if got := markOf(record); got != *s.Record {
+		return &MisfitError{Path: path, Want: *s.Record, Got: got}
+	}
+	return nil
+}
+
+// markOf is the place behind these lines at the start of a record.
+func markOf(lines []byte) Mark {
+	sum := sha256.Sum256(lines)
+	return Mark{Bytes: int64(len(lines)), SHA256: hex.EncodeToString(sum[:])}
 }
 
 // Find returns the run directories at the given paths, unread. A path is a run
@@ -67,7 +84,7 @@ func ReadAll(paths ...string) ([]*History, error) {
 func Find(paths ...string) ([]string, error) {
 	var dirs []string
 	for _, path := range paths {
-		if _, err := os.Stat(filepath.Join(path, configFile)); err == nil {
+		if IsRun(path) {
 			dirs = append(dirs, path)
 			continue
 		}
@@ -81,7 +98,7 @@ func Find(paths ...string) ([]string, error) {
 				continue // left by a crash while it was made
 			}
 			dir := filepath.Join(path, entry.Name())
-			if _, err := os.Stat(filepath.Join(dir, configFile)); err == nil && !strings.Contains(entry.Name(), asideMark) {
+			if IsRun(dir) && !strings.Contains(entry.Name(), asideMark) {
 				dirs = append(dirs, dir)
 			}
 		}
@@ -108,6 +125,9 @@ func read(fsys fs.FS, dir string) (*History, error) {
 		return nil, err
 	}
 	var torn int
+	if h.Misfit = h.Status.fits(path, data); h.Misfit != nil {
+		h.Warnings = append(h.Warnings, h.Misfit.Error())
+	}
 	if h.Epochs, _, torn, err = readEpochs(path, data); err != nil {
 		return nil, err
 	}

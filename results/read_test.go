@@ -143,12 +143,12 @@ func TestReadSurvives(t *testing.T) {
 	}
 }
 
-func TestReadAllFindsNothing(t *testing.T) {
-	if _, err := ReadAll(t.TempDir()); err == nil || !strings.Contains(err.Error(), "no run in") {
+func TestFindNothing(t *testing.T) {
+	if _, err := Find(t.TempDir()); err == nil || !strings.Contains(err.Error(), "no run in") {
 		t.Errorf("error %v", err)
 	}
-	if _, err := ReadAll("no such folder"); err == nil {
-		t.Error("read what does not exist")
+	if _, err := Find("no such folder"); err == nil {
+		t.Error("found what does not exist")
 	}
 }
 

@@ -43,6 +43,9 @@ type Status struct {
 	Started time.Time `json:"started"`           // for the first time
 	Ended   time.Time `json:"ended,omitzero"`
 	Process string    `json:"process,omitempty"` // that runs it or did last: "4711 on host"
+	// Record is the end of the record when the run ended; nil while it goes on, after
+	// an error that may have cut a line short, and of a run from before there were any.
+	Record *Mark `json:"record,omitempty"`
 }
 
 // Killed tells of a run that stands as running whether its process, on this
@@ -132,8 +135,8 @@ func (w *Writer) count(lines []byte) {
 
 // Create begins the run in the folder root/run.Name(), which appears complete
 // or not at all. A *FinishedError or *UnfinishedError says that the folder
-// holds this very run already; a folder that holds anything else is refused
-// too.
+// holds this very run already, a *MisfitError that it is finished and was changed
+// since; a folder that holds anything else is refused too.
 func Create(root string, run Run) (_ *Writer, err error) {
 	if run, err = run.checked(); err != nil {
 		return nil, fmt.Errorf("results: create run: %w", err)
@@ -261,7 +264,7 @@ func (w *Writer) before(m Mark) ([]byte, error) {
 	if _, err := w.epochs.ReadAt(lines, 0); err != nil {
 		return nil, fmt.Errorf("results: %w", err)
 	}
-	if sum := sha256.Sum256(lines); hex.EncodeToString(sum[:]) != m.SHA256 {
+	if markOf(lines) != m {
 		return nil, fmt.Errorf("results: the first %d bytes of %s: %w", m.Bytes, w.epochs.Name(), ErrMark)
 	}
 	return lines, nil
@@ -269,8 +272,7 @@ func (w *Writer) before(m Mark) ([]byte, error) {
 
 // Start is the mark of a record without any epoch.
 func Start() Mark {
-	sum := sha256.Sum256(nil)
-	return Mark{SHA256: hex.EncodeToString(sum[:])}
+	return markOf(nil)
 }
 
 // Rewind continues a reopened run after the mark: what the record has beyond it
@@ -288,6 +290,7 @@ func (w *Writer) Rewind(m Mark) ([]Epoch, error) {
 		return nil, fmt.Errorf("results: the mark at %d of %s is within a line: %w", m.Bytes, w.epochs.Name(), ErrMark)
 	}
 	w.status.State, w.status.Message, w.status.Ended, w.status.Process = Running, "", time.Time{}, process()
+	w.status.Record = nil
 	if err := writeJSON(filepath.Join(w.dir, statusFile), w.status); err != nil {
 		return nil, fmt.Errorf("results: continue run: %w", err)
 	}
@@ -330,6 +333,8 @@ func refuseExisting(dir string, run Run) error {
 		return fmt.Errorf("results: %s exists and is no readable run: move it aside to start again: %w", dir, err)
 	case there.Run.ConfigHash != run.ConfigHash || there.Run.Seed != run.Seed:
 		return fmt.Errorf("results: %s holds another run: configuration %s, seed %d", dir, there.Run.ConfigHash, there.Run.Seed)
+	case there.Status.State == Finished && there.Misfit != nil:
+		return there.Misfit
 	case there.Status.State == Finished:
 		return &FinishedError{Dir: dir}
 	}
@@ -421,6 +426,9 @@ func (w *Writer) end(state State, message string) error {
 		return fmt.Errorf("results: the run %s has ended already", w.dir)
 	}
 	w.status.State, w.status.Message, w.status.Ended = state, message, now()
+	if w.err == nil {
+		w.status.Record = &w.mark
+	}
 	err := writeJSON(filepath.Join(w.dir, statusFile), w.status)
 	if err := errors.Join(err, w.Close()); err != nil { // the lock goes last
 		return fmt.Errorf("results: end run: %w", err)

@@ -2,6 +2,7 @@ package results
 
 import (
 	"bytes"
+	"compress/gzip"
 	"errors"
 	"math"
 	"os"
@@ -41,7 +42,7 @@ func TestWriteThenRead(t *testing.T) {
 		}
 		want := &History{
 			Dir: filepath.Join(root, run.Name()), Run: run, Epochs: records,
-			Status: Status{State: Finished, Started: started, Ended: started.Add(90 * time.Second), Process: process()},
+			Status: Status{State: Finished, Started: started, Ended: started.Add(90 * time.Second), Process: process(), Record: &w.mark},
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Error(diff)
@@ -75,6 +76,121 @@ func TestRoundTrip(t *testing.T) {
 			rt.Error(diff)
 		}
 	})
+}
+
+// A record that was changed after its run had ended is told, by whichever byte and
+// however it is kept. A run from before there were digests is read as it is.
+func TestMisfit(t *testing.T) {
+	w, err := Create(t.TempDir(), testRun(t, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(w.Append(record(0)), w.Append(record(1)), w.Append(final(2)), w.Finish()); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(w.Dir(), epochsFile)
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := bytes.SplitAfter(whole, []byte("\n"))
+	put := func(t testing.TB, content []byte, packed bool) {
+		t.Helper()
+		os.Remove(path)
+		os.Remove(path + ".gz")
+		if packed {
+			var b bytes.Buffer
+			z := gzip.NewWriter(&b)
+			z.Write(content)
+			z.Close()
+			content = b.Bytes()
+		}
+		if err := os.WriteFile(map[bool]string{false: path, true: path + ".gz"}[packed], content, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	changed := bytes.Replace(whole, []byte(`"test_error":0.0`), []byte(`"test_error":0.1`), 1)
+	if bytes.Equal(changed, whole) {
+		t.Fatal("nothing to change")
+	}
+	for name, content := range map[string][]byte{
+		"a digit": changed, "no final record": bytes.Join(lines[:2], nil), "no record": {}, "a torn line": whole[:len(whole)-5],
+		"a blank": bytes.Replace(whole, []byte(","), []byte(", "), 1),
+	} {
+		for _, packed := range []bool{false, true} {
+			put(t, content, packed)
+			h, err := Read(w.Dir())
+			var misfit *MisfitError
+			if err != nil || !errors.As(h.Misfit, &misfit) || misfit.Want != w.mark || len(h.Warnings) == 0 || h.Warnings[0] != misfit.Error() {
+				t.Errorf("%s, packed %v: %+v, %v", name, packed, h, err)
+			}
+			if _, err := Create(filepath.Dir(w.Dir()), testRun(t, 0)); !packed && !errors.As(err, &misfit) {
+				t.Errorf("%s: create: %v", name, err)
+			}
+		}
+	}
+	rapid.Check(t, func(rt *rapid.T) {
+		flipped := bytes.Clone(whole)
+		flipped[rapid.IntRange(0, len(whole)-1).Draw(rt, "at")] ^= rapid.ByteRange(1, 255).Draw(rt, "by")
+		put(t, flipped, false)
+		if h, err := Read(w.Dir()); err == nil && h.Misfit == nil {
+			rt.Error("believed")
+		}
+	})
+	for _, packed := range []bool{false, true} {
+		put(t, whole, packed)
+		if h, err := Read(w.Dir()); err != nil || h.Misfit != nil || h.Warnings != nil {
+			t.Errorf("as it was, packed %v: %+v, %v", packed, h, err)
+		}
+	}
+	w.status.Record = nil
+	if err := writeJSON(filepath.Join(w.Dir(), statusFile), w.status); err != nil {
+		t.Fatal(err)
+	}
+	put(t, changed, false)
+	if h, err := Read(w.Dir()); err != nil || h.Misfit != nil || h.Warnings != nil {
+		t.Errorf("without a digest: %+v, %v", h, err)
+	}
+}
+
+// A run that is taken up again is open, and closed anew.
+func TestRecordReopened(t *testing.T) {
+	run := testRun(t, 0)
+	w, err := Create(t.TempDir(), run)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mark := func() *Mark {
+		h, err := Read(w.Dir())
+		if err != nil || h.Misfit != nil {
+			t.Fatal(err, h)
+		}
+		return h.Status.Record
+	}
+	if mark() != nil {
+		t.Error("closed at its start")
+	}
+	if err := errors.Join(w.Append(record(0)), w.Interrupt()); err != nil {
+		t.Fatal(err)
+	}
+	if m := mark(); m == nil || *m != w.mark {
+		t.Errorf("interrupted at %+v, closed at %+v", w.mark, m)
+	}
+	if w, err = Reopen(w.Dir(), run); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Rewind(Start()); err != nil {
+		t.Fatal(err)
+	}
+	if mark() != nil {
+		t.Error("closed while it goes on")
+	}
+	if err := errors.Join(w.Append(record(0)), w.Fail(errors.New("NaN"))); err != nil {
+		t.Fatal(err)
+	}
+	if m := mark(); m == nil || *m != w.mark {
+		t.Errorf("failed at %+v, closed at %+v", w.mark, m)
+	}
 }
 
 func TestCreateRefuses(t *testing.T) {
@@ -193,20 +309,17 @@ func TestMoveAside(t *testing.T) {
 			t.Errorf("status %+v", h.Status)
 		}
 	}
-	if _, err := ReadAll(root); err == nil {
-		t.Error("ReadAll read a run that was moved aside")
+	if _, err := Find(root); err == nil {
+		t.Error("Find found a run that was moved aside")
 	}
 	create(t, root, 0)
 	create(t, root, 1)
-	all, err := ReadAll(root)
-	if err != nil {
-		t.Fatal(err)
+	all, err := Find(root)
+	if err != nil || len(all) != 2 || !strings.HasSuffix(all[0], "seed0") || !strings.HasSuffix(all[1], "seed1") {
+		t.Fatalf("Find gave %v, %v", all, err)
 	}
-	if len(all) != 2 || all[0].Run.Seed != 0 || all[1].Run.Seed != 1 {
-		t.Errorf("ReadAll gave %d runs", len(all))
-	}
-	if one, err := ReadAll(all[1].Dir); err != nil || len(one) != 1 || one[0].Run.Seed != 1 {
-		t.Errorf("ReadAll of one run: %v, %v", one, err)
+	if one, err := Find(all[1]); err != nil || len(one) != 1 || one[0] != all[1] {
+		t.Errorf("Find of one run: %v, %v", one, err)
 	}
 }
 

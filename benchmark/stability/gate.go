@@ -55,6 +55,7 @@ type GatedCurve struct {
 	ConfigHash string  `json:"config_hash"`
 	Against    string  `json:"against"` // ConfigHash of the entry
 	Verdict    Verdict `json:"verdict"`
+	Unknown    string  `json:"unknown,omitempty"` // why the baseline has nothing to compare it with; empty where it has
 
 	Changes    []Change     `json:"changes,omitempty"` // of the configuration, where GateOptions.Changed lets them pass
 	Seeds      []uint64     `json:"seeds"`             // of the complete runs
@@ -174,7 +175,8 @@ func (e *UnknownError) Error() string {
 // within the curve. The tested runs are those of fresh seeds where there are any,
 // because runs of common seeds are no independent samples; otherwise they are all.
 // (Runs of common seeds resemble each other: tests of them err on the side of
-// passing.) A configuration that the baseline does not have is an *UnknownError.
+// passing.) A configuration that the baseline does not have is not comparable, and
+// the others are judged without it.
 func Gate(b *Baseline, runs []*results.History, o GateOptions) (*Report, error) {
 	if !(o.Alpha > 0 && o.Alpha < 1) {
 		return nil, fmt.Errorf("stability: the level of significance is %v, need a number between 0 and 1", o.Alpha)
@@ -186,22 +188,34 @@ func Gate(b *Baseline, runs []*results.History, o GateOptions) (*Report, error) 
 	if len(curves) == 0 {
 		return nil, fmt.Errorf("stability: no runs to test")
 	}
+	type counterpart struct {
+		entry   Entry
+		changes []Change
+		err     error
+	}
+	found := make([]counterpart, len(curves))
+	var judged []*results.History
+	for i, c := range curves {
+		f := &found[i]
+		if f.entry, f.changes, f.err = b.find(c.Runs[0], o.Changed); f.err == nil {
+			judged = append(judged, c.Runs...)
+		}
+	}
 	wanted := o.Seeds
 	if len(wanted) == 0 {
-		wanted = seeds(runs)
+		wanted = seeds(judged)
 	}
 	report := &Report{Verdict: Pass, Alpha: o.Alpha, NotRun: []string{}}
 	used, powers := map[string]bool{}, powers{}
-	for _, c := range curves {
-		e, changes, err := b.find(c.Runs[0], o.Changed)
-		if err != nil {
+	for i, c := range curves {
+		f := found[i]
+		var g GatedCurve
+		if f.err != nil {
+			g = unjudged(c, f.err)
+		} else if g, err = gate(f.entry, c, f.changes, wanted, o.Alpha, powers); err != nil {
 			return nil, err
 		}
-		used[e.ConfigHash] = true
-		g, err := gate(e, c, changes, wanted, o.Alpha, powers)
-		if err != nil {
-			return nil, err
-		}
+		used[f.entry.ConfigHash] = true
 		report.Curves = append(report.Curves, g)
 		report.Verdict = worse(report.Verdict, g.Verdict)
 	}
@@ -270,6 +284,16 @@ func (e Entry) changes(run results.Run) ([]Change, error) {
 		}
 	}
 	return all, nil
+}
+
+// unjudged is a curve that the baseline has nothing for.
+func unjudged(c results.Curve, why error) GatedCurve {
+	table := newCurve(c, Anchor{}, nil)
+	return GatedCurve{
+		Space: c.Space, Algorithm: c.Algorithm, ConfigHash: table.ConfigHash, Verdict: NotComparable, Unknown: strings.TrimPrefix(why.Error(), "stability: "),
+		Changes: []Change{}, Seeds: table.Seeds, Missing: []uint64{}, Incomplete: table.Incomplete,
+		Exact: Exact{Compared: []uint64{}, NotCompared: []NotCompared{}, Drifts: []Drift{}, Reason: "its configuration is not in the baseline"},
+	}
 }
 
 // gate tests one curve.

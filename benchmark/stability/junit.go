@@ -80,6 +80,10 @@ func (s *junitSuites) add(name string, cases []junitCase) {
 
 func (c GatedCurve) junit() []junitCase {
 	seeds := junitCase{Name: "seeds", Output: "complete: " + List(c.Seeds)}
+	if c.Unknown != "" {
+		seeds.Failure = &junitMessage{c.Unknown}
+		return []junitCase{seeds}
+	}
 	if text := c.Lacking(); text != "" {
 		seeds.Failure = &junitMessage{text}
 	} else if c.Verdict == NotComparable {

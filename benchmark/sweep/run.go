@@ -144,7 +144,7 @@ func (r *Runner) Inspect(u Unit) Outcome {
 	if err != nil || h.Run.Name() != u.Run {
 		return o // running it tells what is wrong
 	}
-	if o.History = h; h.Status.State == results.Finished {
+	if o.History = h; h.Status.State == results.Finished && h.Misfit == nil {
 		o.State = Finished
 	}
 	return o

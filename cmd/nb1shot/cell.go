@@ -80,7 +80,7 @@ func cellDrawing(c *cli.Context, name string) (plots.CellDrawing, error) {
 		case err != nil:
 			return none, hinted(err, "a hash has %d hexadecimal digits", 2*len(hash))
 		case info.IsDir():
-			return lastCell(name)
+			return lastCell(c, name)
 		}
 	}
 	oracle, err := openTableAt(c, c.Int("epochs"))
@@ -156,12 +156,13 @@ func errorName(kind string) string {
 }
 
 // lastCell returns the cell of the last record of a run.
-func lastCell(dir string) (plots.CellDrawing, error) {
+func lastCell(c *cli.Context, dir string) (plots.CellDrawing, error) {
 	var none plots.CellDrawing
 	run, err := readRun(dir)
 	if err != nil {
 		return none, err
 	}
+	warn(c.App.ErrWriter, run)
 	if len(run.Epochs) == 0 {
 		return none, fmt.Errorf("%s has recorded no cell yet", run.Dir)
 	}

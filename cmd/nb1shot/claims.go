@@ -35,13 +35,14 @@ Example:
 			&cli.Float64Flag{Name: "alpha", Usage: "level of significance `A` of a claim's tests", Value: 0.05},
 			&cli.StringFlag{Name: "csv", Usage: "write all numbers to `FILE`, a line for each part of each claim"},
 			forceFlag(),
+			skipDamagedFlag(),
 			jsonFlag(),
 		},
 		Action: interruptible(judgeClaims),
 	}
 }
 
-func judgeClaims(c *cli.Context) error {
+func judgeClaims(c *cli.Context) (err error) {
 	alpha := c.Float64("alpha")
 	if !(alpha > 0 && alpha < 0.5) {
 		return misuse(fmt.Errorf("--alpha is %v, need a number between 0 and 0.5", alpha), "see %s --help", c.Command.HelpName)
@@ -50,10 +51,11 @@ func judgeClaims(c *cli.Context) error {
 	if err := reserve(c, path); err != nil {
 		return err
 	}
-	runs, err := readRuns(c, "nb1shot claims runs")
+	runs, skipped, err := readRuns(c, "nb1shot claims runs")
 	if err != nil {
 		return err
 	}
+	defer skipped.fail(&err)
 	judged, err := claims.Judge(runs, claims.Options{Alpha: alpha, Changed: changedSettings})
 	if err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -30,6 +31,7 @@ Example:
 			&cli.StringFlag{Name: "baseline", Usage: "test against the baseline in `FILE`, or in all the files of a folder"},
 			&cli.StringFlag{Name: "make", Usage: "record the runs as the baseline `FILE`"},
 			forceFlag(),
+			skipDamagedFlag(),
 			alphaFlag(),
 			seedsFlag("each algorithm must have, such as 0-4,7", "all that any of them has"),
 			&cli.BoolFlag{Name: "changed", Usage: "test runs of changed settings, too, against those of their algorithm", DisableDefaultText: true},
@@ -51,7 +53,7 @@ Example:
 }
 
 // makeBaseline records runs in a file.
-func makeBaseline(c *cli.Context) error {
+func makeBaseline(c *cli.Context) (err error) {
 	for _, name := range []string{"alpha", "seeds", "changed", "json", "junit"} {
 		if c.IsSet(name) {
 			return misuse(fmt.Errorf("--%s has no meaning with --make", name), "see %s --help", c.Command.HelpName)
@@ -61,8 +63,11 @@ func makeBaseline(c *cli.Context) error {
 	if err := reserve(c, path); err != nil {
 		return err
 	}
-	runs, err := readRuns(c, "nb1shot gate --make baseline.json runs")
+	runs, skipped, err := readRuns(c, "nb1shot gate --make baseline.json runs")
 	if err != nil {
+		return err
+	}
+	if skipped.fail(&err); err != nil { // a baseline holds all that it was made of
 		return err
 	}
 	b, err := stability.NewBaseline(runs)
@@ -81,7 +86,7 @@ func makeBaseline(c *cli.Context) error {
 }
 
 // gate tests runs against a baseline.
-func gate(c *cli.Context) error {
+func gate(c *cli.Context) (err error) {
 	jsonFile := c.String("json")
 	if jsonFile == "-" {
 		jsonFile = ""
@@ -97,20 +102,17 @@ func gate(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	runs, err := readRuns(c, "nb1shot gate --baseline baseline.json runs")
+	runs, skipped, err := readRuns(c, "nb1shot gate --baseline baseline.json runs")
 	if err != nil {
 		return err
 	}
+	defer skipped.fail(&err)
 	b, err := stability.ReadBaseline(c.String("baseline"))
 	if err != nil {
 		return hinted(err, "to record one: nb1shot gate --make FILE RUN_DIR...")
 	}
 	report, err := stability.Gate(b, runs, stability.GateOptions{Alpha: alpha, Seeds: wanted, Changed: c.Bool("changed")})
 	if err != nil {
-		var unknown *stability.UnknownError
-		if errors.As(err, &unknown) {
-			return hinted(err, "record it with --make, or, where settings were changed on purpose, test against the recorded ones with --changed")
-		}
 		return err
 	}
 	if path := c.String("junit"); path != "" {
@@ -136,15 +138,23 @@ func gate(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if report.Verdict != stability.Pass {
-		return fmt.Errorf("gate: %s", report.Verdict)
+	if report.Verdict == stability.Pass {
+		return nil
 	}
-	return nil
+	err = fmt.Errorf("gate: %s", report.Verdict)
+	if slices.ContainsFunc(report.Curves, func(g stability.GatedCurve) bool { return g.Unknown != "" }) && !c.Bool("changed") {
+		return hinted(err, "record what the baseline lacks with --make, or, where settings were changed on purpose, test against the recorded ones with --changed")
+	}
+	return err
 }
 
 func printGate(w io.Writer, r *stability.Report) error {
 	for _, g := range r.Curves {
 		fmt.Fprintf(w, "%s: %s\n", g.Title(), g.Verdict)
+		if g.Unknown != "" {
+			fmt.Fprintf(w, "  %s\n\n", g.Unknown)
+			continue
+		}
 		for _, change := range g.Changes {
 			fmt.Fprintf(w, "  changed %s\n", change)
 		}

@@ -30,6 +30,7 @@ Example:
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "o", Usage: "write figures and numbers to `DIR`", Value: "."},
 			forceFlag(),
+			skipDamagedFlag(),
 			&cli.Float64Flag{Name: "radius", Usage: "go `R` far in each direction", Value: 2},
 			&cli.IntFlag{Name: "points", Usage: "score `N` points along each direction, an odd number", Value: 21},
 			&cli.IntFlag{Name: "batches", Usage: "score each point on `N` search batches", Value: 10},
@@ -43,10 +44,7 @@ Example:
 	}
 }
 
-func drawLandscapes(c *cli.Context) error {
-	if !c.Args().Present() {
-		return misuse(errors.New("RUN_DIR is missing"), "an example is: nb1shot landscape runs/s2-darts-quick-* -o figures")
-	}
+func drawLandscapes(c *cli.Context) (err error) {
 	if points := c.Int("points"); points < 3 || points%2 == 0 || points > 1001 {
 		return misuse(fmt.Errorf("--points is %d, need an odd number from 3 to 1001", points), "see %s --help", c.Command.HelpName)
 	}
@@ -56,10 +54,11 @@ func drawLandscapes(c *cli.Context) error {
 	if c.Int("batches") < 1 {
 		return misuse(fmt.Errorf("--batches is %d, need at least 1", c.Int("batches")), "see %s --help", c.Command.HelpName)
 	}
-	runs, err := results.ReadAll(c.Args().Slice()...)
+	runs, skipped, err := readRuns(c, "nb1shot landscape runs/s2-darts-quick-* -o figures")
 	if err != nil {
 		return err
 	}
+	defer skipped.fail(&err)
 	dir := c.String("o")
 	numbers := func(run *results.History) string {
 		return filepath.Join(dir, "landscape-"+run.Run.Name()+".json")

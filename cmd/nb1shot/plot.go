@@ -36,6 +36,7 @@ Example:
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "o", Usage: "write the figures to `DIR`", Value: "."},
 			forceFlag(),
+			skipDamagedFlag(),
 			&cli.StringFlag{Name: "name", Usage: "begin the names of the files with `NAME`"},
 			&cli.StringFlag{Name: "algos", Usage: "draw the algorithms of `LIST` alone, separated by commas, in this order", DefaultText: "all"},
 			&cli.BoolFlag{Name: "median", Usage: "draw medians with quartiles instead of means with standard deviations"},
@@ -50,18 +51,18 @@ Example:
 	}
 }
 
-func plotRuns(c *cli.Context) error {
+func plotRuns(c *cli.Context) (err error) {
 	o := plots.Options{
 		Median: c.Bool("median"), SeedLines: c.Bool("seed-lines"), NoCaption: c.Bool("no-caption"), SpectralNorm: c.Bool("spectral-norm"),
 	}
-	var err error
 	if o.Width, err = printWidth(c); err != nil {
 		return err
 	}
-	runs, err := readRuns(c, "nb1shot plot runs -o figures")
+	runs, skipped, err := readRuns(c, "nb1shot plot runs -o figures")
 	if err != nil {
 		return err
 	}
+	defer skipped.fail(&err)
 	if o.Algorithms, err = chosenAlgorithms(c, runs); err != nil {
 		return err
 	}

@@ -30,17 +30,18 @@ Example:
   nb1shot report runs figures/landscape-*.json -o report`,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "o", Usage: "write the report to the folder `DIR`", Value: "report"},
+			skipDamagedFlag(),
 			&cli.StringFlag{Name: "table", Usage: "count regrets from the lowest error of the table at `PATH`, if the runs were looked up in it", DefaultText: "nasbench.sqlite in the data home"},
 		},
 		Action: interruptible(makeReport),
 	}
 }
 
-func makeReport(c *cli.Context) error {
+func makeReport(c *cli.Context) (err error) {
 	if !c.Args().Present() {
 		return misuse(errors.New("RUN_DIR is missing"), "an example is: nb1shot report runs -o report")
 	}
-	var dirs []string
+	var dirs, landscapes []string
 	var in paper.Input
 	for _, path := range c.Args().Slice() {
 		info, err := os.Stat(path)
@@ -48,18 +49,24 @@ func makeReport(c *cli.Context) error {
 			dirs = append(dirs, path)
 			continue
 		}
-		l, err := results.ReadLandscape(path)
-		if err != nil {
-			return hinted(err, "a landscape file is what nb1shot landscape writes")
-		}
-		in.Landscapes = append(in.Landscapes, l)
+		landscapes = append(landscapes, path)
 	}
 	if dirs == nil {
 		return misuse(errors.New("RUN_DIR is missing: there are landscapes alone"), "an example is: nb1shot report runs -o report")
 	}
-	var err error
-	if in.Runs, err = results.ReadAll(dirs...); err != nil {
+	var skipped *damage
+	if in.Runs, skipped, err = readRunsAt(c, dirs); err != nil {
 		return err
+	}
+	defer skipped.fail(&err)
+	for _, path := range landscapes {
+		skipped.all++
+		l, err := results.ReadLandscape(path)
+		if err != nil {
+			skipped.skip(err)
+			continue
+		}
+		in.Landscapes = append(in.Landscapes, l)
 	}
 	if err := writeReport(c, c.String("o"), in); err != nil {
 		return err

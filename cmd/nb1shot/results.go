@@ -37,6 +37,7 @@ Example:
 					&cli.IntFlag{Name: "space", Usage: "only runs on search `SPACE` 1, 2 or 3", DefaultText: "all"},
 					&cli.StringFlag{Name: "algo", Usage: "only runs of `ALGORITHM`", DefaultText: "all"},
 					&cli.StringFlag{Name: "state", Usage: "only runs that are `STATE`: " + strings.Join(stateNames(), ", "), DefaultText: "all"},
+					skipDamagedFlag(),
 					jsonFlag(),
 				},
 				Action: listRuns,
@@ -117,7 +118,7 @@ func (e *runEntry) epochs() string {
 	return fmt.Sprintf("%d/%d", e.Epochs, e.Configured)
 }
 
-func listRuns(c *cli.Context) error {
+func listRuns(c *cli.Context) (err error) {
 	space := c.Int("space")
 	if c.IsSet("space") && (space < 1 || space > 3) {
 		return misuse(fmt.Errorf("no search space %d: choose 1 to 3", space), "see %s --help", c.Command.HelpName)
@@ -133,17 +134,17 @@ func listRuns(c *cli.Context) error {
 		}
 		paths = []string{"runs"}
 	}
-	dirs, err := results.Find(paths...)
+	dirs, skipped, err := findRuns(c, paths)
 	if err != nil {
 		return err
 	}
+	defer skipped.fail(&err)
 	listed := []listedRun{}
 	known := algorithms.Names()
-	damaged := 0
 	for _, dir := range dirs {
 		h, err := results.Read(dir)
 		if err != nil {
-			damaged++
+			skipped.skipped++
 			listed = append(listed, listedRun{Dir: dir, Error: strings.TrimPrefix(err.Error(), "results: read run: ")})
 			continue
 		}
@@ -165,21 +166,9 @@ func listRuns(c *cli.Context) error {
 		return cmp.Or(cmp.Compare(a.Space, b.Space), strings.Compare(a.Algorithm, b.Algorithm), strings.Compare(a.ConfigHash, b.ConfigHash), cmp.Compare(a.Seed, b.Seed))
 	})
 	if c.Bool("json") {
-		err = writeJSON(c.App.Writer, listed)
-	} else {
-		err = printRuns(c.App.Writer, listed)
+		return writeJSON(c.App.Writer, listed)
 	}
-	if err == nil && damaged > 0 {
-		err = fmt.Errorf("damaged runs: %d of %d", damaged, len(dirs))
-	}
-	return err
-}
-
-// warn says what was passed over while a run was read.
-func warn(w io.Writer, h *results.History) {
-	for _, warning := range h.Warnings {
-		fmt.Fprintln(w, "nb1shot: warning:", warning)
-	}
+	return printRuns(c.App.Writer, listed)
 }
 
 func printRuns(w io.Writer, listed []listedRun) error {
@@ -223,16 +212,4 @@ func marked(kind string, standIn bool) string {
 		return kind + "*"
 	}
 	return kind
-}
-
-// readRun returns the only run at a path.
-func readRun(path string) (*results.History, error) {
-	runs, err := results.ReadAll(path)
-	if err != nil {
-		return nil, err
-	}
-	if len(runs) > 1 {
-		return nil, hinted(fmt.Errorf("%s holds %d runs", path, len(runs)), "name one of them, such as %s", runs[0].Dir)
-	}
-	return runs[0], nil
 }

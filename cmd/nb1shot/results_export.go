@@ -36,12 +36,13 @@ Example:
 			&cli.StringFlag{Name: "format", Usage: "`FORMAT`: " + strings.Join(exportFormats, ", "), DefaultText: "must be given"},
 			&cli.StringFlag{Name: "o", Usage: "write to the file, or for tensorboard the folder, at `PATH`; - is standard output", DefaultText: "-"},
 			forceFlag(),
+			skipDamagedFlag(),
 		},
 		Action: exportRuns,
 	}
 }
 
-func exportRuns(c *cli.Context) error {
+func exportRuns(c *cli.Context) (err error) {
 	const example = "nb1shot results export --format csv runs -o records.csv"
 	format, out := c.String("format"), c.String("o")
 	switch {
@@ -58,10 +59,11 @@ func exportRuns(c *cli.Context) error {
 			return err
 		}
 	}
-	runs, err := readRuns(c, example)
+	runs, skipped, err := readRuns(c, example)
 	if err != nil {
 		return err
 	}
+	defer skipped.fail(&err)
 	if format == "tensorboard" {
 		return exportEvents(c, runs, out)
 	}

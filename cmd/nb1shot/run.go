@@ -437,7 +437,10 @@ func moveAside(w io.Writer, dir string) error {
 func stopped(err error, dir string, at benchmark.Progress) error {
 	var unfinished *results.UnfinishedError
 	var locked *results.LockedError
+	var misfit *results.MisfitError
 	switch {
+	case errors.As(err, &misfit):
+		return hinted(err, "restore the file, or move %s aside to run again", dir)
 	case errors.As(err, &locked):
 		return hinted(err, "wait for it, or choose another folder by --out")
 	case errors.As(err, &unfinished):

@@ -37,6 +37,7 @@ Example:
 			&cli.StringFlag{Name: "csv", Usage: "write all measures to `FILE`, a line for each measure of each algorithm"},
 			forceFlag(),
 			&cli.StringFlag{Name: "table", Usage: "count regret from the lowest error of the table at `PATH`, or of \"surrogate\", if it is the runs' own", DefaultText: "nasbench.sqlite in the data home"},
+			skipDamagedFlag(),
 			jsonFlag(),
 		},
 		Action: interruptible(measureStability),
@@ -89,21 +90,6 @@ func significance(c *cli.Context) (float64, error) {
 	return alpha, nil
 }
 
-// readRuns reads the runs of the arguments and prints the warnings.
-func readRuns(c *cli.Context, example string) ([]*results.History, error) {
-	if !c.Args().Present() {
-		return nil, misuse(errors.New("RUN_DIR is missing"), "an example is: %s", example)
-	}
-	runs, err := results.ReadAll(c.Args().Slice()...)
-	if err != nil {
-		return nil, err
-	}
-	for _, r := range runs {
-		warn(c.App.ErrWriter, r)
-	}
-	return runs, nil
-}
-
 // stabilityTable is the output of stability --json.
 type stabilityTable struct {
 	Provenance results.Provenance `json:"provenance"` // of the first run that trained on images
@@ -113,7 +99,7 @@ type stabilityTable struct {
 	Alpha       float64                `json:"alpha"`
 }
 
-func measureStability(c *cli.Context) error {
+func measureStability(c *cli.Context) (err error) {
 	alpha, err := significance(c)
 	if err != nil {
 		return err
@@ -125,10 +111,11 @@ func measureStability(c *cli.Context) error {
 	if err := reserve(c, c.String("csv")); err != nil {
 		return err
 	}
-	runs, err := readRuns(c, "nb1shot stability runs --against darts")
+	runs, skipped, err := readRuns(c, "nb1shot stability runs --against darts")
 	if err != nil {
 		return err
 	}
+	defer skipped.fail(&err)
 	anchors, err := findAnchors(c, runs)
 	if err != nil {
 		return err
