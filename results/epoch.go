@@ -21,7 +21,7 @@ type Epoch struct {
 	Epoch      int                `json:"epoch"`                // 0-based; the number of epochs in the Final record
 	Final      bool               `json:"final,omitempty"`      // the extra evaluation after the last epoch
 	Cell       Cell               `json:"cell"`                 // the discrete cell
-	Lookup     Lookup             `json:"lookup"`               // what the table says of it
+	Lookup     Lookup             `json:"lookup,omitzero"`      // what the table says of it; zero where there is no table
 	Warning    string             `json:"warning,omitempty"`    // what a reader must know before believing the record
 	Structure  *Structure         `json:"structure,omitempty"`  // of the cell; nil in records from before it was measured
 	Training   *Training          `json:"training,omitempty"`   // nil in the Final record and where nothing is trained
@@ -161,7 +161,7 @@ func (e Epoch) check() error {
 	if err := e.Cell.check(); err != nil {
 		return err
 	}
-	if e.Lookup.Source == "" {
+	if e.Lookup.Source == "" && e.Lookup != (Lookup{}) {
 		return invalid("lookup.source", "is missing")
 	}
 	for field, x := range map[string]*float64{"lookup.test_error": e.Lookup.TestError, "lookup.valid_error": e.Lookup.ValidError} {

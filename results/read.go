@@ -131,6 +131,11 @@ func read(fsys fs.FS, dir string) (*History, error) {
 	if h.Epochs, _, torn, err = readEpochs(path, data); err != nil {
 		return nil, err
 	}
+	for i, e := range h.Epochs {
+		if err := h.Run.checkLookup(e); err != nil {
+			return nil, locate(err, path, i+1)
+		}
+	}
 	if torn > 0 {
 		h.Warnings = append(h.Warnings, fmt.Sprintf("%s:%d: the last line is cut short, left out", path, torn))
 	}

@@ -36,6 +36,8 @@ const (
 	// NASBench101NNI is a table imported from the SQLite file that NNI made of
 	// NAS-Bench-101, which no published checksum vouches for.
 	NASBench101NNI = "nasbench101-nni" // Provenance.Table
+	// NoTable is the kind of table of a space without one: its records have no lookup.
+	NoTable = "none" // Provenance.Table
 	// NoImages is the kind of images of a search that trains nothing.
 	NoImages = "none" // Provenance.Images
 )
@@ -60,7 +62,7 @@ type Provenance struct {
 // defined on.
 func (p Provenance) StandIns() (images, table bool) {
 	images = p.Images != CIFAR10 && p.Images != NoImages
-	table = !slices.Contains([]string{NASBench101, NASBench101Means, NASBench101NNI}, p.Table)
+	table = !slices.Contains([]string{NASBench101, NASBench101Means, NASBench101NNI, NoTable}, p.Table)
 	return images, table
 }
 
@@ -172,6 +174,18 @@ func (r Run) Settings() (map[string]string, error) {
 		return nil, fmt.Errorf("configuration: %w", err)
 	}
 	return all, nil
+}
+
+// checkLookup tells of a record whether it has a lookup where the run has a table, and
+// none where it has not. The error is a *FormatError.
+func (r Run) checkLookup(e Epoch) error {
+	switch has, should := e.Lookup.Source != "", r.Provenance.Table != NoTable; {
+	case should && !has:
+		return invalid("lookup", "is missing, though the run was looked up in a table (%s)", r.Provenance.Table)
+	case has && !should:
+		return invalid("lookup", "is there, though the run has no table")
+	}
+	return nil
 }
 
 // name is what algorithms and presets are called, fit for a file name.

@@ -150,6 +150,8 @@ func tableTitle(kind string) string {
 		return "NAS-Bench-101 as NNI converted it"
 	case nasbench.KindSurrogate:
 		return "surrogate of NAS-Bench-101: predicted, not measured"
+	case results.NoTable:
+		return "no table: the space has none"
 	default:
 		return "synthetic records, not NAS-Bench-101"
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -172,13 +173,21 @@ func draw(c *cli.Context, runs []*results.History, dir, name string, o plots.Opt
 	if name != "" {
 		name += "-"
 	}
-	figures := []drawing{{name + errorName, func() (*plots.Figure, error) { return plots.AnytimeTestError(curves, o) }}}
-	// Algorithms without architecture parameters have no Hessian.
-	if some := slices.DeleteFunc(slices.Clone(curves), func(c results.Curve) bool { return !c.Has(results.Eigenvalue) }); len(some) > 0 {
-		figures = append(figures, drawing{name + hessianName, func() (*plots.Figure, error) { return plots.HessianTrajectory(some, o) }})
+	var figures []drawing
+	// A space without a table has no test errors, and an algorithm without architecture
+	// parameters no Hessian.
+	add := func(name string, of func(results.Epoch) *float64, draw func([]results.Curve, plots.Options) (*plots.Figure, error)) {
+		if some := slices.DeleteFunc(slices.Clone(curves), func(c results.Curve) bool { return !c.Has(of) }); len(some) > 0 {
+			figures = append(figures, drawing{name, func() (*plots.Figure, error) { return draw(some, o) }})
+		}
 	}
+	add(name+errorName, results.TestError, plots.AnytimeTestError)
+	add(name+hessianName, results.Eigenvalue, plots.HessianTrajectory)
 	if len(runs) == 1 && plots.HasAlphas(runs[0]) {
 		figures = append(figures, drawing{name + "alphas", func() (*plots.Figure, error) { return plots.Alphas(runs[0], o) }})
+	}
+	if len(figures) == 0 {
+		return nil, hinted(errors.New("the runs have neither test errors nor a Hessian: there is nothing to draw"), "nb1shot results ls shows how they stand")
 	}
 	return saveFigures(c, dir, figures)
 }

@@ -189,7 +189,11 @@ var shown = []struct {
 }
 
 func (t stabilityTable) print(w io.Writer) error {
-	fmt.Fprintf(w, "test errors by %s, in percent; mean ± standard deviation over n seeds,\n[%g %% confidence interval] of the mean final error\n", tableTitle(t.Provenance.Table), 100*stability.Level)
+	if t.Provenance.Table == results.NoTable {
+		fmt.Fprintf(w, "%s, and no test errors; mean ± standard deviation over n seeds\n", tableTitle(results.NoTable))
+	} else {
+		fmt.Fprintf(w, "test errors by %s, in percent; mean ± standard deviation over n seeds,\n[%g %% confidence interval] of the mean final error\n", tableTitle(t.Provenance.Table), 100*stability.Level)
+	}
 	for first, end := 0, 0; first < len(t.Curves); first = end {
 		space := t.Curves[first].Space
 		rows := [][]string{{"", "n"}}
@@ -202,7 +206,11 @@ func (t stabilityTable) print(w io.Writer) error {
 		for end = first; end < len(t.Curves) && t.Curves[end].Space == space; end++ {
 			rows = append(rows, stabilityRow(t.Curves[end]))
 		}
-		fmt.Fprintf(w, "\nspace %d, regret from %s (%s)\n", space, percent(t.Anchors[space].TestError), t.Anchors[space].Source)
+		fmt.Fprintf(w, "\nspace %d", space)
+		if t.Provenance.Table != results.NoTable {
+			fmt.Fprintf(w, ", regret from %s (%s)", percent(t.Anchors[space].TestError), t.Anchors[space].Source)
+		}
+		fmt.Fprintln(w)
 		if err := printAligned(w, rows); err != nil {
 			return err
 		}
