@@ -18,11 +18,11 @@ func Reevaluate(h *results.History, oracle nasbench.Oracle) error {
 		e := &h.Epochs[i]
 		spec, err := cell.Parse(e.Cell.Matrix, e.Cell.Operations)
 		if err != nil {
-			return fmt.Errorf("benchmark: look up again: %s: epoch %d: %w", h.Dir, e.Epoch, err)
+			return fmt.Errorf("look up again: %s: epoch %d: %w", h.Dir, e.Epoch, err)
 		}
 		m, err := oracle.Query(spec)
 		if err != nil {
-			return fmt.Errorf("benchmark: look up again: %s: epoch %d: %w", h.Dir, e.Epoch, err)
+			return fmt.Errorf("look up again: %s: epoch %d: %w", h.Dir, e.Epoch, err)
 		}
 		e.Lookup = lookup(source.Kind, m)
 	}

@@ -75,11 +75,11 @@ func (s *Search) snapshot(epochs int, part *begun) (*checkpoint.State, error) {
 		Record: &mark, Stopped: s.stopped, Previous: s.previous, Begun: part, Devices: s.devices,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("checkpoint: %w", err)
+		return nil, err
 	}
 	searcher, err := s.searcher.State()
 	if err != nil {
-		return nil, fmt.Errorf("checkpoint: %w", err)
+		return nil, err
 	}
 	state := checkpoint.State{Meta: meta, Blobs: map[string][]byte{"searcher": searcher}, Vectors: map[string]checkpoint.Vector{}}
 	if s.net != nil {

@@ -57,7 +57,7 @@ type CorruptError struct {
 
 // Error names the file and what is wrong with it.
 func (e *CorruptError) Error() string {
-	return fmt.Sprintf("checkpoint: %s is damaged: %v", e.Path, e.Err)
+	return fmt.Sprintf("checkpoint %s is damaged: %v", e.Path, e.Err)
 }
 
 // Unwrap returns what is wrong.
@@ -73,7 +73,7 @@ func Save(path, previous string, s State) error {
 		err = durable.WriteKeeping(path, previous, data)
 	}
 	if err != nil {
-		return fmt.Errorf("checkpoint: save %s: %w", path, err)
+		return fmt.Errorf("save checkpoint %s: %w", path, err)
 	}
 	return nil
 }
@@ -83,12 +83,12 @@ func Save(path, previous string, s State) error {
 func Load(path string) (State, error) {
 	data, err := read(path)
 	if err != nil {
-		return State{}, fmt.Errorf("checkpoint: load: %w", err)
+		return State{}, fmt.Errorf("load checkpoint: %w", err)
 	}
 	s, err := decode(data)
 	switch {
 	case errors.Is(err, ErrVersion):
-		return State{}, fmt.Errorf("checkpoint: load %s: %w", path, err)
+		return State{}, fmt.Errorf("load checkpoint %s: %w", path, err)
 	case err != nil:
 		return State{}, &CorruptError{Path: path, Err: err}
 	}

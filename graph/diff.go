@@ -141,5 +141,5 @@ func (o *Op) SymDiff(in gorgonia.Nodes, out, g *Node) (gorgonia.Nodes, error) {
 			apply(CrossEntropyDot, a, scalar, in[0], in[1], g),
 		}, nil
 	}
-	return nil, fmt.Errorf("graph: %s is not differentiated", o.Kind)
+	return nil, fmt.Errorf("%s is not differentiated", o.Kind)
 }

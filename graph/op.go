@@ -104,7 +104,7 @@ func AsOp(n *Node) (*Op, error) {
 			return &Op{Kind: Add, shape: n.Shape()}, nil
 		}
 	}
-	return nil, fmt.Errorf("graph: node %v is not an operation of this package", n)
+	return nil, fmt.Errorf("node %v is not an operation of this package", n)
 }
 
 func hmType(rank int) hm.Type {

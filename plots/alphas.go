@@ -23,13 +23,13 @@ import (
 func Alphas(h *results.History, o Options) (*Figure, error) {
 	s, err := spaces.Get(h.Run.Space)
 	if err != nil {
-		return nil, fmt.Errorf("plots: alphas of %s: %w", h.Dir, err)
+		return nil, fmt.Errorf("alphas of %s: %w", h.Dir, err)
 	}
 	curve := results.Curve{Space: h.Run.Space, Algorithm: h.Run.Algorithm, Provenance: h.Run.Provenance, Runs: []*results.History{h}}
 	later := quantity{}.trained(curve)
 	paths, end, err := softmaxes(h, s, later)
 	if err != nil {
-		return nil, fmt.Errorf("plots: alphas of %s: %w", h.Dir, err)
+		return nil, fmt.Errorf("alphas of %s: %w", h.Dir, err)
 	}
 	var operations, parents []*facet
 	final := false

@@ -32,13 +32,13 @@ const maxDrawn = 10
 func (d CellDrawing) layered() (*layered, error) {
 	spec, err := d.Spec.Prune()
 	if err != nil {
-		return nil, fmt.Errorf("plots: draw cell: %w", err)
+		return nil, fmt.Errorf("draw cell: %w", err)
 	}
 	if !d.Pruned {
 		spec = d.Spec
 	}
 	if n := spec.Vertices(); n > maxDrawn {
-		return nil, fmt.Errorf("plots: draw cell: it has %d vertices, at most %d can be drawn", n, maxDrawn)
+		return nil, fmt.Errorf("draw cell: it has %d vertices, at most %d can be drawn", n, maxDrawn)
 	}
 	g := newLayered(spec)
 	g.arrange()

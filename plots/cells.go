@@ -40,7 +40,7 @@ func Cells(rows [][]CellDrawing, notes []string, width Width) (*Figure, error) {
 		}
 	}
 	if len(lines) == 0 {
-		return nil, errors.New("plots: no cells to draw")
+		return nil, errors.New("no cells to draw")
 	}
 	for i, line := range lines {
 		if i > 0 {

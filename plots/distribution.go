@@ -31,15 +31,15 @@ type ErrorDistribution struct {
 // The long tail of failed trainings is left out, and counted in a note.
 func TestErrorHistograms(panels []ErrorDistribution, name string, notes []string, width Width) (*Figure, error) {
 	if len(panels) == 0 {
-		return nil, errors.New("plots: no distribution to draw")
+		return nil, errors.New("no distribution to draw")
 	}
 	low, high := math.Inf(1), math.Inf(-1)
 	for _, p := range panels {
 		if len(p.Errors) == 0 {
-			return nil, fmt.Errorf("plots: %s has no cells to draw", p.Title)
+			return nil, fmt.Errorf("%s has no cells to draw", p.Title)
 		}
 		if last := p.Errors[len(p.Errors)-1]; !(p.Errors[0] >= 0 && last <= 1) {
-			return nil, fmt.Errorf("plots: %s has errors from %v to %v, want fractions from 0 to 1", p.Title, p.Errors[0], last)
+			return nil, fmt.Errorf("%s has errors from %v to %v, want fractions from 0 to 1", p.Title, p.Errors[0], last)
 		}
 		low, high = min(low, 100*p.Errors[0]), max(high, 150*p.P90)
 	}
@@ -190,16 +190,16 @@ type GroupedErrors struct {
 // 90 % quantile. The name and the notes are as in TestErrorHistograms.
 func TestErrorsByGroup(panels []GroupedErrors, series []string, name string, notes []string, width Width) (*Figure, error) {
 	if len(series) > len(colours) {
-		return nil, fmt.Errorf("plots: %d series, at most %d can be told apart", len(series), len(colours))
+		return nil, fmt.Errorf("%d series, at most %d can be told apart", len(series), len(colours))
 	}
 	low, high := math.Inf(1), math.Inf(-1)
 	for _, p := range panels {
 		if len(p.Quantiles) != len(series) {
-			return nil, fmt.Errorf("plots: %s has quantiles of %d series, not %d", p.Title, len(p.Quantiles), len(series))
+			return nil, fmt.Errorf("%s has quantiles of %d series, not %d", p.Title, len(p.Quantiles), len(series))
 		}
 		for _, groups := range p.Quantiles {
 			if len(groups) != len(p.Groups) {
-				return nil, fmt.Errorf("plots: %s has quantiles of %d groups, not %d", p.Title, len(groups), len(p.Groups))
+				return nil, fmt.Errorf("%s has quantiles of %d groups, not %d", p.Title, len(groups), len(p.Groups))
 			}
 			for _, q := range groups {
 				if q != nil {
@@ -209,10 +209,10 @@ func TestErrorsByGroup(panels []GroupedErrors, series []string, name string, not
 		}
 	}
 	if low > high {
-		return nil, errors.New("plots: no group of cells to draw")
+		return nil, errors.New("no group of cells to draw")
 	}
 	if !(low > 0 && high <= 100) {
-		return nil, fmt.Errorf("plots: the quantiles reach from %g %% to %g %%, which a logarithmic axis of errors cannot show", low, high)
+		return nil, fmt.Errorf("the quantiles reach from %g %% to %g %%, which a logarithmic axis of errors cannot show", low, high)
 	}
 	axis := logAxis(low, high, 9)
 

@@ -80,7 +80,7 @@ func (f *Figure) Save(base string) ([]string, error) {
 	}
 	for i, path := range paths {
 		if err := durable.WriteFile(path, images[i]); err != nil {
-			return nil, fmt.Errorf("plots: %w", err)
+			return nil, err
 		}
 	}
 	return paths, nil
@@ -91,11 +91,11 @@ func (f *Figure) Save(base string) ([]string, error) {
 func (f *Figure) Encode(path string) ([]byte, error) {
 	format := strings.TrimPrefix(filepath.Ext(path), ".")
 	if !slices.Contains(formats, format) {
-		return nil, fmt.Errorf("plots: draw %s: its extension must be one of .%s", path, strings.Join(formats, ", ."))
+		return nil, fmt.Errorf("draw %s: its extension must be one of .%s", path, strings.Join(formats, ", ."))
 	}
 	image, err := f.encode(format)
 	if err != nil {
-		return nil, fmt.Errorf("plots: draw %s: %w", path, err)
+		return nil, fmt.Errorf("draw %s: %w", path, err)
 	}
 	return image, nil
 }
@@ -104,7 +104,7 @@ func (f *Figure) Encode(path string) ([]byte, error) {
 func (f *Figure) SVG() ([]byte, error) {
 	image, err := f.encode(plainSVG)
 	if err != nil {
-		return nil, fmt.Errorf("plots: draw SVG: %w", err)
+		return nil, fmt.Errorf("draw SVG: %w", err)
 	}
 	return image, nil
 }

@@ -24,7 +24,7 @@ func Font(text string) (family string, ttf []byte, err error) {
 		ttf, err = subset(whole, text)
 	}
 	if err != nil {
-		return "", nil, fmt.Errorf("plots: font: %w", err)
+		return "", nil, fmt.Errorf("font: %w", err)
 	}
 	return fontFamily, ttf, nil
 }

@@ -58,14 +58,14 @@ type relief struct {
 // newRelief checks the panels and finds the scales that hold them all.
 func newRelief(panels []LandscapePanel) (*relief, error) {
 	if len(panels) == 0 {
-		return nil, errors.New("plots: no landscapes to draw")
+		return nil, errors.New("no landscapes to draw")
 	}
 	r := &relief{panels: panels}
 	var curves []results.Curve // that have the panels' provenance
 	low, high := math.Inf(1), math.Inf(-1)
 	for _, p := range panels {
 		if err := p.Landscape.Check(); err != nil {
-			return nil, fmt.Errorf("plots: landscape %q: %w", p.Title, err)
+			return nil, fmt.Errorf("landscape %q: %w", p.Title, err)
 		}
 		for _, row := range p.Landscape.Accuracy {
 			low, high = min(low, 100*slices.Min(row)), max(high, 100*slices.Max(row))

@@ -42,7 +42,7 @@ func AnytimeTestError(curves []results.Curve, o Options) (*Figure, error) {
 		if o.Regret != nil {
 			anchor, ok := o.Regret[space]
 			if !ok {
-				return nil, fmt.Errorf("plots: no test error to count the regrets in space %d from", space)
+				return nil, fmt.Errorf("no test error to count the regrets in space %d from", space)
 			}
 			anchors = append(anchors, fmt.Sprintf("%.2f %% in space %d (%s)", 100*anchor.TestError, space, anchor.Source))
 		}
@@ -158,7 +158,7 @@ func (q quantity) trajectory(c results.Curve) []results.Point {
 // draw lays out the figure of a quantity.
 func draw(curves []results.Curve, q quantity, o Options) (*Figure, error) {
 	if curves = o.choose(curves); len(curves) == 0 {
-		return nil, errors.New("plots: no runs to draw")
+		return nil, errors.New("no runs to draw")
 	}
 	if err := results.CheckSetting(curves); err != nil {
 		return nil, err
@@ -192,10 +192,10 @@ func draw(curves []results.Curve, q quantity, o Options) (*Figure, error) {
 		s.add(one)
 	}
 	if len(s.panels) == 0 {
-		return nil, fmt.Errorf("plots: no %s in any of the runs", q.name)
+		return nil, fmt.Errorf("no %s in any of the runs", q.name)
 	}
 	if !(s.high < 1e300) {
-		return nil, fmt.Errorf("plots: %s reaches %g, too large to draw", q.name, s.high)
+		return nil, fmt.Errorf("%s reaches %g, too large to draw", q.name, s.high)
 	}
 	var notes []string
 	if !o.NoCaption {

@@ -106,7 +106,7 @@ func assignStyles(curves []results.Curve) (map[string]lineStyle, error) {
 		ranks[name], preferred[name] = last+1+i, len(colours)-1-i%len(colours) // away from the paper's
 	}
 	if available := len(colours) * len(markers); len(ranks) > available {
-		return nil, fmt.Errorf("plots: %d curves, but only %d can be told apart: draw fewer", len(ranks), available)
+		return nil, fmt.Errorf("%d curves, but only %d can be told apart: draw fewer", len(ranks), available)
 	}
 	used := make([]int, len(colours))
 	styles := map[string]lineStyle{}

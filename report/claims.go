@@ -30,7 +30,7 @@ func (s *study) claimsTables(changed func(results.Run) map[string]string) ([]cla
 	}
 	j, err := claims.Judge(runs, claims.Options{Alpha: alpha, Changed: changed})
 	if err != nil {
-		return nil, fmt.Errorf("report: %w", err)
+		return nil, err
 	}
 	var all []claimsTable
 	for _, setting := range j.Settings {

@@ -391,10 +391,10 @@ func (s *study) cellFigures(space int) ([]figure, error) {
 func (f find) drawing(name, role string) (plots.CellDrawing, error) {
 	spec, err := cell.Parse(f.last.Cell.Matrix, f.last.Cell.Operations)
 	if err != nil {
-		return plots.CellDrawing{}, fmt.Errorf("report: %s: epoch %d: %w", f.run.Dir, f.last.Epoch, err)
+		return plots.CellDrawing{}, fmt.Errorf("%s: epoch %d: %w", f.run.Dir, f.last.Epoch, err)
 	}
 	if spec, err = spec.Prune(); err != nil {
-		return plots.CellDrawing{}, fmt.Errorf("report: %s: epoch %d: %w", f.run.Dir, f.last.Epoch, err)
+		return plots.CellDrawing{}, fmt.Errorf("%s: epoch %d: %w", f.run.Dir, f.last.Epoch, err)
 	}
 	return plots.CellDrawing{
 		Spec: spec, Title: fmt.Sprintf("%s, seed %d: %s", name, f.run.Run.Seed, role),

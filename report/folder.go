@@ -26,7 +26,7 @@ type ForeignError struct {
 
 // Error says what stands in the way and what to do.
 func (e *ForeignError) Error() string {
-	return fmt.Sprintf("report: %s holds %s, which %s: choose another folder or move it aside", e.Dir, e.File, e.What)
+	return fmt.Sprintf("%s holds %s, which %s: choose another folder or move it aside", e.Dir, e.File, e.What)
 }
 
 // sealFile lists the files of a report. It is the last one written, so that a
@@ -52,20 +52,20 @@ type contents struct {
 func seal(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return fmt.Errorf("report: %w", err)
+		return err
 	}
 	c := contents{Format: sealFormat, Files: map[string]string{}}
 	for _, e := range entries {
 		if c.Files[e.Name()], err = digest(filepath.Join(dir, e.Name())); err != nil {
-			return fmt.Errorf("report: %w", err)
+			return err
 		}
 	}
 	text, err := json.MarshalIndent(c, "", "  ")
 	if err != nil {
-		return fmt.Errorf("report: %w", err)
+		return err
 	}
 	if err := durable.WriteFile(filepath.Join(dir, sealFile), append(text, '\n')); err != nil {
-		return fmt.Errorf("report: %w", err)
+		return err
 	}
 	return os.Chmod(dir, 0o755) // MkdirTemp makes folders for their owner alone
 }
@@ -87,34 +87,34 @@ func digest(path string) (string, error) {
 func findPlace(dir string) (string, error) {
 	place, err := filepath.Abs(dir)
 	if err != nil {
-		return "", fmt.Errorf("report: %w", err)
+		return "", err
 	}
 	if err := os.MkdirAll(filepath.Dir(place), 0o777); err != nil {
-		return "", fmt.Errorf("report: %w", err)
+		return "", err
 	}
 	if resolved, err := filepath.EvalSymlinks(place); err == nil {
 		place = resolved
 	}
 	if err := putBack(place); err != nil {
-		return "", fmt.Errorf("report: %w", err)
+		return "", err
 	}
 	place, err = filepath.EvalSymlinks(place)
 	if errors.Is(err, fs.ErrNotExist) {
 		return filepath.Abs(dir)
 	}
 	if err != nil {
-		return "", fmt.Errorf("report: %w", err)
+		return "", err
 	}
 	here, err := os.Stat(".")
 	if err != nil {
-		return "", fmt.Errorf("report: %w", err)
+		return "", err
 	}
 	there, err := os.Stat(place)
 	if err != nil {
-		return "", fmt.Errorf("report: %w", err)
+		return "", err
 	}
 	if os.SameFile(here, there) {
-		return "", fmt.Errorf("report: %s is the current folder, which cannot be replaced: choose another", dir)
+		return "", fmt.Errorf("%s is the current folder, which cannot be replaced: choose another", dir)
 	}
 	return place, check(place, dir)
 }
@@ -124,7 +124,7 @@ func findPlace(dir string) (string, error) {
 func check(path, dir string) error {
 	entries, err := os.ReadDir(path)
 	if err != nil {
-		return fmt.Errorf("report: %w", err)
+		return err
 	}
 	if len(entries) == 0 {
 		return nil
@@ -179,24 +179,24 @@ func putBack(place string) error {
 // half one never is.
 func put(from, place string) error {
 	if err := durable.Sync(from); err != nil {
-		return fmt.Errorf("report: %w", err)
+		return err
 	}
 	before := beforeOf(place)
 	switch err := os.Rename(place, before); {
 	case errors.Is(err, fs.ErrNotExist):
 		before = ""
 	case err != nil:
-		return fmt.Errorf("report: replace %s: %w", place, err)
+		return fmt.Errorf("replace %s: %w", place, err)
 	}
 	if err := durable.Rename(from, place); err != nil {
 		if before != "" {
 			err = errors.Join(err, os.Rename(before, place))
 		}
-		return fmt.Errorf("report: %w", err)
+		return err
 	}
 	if before != "" {
 		if err := os.RemoveAll(before); err != nil {
-			return fmt.Errorf("report: remove the report before this one: %w", err)
+			return fmt.Errorf("remove the report before this one: %w", err)
 		}
 	}
 	return nil

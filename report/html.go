@@ -74,7 +74,7 @@ func (s *study) page(verdicts []claimsTable, figures []*drawing, tables []table,
 	}
 	face, err := plots.FontStyle(drawn.String())
 	if err != nil {
-		return nil, fmt.Errorf("report: %w", err)
+		return nil, err
 	}
 	content := pageContent{
 		Style:      template.CSS(face + "\n" + pageStyle),
@@ -102,7 +102,7 @@ func (s *study) page(verdicts []claimsTable, figures []*drawing, tables []table,
 	}
 	var b bytes.Buffer
 	if err := pageTemplate.Execute(&b, content); err != nil {
-		return nil, fmt.Errorf("report: page: %w", err)
+		return nil, fmt.Errorf("page: %w", err)
 	}
 	return []byte(printable.Text(b.String())), nil
 }

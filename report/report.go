@@ -49,7 +49,7 @@ func Write(ctx context.Context, dir string, in Input) error {
 	}
 	folder, err := durable.MkdirTemp(filepath.Dir(place), ".report-")
 	if err != nil {
-		return fmt.Errorf("report: %w", err)
+		return err
 	}
 	defer folder.Close()
 	temp := folder.Name()
@@ -76,7 +76,7 @@ func (s *study) write(ctx context.Context, dir string, in Input) error {
 			for i, f := range figures {
 				drawn[i] = &drawing{figure: f}
 				if err := ctx.Err(); err != nil {
-					return fmt.Errorf("report: %w", err)
+					return err
 				}
 				if !emit(drawn[i]) {
 					break
@@ -107,7 +107,7 @@ func (s *study) write(ctx context.Context, dir string, in Input) error {
 	for _, t := range files {
 		for extension, text := range map[string]string{".csv": t.csv(), ".tex": t.latex()} {
 			if err := durable.WriteFile(filepath.Join(dir, t.name+extension), []byte(text)); err != nil {
-				return fmt.Errorf("report: %w", err)
+				return err
 			}
 		}
 	}
@@ -116,7 +116,7 @@ func (s *study) write(ctx context.Context, dir string, in Input) error {
 		return err
 	}
 	if err := durable.WriteFile(filepath.Join(dir, Page), page); err != nil {
-		return fmt.Errorf("report: %w", err)
+		return err
 	}
 	return nil
 }
@@ -155,6 +155,6 @@ func (d *drawing) draw(dir string) {
 	}()
 	var mixed *results.MixedError
 	if d.err != nil && !errors.As(d.err, &mixed) {
-		d.err = fmt.Errorf("report: figure %s: %w", d.name, d.err)
+		d.err = fmt.Errorf("figure %s: %w", d.name, d.err)
 	}
 }

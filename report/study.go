@@ -35,7 +35,7 @@ type landscape struct {
 
 func newStudy(in Input) (*study, error) {
 	if len(in.Runs) == 0 {
-		return nil, errors.New("report: no runs")
+		return nil, errors.New("no runs")
 	}
 	curves, err := results.Group(in.Runs)
 	if err != nil {
@@ -76,15 +76,15 @@ func arrange(all []results.RunLandscape) ([]landscape, error) {
 	var arranged []landscape
 	for _, l := range all {
 		if err := l.Check(); err != nil {
-			return nil, fmt.Errorf("report: landscape of %s: %w", l.Run, err)
+			return nil, fmt.Errorf("landscape of %s: %w", l.Run, err)
 		}
 		algorithm, seed, err := l.Origin()
 		if err != nil {
-			return nil, fmt.Errorf("report: landscape: %w", err)
+			return nil, fmt.Errorf("landscape: %w", err)
 		}
 		for _, other := range arranged {
 			if other.Run == l.Run {
-				return nil, fmt.Errorf("report: two landscapes of %s: give one of them", l.Run)
+				return nil, fmt.Errorf("two landscapes of %s: give one of them", l.Run)
 			}
 		}
 		arranged = append(arranged, landscape{l, results.Curve{

@@ -60,11 +60,11 @@ func Compare(a, b *History) (Comparison, error) {
 	c := Comparison{Settings: []Change{}, Provenance: []Change{}, Details: []Change{}, Measures: []MeasureChange{}}
 	settingsA, err := a.Run.Settings()
 	if err != nil {
-		return c, fmt.Errorf("results: %s: %w", a.Dir, err)
+		return c, fmt.Errorf("%s: %w", a.Dir, err)
 	}
 	settingsB, err := b.Run.Settings()
 	if err != nil {
-		return c, fmt.Errorf("results: %s: %w", b.Dir, err)
+		return c, fmt.Errorf("%s: %w", b.Dir, err)
 	}
 	names := maps.Clone(settingsA)
 	maps.Copy(names, settingsB)
@@ -89,7 +89,7 @@ func Compare(a, b *History) (Comparison, error) {
 	change(&c.Details, "state", string(a.Status.State), string(b.Status.State))
 
 	if c.Records, err = depart(a, b); err != nil {
-		return c, fmt.Errorf("results: compare %s with %s: %w", a.Dir, b.Dir, err)
+		return c, fmt.Errorf("compare %s with %s: %w", a.Dir, b.Dir, err)
 	}
 	measure := func(name string, x, y *float64) {
 		if (x == nil) != (y == nil) || x != nil && *x != *y {

@@ -90,7 +90,7 @@ func Group(runs []*History) ([]Curve, error) {
 			continue
 		}
 		if previous := sorted[i-1]; previous.Run.Seed == h.Run.Seed {
-			return nil, fmt.Errorf("results: %s and %s are the same run, seed %d: give one of them", previous.Dir, h.Dir, h.Run.Seed)
+			return nil, fmt.Errorf("%s and %s are the same run, seed %d: give one of them", previous.Dir, h.Dir, h.Run.Seed)
 		}
 		c := &curves[len(curves)-1]
 		c.Runs = append(c.Runs, h)
@@ -110,7 +110,7 @@ func nameVariants(curves []Curve) error {
 	for i, c := range curves {
 		var err error
 		if settings[i], err = c.Runs[0].Run.Conditions(); err != nil {
-			return fmt.Errorf("results: %s: %w", c.Runs[0].Dir, err)
+			return fmt.Errorf("%s: %w", c.Runs[0].Dir, err)
 		}
 		for j := range i {
 			if curves[j].Space != c.Space || curves[j].Algorithm != c.Algorithm {

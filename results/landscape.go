@@ -122,10 +122,10 @@ func ReadLandscape(path string) (RunLandscape, error) {
 	var l RunLandscape
 	data, err := foreign.ReadFile(path, maxLandscape)
 	if err != nil {
-		return l, fmt.Errorf("results: read landscape: %w", err)
+		return l, fmt.Errorf("read landscape: %w", err)
 	}
 	if err := decode(path, 1, data, &l); err != nil {
-		return l, fmt.Errorf("results: read landscape: %w", err)
+		return l, fmt.Errorf("read landscape: %w", err)
 	}
 	if l.Format == 0 {
 		l.Format = Version
@@ -139,7 +139,7 @@ func ReadLandscape(path string) (RunLandscape, error) {
 		_, _, err = l.Origin()
 	}
 	if err != nil {
-		return l, fmt.Errorf("results: read landscape: %w", locate(err, path, 0))
+		return l, fmt.Errorf("read landscape: %w", locate(err, path, 0))
 	}
 	return l, nil
 }

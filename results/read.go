@@ -42,7 +42,7 @@ var States = []State{Running, Finished, Interrupted, Failed}
 func Read(dir string) (*History, error) {
 	h, err := read(foreign.Dir(dir), dir)
 	if err != nil {
-		return nil, fmt.Errorf("results: read run: %w", err)
+		return nil, fmt.Errorf("read run: %w", err)
 	}
 	return h, nil
 }
@@ -90,7 +90,7 @@ func Find(paths ...string) ([]string, error) {
 		}
 		entries, err := os.ReadDir(path)
 		if err != nil {
-			return nil, fmt.Errorf("results: find runs: %w", err)
+			return nil, fmt.Errorf("find runs: %w", err)
 		}
 		found := len(dirs)
 		for _, entry := range entries {
@@ -103,7 +103,7 @@ func Find(paths ...string) ([]string, error) {
 			}
 		}
 		if len(dirs) == found {
-			return nil, fmt.Errorf("results: no run in %s: neither it nor a folder in it has a %s", path, configFile)
+			return nil, fmt.Errorf("no run in %s: neither it nor a folder in it has a %s", path, configFile)
 		}
 	}
 	return dirs, nil

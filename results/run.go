@@ -140,11 +140,11 @@ type Run struct {
 func NewRun(space int, algorithm string, seed uint64, p Provenance, config any) (Run, error) {
 	raw, err := json.Marshal(config)
 	if err != nil {
-		return Run{}, fmt.Errorf("results: marshal configuration: %w", err)
+		return Run{}, fmt.Errorf("marshal configuration: %w", err)
 	}
 	run := Run{Space: space, Algorithm: algorithm, Seed: seed, Provenance: p, Config: raw}
 	if err := run.normalise(); err != nil {
-		return Run{}, fmt.Errorf("results: describe run: %w", err)
+		return Run{}, fmt.Errorf("describe run: %w", err)
 	}
 	return run, nil
 }

@@ -67,7 +67,7 @@ type FinishedError struct {
 
 // Error names the directory.
 func (e *FinishedError) Error() string {
-	return fmt.Sprintf("results: %s is finished: nothing to do", e.Dir)
+	return fmt.Sprintf("%s is finished: nothing to do", e.Dir)
 }
 
 // UnfinishedError reports that the run to be created was begun and not
@@ -80,7 +80,7 @@ type UnfinishedError struct {
 
 // Error tells how far the run came and what to do.
 func (e *UnfinishedError) Error() string {
-	return fmt.Sprintf("results: %s is unfinished (%s, %d records): continue it, or move it aside to start again",
+	return fmt.Sprintf("%s is unfinished (%s, %d records): continue it, or move it aside to start again",
 		e.Dir, e.Status.State, e.Records)
 }
 
@@ -96,7 +96,7 @@ func (e *LockedError) Error() string {
 	if process == "" {
 		process = "unknown"
 	}
-	return fmt.Sprintf("results: another process (%s) works on %s", process, e.Dir)
+	return fmt.Sprintf("another process (%s) works on %s", process, e.Dir)
 }
 
 // Writer writes one run directory, which no other process can write then. It is
@@ -139,7 +139,7 @@ func (w *Writer) count(lines []byte) {
 // since; a folder that holds anything else is refused too.
 func Create(root string, run Run) (_ *Writer, err error) {
 	if run, err = run.checked(); err != nil {
-		return nil, fmt.Errorf("results: create run: %w", err)
+		return nil, fmt.Errorf("create run: %w", err)
 	}
 	w := &Writer{
 		dir:    filepath.Join(root, run.Name()),
@@ -152,11 +152,11 @@ func Create(root string, run Run) (_ *Writer, err error) {
 	}
 
 	if err := os.MkdirAll(root, 0o777); err != nil {
-		return nil, fmt.Errorf("results: create run: %w", err)
+		return nil, fmt.Errorf("create run: %w", err)
 	}
 	folder, err := durable.MkdirTemp(root, ".create-")
 	if err != nil {
-		return nil, fmt.Errorf("results: create run: %w", err)
+		return nil, fmt.Errorf("create run: %w", err)
 	}
 	defer folder.Close()
 	temp := folder.Name()
@@ -166,7 +166,7 @@ func Create(root string, run Run) (_ *Writer, err error) {
 				w.epochs.Close()
 			}
 			os.RemoveAll(temp)
-			err = fmt.Errorf("results: create %s: %w", w.dir, err)
+			err = fmt.Errorf("create %s: %w", w.dir, err)
 		}
 	}()
 	if err := os.Chmod(temp, 0o755); err != nil {
@@ -208,12 +208,12 @@ func Create(root string, run Run) (_ *Writer, err error) {
 // nothing is left to do.
 func Reopen(dir string, run Run) (_ *Writer, err error) {
 	if run, err = run.checked(); err != nil {
-		return nil, fmt.Errorf("results: continue run: %w", err)
+		return nil, fmt.Errorf("continue run: %w", err)
 	}
 	w := &Writer{dir: dir}
 	path := filepath.Join(dir, epochsFile)
 	if w.epochs, err = foreign.OpenFile(path, os.O_RDWR|os.O_APPEND, 0); err != nil {
-		return nil, fmt.Errorf("results: continue run: %w", err)
+		return nil, fmt.Errorf("continue run: %w", err)
 	}
 	defer func() {
 		if err != nil {
@@ -227,7 +227,7 @@ func Reopen(dir string, run Run) (_ *Writer, err error) {
 		status, _ := readStatus(foreign.Dir(dir), dir)
 		return nil, &LockedError{Dir: dir, Status: status}
 	case err != nil:
-		return nil, fmt.Errorf("results: continue run: %w", err)
+		return nil, fmt.Errorf("continue run: %w", err)
 	case errors.As(there, &unfinished):
 		w.status = unfinished.Status
 	default: // finished meanwhile, or not this run
@@ -235,7 +235,7 @@ func Reopen(dir string, run Run) (_ *Writer, err error) {
 	}
 	for _, name := range []string{configFile, statusFile} {
 		if err := durable.Clean(filepath.Join(dir, name)); err != nil {
-			return nil, fmt.Errorf("results: continue run: %w", err)
+			return nil, fmt.Errorf("continue run: %w", err)
 		}
 	}
 	return w, nil
@@ -255,17 +255,17 @@ func (w *Writer) Holds(m Mark) error {
 func (w *Writer) before(m Mark) ([]byte, error) {
 	info, err := w.epochs.Stat()
 	if err != nil {
-		return nil, fmt.Errorf("results: %w", err)
+		return nil, err
 	}
 	if m.Bytes < 0 || info.Size() < m.Bytes {
-		return nil, fmt.Errorf("results: %s has %d bytes, the mark is at %d: %w", w.epochs.Name(), info.Size(), m.Bytes, ErrMark)
+		return nil, fmt.Errorf("%s has %d bytes, the mark is at %d: %w", w.epochs.Name(), info.Size(), m.Bytes, ErrMark)
 	}
 	lines := make([]byte, m.Bytes)
 	if _, err := w.epochs.ReadAt(lines, 0); err != nil {
-		return nil, fmt.Errorf("results: %w", err)
+		return nil, err
 	}
 	if markOf(lines) != m {
-		return nil, fmt.Errorf("results: the first %d bytes of %s: %w", m.Bytes, w.epochs.Name(), ErrMark)
+		return nil, fmt.Errorf("the first %d bytes of %s: %w", m.Bytes, w.epochs.Name(), ErrMark)
 	}
 	return lines, nil
 }
@@ -285,17 +285,17 @@ func (w *Writer) Rewind(m Mark) ([]Epoch, error) {
 	epochs, due, torn, err := readEpochs(w.epochs.Name(), lines)
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("results: %w", err)
+		return nil, err
 	case torn > 0:
-		return nil, fmt.Errorf("results: the mark at %d of %s is within a line: %w", m.Bytes, w.epochs.Name(), ErrMark)
+		return nil, fmt.Errorf("the mark at %d of %s is within a line: %w", m.Bytes, w.epochs.Name(), ErrMark)
 	}
 	w.status.State, w.status.Message, w.status.Ended, w.status.Process = Running, "", time.Time{}, process()
 	w.status.Record = nil
 	if err := writeJSON(filepath.Join(w.dir, statusFile), w.status); err != nil {
-		return nil, fmt.Errorf("results: continue run: %w", err)
+		return nil, fmt.Errorf("continue run: %w", err)
 	}
 	if err := errors.Join(w.epochs.Truncate(m.Bytes), w.epochs.Sync()); err != nil {
-		return nil, fmt.Errorf("results: continue run: %w", err)
+		return nil, fmt.Errorf("continue run: %w", err)
 	}
 	w.sequence, w.sum, w.mark, w.err = due, sha256.New(), Mark{}, nil
 	w.count(lines)
@@ -330,9 +330,9 @@ func refuseExisting(dir string, run Run) error {
 	there, err := Read(dir)
 	switch {
 	case err != nil:
-		return fmt.Errorf("results: %s exists and is no readable run: move it aside to start again: %w", dir, err)
+		return fmt.Errorf("%s exists and is no readable run: move it aside to start again: %w", dir, err)
 	case there.Run.ConfigHash != run.ConfigHash || there.Run.Seed != run.Seed:
-		return fmt.Errorf("results: %s holds another run: configuration %s, seed %d", dir, there.Run.ConfigHash, there.Run.Seed)
+		return fmt.Errorf("%s holds another run: configuration %s, seed %d", dir, there.Run.ConfigHash, there.Run.Seed)
 	case there.Status.State == Finished && there.Misfit != nil:
 		return there.Misfit
 	case there.Status.State == Finished:
@@ -363,7 +363,7 @@ func MoveAside(dir string) (string, error) {
 			continue
 		}
 		if err != nil {
-			return "", fmt.Errorf("results: move aside: %w", err)
+			return "", fmt.Errorf("move aside: %w", err)
 		}
 		return aside, durable.Sync(filepath.Dir(dir))
 	}
@@ -385,7 +385,7 @@ func (w *Writer) Append(e Epoch) error {
 		return w.err
 	}
 	if w.epochs == nil {
-		return fmt.Errorf("results: epoch %d not recorded: the run %s has ended", e.Epoch, w.dir)
+		return fmt.Errorf("epoch %d not recorded: the run %s has ended", e.Epoch, w.dir)
 	}
 	due := w.sequence
 	err := due.accept(e)
@@ -393,18 +393,18 @@ func (w *Writer) Append(e Epoch) error {
 		err = e.check()
 	}
 	if err != nil {
-		return fmt.Errorf("results: epoch %d not recorded: %w", e.Epoch, err)
+		return fmt.Errorf("epoch %d not recorded: %w", e.Epoch, err)
 	}
 	line, err := json.Marshal(e)
 	if err != nil {
-		return fmt.Errorf("results: epoch %d not recorded: %w", e.Epoch, err)
+		return fmt.Errorf("epoch %d not recorded: %w", e.Epoch, err)
 	}
 	line = append(line, '\n')
 	if _, err = w.epochs.Write(line); err == nil {
 		err = w.epochs.Sync()
 	}
 	if err != nil {
-		w.err = fmt.Errorf("results: record epoch %d: %w", e.Epoch, err)
+		w.err = fmt.Errorf("record epoch %d: %w", e.Epoch, err)
 		return w.err
 	}
 	w.sequence = due
@@ -423,7 +423,7 @@ func (w *Writer) Fail(cause error) error { return w.end(Failed, cause.Error()) }
 
 func (w *Writer) end(state State, message string) error {
 	if w.epochs == nil {
-		return fmt.Errorf("results: the run %s has ended already", w.dir)
+		return fmt.Errorf("the run %s has ended already", w.dir)
 	}
 	w.status.State, w.status.Message, w.status.Ended = state, message, now()
 	if w.err == nil {
@@ -431,7 +431,7 @@ func (w *Writer) end(state State, message string) error {
 	}
 	err := writeJSON(filepath.Join(w.dir, statusFile), w.status)
 	if err := errors.Join(err, w.Close()); err != nil { // the lock goes last
-		return fmt.Errorf("results: end run: %w", err)
+		return fmt.Errorf("end run: %w", err)
 	}
 	return nil
 }

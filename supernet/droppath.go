@@ -57,12 +57,12 @@ func (n *Net) feedDropPath(p *program, k key) error {
 	switch {
 	case !k.dropPathCounts():
 	case p.drop == nil && given > 0:
-		return fmt.Errorf("supernet: %d drop-path multipliers for a network that is built without drop path", given)
+		return fmt.Errorf("%d drop-path multipliers for a network that is built without drop path", given)
 	case p.drop == nil:
 	case given == 0:
 		p.drop.Write(p.undropped)
 	case given != p.drop.Len():
-		return fmt.Errorf("supernet: %d drop-path multipliers, a batch of %d images needs %d", given, k.batch, p.drop.Len())
+		return fmt.Errorf("%d drop-path multipliers, a batch of %d images needs %d", given, k.batch, p.drop.Len())
 	default:
 		p.drop.Write(n.dropPath)
 	}

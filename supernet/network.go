@@ -58,21 +58,21 @@ const postprocessMomentum = 0.1
 func (c Config) check() error {
 	switch {
 	case c.Space == nil:
-		return fmt.Errorf("supernet: no search space")
+		return fmt.Errorf("no search space")
 	case c.Channels < 1:
-		return fmt.Errorf("supernet: %d channels, need at least 1", c.Channels)
+		return fmt.Errorf("%d channels, need at least 1", c.Channels)
 	case c.Cells < 3:
-		return fmt.Errorf("supernet: %d cells, need at least 3", c.Cells)
+		return fmt.Errorf("%d cells, need at least 3", c.Cells)
 	case c.Partial < 0:
-		return fmt.Errorf("supernet: a 1/%d of the channels, need a divisor of at least 1, or 0 for all channels", c.Partial)
+		return fmt.Errorf("a 1/%d of the channels, need a divisor of at least 1, or 0 for all channels", c.Partial)
 	case c.Channels%c.divisor() != 0:
-		return fmt.Errorf("supernet: %d channels cannot be shuffled in %d groups, need a multiple of %d", c.Channels, c.Partial, c.Partial)
+		return fmt.Errorf("%d channels cannot be shuffled in %d groups, need a multiple of %d", c.Channels, c.Partial, c.Partial)
 	case c.Classes < 2:
-		return fmt.Errorf("supernet: %d classes, need at least 2", c.Classes)
+		return fmt.Errorf("%d classes, need at least 2", c.Classes)
 	case c.Side < 4:
-		return fmt.Errorf("supernet: images of %d×%d, need at least 4×4", c.Side, c.Side)
+		return fmt.Errorf("images of %d×%d, need at least 4×4", c.Side, c.Side)
 	case !(c.BatchNormMomentum > 0 && c.BatchNormMomentum <= 1):
-		return fmt.Errorf("supernet: batch-norm momentum %g, need 0 < momentum ≤ 1", c.BatchNormMomentum)
+		return fmt.Errorf("batch-norm momentum %g, need 0 < momentum ≤ 1", c.BatchNormMomentum)
 	}
 	return nil
 }

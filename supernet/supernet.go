@@ -312,11 +312,11 @@ func argmax(xs []float64) int {
 func (n *Net) feed(p *program, b data.Batch, mixing []float64) error {
 	raw := len(b.Images) == 0 && b.Recipe != nil
 	if raw && (n.augmenter == nil || b.Recipe.Set.Side != b.Side || len(b.Recipe.Numbers) != b.N || len(b.Recipe.Crops) != b.N || p.images.Len() != b.N*3*b.Side*b.Side) {
-		return fmt.Errorf("supernet: a batch of %d images of side %d without pixel values, but a recipe for %d, which this engine cannot make or which does not fit",
+		return fmt.Errorf("a batch of %d images of side %d without pixel values, but a recipe for %d, which this engine cannot make or which does not fit",
 			b.N, b.Side, len(b.Recipe.Numbers))
 	}
 	if b.Side != n.config.Side || !raw && len(b.Images) != p.images.Len() || len(b.Labels) != b.N {
-		return fmt.Errorf("supernet: batch of %d labels and %d pixel values for %d images of side %d, built for side %d",
+		return fmt.Errorf("batch of %d labels and %d pixel values for %d images of side %d, built for side %d",
 			len(b.Labels), len(b.Images), b.N, b.Side, n.config.Side)
 	}
 	if b.Serial != 0 && p.fed == b.Serial {
@@ -326,7 +326,7 @@ func (n *Net) feed(p *program, b data.Batch, mixing []float64) error {
 	clear(p.oneHot)
 	for i, label := range b.Labels {
 		if label < 0 || label >= n.config.Classes {
-			return fmt.Errorf("supernet: image %d of the batch has label %d, need 0..%d", i, label, n.config.Classes-1)
+			return fmt.Errorf("image %d of the batch has label %d, need 0..%d", i, label, n.config.Classes-1)
 		}
 		p.oneHot[i*n.config.Classes+label] = 1
 	}
@@ -442,7 +442,7 @@ func (n *Net) program(k key) (*program, error) {
 func (n *Net) plan(k key) (*engine.Plan, error) {
 	last := n.norms[len(n.norms)-1]
 	if k.batch < 1 || k.bn == BatchStatistics && k.batch*last.positions < 2 {
-		return nil, fmt.Errorf("supernet: a batch of %d images is too small for batch normalisation", k.batch)
+		return nil, fmt.Errorf("a batch of %d images is too small for batch normalisation", k.batch)
 	}
 	net := n.config.build(n.blueprint, k.batch, k.bn, n.drops(k))
 	g := net.Graph

@@ -74,11 +74,11 @@ var ErrNoCases = errors.New("no golden cases")
 func Run(ctx context.Context, dir, engineName string, threads int, report func(Result)) ([]Result, error) {
 	e, err := engine.Open(engineName, threads)
 	if err != nil {
-		return nil, fmt.Errorf("verify: %w", err)
+		return nil, err
 	}
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return nil, fmt.Errorf("verify: %w", err)
+		return nil, err
 	}
 	var all []Result
 	for _, entry := range entries {
@@ -86,7 +86,7 @@ func Run(ctx context.Context, dir, engineName string, threads int, report func(R
 			continue
 		}
 		if err := ctx.Err(); err != nil {
-			return all, fmt.Errorf("verify: %w", err)
+			return all, err
 		}
 		r := runCase(filepath.Join(dir, entry.Name()), e)
 		if report != nil {

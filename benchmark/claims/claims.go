@@ -143,7 +143,7 @@ type Options struct {
 // same run twice is an error.
 func Judge(runs []*results.History, o Options) (*Judgement, error) {
 	if !(o.Alpha > 0 && o.Alpha < 0.5) {
-		return nil, fmt.Errorf("claims: the level of significance is %v, need a number between 0 and 0.5", o.Alpha)
+		return nil, fmt.Errorf("the level of significance is %v, need a number between 0 and 0.5", o.Alpha)
 	}
 	j := &Judgement{Alpha: o.Alpha, Claims: All, Settings: []Setting{}, Warnings: []string{}}
 	type key struct {

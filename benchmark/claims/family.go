@@ -37,7 +37,7 @@ func newCandidate(c results.Curve, changed func(results.Run) map[string]string) 
 	run := c.Runs[0].Run
 	settings, err := run.Settings()
 	if err != nil {
-		return candidate{}, fmt.Errorf("claims: %s: %w", c.Runs[0].Dir, err)
+		return candidate{}, fmt.Errorf("%s: %w", c.Runs[0].Dir, err)
 	}
 	all := candidate{Curve: c, name: c.Algorithm, settings: settings}
 	if changed != nil {
@@ -250,7 +250,7 @@ func (f *family) result(c Claim, space int, alpha float64) (Result, error) {
 	}
 	r, err := j.result(c)
 	if err != nil {
-		return r, fmt.Errorf("claims: %s on space %d: %w", c.Number, space, err)
+		return r, fmt.Errorf("%s on space %d: %w", c.Number, space, err)
 	}
 	return r, nil
 }

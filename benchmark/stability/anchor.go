@@ -33,10 +33,10 @@ func Published(space int) (Anchor, error) {
 func Lowest(ctx context.Context, o nasbench.Oracle, space int) (Anchor, error) {
 	top, err := nasbench.Top(ctx, o, space, nasbench.Epochs, 1)
 	if err != nil {
-		return Anchor{}, fmt.Errorf("stability: lowest test error of space %d: %w", space, err)
+		return Anchor{}, fmt.Errorf("lowest test error of space %d: %w", space, err)
 	}
 	if len(top) == 0 {
-		return Anchor{}, fmt.Errorf("stability: no cell of space %d: %w", space, nasbench.ErrUnknownBudget)
+		return Anchor{}, fmt.Errorf("no cell of space %d: %w", space, nasbench.ErrUnknownBudget)
 	}
 	return Anchor{top[0].TestError, "lowest mean of the table's cells (" + o.Source().Kind + ")"}, nil
 }

@@ -95,7 +95,7 @@ func digest(text []byte) string {
 func record(h *results.History) (Recorded, error) {
 	text, err := results.Records(h.Dir)
 	if err != nil {
-		return Recorded{}, fmt.Errorf("stability: %w", err)
+		return Recorded{}, err
 	}
 	canonical := results.Canonical(text)
 	sum := sha256.Sum256(canonical)
@@ -103,7 +103,7 @@ func record(h *results.History) (Recorded, error) {
 	delete(r.Measures, Seconds)
 	delete(r.Measures, SecondsPerEpoch)
 	if r.Digests, err = digests(canonical); err != nil {
-		return Recorded{}, fmt.Errorf("stability: records of %s: %w", h.Dir, err)
+		return Recorded{}, fmt.Errorf("records of %s: %w", h.Dir, err)
 	}
 	return r, nil
 }
@@ -114,7 +114,7 @@ func record(h *results.History) (Recorded, error) {
 func NewBaseline(runs []*results.History) (*Baseline, error) {
 	for _, h := range runs {
 		if !Complete(h) {
-			return nil, fmt.Errorf("stability: %s is not finished (%s, %d records): a baseline holds complete runs only", h.Dir, h.Status.State, len(h.Epochs))
+			return nil, fmt.Errorf("%s is not finished (%s, %d records): a baseline holds complete runs only", h.Dir, h.Status.State, len(h.Epochs))
 		}
 	}
 	curves, err := results.Group(runs)
@@ -127,7 +127,7 @@ func NewBaseline(runs []*results.History) (*Baseline, error) {
 		e := Entry{Space: c.Space, Algorithm: c.Algorithm, Provenance: c.Provenance, Config: first.Run.Config, ConfigHash: first.Run.ConfigHash}
 		for _, h := range c.Runs {
 			if device := h.Run.Provenance.Device; device != e.Provenance.Device {
-				return nil, fmt.Errorf("stability: %s ran on %q and %s on %q: a baseline holds one kind of device", first.Dir, e.Provenance.Device, h.Dir, device)
+				return nil, fmt.Errorf("%s ran on %q and %s on %q: a baseline holds one kind of device", first.Dir, e.Provenance.Device, h.Dir, device)
 			}
 			r, err := record(h)
 			if err != nil {
@@ -148,30 +148,30 @@ const maxBaseline = 64 << 20
 func ReadBaseline(path string) (*Baseline, error) {
 	files := []string{path}
 	if info, err := os.Stat(path); err != nil {
-		return nil, fmt.Errorf("stability: read baseline: %w", err)
+		return nil, fmt.Errorf("read baseline: %w", err)
 	} else if info.IsDir() {
 		if files, err = filepath.Glob(filepath.Join(path, "*.json")); err != nil {
-			return nil, fmt.Errorf("stability: read baseline: %w", err)
+			return nil, fmt.Errorf("read baseline: %w", err)
 		}
 		if len(files) == 0 {
-			return nil, fmt.Errorf("stability: read baseline: no file NAME.json in %s", path)
+			return nil, fmt.Errorf("read baseline: no file NAME.json in %s", path)
 		}
 	}
 	all := &Baseline{Format: BaselineVersion}
 	for _, file := range files {
 		text, err := foreign.ReadFile(file, maxBaseline)
 		if err != nil {
-			return nil, fmt.Errorf("stability: read baseline: %w", err)
+			return nil, fmt.Errorf("read baseline: %w", err)
 		}
 		b, err := ParseBaseline(text)
 		if err != nil {
-			return nil, fmt.Errorf("stability: read baseline: %s: %w", file, err)
+			return nil, fmt.Errorf("read baseline: %s: %w", file, err)
 		}
 		all.Entries = append(all.Entries, b.Entries...)
 	}
 	slices.SortStableFunc(all.Entries, Entry.compare)
 	if err := all.check(); err != nil {
-		return nil, fmt.Errorf("stability: read baseline: %s: %w", path, err)
+		return nil, fmt.Errorf("read baseline: %s: %w", path, err)
 	}
 	return all, nil
 }
@@ -204,7 +204,7 @@ func ParseBaseline(text []byte) (*Baseline, error) {
 func (b *Baseline) Marshal() ([]byte, error) {
 	text, err := json.MarshalIndent(b, "", " ")
 	if err != nil {
-		return nil, fmt.Errorf("stability: write baseline: %w", err)
+		return nil, fmt.Errorf("write baseline: %w", err)
 	}
 	return append(text, '\n'), nil
 }

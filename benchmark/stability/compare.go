@@ -54,7 +54,7 @@ const (
 // level that Notes speak of. It is an error if no curve is of the algorithm.
 func (t *Table) Compare(against string, measures []Name, alpha float64) ([]Comparison, error) {
 	if !(alpha > 0 && alpha < 1) {
-		return nil, fmt.Errorf("stability: the level of significance is %v, need a number between 0 and 1", alpha)
+		return nil, fmt.Errorf("the level of significance is %v, need a number between 0 and 1", alpha)
 	}
 	var all []Comparison
 	found := false
@@ -82,7 +82,7 @@ func (t *Table) Compare(against string, measures []Name, alpha float64) ([]Compa
 		}
 	}
 	if !found {
-		return nil, fmt.Errorf("stability: no run of %q to compare with", against)
+		return nil, fmt.Errorf("no run of %q to compare with", against)
 	}
 	return all, nil
 }

@@ -158,13 +158,13 @@ type UnknownError struct {
 // Error tells what differs.
 func (e *UnknownError) Error() string {
 	if e.Changes == nil {
-		return fmt.Sprintf("stability: %s: the baseline has no runs of %s on space %d", e.Dir, e.Algorithm, e.Space)
+		return fmt.Sprintf("%s: the baseline has no runs of %s on space %d", e.Dir, e.Algorithm, e.Space)
 	}
 	var all []string
 	for _, c := range e.Changes {
 		all = append(all, c.String())
 	}
-	return fmt.Sprintf("stability: %s: its configuration is not in the baseline: %s", e.Dir, strings.Join(all, "; "))
+	return fmt.Sprintf("%s: its configuration is not in the baseline: %s", e.Dir, strings.Join(all, "; "))
 }
 
 // Gate tests runs against a baseline, curve by curve.
@@ -179,14 +179,14 @@ func (e *UnknownError) Error() string {
 // the others are judged without it.
 func Gate(b *Baseline, runs []*results.History, o GateOptions) (*Report, error) {
 	if !(o.Alpha > 0 && o.Alpha < 1) {
-		return nil, fmt.Errorf("stability: the level of significance is %v, need a number between 0 and 1", o.Alpha)
+		return nil, fmt.Errorf("the level of significance is %v, need a number between 0 and 1", o.Alpha)
 	}
 	curves, err := results.Group(runs)
 	if err != nil {
 		return nil, err
 	}
 	if len(curves) == 0 {
-		return nil, fmt.Errorf("stability: no runs to test")
+		return nil, fmt.Errorf("no runs to test")
 	}
 	type counterpart struct {
 		entry   Entry
@@ -241,7 +241,7 @@ func (b *Baseline) find(h *results.History, changed bool) (Entry, []Change, erro
 		}
 		changes, err := e.changes(h.Run)
 		if err != nil {
-			return Entry{}, nil, fmt.Errorf("stability: %s: %w", h.Dir, err)
+			return Entry{}, nil, fmt.Errorf("%s: %w", h.Dir, err)
 		}
 		candidates = append(candidates, e)
 		if unknown.Changes == nil || len(changes) < len(unknown.Changes) {
@@ -252,7 +252,7 @@ func (b *Baseline) find(h *results.History, changed bool) (Entry, []Change, erro
 		return Entry{}, nil, unknown
 	}
 	if len(candidates) > 1 {
-		return Entry{}, nil, fmt.Errorf("stability: %s: the baseline has %d configurations of %s on space %d, so it is not clear which one to compare with", h.Dir, len(candidates), h.Run.Algorithm, h.Run.Space)
+		return Entry{}, nil, fmt.Errorf("%s: the baseline has %d configurations of %s on space %d, so it is not clear which one to compare with", h.Dir, len(candidates), h.Run.Algorithm, h.Run.Space)
 	}
 	e := candidates[0]
 	if field, a, now := results.Difference(e.Provenance.Setting(), h.Run.Provenance.Setting()); field != "" {

@@ -51,7 +51,7 @@ func (r *Report) JUnit() ([]byte, error) {
 	}
 	text, err := xml.MarshalIndent(all, "", " ")
 	if err != nil {
-		return nil, fmt.Errorf("stability: write JUnit XML: %w", err)
+		return nil, fmt.Errorf("write JUnit XML: %w", err)
 	}
 	return append([]byte(xml.Header), printable.Text(string(text)+"\n")...), nil
 }

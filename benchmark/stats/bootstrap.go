@@ -66,7 +66,7 @@ func bootstrap(x []float64, statistic func([]float64) float64, level float64) ([
 		return nil, err
 	}
 	if !(level > 0 && level < 1) {
-		return nil, fmt.Errorf("stats: the confidence level is %v, need a number between 0 and 1", level)
+		return nil, fmt.Errorf("the confidence level is %v, need a number between 0 and 1", level)
 	}
 	x = sorted(x)
 	stream := random.New(0, "stats/bootstrap", uint64(len(x)))

@@ -53,7 +53,7 @@ func HedgesG(x, y []float64) (float64, error) {
 	vx, vy := Std(x)*Std(x), Std(y)*Std(y)
 	pooled := math.Sqrt(((n-1)*vx + (m-1)*vy) / (n + m - 2))
 	if !(pooled > 0) {
-		return 0, errors.New("stats: neither sample varies: a difference has no standard deviations to be measured in")
+		return 0, errors.New("neither sample varies: a difference has no standard deviations to be measured in")
 	}
 	return (1 - 3/(4*(n+m-2)-1)) * (Mean(x) - Mean(y)) / pooled, nil
 }

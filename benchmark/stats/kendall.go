@@ -24,7 +24,7 @@ const exactOrders = 8
 // Where either does not vary, τ is 0 and p is 1.
 func Kendall(x, y []float64, alternative Alternative) (Test, error) {
 	if len(x) != len(y) {
-		return Test{}, fmt.Errorf("stats: %d values cannot be paired with %d", len(x), len(y))
+		return Test{}, fmt.Errorf("%d values cannot be paired with %d", len(x), len(y))
 	}
 	if err := errors.Join(sample("x", x, 2), sample("y", y, 2)); err != nil {
 		return Test{}, err

@@ -16,10 +16,10 @@ const simulations = 10_000
 // shift standard deviations. It is simulated.
 func Power(n, m int, shift, alpha float64) (float64, error) {
 	if n < 1 || m < 1 || n+m > 10_000 {
-		return 0, fmt.Errorf("stats: power of %d against %d values: need at least 1 each, and 10,000 at most", n, m)
+		return 0, fmt.Errorf("power of %d against %d values: need at least 1 each, and 10,000 at most", n, m)
 	}
 	if !(alpha > 0 && alpha < 1) {
-		return 0, fmt.Errorf("stats: the level of significance is %v, need a number between 0 and 1", alpha)
+		return 0, fmt.Errorf("the level of significance is %v, need a number between 0 and 1", alpha)
 	}
 	critical := criticalU(n, m, alpha)
 	stream := random.New(0, "stats/power", uint64(n), uint64(m))

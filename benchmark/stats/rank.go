@@ -56,7 +56,7 @@ const (
 // differs, p is 1.
 func Wilcoxon(x, y []float64, alternative Alternative) (Test, error) {
 	if len(x) != len(y) {
-		return Test{}, fmt.Errorf("stats: %d values cannot be paired with %d", len(x), len(y))
+		return Test{}, fmt.Errorf("%d values cannot be paired with %d", len(x), len(y))
 	}
 	if err := errors.Join(sample("x", x, 1), sample("y", y, 1)); err != nil {
 		return Test{}, err

@@ -41,10 +41,10 @@ func SignTest(x []float64, against float64, alternative Alternative) (Test, erro
 // chance, in (0,1). Two-sided it is twice the smaller tail.
 func Binomial(successes, n int, chance float64, alternative Alternative) (float64, error) {
 	if n < 1 || successes < 0 || successes > n {
-		return 0, fmt.Errorf("stats: %d successes in %d trials: need 0 to n of at least one", successes, n)
+		return 0, fmt.Errorf("%d successes in %d trials: need 0 to n of at least one", successes, n)
 	}
 	if !(chance > 0 && chance < 1) {
-		return 0, fmt.Errorf("stats: the chance of a success is %v, need a number between 0 and 1", chance)
+		return 0, fmt.Errorf("the chance of a success is %v, need a number between 0 and 1", chance)
 	}
 	least := func(k int, chance float64) float64 { // P(X ≥ k), the tail that is summed and not subtracted
 		if k <= 0 {
@@ -83,7 +83,7 @@ func MedianInterval(x []float64, level float64) (Interval, bool, error) {
 		return Interval{}, false, err
 	}
 	if !(level > 0 && level < 1) {
-		return Interval{}, false, fmt.Errorf("stats: the confidence level is %v, need a number between 0 and 1", level)
+		return Interval{}, false, fmt.Errorf("the confidence level is %v, need a number between 0 and 1", level)
 	}
 	n, ends := len(x), 0
 	for ends < n/2 {
@@ -104,7 +104,7 @@ func MedianInterval(x []float64, level float64) (Interval, bool, error) {
 // values, and two of them for an interval, which is nil otherwise.
 func RatioInterval(x, y []float64, level float64) (float64, *Interval, error) {
 	if !(level > 0 && level < 1) {
-		return 0, nil, fmt.Errorf("stats: the confidence level is %v, need a number between 0 and 1", level)
+		return 0, nil, fmt.Errorf("the confidence level is %v, need a number between 0 and 1", level)
 	}
 	var logs [2][]float64
 	for i, values := range [][]float64{x, y} {
@@ -112,7 +112,7 @@ func RatioInterval(x, y []float64, level float64) (float64, *Interval, error) {
 			return 0, nil, err
 		}
 		if slices.Min(values) <= 0 {
-			return 0, nil, fmt.Errorf("stats: %v has no logarithm, need positive numbers", slices.Min(values))
+			return 0, nil, fmt.Errorf("%v has no logarithm, need positive numbers", slices.Min(values))
 		}
 		for _, v := range values {
 			logs[i] = append(logs[i], math.Log(v))
@@ -138,7 +138,7 @@ func RatioInterval(x, y []float64, level float64) (float64, *Interval, error) {
 // significant: the larger p is that of the equivalence.
 func Equivalence(test func(x, y []float64, a Alternative) (Test, error), x, y []float64, margin float64) (above, below Test, err error) {
 	if !(margin > 0) {
-		return Test{}, Test{}, fmt.Errorf("stats: the margin of equivalence is %v, need a positive number", margin)
+		return Test{}, Test{}, fmt.Errorf("the margin of equivalence is %v, need a positive number", margin)
 	}
 	moved := func(by float64) []float64 {
 		m := slices.Clone(x)

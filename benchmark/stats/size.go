@@ -31,7 +31,7 @@ func KendallSize(tau, alpha, power float64) (int, error) {
 // noether is the size (zα + zβ)² / (factor · (probability − ½)²).
 func noether(factor, probability, alpha, power float64) (int, error) {
 	if !(probability >= 0 && probability <= 1) || probability == 0.5 {
-		return 0, fmt.Errorf("stats: no size shows an effect of probability %v, need 0 to 1 without 0.5", probability)
+		return 0, fmt.Errorf("no size shows an effect of probability %v, need 0 to 1 without 0.5", probability)
 	}
 	if err := planned(alpha, power); err != nil {
 		return 0, err
@@ -45,7 +45,7 @@ func noether(factor, probability, alpha, power float64) (int, error) {
 // share of successes is not chance but share, above it: 0 where 1,000 do not.
 func BinomialSize(share, chance, alpha, power float64) (int, error) {
 	if !(chance > 0 && share > chance && share <= 1) {
-		return 0, fmt.Errorf("stats: no size shows a share of %v above a chance of %v", share, chance)
+		return 0, fmt.Errorf("no size shows a share of %v above a chance of %v", share, chance)
 	}
 	if err := planned(alpha, power); err != nil {
 		return 0, err
@@ -77,7 +77,7 @@ func BinomialSize(share, chance, alpha, power float64) (int, error) {
 
 func planned(alpha, power float64) error {
 	if !(alpha > 0 && alpha < 0.5 && power > 0.5 && power < 1) {
-		return fmt.Errorf("stats: a level of %v and a power of %v: need less than 0.5, and between 0.5 and 1", alpha, power)
+		return fmt.Errorf("a level of %v and a power of %v: need less than 0.5, and between 0.5 and 1", alpha, power)
 	}
 	return nil
 }

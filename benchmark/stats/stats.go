@@ -57,11 +57,11 @@ func Quartiles(x []float64) (lower, upper float64) {
 // sample refuses what is no sample of at least so many finite numbers.
 func sample(name string, x []float64, least int) error {
 	if len(x) < least {
-		return fmt.Errorf("stats: %s has %d values, need at least %d", name, len(x), least)
+		return fmt.Errorf("%s has %d values, need at least %d", name, len(x), least)
 	}
 	for i, v := range x {
 		if math.IsNaN(v) || math.IsInf(v, 0) {
-			return fmt.Errorf("stats: %s[%d] is %v, need finite numbers", name, i, v)
+			return fmt.Errorf("%s[%d] is %v, need finite numbers", name, i, v)
 		}
 	}
 	return nil
@@ -76,7 +76,7 @@ func Holm(p []float64) ([]float64, error) {
 	order := make([]int, len(p))
 	for i, v := range p {
 		if !(v >= 0 && v <= 1) {
-			return nil, fmt.Errorf("stats: p[%d] is %v, need 0 to 1", i, v)
+			return nil, fmt.Errorf("p[%d] is %v, need 0 to 1", i, v)
 		}
 		order[i] = i
 	}

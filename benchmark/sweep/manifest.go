@@ -145,7 +145,7 @@ func Read(root string) (*Manifest, error) {
 	path := filepath.Join(root, File)
 	data, err := foreign.ReadFile(path, maxManifest)
 	if err != nil {
-		return nil, fmt.Errorf("sweep: read manifest: %w", err)
+		return nil, fmt.Errorf("read manifest: %w", err)
 	}
 	m, err := Parse(data)
 	if err != nil {
@@ -251,18 +251,18 @@ func (u Unit) check(preset string) error {
 // equal bytes.
 func (m *Manifest) Marshal() ([]byte, error) {
 	if err := m.check(); err != nil {
-		return nil, fmt.Errorf("sweep: manifest: %w", err)
+		return nil, fmt.Errorf("manifest: %w", err)
 	}
 	shared, err := json.MarshalIndent(m.Shared, "  ", "  ")
 	if err != nil {
-		return nil, fmt.Errorf("sweep: marshal manifest: %w", err)
+		return nil, fmt.Errorf("marshal manifest: %w", err)
 	}
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "{\n  \"format\": %d,\n  \"shared\": %s,\n  \"units\": [", Version, shared)
 	for i, u := range m.Units {
 		line, err := json.Marshal(u)
 		if err != nil {
-			return nil, fmt.Errorf("sweep: marshal manifest: %w", err)
+			return nil, fmt.Errorf("marshal manifest: %w", err)
 		}
 		if i > 0 {
 			b.WriteByte(',')
@@ -288,15 +288,15 @@ func Update(root string, change func(*Manifest) error) (err error) {
 		}
 	}()
 	if err := os.MkdirAll(root, 0o777); err != nil {
-		return fmt.Errorf("sweep: %w", err)
+		return err
 	}
 	folder, err := os.Open(root)
 	if err != nil {
-		return fmt.Errorf("sweep: %w", err)
+		return err
 	}
 	defer folder.Close()
 	if err := durable.LockWaiting(folder); err != nil {
-		return fmt.Errorf("sweep: %w", err)
+		return err
 	}
 	m, err := Read(root)
 	var old []byte
@@ -318,7 +318,7 @@ func Update(root string, change func(*Manifest) error) (err error) {
 		return err
 	}
 	if err := durable.WriteFile(filepath.Join(root, File), data); err != nil {
-		return fmt.Errorf("sweep: %w", err)
+		return err
 	}
 	return nil
 }

@@ -77,7 +77,7 @@ func (s Shared) check() error {
 		return errors.New("table: kind or digest is missing")
 	}
 	if s.Engine == "" {
-		return errors.New("engine: is missing")
+		return errors.New("engine is missing")
 	}
 	return nil
 }
@@ -166,11 +166,11 @@ func (m *Manifest) changedSettings(settings map[string]string) ([]string, error)
 	for _, algorithm := range all {
 		there, err := m.Shared.Config(1, algorithm)
 		if err != nil {
-			return nil, fmt.Errorf("sweep: manifest: %w", err)
+			return nil, fmt.Errorf("manifest: %w", err)
 		}
 		here, err := with.Config(1, algorithm)
 		if err != nil {
-			return nil, fmt.Errorf("sweep: %w", err)
+			return nil, err
 		}
 		for _, name := range benchmark.Settable(algorithm) {
 			if old, new := format(there, name), format(here, name); old != new {

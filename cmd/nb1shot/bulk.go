@@ -172,7 +172,7 @@ func (q question) answerAll(texts [][]byte) (answers []byte, failed int) {
 
 func (q question) answer(a *asked) any {
 	if a.err != nil {
-		return unknownLine{a.err.Error(), a.code}
+		return unknownLine{message(a.err), a.code}
 	}
 	k, err := q.ask(a.spec, a.hash)
 	if err == nil {
@@ -187,7 +187,7 @@ func (q question) answer(a *asked) any {
 	case errors.Is(err, errNeedsCell):
 		code = codeCell
 	}
-	return unknownLine{err.Error(), code}
+	return unknownLine{message(err), code}
 }
 
 // parseLine reads a hash, bare or in quotes, or a cell as in a file.

@@ -64,7 +64,7 @@ func judgeClaims(c *cli.Context) (err error) {
 		fmt.Fprintln(c.App.ErrWriter, "nb1shot: warning:", warning)
 	}
 	if len(judged.Settings) == 0 {
-		return hinted(fmt.Errorf("claims: none of the runs (%d) is a finished one of an algorithm that the paper speaks of", len(runs)),
+		return hinted(fmt.Errorf("none of the runs (%d) is a finished one of an algorithm that the paper speaks of", len(runs)),
 			"nb1shot results ls shows how they stand")
 	}
 	if path != "" {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"regexp"
 	"runtime"
 	"strings"
 	"syscall"
@@ -58,7 +59,7 @@ func report(w io.Writer, err error) int {
 	if err == nil {
 		return 0
 	}
-	fmt.Fprintf(w, "nb1shot: %s\n", strings.ReplaceAll(err.Error(), "\n", "; "))
+	fmt.Fprintf(w, "nb1shot: %s\n", message(err))
 	var f *failure
 	if broken := (*fault.Error)(nil); errors.As(err, &broken) {
 		reportFault(w, broken)
@@ -84,6 +85,15 @@ func reportFault(w io.Writer, f *fault.Error) {
 	for _, line := range f.Stack {
 		fmt.Fprintf(w, "  %s\n", line)
 	}
+}
+
+// libraries are how packages of others begin their errors. Ours begin with what was
+// being done.
+var libraries = regexp.MustCompile(`(^|: |; )(?:(?:strconv\.\w+|json|toml|gzip|zlib|flate|archive/tar|encoding/hex|encoding/csv|sql|net/http|tls|x509|cli|flag|regexp|png|svg|pdf): )+`)
+
+// message is what an error says to the user, in one line.
+func message(err error) string {
+	return libraries.ReplaceAllString(strings.ReplaceAll(err.Error(), "\n", "; "), "$1")
 }
 
 // group is the action of a command that only holds others.

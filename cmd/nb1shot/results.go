@@ -145,7 +145,7 @@ func listRuns(c *cli.Context) (err error) {
 		h, err := results.Read(dir)
 		if err != nil {
 			skipped.skipped++
-			listed = append(listed, listedRun{Dir: dir, Error: strings.TrimPrefix(err.Error(), "results: read run: ")})
+			listed = append(listed, listedRun{Dir: dir, Error: strings.TrimPrefix(message(err), "read run: ")})
 			continue
 		}
 		warn(c.App.ErrWriter, h)

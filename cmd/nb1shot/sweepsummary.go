@@ -86,10 +86,10 @@ func (c *sweepCourse) done(o sweep.Outcome) {
 		text = fmt.Sprintf("test error %v", summarise(o.History).Final)
 	case sweep.Failed:
 		c.failed++
-		text = "failed: " + oneLine(o.Err)
+		text = "failed: " + message(o.Err)
 	case sweep.Elsewhere:
 		c.elsewhere++
-		text = "elsewhere: " + oneLine(o.Err)
+		text = "elsewhere: " + message(o.Err)
 	default:
 		return // interrupted, as all are then
 	}
@@ -179,8 +179,6 @@ func expected(known []timed, u sweep.Unit) (seconds float64, ok bool) {
 	return 0, false
 }
 
-func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
-
 // sweepSummary is what a sweep comes to, and the output of sweep --json.
 type sweepSummary struct {
 	Dir    string       `json:"dir"`
@@ -225,7 +223,7 @@ func summariseSweep(dir string, outcomes []sweep.Outcome) sweepSummary {
 	for _, o := range outcomes {
 		u := sweptUnit{Unit: o.Unit, State: o.State}
 		if o.Err != nil {
-			u.Message = oneLine(o.Err)
+			u.Message = message(o.Err)
 		}
 		k := key{u.Space, u.Algorithm}
 		if h := o.History; o.State == sweep.Finished {

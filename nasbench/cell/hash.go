@@ -37,7 +37,7 @@ func (h *Hash) UnmarshalText(text []byte) error {
 	}
 	var parsed Hash
 	if _, err := hex.Decode(parsed[:], text); err != nil {
-		return fmt.Errorf("cell hash %q: %w", text, err)
+		return fmt.Errorf("cell hash %q has other characters than hexadecimal digits", text)
 	}
 	*h = parsed
 	return nil

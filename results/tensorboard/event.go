@@ -145,7 +145,7 @@ func Read(r io.Reader) ([]Event, error) {
 		return nil
 	})
 	if err != nil {
-		err = fmt.Errorf("tensorboard: read events: %w", err)
+		err = fmt.Errorf("read events: %w", err)
 	}
 	return events, err
 }

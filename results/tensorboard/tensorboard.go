@@ -37,7 +37,7 @@ func Write(w io.Writer, h *results.History) error {
 		file = s.record(file, e)
 	}
 	if _, err := w.Write(file); err != nil {
-		return fmt.Errorf("tensorboard: write events of %s: %w", h.Run.Name(), err)
+		return fmt.Errorf("write events of %s: %w", h.Run.Name(), err)
 	}
 	return nil
 }
@@ -58,7 +58,7 @@ func Open(dir string, run results.Run, started time.Time) (_ *Writer, err error)
 	path := filepath.Join(dir, FileName(run, started))
 	defer func() {
 		if err != nil {
-			err = fmt.Errorf("tensorboard: open %s: %w", path, err)
+			err = fmt.Errorf("open %s: %w", path, err)
 		}
 	}()
 	if err := os.MkdirAll(dir, 0o777); err != nil {
@@ -125,10 +125,10 @@ func (w *Writer) Append(e results.Epoch) error {
 	case e.Epoch < w.stream.next:
 		return nil
 	case e.Epoch > w.stream.next:
-		return fmt.Errorf("tensorboard: epoch %d, but %d is due", e.Epoch, w.stream.next)
+		return fmt.Errorf("event of epoch %d, but %d is due", e.Epoch, w.stream.next)
 	}
 	if _, err := w.file.Write(w.stream.record(nil, e)); err != nil {
-		w.err = fmt.Errorf("tensorboard: write epoch %d: %w", e.Epoch, err)
+		w.err = fmt.Errorf("write epoch %d: %w", e.Epoch, err)
 	}
 	return w.err
 }
