@@ -23,6 +23,9 @@ type FetchOptions struct {
 	// Progress, unless nil, is called whenever bytes have arrived, with those
 	// there so far, earlier transfers included, and the size of the archive.
 	Progress func(done, total int64)
+	// Note, unless nil, is told what the user should know while it goes on, such as
+	// that the server cannot resume.
+	Note func(text string)
 }
 
 // Fetch downloads the official binary archive of CIFAR-10 (170 MB) into the
@@ -31,12 +34,18 @@ type FetchOptions struct {
 //
 // Bytes are collected in a file named like the archive with ".part" added, which
 // survives an interruption, so that the next Fetch continues where this one
-// ended if the server can. Only an archive with the official checksum gets the
-// final name; anything else is removed, and the error is an ErrChecksum.
+// ended if the server can. Only an archive with the official checksum, or with batches
+// of the official ones, gets the final name; anything else is removed, and the error
+// is an ErrChecksum.
 func Fetch(ctx context.Context, dir string, opts FetchOptions) (string, error) {
 	f := officialArchive
 	if opts.URL != "" {
 		f.URL = opts.URL
+	}
+	f.Note = opts.Note
+	f.Accept = func(ctx context.Context, path string) error {
+		_, err := OpenCIFAR10(ctx, path)
+		return err
 	}
 	path, err := f.Fetch(ctx, dir, opts.Progress)
 	if err != nil {

@@ -34,6 +34,9 @@ type FetchOptions struct {
 	// Progress, unless nil, is called whenever bytes have arrived, with those
 	// there so far, earlier transfers included, and the size of the file.
 	Progress func(done, total int64)
+	// Note, unless nil, is told what the user should know while it goes on, such as
+	// that the server cannot resume.
+	Note func(text string)
 }
 
 // Fetch downloads a published file of NAS-Bench-101 into the folder dir, which it
@@ -45,6 +48,7 @@ func Fetch(ctx context.Context, dir string, opts FetchOptions) (string, error) {
 	if opts.URL != "" {
 		f.URL = opts.URL
 	}
+	f.Note = opts.Note
 	path, err := f.Fetch(ctx, dir, opts.Progress)
 	if err != nil {
 		return "", fmt.Errorf("fetch NAS-Bench-101: %w", err)

@@ -59,7 +59,7 @@ func fetchImages(c *cli.Context) error {
 		dir = home
 	}
 	t := newTransfer(c.App.ErrWriter, "fetching CIFAR-10")
-	path, err := data.Fetch(c.Context, dir, data.FetchOptions{URL: c.String("url"), Progress: t.update})
+	path, err := data.Fetch(c.Context, dir, data.FetchOptions{URL: c.String("url"), Progress: t.update, Note: t.note})
 	t.end()
 	switch {
 	case errors.Is(err, data.ErrChecksum):

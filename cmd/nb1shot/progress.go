@@ -85,6 +85,12 @@ func (t *transfer) update(done, total int64) {
 	t.print(text)
 }
 
+// note prints a line of its own.
+func (t *transfer) note(text string) {
+	t.end()
+	fmt.Fprintln(t.w, text)
+}
+
 // tally shows how many of several equal parts are done.
 type tally struct {
 	*status

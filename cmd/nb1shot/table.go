@@ -129,7 +129,7 @@ func fetchTable(c *cli.Context) error {
 		return err
 	}
 	t := newTransfer(c.App.ErrWriter, "fetching NAS-Bench-101")
-	path, err := nasbench.Fetch(c.Context, c.String("dir"), nasbench.FetchOptions{Full: c.Bool("full"), URL: c.String("url"), Progress: t.update})
+	path, err := nasbench.Fetch(c.Context, c.String("dir"), nasbench.FetchOptions{Full: c.Bool("full"), URL: c.String("url"), Progress: t.update, Note: t.note})
 	t.end()
 	switch {
 	case errors.Is(err, nasbench.ErrChecksum):
