@@ -52,7 +52,7 @@ func init() {
 
 func partialOptions() []Option {
 	return []Option{
-		{Name: "partial-channels", Kind: Count, Default: 4, Min: 1, Max: 64, Doc: "network: one channel in so many goes through the operations; must divide the channels of the first cells"},
+		{Name: "partial-channels", Kind: Count, Default: 4, Min: 1, Max: 64, Doc: "network: one channel in this many goes through the operations; must divide the channels of the first cells"},
 	}
 }
 

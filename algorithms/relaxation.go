@@ -47,7 +47,7 @@ type Relaxation struct {
 	// Relax returns where a pass stands; k counts the batches of a validation. In
 	// DARTS it is the softmax of the alphas.
 	Relax func(use Use, k int) Mixing
-	// Before is called before a pass over so many images that trains; nil does nothing.
+	// Before is called before a training pass over a number of images; nil does nothing.
 	Before func(net Supernet, use Use, images int)
 	// ArchGradient sets info.Architecture and info.ArchGradient. In DARTS it is FirstOrder.
 	ArchGradient func(ctx context.Context, net Supernet, train, search data.Batch, info *StepInfo) error
@@ -207,7 +207,7 @@ func (r *Relaxation) FirstOrder(net Supernet, search data.Batch, info *StepInfo)
 	return err
 }
 
-// alphaGradient is the loss in training mode and its gradient by the alphas.
+// alphaGradient is the loss in training mode and its gradient with respect to the alphas.
 func alphaGradient(net Supernet, b data.Batch, m Mixing) (supernet.Pass, []float64, error) {
 	grad := make([]float64, len(m.Weights))
 	pass, err := net.MixingGradient(b, m.Weights, supernet.BatchStatistics, grad)

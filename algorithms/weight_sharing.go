@@ -55,7 +55,7 @@ func init() {
 }
 
 // rankingOptions are those of the evaluation after an epoch, whose candidates
-// are scored on so many batches.
+// are scored on the given number of batches.
 func rankingOptions(batches float64) []Option {
 	return []Option{
 		{Name: "candidates", Kind: Count, Default: 1000, Min: 1, Max: 1e6, Doc: "evaluation: cells drawn after each epoch"},

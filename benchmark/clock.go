@@ -10,7 +10,7 @@ type clock struct {
 	mean  time.Duration // of the epochs done, weighted to the newest
 }
 
-// remaining is the estimate when so many steps of the epoch are done: by the
+// remaining is the estimate when the given number of steps of the epoch are done: by the
 // mean epoch once there is one, until then by the steps of the first, which
 // leaves out its Hessian. An epoch that another process began is not timed.
 func (c *clock) remaining(epoch, step, steps, epochs int) time.Duration {

@@ -30,7 +30,7 @@ var Options = []Option{
 		func(c Config) error { return between(c.Channels, 1, 512) }},
 	{"cells", "cells in the supernet; the resolution halves after each third of them", func(c *Config) any { return &c.Cells },
 		func(c Config) error { return between(c.Cells, 3, 99) }},
-	{"side", "average the images down to so many pixels a side: 8, 16 or 32", func(c *Config) any { return &c.Side }, nil},
+	{"side", "average the images down to this many pixels a side: 8, 16 or 32", func(c *Config) any { return &c.Side }, nil},
 	{"limit", "training images used, training and search part together; 0 is all", func(c *Config) any { return &c.Images },
 		func(c Config) error { return between(c.Images, 0, 50_000) }},
 	{"batch", "images in a batch", func(c *Config) any { return &c.Batch },

@@ -66,7 +66,7 @@ func vectors(net *supernet.Net) map[string]struct {
 	}
 }
 
-// snapshot is the state of the search: after so many epochs, with part of the
+// snapshot is the state of the search: after a number of epochs, with part of the
 // next one or not.
 func (s *Search) snapshot(epochs int, part *begun) (*checkpoint.State, error) {
 	mark := s.writer.Mark()
@@ -227,7 +227,7 @@ func (s *Search) restore(dir string, state checkpoint.State) error {
 		touched = append(touched, b == 1)
 	}
 	if s.net != nil && len(touched) != len(s.net.ReadTouched()) {
-		return fmt.Errorf("checkpoint in %s: it says of %d weight tensors whether they were trained, the supernet has %d to say so of", dir, len(touched), len(s.net.ReadTouched()))
+		return fmt.Errorf("checkpoint in %s: it has %d touched flags, one for each weight tensor, want %d", dir, len(touched), len(s.net.ReadTouched()))
 	}
 	if err := s.searcher.SetState(state.Blobs["searcher"]); err != nil {
 		return fmt.Errorf("checkpoint in %s: %w", dir, err)

@@ -66,7 +66,7 @@ type Definition struct {
 	// Device reports that the engine does not compute on the processor: threads and
 	// the peak of the processor mean nothing to it.
 	Device bool
-	// Open starts the engine with so many threads (at least 1).
+	// Open starts the engine with the given number of threads (at least 1).
 	Open func(threads int) (Engine, error)
 }
 

@@ -14,7 +14,7 @@ import (
 )
 
 // EachCell calls visit with the cells that a search in the given space (1, 2 or
-// 3) can reach and their mean test errors after so many epochs, by ascending
+// 3) can reach and their mean test errors at a budget of epochs, by ascending
 // hash: of a Table as Table.Each does, and otherwise what the oracle answers, at
 // 108 epochs only. An error of visit ends it.
 func EachCell(ctx context.Context, o Oracle, space, epochs int, visit func(Entry) error) error {

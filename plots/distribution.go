@@ -15,7 +15,7 @@ import (
 	canvas "gonum.org/v1/plot/vg/draw"
 )
 
-// Quantiles are errors as fractions that so many of some cells do not exceed.
+// Quantiles are test errors, as fractions, that given shares of the cells do not exceed.
 type Quantiles struct{ P10, P25, P50, P75, P90 float64 }
 
 // ErrorDistribution is the test errors of some cells, one panel of a figure.
@@ -164,7 +164,7 @@ func thousands(n int) string {
 	return digits
 }
 
-// linearTicks are about so many round numbers from low to high.
+// linearTicks are about the given number of round numbers from low to high.
 func linearTicks(low, high float64, about int) plot.ConstantTicks {
 	var ticks plot.ConstantTicks
 	step := niceStep((high - low) / float64(about))

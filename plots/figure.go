@@ -186,7 +186,7 @@ type page struct {
 	depth   vg.Length
 }
 
-// newPage starts a figure with so many panels side by side, or as many as there
+// newPage starts a figure with the given number of panels side by side, or as many as there
 // is room for.
 func newPage(width Width, columns int) *page {
 	f := &Figure{width: vg.Length(width) * vg.Millimeter}
@@ -234,7 +234,7 @@ func layLegend(legend []legendEntry, inner vg.Length) []legendRow {
 			widths[i] = max(widths[i], thumbWidth+thumbGap+style.Width(line))
 		}
 	}
-	// offsets gives the left edges of so many columns and their total width.
+	// offsets gives the left edges of the given number of columns and their total width.
 	offsets := func(columns int) ([]vg.Length, vg.Length) {
 		x := make([]vg.Length, columns)
 		var total vg.Length

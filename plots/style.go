@@ -175,7 +175,7 @@ type valueAxis struct {
 }
 
 // linearAxis holds low..high with a margin, which does not reach below 0 where
-// they do not, and some seven ticks, or about so many where that is less.
+// they do not, and some seven ticks, or about the given number where that is less.
 func linearAxis(low, high float64, ticks int) valueAxis {
 	margin := 0.05 * (high - low)
 	if high-low < 0.01 { // one image of the table's 9,984, in percent
@@ -193,7 +193,7 @@ func linearAxis(low, high float64, ticks int) valueAxis {
 }
 
 // logAxis holds low..high between powers of ten or their double or fivefold, with
-// at most so many labels where two are left; low > 0.
+// at most the given number of labels where two are left; low > 0.
 func logAxis(low, high float64, labels int) valueAxis {
 	a := valueAxis{scale: plot.LogScale{}, min: niceBelow(low), max: niceStep(high)}
 	if a.min == a.max {
@@ -242,7 +242,7 @@ func logAxis(low, high float64, labels int) valueAxis {
 	return a
 }
 
-// epochTicks are about so many ticks of the x axis up to epoch end.
+// epochTicks are about the given number of ticks of the x axis up to epoch end.
 func epochTicks(end, about int) plot.ConstantTicks {
 	step := max(int(niceStep(float64(end)/float64(about))), 1)
 	var ticks plot.ConstantTicks

@@ -62,7 +62,7 @@ func overRuns(c results.Curve, of func(*results.History) *float64) statistic {
 	return summarise(all)
 }
 
-// show writes a statistic with so many decimals, times a factor: "9.93 ± 5.41".
+// show writes a statistic, times a factor, with the given number of decimals: "9.93 ± 5.41".
 func (s statistic) show(factor float64, decimals int) string {
 	number := func(x float64) string {
 		text := strconv.FormatFloat(factor*x, 'f', decimals, 64)

@@ -1,6 +1,6 @@
 package supernet
 
-// The methods below count the arithmetic of one call on a batch of so many
+// The methods below count the arithmetic of one call on a batch of the given number of
 // images, as engine.Plan.FLOPs does, without making it. It does not depend on
 // which statistics normalise. In a Sampled network it is the mean over all choices
 // of one operation for each block.
@@ -33,7 +33,7 @@ func (n *Net) unchosen(guarded map[int]float64) float64 {
 	return total
 }
 
-// HessianFLOPs is the arithmetic of HessianProducts in so many directions, of
+// HessianFLOPs is the arithmetic of HessianProducts in the given number of directions, of
 // which the first comes with the loss and the gradient.
 func (n *Net) HessianFLOPs(batch, directions int) (float64, error) {
 	plan, err := n.plan(key{hessianProduct, BatchStatistics, batch})

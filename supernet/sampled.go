@@ -19,7 +19,7 @@ type sampling struct {
 	stretched []bool
 }
 
-// stretch is weight tensors that lie side by side, which soon are all of them.
+// stretch is a contiguous run of weight tensors; soon there is one, of all of them.
 type stretch struct{ weights, gradient, momentum engine.Vector }
 
 func (n *Net) newSampling() *sampling {

@@ -233,7 +233,7 @@ func (g *golden) text(name string) string {
 	return ""
 }
 
-// shape returns the dimensions of an input array of so many axes.
+// shape returns the dimensions of an input array with the given number of axes.
 func (g *golden) shape(name string, axes int) []int {
 	if s := g.leaves[name].shape; len(s) == axes {
 		return s

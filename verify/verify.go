@@ -68,7 +68,7 @@ type kind struct {
 var ErrNoCases = errors.New("no golden cases")
 
 // Run computes every case in dir, in alphabetical order, on the named engine
-// with so many threads and calls report, if not nil, after each. The error is
+// with the given number of threads and calls report, if not nil, after each. The error is
 // about the directory, the engine or the context; cases that fail are in the
 // results, see [Passed].
 func Run(ctx context.Context, dir, engineName string, threads int, report func(Result)) ([]Result, error) {

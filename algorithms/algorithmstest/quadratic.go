@@ -43,7 +43,7 @@ type Quadratic struct {
 	gradient, velocity []float64
 }
 
-// NewQuadratic returns one with so many mixing weights and coefficients drawn
+// NewQuadratic returns one with the given number of mixing weights and coefficients drawn
 // from the seed.
 func NewQuadratic(mixing int, seed uint64) *Quadratic {
 	r := random.New(seed, "quadratic")

@@ -64,7 +64,7 @@ type Part struct {
 	P         *float64 `json:"p,omitempty"`           // one-sided
 	Corrected *float64 `json:"p_corrected,omitempty"` // by Holm, where the claim asks for it
 	Opposite  *float64 `json:"p_opposite,omitempty"`  // of the opposite, corrected likewise
-	Floor     *float64 `json:"p_floor,omitempty"`     // lowest P, corrected if alone, that so many seeds can reach
+	Floor     *float64 `json:"p_floor,omitempty"`     // lowest P, corrected if alone, that this number of seeds can reach
 	Needed    int      `json:"needed,omitempty"`      // as in Result
 
 	Estimate *float64  `json:"estimate,omitempty"` // a ratio

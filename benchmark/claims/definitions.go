@@ -115,7 +115,7 @@ var All = []Claim{
 		Number: "P7", Title: "λ of GDAS: lowest, fastest growth",
 		Statement: "Of the baselines GDAS starts with the lowest dominant eigenvalue, which then grows fastest.",
 		Definition: "In most of the seeds that all baselines with a λ have, gdas has the lowest early mean of λ, and the highest ratio of the late mean to it; " +
-			"each seed has a vote, p is that of so many votes by the chance of 1 in as many baselines. The opposite is that it is so in less than half of the seeds, by a sign test.",
+			"each seed has a vote, p is that of this number of votes by the chance of 1 in as many baselines. The opposite is that it is so in less than half of the seeds, by a sign test.",
 		Needs: relaxed,
 		parts: func(j *judge) []Part {
 			others := slices.DeleteFunc(slices.Clone(relaxed), func(a string) bool { return a == "gdas" })

@@ -142,7 +142,7 @@ type GateNumbers struct {
 	Method         stats.Method `json:"method"`
 	P              float64      `json:"p"`
 	Corrected      float64      `json:"p_corrected"` // by Holm, over the measures of the curve
-	Floor          float64      `json:"p_floor"`     // the lowest p_corrected that so many runs can reach alone
+	Floor          float64      `json:"p_floor"`     // the lowest p_corrected that this number of runs can reach alone
 	A12            float64      `json:"a12"`         // probability that a run is worse than one of the baseline, ties half
 	Power          float64      `json:"power"`       // to find that this measure alone is worse by one standard deviation, if it is normally distributed
 }

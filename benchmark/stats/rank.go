@@ -230,7 +230,7 @@ func total(ranks []int) int {
 	return sum
 }
 
-// tail is the p-value of a sum that each of so many equally likely permutations
+// tail is the p-value of a sum that each of the given number of equally likely permutations
 // may have. Two-sided it is twice the smaller tail.
 func tail(ways []float64, sum int, alternative Alternative) float64 {
 	lower, upper, all := 0.0, 0.0, 0.0

@@ -37,7 +37,7 @@ func SignTest(x []float64, against float64, alternative Alternative) (Test, erro
 	return t, err
 }
 
-// Binomial is the p-value of so many successes in n trials whose chance would be
+// Binomial is the p-value of the given number of successes in n trials whose chance would be
 // chance, in (0,1). Two-sided it is twice the smaller tail.
 func Binomial(successes, n int, chance float64, alternative Alternative) (float64, error) {
 	if n < 1 || successes < 0 || successes > n {

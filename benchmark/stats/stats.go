@@ -54,7 +54,7 @@ func Quartiles(x []float64) (lower, upper float64) {
 	return at(0.25), at(0.75)
 }
 
-// sample refuses what is no sample of at least so many finite numbers.
+// sample refuses what is no sample of at least the given number of finite values.
 func sample(name string, x []float64, least int) error {
 	if len(x) < least {
 		return fmt.Errorf("%s has %d values, need at least %d", name, len(x), least)

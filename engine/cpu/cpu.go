@@ -82,7 +82,7 @@ type renewal struct {
 	piece   int
 }
 
-// New returns an engine with so many threads that uses one of InstructionSets.
+// New returns an engine with the given number of threads that uses one of InstructionSets.
 func New(threads int, instructionSet string) (*Engine, error) {
 	for _, s := range instructionSets {
 		if s.name == instructionSet && s.kernels != nil {

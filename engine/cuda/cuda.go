@@ -218,7 +218,7 @@ type chunk struct {
 	staged []uint64 // what the host writes, if it does
 }
 
-// cut returns where in the last chunk there is room for so many bytes, rounded up,
+// cut returns where in the last chunk there is room for the given number of bytes, rounded up,
 // and adds a chunk if there is none.
 func (m *machine) cut(list *[]*chunk, bytes int) (c *chunk, at int) {
 	const size, line = 1 << 20, 64

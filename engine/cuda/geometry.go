@@ -17,7 +17,7 @@ const (
 // manyBlocks keep a GPU busy: two for each of an H100's 132 multiprocessors.
 const manyBlocks = 264
 
-// geometryOf is that of the kernel of an instruction, for so many images, and groups
+// geometryOf is that of the kernel of an instruction, for the given number of images and of groups
 // of them of which weight gradients are summed up.
 func geometryOf(op *phases.Op, images, groups int) Geometry {
 	h, w, oh, ow := int(op.H), int(op.W), int(op.OH), int(op.OW)

@@ -22,7 +22,7 @@ type Machine interface {
 	// Pack sees to packed weights of the pieces, see Packing, and returns where
 	// they will be.
 	Pack(*Packing) Address
-	// PackedGradients is how many floats the gradients by the weights of a
+	// PackedGradients is how many floats the gradient with respect to the weights of a
 	// convolution with K×K windows take in packed form.
 	PackedGradients(outBlocks, inBlocks, k int) int
 	// Together reports whether all images of a phase are worked on at once. Each

@@ -42,7 +42,7 @@ type Engine[T Float] struct {
 	threads int
 }
 
-// New returns an engine that works on so many threads.
+// New returns an engine with the given number of threads.
 func New[T Float](threads int) *Engine[T] { return &Engine[T]{threads: max(threads, 1)} }
 
 // Precision is the name of T.

@@ -16,7 +16,7 @@ const (
 	windows = 5                      // measurements, of which the fastest counts
 )
 
-// Peak returns the rate in GFLOP/s at which so many threads (at least 1)
+// Peak returns the rate in GFLOP/s at which the given number of threads (at least 1)
 // together do fused multiply-adds on registers, each counted as two operations,
 // and the instructions that they use: "AVX-512", "AVX2" or "plain C". The last
 // fuses only where the compiler can rely on the processor to. It takes about
@@ -41,7 +41,7 @@ func calibrate() int {
 	}
 }
 
-// together times so many rounds on each of the threads at once.
+// together times the given number of rounds on each of the threads at once.
 func together(threads, rounds int) time.Duration {
 	var ready, done sync.WaitGroup
 	begin := make(chan struct{})

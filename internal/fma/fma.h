@@ -1,4 +1,4 @@
-// rounds does so many rounds of multiply-adds with the fastest instructions of
+// rounds does the given number of rounds of multiply-adds with the fastest instructions of
 // this processor. Its result only keeps the compiler from leaving them out.
 float nb1_fma_rounds(long rounds, float scale, float shift);
 

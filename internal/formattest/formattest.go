@@ -28,7 +28,7 @@ type Format struct {
 	Open bool
 }
 
-// attempts is how many files of so many bytes are tried with a wrong bit, and how
+// attempts is how many files of a size are tried with a wrong bit, and how
 // many cut short: fewer of large ones, which take their time.
 func attempts(size int) int { return max(min(2000, 100_000_000/size), 100) }
 

@@ -28,7 +28,7 @@ type problem struct {
 
 	weights, statistics []float64 // that every step starts from
 	alphas, mixing      []float64
-	gradient            []float64 // by the mixing weights
+	gradient            []float64 // with respect to the mixing weights
 
 	choices *rand.Rand // of operations, nil unless sampled
 

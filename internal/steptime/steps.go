@@ -24,11 +24,11 @@ type Step struct {
 
 // Steps are all steps there are.
 var Steps = []Step{
-	{"arch", "loss and its gradient by the alphas, training mode", 10, true, all, arch, archFLOPs},
-	{"weight", "loss and its gradient by the weights, training mode; clip, step of SGD", 10, true, all, weight, weightFLOPs},
+	{"arch", "loss and its gradient with respect to the alphas, training mode", 10, true, all, arch, archFLOPs},
+	{"weight", "loss and its gradient with respect to the weights, training mode; clip, step of SGD", 10, true, all, weight, weightFLOPs},
 	{"pgd", "attack of SDARTS-ADV in 7 steps, evaluation mode", 10, false, all, attack, attackFLOPs},
 	{"forward", "loss alone, evaluation mode", 10, true, all, forward, forwardFLOPs},
-	{"hessian", "exact Hessian of the loss by the alphas on a smaller batch, training mode", 3, false, some, hessian, hessianFLOPs},
+	{"hessian", "exact Hessian of the loss with respect to the alphas on a smaller batch, training mode", 3, false, some, hessian, hessianFLOPs},
 }
 
 // Names lists the names of Steps.

@@ -11,7 +11,7 @@ enum { TALL = 6, WIDE = 2 }; // a tile of c: rows, and vectors of columns
 
 typedef float vector __attribute__((vector_size(4 * LANES), aligned(4)));
 
-// tile computes so many rows, at most TALL, of a tile. Its sums stay in registers
+// tile computes some rows, at most TALL, of a tile. Its sums stay in registers
 // because rows is a constant where it is inlined.
 INLINE void tile(const int rows, long depth, const float *a, long a_row, long a_column,
                  const float *b, long b_row, float *c, long c_row, int add) {

@@ -57,7 +57,7 @@ func (m matrix) transposed() matrix {
 	return matrix{m.data, m.columns, m.rows, m.column, m.row}
 }
 
-// first returns the first so many columns.
+// first returns the given number of first columns.
 func (m matrix) first(columns int) matrix {
 	m.columns = columns
 	return m

@@ -10,7 +10,7 @@ const (
 	backward = 1
 )
 
-// shape tells where the weights of a network of so many hidden units lie. Every
+// shape tells where the weights of a network with the given number of hidden units lie. Every
 // matrix has one row for each number that comes in, the last of which are a 1
 // and, for vertices, the share.
 type shape struct{ hidden int }
