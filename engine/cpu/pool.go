@@ -3,6 +3,8 @@ package cpu
 import (
 	"runtime"
 	"sync/atomic"
+
+	_ "github.com/nb1shot/nb1shot/internal/needcgo" // says what is missing where C is not compiled
 )
 
 // pool runs tasks on several threads. Each thread begins with its own stretch

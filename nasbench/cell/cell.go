@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+
+	_ "github.com/nb1shot/nb1shot/internal/needcgo" // says what is missing where C is not compiled
 )
 
 // The limits of NAS-Bench-101, which hold after pruning.

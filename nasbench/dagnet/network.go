@@ -3,6 +3,8 @@ package dagnet
 import (
 	"math"
 	"math/rand/v2"
+
+	_ "github.com/nb1shot/nb1shot/internal/needcgo" // says what is missing where C is not compiled
 )
 
 const (
