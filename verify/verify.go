@@ -18,6 +18,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 
 	"github.com/nb1shot/nb1shot/engine"
 	_ "github.com/nb1shot/nb1shot/engine/ref" // the float64 engine that widen measures with
@@ -80,11 +81,12 @@ func Run(ctx context.Context, dir, engineName string, threads int, report func(R
 	if err != nil {
 		return nil, err
 	}
+	entries = slices.DeleteFunc(entries, func(e os.DirEntry) bool { return !e.IsDir() })
+	if !slices.ContainsFunc(entries, func(e os.DirEntry) bool { return isCase(filepath.Join(dir, e.Name())) }) {
+		return nil, fmt.Errorf("%w in %s: a case is a folder with a %s", ErrNoCases, dir, manifestFile)
+	}
 	var all []Result
 	for _, entry := range entries {
-		if !entry.IsDir() {
-			continue
-		}
 		if err := ctx.Err(); err != nil {
 			return all, err
 		}
@@ -94,10 +96,18 @@ func Run(ctx context.Context, dir, engineName string, threads int, report func(R
 		}
 		all = append(all, r)
 	}
-	if len(all) == 0 {
-		return nil, fmt.Errorf("verify %s: %w, give the directory that holds the case folders", dir, ErrNoCases)
-	}
 	return all, nil
+}
+
+const manifestFile = "manifest.json"
+
+// isCase tells whether a folder is meant as a case, of whatever kind.
+func isCase(dir string) bool {
+	if _, ok := kindOf(filepath.Base(dir)); ok {
+		return true
+	}
+	_, err := os.Stat(filepath.Join(dir, manifestFile))
+	return err == nil
 }
 
 // Passed reports whether every case passed.
