@@ -111,14 +111,14 @@ func (d *Device) Alloc(bytes int) (cuda.Address, error) {
 		return 0, err
 	}
 	if bytes <= 0 {
-		return 0, fmt.Errorf("emulator: alloc: %d bytes", bytes)
+		return 0, fmt.Errorf("emulated device: alloc: %d bytes", bytes)
 	}
 	var at cuda.Address
 	if free := d.Memory - d.bytes; d.Memory == 0 || bytes <= free {
 		at = cuda.Address(C.emulated_alloc(C.int64_t(bytes)))
 	}
 	if at == 0 {
-		return 0, fmt.Errorf("emulator: alloc: out of memory: %d bytes wanted, %d of %d free", bytes, max(d.Memory-d.bytes, 0), d.Memory)
+		return 0, fmt.Errorf("emulated device: alloc: out of memory: %d bytes wanted, %d of %d free", bytes, max(d.Memory-d.bytes, 0), d.Memory)
 	}
 	i, _ := slices.BinarySearchFunc(d.held, at, func(a allocation, at cuda.Address) int { return compare(a.at, at) })
 	d.held = slices.Insert(d.held, i, allocation{at, bytes})
@@ -143,7 +143,7 @@ func (d *Device) Free(at cuda.Address) error {
 	}
 	i, ok := slices.BinarySearchFunc(d.held, at, func(a allocation, at cuda.Address) int { return compare(a.at, at) })
 	if !ok {
-		return fmt.Errorf("emulator: free: no allocation begins at %#x", at)
+		return fmt.Errorf("emulated device: free: no allocation begins at %#x", at)
 	}
 	d.bytes -= d.held[i].bytes
 	d.held = slices.Delete(d.held, i, i+1)
@@ -155,9 +155,9 @@ func (d *Device) Free(at cuda.Address) error {
 func (d *Device) ready(what string, alone bool) error {
 	switch {
 	case d.closed:
-		return fmt.Errorf("emulator: %s: the device is closed", what)
+		return fmt.Errorf("emulated device: %s: the device is closed", what)
 	case alone && d.recording != nil:
-		return fmt.Errorf("emulator: %s: not while a graph is recorded", what)
+		return fmt.Errorf("emulated device: %s: not while a graph is recorded", what)
 	}
 	return nil
 }
@@ -169,7 +169,7 @@ func (d *Device) within(what string, at cuda.Address, bytes int) error {
 		i-- // the last one that begins before
 	}
 	if bytes < 0 || i < 0 || int(at-d.held[i].at)+bytes > d.held[i].bytes {
-		return fmt.Errorf("emulator: %s: %d bytes at %#x are not in one allocation", what, bytes, at)
+		return fmt.Errorf("emulated device: %s: %d bytes at %#x are not in one allocation", what, bytes, at)
 	}
 	return nil
 }
@@ -277,19 +277,19 @@ func (d *Device) checkLaunch(k cuda.Kernel, g cuda.Geometry, args []uint64) erro
 	}
 	kernel := kernelTable[k]
 	if kernel == nil {
-		return fmt.Errorf("emulator: launch: no kernel %q", k)
+		return fmt.Errorf("emulated device: launch: no kernel %q", k)
 	}
 	if g.Threads < 1 || g.Threads > int(kernel.threads) {
-		return fmt.Errorf("emulator: launch of %s: blocks of %d threads, of 1 to %d", k, g.Threads, kernel.threads)
+		return fmt.Errorf("emulated device: launch of %s: blocks of %d threads, of 1 to %d", k, g.Threads, kernel.threads)
 	}
 	for i, most := range []int{maxGridX, maxGridYZ, maxGridYZ} {
 		if g.Grid[i] < 1 || g.Grid[i] > most {
-			return fmt.Errorf("emulator: launch of %s: grid %v, of which number %d must be 1 to %d", k, g.Grid, i, most)
+			return fmt.Errorf("emulated device: launch of %s: grid %v, of which number %d must be 1 to %d", k, g.Grid, i, most)
 		}
 	}
 	kinds := C.GoString(kernel.arguments)
 	if len(args) != len(kinds) {
-		return fmt.Errorf("emulator: launch of %s: %d arguments, not %d", k, len(args), len(kinds))
+		return fmt.Errorf("emulated device: launch of %s: %d arguments, not %d", k, len(args), len(kinds))
 	}
 	for i, kind := range kinds {
 		if kind == 'p' {
@@ -313,7 +313,7 @@ func (d *Device) launch(kernel *C.emulated_kernel, g cuda.Geometry, args []uint6
 		l.grid[i] = C.int64_t(n)
 	}
 	if problem := C.emulate(&l); problem != nil {
-		return fmt.Errorf("emulator: %s %s", C.GoString(kernel.name), C.GoString(problem))
+		return fmt.Errorf("emulated device: %s %s", C.GoString(kernel.name), C.GoString(problem))
 	}
 	return nil
 }
@@ -343,7 +343,7 @@ func (d *Device) Capture(record func() error) (cuda.Graph, error) {
 // Replay does what was recorded.
 func (r *recording) Replay() error {
 	if r.released {
-		return errors.New("emulator: replay: the graph is released")
+		return errors.New("emulated device: replay: the graph is released")
 	}
 	if err := r.device.ready("replay", true); err != nil {
 		return err
@@ -359,7 +359,7 @@ func (r *recording) Replay() error {
 // Release forgets the graph.
 func (r *recording) Release() error {
 	if r.released {
-		return errors.New("emulator: release: the graph is released already")
+		return errors.New("emulated device: release: the graph is released already")
 	}
 	r.released, r.operations = true, nil
 	return nil
