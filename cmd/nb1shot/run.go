@@ -19,6 +19,7 @@ import (
 
 	"github.com/nb1shot/nb1shot/algorithms"
 	"github.com/nb1shot/nb1shot/benchmark"
+	"github.com/nb1shot/nb1shot/benchmark/sweep"
 	"github.com/nb1shot/nb1shot/engine"
 	"github.com/nb1shot/nb1shot/internal/foreign"
 	"github.com/nb1shot/nb1shot/plots"
@@ -243,7 +244,11 @@ func newConfig(c *cli.Context, preset string) (benchmark.Config, error) {
 	}
 	algorithm := c.String("algo")
 	if !slices.Contains(algorithms.Names(), algorithm) {
-		return benchmark.Config{}, unknown("algorithm", algorithm, algorithms.Names(), "choose one of "+strings.Join(algorithms.Names(), ", "))
+		otherwise := "choose one of " + strings.Join(algorithms.Names(), ", ")
+		if strings.ContainsAny(algorithm, ", ") {
+			otherwise = "several of them: nb1shot sweep --algos " + algorithm
+		}
+		return benchmark.Config{}, unknown("algorithm", algorithm, algorithms.Names(), otherwise)
 	}
 	config, err := benchmark.NewConfig(preset, c.Int("space"), algorithm)
 	if err != nil {
@@ -276,9 +281,21 @@ func newConfig(c *cli.Context, preset string) (benchmark.Config, error) {
 	return config, nil
 }
 
-// set changes one setting of a configuration; where says where it was given.
+// set changes one setting of a configuration; where says where it was given. The
+// name may begin with that of the algorithm and a dot.
 func set(config *benchmark.Config, where, name, value string) error {
-	err := config.Set(name, value)
+	algorithm, setting, err := sweep.SplitSetting(name)
+	switch {
+	case err != nil:
+		return misuse(fmt.Errorf("%s: %w", where, err), "leave out the name of the algorithm")
+	case algorithm == "":
+	case !slices.Contains(algorithms.Names(), algorithm):
+		return unknown("algorithm", algorithm, algorithms.Names(), "choose one of "+strings.Join(algorithms.Names(), ", "))
+	case algorithm != config.Algorithm:
+		return misuse(fmt.Errorf("%s: the run is of %s", where, config.Algorithm), "leave it out, or choose --algo %s", algorithm)
+	}
+	name = setting
+	err = config.Set(name, value)
 	switch {
 	case errors.Is(err, benchmark.ErrSetting):
 		return unknown("setting", name, benchmark.Settable(config.Algorithm), "nb1shot algos lists the settings of "+config.Algorithm)
@@ -288,15 +305,35 @@ func set(config *benchmark.Config, where, name, value string) error {
 	return nil
 }
 
-// readSettings changes a configuration by a file of settings.
+// readSettings changes a configuration by a file of settings, which may be one of a
+// sweep: tables of other algorithms are checked, and of no effect. What its own
+// table has goes before what stands outside of all.
 func readSettings(config *benchmark.Config, path string) error {
 	list, err := decodeSettings(path)
 	if err != nil {
 		return err
 	}
-	for _, a := range list {
-		if err := set(config, a.where, a.name, a.value); err != nil {
-			return err
+	others := map[string]*benchmark.Config{}
+	for _, limited := range []bool{false, true} {
+		for _, a := range list {
+			algorithm, _, ofOne := strings.Cut(a.name, ".")
+			if ofOne != limited {
+				continue
+			}
+			of := config
+			if ofOne && algorithm != config.Algorithm && slices.Contains(algorithms.Names(), algorithm) {
+				if others[algorithm] == nil {
+					other, err := benchmark.NewConfig(config.Preset, config.Space, algorithm)
+					if err != nil {
+						return err
+					}
+					others[algorithm] = &other
+				}
+				of = others[algorithm]
+			}
+			if err := set(of, a.where, a.name, a.value); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
