@@ -11,8 +11,11 @@ import (
 // package cli looks for them, and drops the arguments where help is asked for.
 // After "--" everything is an argument.
 func arrange(app *cli.App, args []string) []string {
-	rest, _, flags := descend(app, args[1:])
+	rest, commands, flags := descend(app, args[1:])
 	path := args[: len(args)-len(rest) : len(args)-len(rest)]
+	if len(commands) > 0 && len(rest) > 0 && !strings.HasPrefix(rest[0], "-") {
+		return append(path, "--", rest[0]) // a command that does not exist, whatever follows
+	}
 	var options, arguments []string
 	for i := 0; i < len(rest); i++ {
 		switch arg := rest[i]; {
@@ -61,35 +64,43 @@ func takesValue(flags []cli.Flag, arg string) bool {
 	return false
 }
 
-// nearest returns the candidate that the user may have meant by name, or "". Two
-// letters may be off, and one more for each eight that the name has.
+// nearest returns the candidate that the user may have meant by name, or "". Case
+// does not matter. A letter may be off, two where the name has five, and one more for
+// each eight that it has.
 func nearest(name string, candidates []string) string {
-	best, least := "", min(3+len(name)/8, len(name))
+	best, least := "", min(2+len(name)/8, len(name))
+	if len(name) > 4 {
+		least++
+	}
 	for _, c := range candidates {
-		if d := distance(name, c); d < least {
+		if d := distance(strings.ToLower(name), strings.ToLower(c)); d < least {
 			best, least = c, d
 		}
 	}
 	return best
 }
 
-// distance is the number of letters to insert, delete or replace to turn a into b.
+// distance is the number of letters to insert, delete, replace or swap with their
+// neighbour to turn a into b.
 func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			replaced := diagonal
-			if a[i] != b[j] {
+	var rows [2][]int // of one letter of a less, and of two
+	for i := range len(a) + 1 {
+		row := make([]int, len(b)+1)
+		for j := range row {
+			if i == 0 || j == 0 {
+				row[j] = i + j
+				continue
+			}
+			replaced := rows[0][j-1]
+			if a[i-1] != b[j-1] {
 				replaced++
 			}
-			diagonal = row[j+1]
-			row[j+1] = min(replaced, row[j]+1, row[j+1]+1)
+			row[j] = min(replaced, row[j-1]+1, rows[0][j]+1)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				row[j] = min(row[j], rows[1][j-2]+1)
+			}
 		}
+		rows = [2][]int{row, rows[0]}
 	}
-	return row[len(b)]
+	return rows[0][len(b)]
 }

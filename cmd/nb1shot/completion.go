@@ -44,6 +44,13 @@ func completionCommand() *cli.Command {
 		Name:        "completion",
 		Usage:       "print the script that lets a shell complete commands, options and their values",
 		Description: "Example:\n  nb1shot completion bash > ~/.local/share/bash-completion/completions/nb1shot",
+		Action: func(c *cli.Context) error {
+			if !c.Args().Present() {
+				return cli.ShowSubcommandHelp(c)
+			}
+			// The nearest name would be that of another shell.
+			return misuse(fmt.Errorf("there is no script for %q", c.Args().First()), "there are those for bash, zsh and fish")
+		},
 		Subcommands: []*cli.Command{
 			script("bash", bashCompletion, "nb1shot completion bash > ~/.local/share/bash-completion/completions/nb1shot"),
 			script("zsh", zshCompletion, "nb1shot completion zsh > ~/.zfunc/_nb1shot   # a folder of $fpath"),

@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"os/signal"
 	"regexp"
 	"runtime"
+	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -126,8 +129,57 @@ func usageError(c *cli.Context, err error, _ bool) error {
 	if name, ok := strings.CutPrefix(text, "flag needs an argument: -"); ok {
 		return misuse(fmt.Errorf("option %s needs a value", dashes(name)), "%s", help)
 	}
-	return misuse(errors.New(strings.Replace(text, " for flag -", " for option --", 1)), "%s", help)
+	if m := badValue.FindStringSubmatch(text); m != nil {
+		return wrongValue(c, m[2], m[1], help)
+	}
+	return misuse(errors.New(text), "%s", help)
 }
+
+// badValue is how package flag words a value that it cannot read, of a number, and
+// of a switch, in Go's quotes.
+var badValue = regexp.MustCompile(`^invalid (?:boolean )?value ("(?:[^"\\]|\\.)*") for (?:flag )?-([^:]+): `)
+
+// wrongValue words a value that an option cannot have, and how to write what may
+// have been meant.
+func wrongValue(c *cli.Context, name, quoted, hint string) error {
+	value, err := strconv.Unquote(quoted)
+	if err != nil {
+		value = quoted
+	}
+	want := "a number, such as 0.05"
+	whole := false
+	for _, f := range c.Command.Flags {
+		if !slices.Contains(f.Names(), name) {
+			continue
+		}
+		switch f.(type) {
+		case *cli.BoolFlag:
+			return misuse(fmt.Errorf("option %s is a switch, it takes no value such as %q", dashes(name), value), "%s", hint)
+		case *cli.IntFlag, *cli.Int64Flag:
+			want, whole = "a whole number", true
+		case *cli.UintFlag, *cli.Uint64Flag:
+			want, whole = "a whole number from 0", true
+		case *cli.DurationFlag:
+			want = "a time such as 30s or 5m"
+		}
+	}
+	x, err := strconv.ParseFloat(strings.Replace(value, ",", ".", 1), 64)
+	switch {
+	case severalFor[name] != "" && strings.ContainsAny(strings.TrimPrefix(value, "-"), ", ;-"):
+		hint = fmt.Sprintf("several of them: nb1shot sweep %s %s", severalFor[name], value)
+	case err == nil && !whole && strings.Contains(value, ","):
+		hint = fmt.Sprintf("write %s %v", dashes(name), x)
+	case err == nil && whole && x == math.Trunc(x) && math.Abs(x) < 1e15 && (x >= 0 || want == "a whole number"):
+		hint = fmt.Sprintf("write %s %.0f", dashes(name), x)
+	case err == nil && whole && math.Abs(x) >= 1e15:
+		want += " that is not so large"
+	}
+	return misuse(fmt.Errorf("%s is %q, want %s", dashes(name), value, want), "%s", hint)
+}
+
+// severalFor has the option of sweep that takes several of what an option of other
+// commands takes one of.
+var severalFor = map[string]string{"space": "--spaces", "seed": "--seed-list", "algo": "--algos"}
 
 func dashes(name string) string {
 	if len(name) == 1 {

@@ -94,7 +94,9 @@ func complete(commands []*cli.Command) {
 		c.HideHelpCommand = true
 		c.OnUsageError = usageError
 		if len(c.Subcommands) > 0 {
-			c.Action = group
+			if c.Action == nil {
+				c.Action = group
+			}
 			c.UsageText = "nb1shot " + c.Name + " COMMAND [options] [arguments]"
 		}
 		complete(c.Subcommands)

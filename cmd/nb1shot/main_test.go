@@ -87,7 +87,8 @@ func TestArrange(t *testing.T) {
 		{"arguments first", "plot a b -o dir --name=x c", "plot -o dir --name=x -- a b c"},
 		{"switch takes no value", "query --json hash", "query --json -- hash"},
 		{"subcommand", "table import file -o path", "table import -o path -- file"},
-		{"unknown command", "tabel import", "-- tabel import"},
+		{"unknown command", "tabel import", "-- tabel"},
+		{"unknown command and help", "table imprt --help", "table -- imprt"},
 		{"unknown option", "plot --nme x", "plot --nme -- x"},
 		{"value like an option", "run --set -x run", "run --set -x -- run"},
 		{"value missing", "run a --space", "run --space"},
@@ -113,7 +114,7 @@ func TestNearest(t *testing.T) {
 	candidates := []string{"darts", "sdarts-rs", "sdarts-adv", "random"}
 	for name, want := range map[string]string{
 		"dart": "darts", "sdarts-avd": "sdarts-adv", "sdart-rs": "sdarts-rs", "randmo": "random",
-		"enas": "", "x": "", "": "", "evolution": "",
+		"DARTS": "darts", "SDARTS_ADV": "sdarts-adv", "dats": "darts", "dras": "", "enas": "", "x": "", "": "", "evolution": "",
 	} {
 		if got := nearest(name, candidates); got != want {
 			t.Errorf("nearest(%q) = %q, want %q", name, got, want)
@@ -122,7 +123,7 @@ func TestNearest(t *testing.T) {
 	for _, test := range []struct {
 		a, b string
 		want int
-	}{{"", "", 0}, {"", "abc", 3}, {"abc", "", 3}, {"kitten", "sitting", 3}, {"ab", "ba", 2}} {
+	}{{"", "", 0}, {"", "abc", 3}, {"abc", "", 3}, {"kitten", "sitting", 3}, {"ab", "ba", 1}, {"abc", "bca", 2}} {
 		if got := distance(test.a, test.b); got != test.want {
 			t.Errorf("distance(%q, %q) = %d, want %d", test.a, test.b, got, test.want)
 		}
