@@ -50,12 +50,12 @@ func queryLines(c *cli.Context) error {
 	if c.Args().Present() || c.IsSet("matrix") || c.IsSet("ops") || c.IsSet("file") {
 		return misuse(errors.New("--stdin takes the cells from the standard input alone"), "see %s --help", c.Command.HelpName)
 	}
-	oracle, err := openTableAt(c, c.Int("epochs"))
+	oracle, err := openTableAt(c, c.Int("budget"))
 	if err != nil {
 		return err
 	}
 	defer oracle.Close()
-	q := question{oracle, c.Int("epochs"), c.Bool("halfway"), !c.Bool("mean")}
+	q := question{oracle, c.Int("budget"), c.Bool("halfway"), !c.Bool("mean")}
 	// An interruption must not wait for the next line.
 	if f, ok := c.App.Reader.(*os.File); ok {
 		defer context.AfterFunc(c.Context, func() { f.SetReadDeadline(time.Now()) })()

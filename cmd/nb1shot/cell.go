@@ -29,7 +29,7 @@ which NAS-Bench-101 leaves out, are grey.
 Example:
   nb1shot cell runs/s1-darts-quick-1f0c9a3e-seed0 -o darts.svg`,
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "o", Usage: "write the drawing to `FILE.svg`, .png or .pdf"},
+			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "write the drawing to `FILE.svg`, .png or .pdf"},
 			forceFlag(),
 			&cli.BoolFlag{Name: "pruned", Usage: "leave out what lies on no path from input to output", DisableDefaultText: true},
 			budgetFlag(),
@@ -44,9 +44,9 @@ func drawCell(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	out := c.String("o")
+	out := c.String("out")
 	if !slices.Contains([]string{".svg", ".png", ".pdf"}, filepath.Ext(out)) {
-		return misuse(errors.New("option -o must name a file that ends in .svg, .png or .pdf"), "an example is: nb1shot cell cell.json -o cell.svg")
+		return misuse(errors.New("option --out must name a file that ends in .svg, .png or .pdf"), "an example is: nb1shot cell cell.json --out cell.svg")
 	}
 	if err := reserve(c, out); err != nil {
 		return err
@@ -83,7 +83,7 @@ func cellDrawing(c *cli.Context, name string) (plots.CellDrawing, error) {
 			return lastCell(c, name)
 		}
 	}
-	oracle, err := openTableAt(c, c.Int("epochs"))
+	oracle, err := openTableAt(c, c.Int("budget"))
 	if err != nil {
 		return none, err
 	}
@@ -104,11 +104,11 @@ func cellDrawing(c *cli.Context, name string) (plots.CellDrawing, error) {
 		return none, hinted(errors.New("without a table there is no cell of a hash"), "give FILE, or a table with --table PATH")
 	}
 	source := oracle.Source()
-	m, err := question{oracle: oracle, epochs: c.Int("epochs")}.lookUp(spec, hash)
+	m, err := question{oracle: oracle, epochs: c.Int("budget")}.lookUp(spec, hash)
 	switch {
 	case spec != nil && ok && (errors.Is(err, nasbench.ErrUnknownHash) || errors.Is(err, nasbench.ErrUnknownBudget)):
 		return plots.CellDrawing{Spec: *spec, Caption: []string{
-			hash.String(), fmt.Sprintf("The table knows no test error of it at %d epochs.", c.Int("epochs")), tableNote(source.Kind, source.Detail),
+			hash.String(), fmt.Sprintf("The table knows no test error of it at %d epochs.", c.Int("budget")), tableNote(source.Kind, source.Detail),
 		}}, nil
 	case err != nil:
 		return none, err

@@ -107,11 +107,11 @@ func candidates(app *cli.App, words []string) []candidate {
 	case strings.HasPrefix(last, "-"):
 		all = append(all, candidate{"--help", "show help"})
 		for _, f := range flags {
-			if f == cli.HelpFlag {
+			if f == cli.HelpFlag || !visible(f) {
 				continue
 			}
 			_, usage := described(f)
-			for _, n := range f.Names() {
+			for _, n := range shownNames(f.Names()) {
 				all = append(all, candidate{dashes(n), usage})
 			}
 		}

@@ -28,8 +28,8 @@ var demoAlgorithms = []string{"darts", "sdarts-rs", "sdarts-adv"}
 func demoCommand() *cli.Command {
 	flags := []cli.Flag{
 		&cli.IntFlag{Name: "space", Usage: "search `SPACE` 1, 2 or 3", DefaultText: "2"},
-		&cli.StringFlag{Name: "seeds", Usage: "search from `N` seeds: 0 to N-1", DefaultText: "2"},
-		&cli.StringFlag{Name: "out", Usage: "keep runs and report in folders of `DIR`", Value: "demo"},
+		&cli.StringFlag{Name: "seeds", Usage: "search from the `SEEDS`, such as 0-5,9; a number alone says how many", DefaultText: "2"},
+		&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "keep runs and report in folders of `DIR`", Value: "demo"},
 	}
 	like := []string{"preset", "epochs", "data", "table", "engine", "threads", "jobs"}
 	for _, f := range sweepCommand().Flags {

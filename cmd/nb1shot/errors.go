@@ -120,7 +120,7 @@ func usageError(c *cli.Context, err error, _ bool) error {
 	if name, ok := strings.CutPrefix(text, "flag provided but not defined: -"); ok {
 		var names []string
 		for _, f := range c.Command.Flags {
-			for _, n := range f.Names() {
+			for _, n := range shownNames(f.Names()) {
 				names = append(names, dashes(n))
 			}
 		}
@@ -179,7 +179,7 @@ func wrongValue(c *cli.Context, name, quoted, hint string) error {
 
 // severalFor has the option of sweep that takes several of what an option of other
 // commands takes one of.
-var severalFor = map[string]string{"space": "--spaces", "seed": "--seed-list", "algo": "--algos"}
+var severalFor = map[string]string{"space": "--spaces", "seed": "--seeds", "algo": "--algos"}
 
 func dashes(name string) string {
 	if len(name) == 1 {

@@ -111,7 +111,7 @@ func openTable(choice string) (nasbench.Oracle, error) {
 }
 
 // openTableAt opens the table of --table, which must have results after so many
-// epochs of training.
+// epochs of training, the budget.
 func openTableAt(c *cli.Context, epochs int) (nasbench.Oracle, error) {
 	oracle, err := openTable(c.String("table"))
 	if err != nil {

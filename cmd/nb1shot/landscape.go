@@ -28,7 +28,7 @@ their scales. The numbers are written beside the figures.
 Example:
   nb1shot landscape runs/s2-darts-quick-* -o figures`,
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "o", Usage: "write figures and numbers to `DIR`", Value: "."},
+			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "write figures and numbers to `DIR`", Value: "."},
 			forceFlag(),
 			skipDamagedFlag(),
 			&cli.Float64Flag{Name: "radius", Usage: "go `R` far in each direction", Value: 2},
@@ -59,7 +59,7 @@ func drawLandscapes(c *cli.Context) (err error) {
 		return err
 	}
 	defer skipped.fail(&err)
-	dir := c.String("o")
+	dir := c.String("out")
 	numbers := func(run *results.History) string {
 		return filepath.Join(dir, "landscape-"+run.Run.Name()+".json")
 	}

@@ -72,6 +72,9 @@ func manCommands(b *strings.Builder, path string, commands []*cli.Command) {
 			manText(b, c.Description)
 		}
 		for _, f := range c.Flags {
+			if !visible(f) {
+				continue
+			}
 			names, usage := described(f)
 			fmt.Fprintf(b, ".TP\n.B %s\n%s\n", roff(names), roff(usage))
 		}

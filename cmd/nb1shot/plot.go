@@ -35,7 +35,7 @@ Example:
   nb1shot plot runs -o figures
   nb1shot plot runs --algos darts,sdarts-rs,sdarts-adv --regret --width column`,
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "o", Usage: "write the figures to `DIR`", Value: "."},
+			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "write the figures to `DIR`", Value: "."},
 			forceFlag(),
 			skipDamagedFlag(),
 			&cli.StringFlag{Name: "name", Usage: "begin the names of the files with `NAME`"},
@@ -92,7 +92,7 @@ func plotRuns(c *cli.Context) (err error) {
 			o.Regret[space] = plots.Anchor(a)
 		}
 	}
-	files, err := draw(c, runs, c.String("o"), c.String("name"), o)
+	files, err := draw(c, runs, c.String("out"), c.String("name"), o)
 	for _, file := range files {
 		fmt.Fprintln(c.App.Writer, file)
 	}

@@ -51,7 +51,7 @@ func tableFlag() cli.Flag {
 }
 
 func budgetFlag() cli.Flag {
-	return &cli.IntFlag{Name: "epochs", Usage: "training budget: 4, 12, 36 or 108 `EPOCHS`", Value: nasbench.Epochs}
+	return &cli.IntFlag{Name: "budget", Aliases: []string{"epochs"}, Usage: "after so many `EPOCHS` of training: 4, 12, 36 or 108", Value: nasbench.Epochs}
 }
 
 // answer is what is known of a cell; it is the output of query --json.
@@ -106,12 +106,12 @@ func query(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	oracle, err := openTableAt(c, c.Int("epochs"))
+	oracle, err := openTableAt(c, c.Int("budget"))
 	if err != nil {
 		return err
 	}
 	defer oracle.Close()
-	q := question{oracle, c.Int("epochs"), c.Bool("halfway"), !c.Bool("mean")}
+	q := question{oracle, c.Int("budget"), c.Bool("halfway"), !c.Bool("mean")}
 	a := answer{Source: source(oracle.Source())}
 	if a.known, err = q.ask(spec, hash); err != nil {
 		return err

@@ -29,7 +29,7 @@ published error.
 Example:
   nb1shot report runs figures/landscape-*.json -o report`,
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "o", Usage: "write the report to the folder `DIR`", Value: "report"},
+			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "write the report to the folder `DIR`", Value: "report"},
 			skipDamagedFlag(),
 			&cli.StringFlag{Name: "table", Usage: "count regrets from the lowest error of the table at `PATH`, if the runs were looked up in it", DefaultText: "nasbench.sqlite in the data home"},
 		},
@@ -68,10 +68,10 @@ func makeReport(c *cli.Context) (err error) {
 		}
 		in.Landscapes = append(in.Landscapes, l)
 	}
-	if err := writeReport(c, c.String("o"), in); err != nil {
+	if err := writeReport(c, c.String("out"), in); err != nil {
 		return err
 	}
-	fmt.Fprintln(c.App.Writer, filepath.Join(c.String("o"), paper.Page))
+	fmt.Fprintln(c.App.Writer, filepath.Join(c.String("out"), paper.Page))
 	return nil
 }
 

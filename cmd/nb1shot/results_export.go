@@ -34,7 +34,7 @@ Example:
   nb1shot results export --format csv runs -o records.csv`,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "format", Usage: "`FORMAT`: " + strings.Join(exportFormats, ", "), DefaultText: "must be given"},
-			&cli.StringFlag{Name: "o", Usage: "write to the file, or for tensorboard the folder, at `PATH`; - is standard output", DefaultText: "-"},
+			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "write to the file, or for tensorboard the folder, at `PATH`; - is standard output", DefaultText: "-"},
 			forceFlag(),
 			skipDamagedFlag(),
 		},
@@ -44,7 +44,7 @@ Example:
 
 func exportRuns(c *cli.Context) (err error) {
 	const example = "nb1shot results export --format csv runs -o records.csv"
-	format, out := c.String("format"), c.String("o")
+	format, out := c.String("format"), c.String("out")
 	switch {
 	case !c.IsSet("format"):
 		return misuse(errors.New("option --format is missing"), "an example is: %s", example)

@@ -58,7 +58,7 @@ Example:
 			tableFlag(),
 			engineFlag(engine.Auto),
 			threadsFlag(),
-			&cli.StringFlag{Name: "out", Usage: "make the run directory in `DIR`", Value: "runs"},
+			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "make the run directory in `DIR`", Value: "runs"},
 			scale("limit", "use `N` of the training images, training and search part together; 0 is all"),
 			scale("batch", "`N` images in a batch"),
 			scale("channels", "`N` channels of the first cells"),

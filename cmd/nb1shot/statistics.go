@@ -34,7 +34,7 @@ Example:
 		Flags: []cli.Flag{
 			&cli.IntFlag{Name: "space", Usage: "search space `N`: 1, 2 or 3", DefaultText: "all three"},
 			budgetFlag(),
-			&cli.StringFlag{Name: "o", Usage: "write figures to `DIR`"},
+			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "write figures to `DIR`"},
 			forceFlag(),
 			tableFlag(),
 			jsonFlag(),
@@ -56,7 +56,7 @@ Example:
 			&cli.IntFlag{Name: "space", Usage: "search space `N`: 1, 2 or 3", DefaultText: "the whole table"},
 			&cli.IntFlag{Name: "n", Usage: "list `N` cells", Value: 10},
 			budgetFlag(),
-			&cli.StringFlag{Name: "o", Usage: "write drawings to `DIR`"},
+			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "write drawings to `DIR`"},
 			forceFlag(),
 			tableFlag(),
 			jsonFlag(),
@@ -80,29 +80,29 @@ func describeErrors(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if c.IsSet("o") {
-		err = reserveFigures(c, c.String("o"), errorFigures(ids)...)
+	if c.IsSet("out") {
+		err = reserveFigures(c, c.String("out"), errorFigures(ids)...)
 	} else {
 		err = reserve(c)
 	}
 	if err != nil {
 		return err
 	}
-	oracle, err := openTableAt(c, c.Int("epochs"))
+	oracle, err := openTableAt(c, c.Int("budget"))
 	if err != nil {
 		return err
 	}
 	defer oracle.Close()
 	out := errorStatistics{Source: source(oracle.Source()), Figures: []string{}}
 	for _, id := range ids {
-		s, err := nasbench.SpaceStatistics(c.Context, oracle, id, c.Int("epochs"))
+		s, err := nasbench.SpaceStatistics(c.Context, oracle, id, c.Int("budget"))
 		if err != nil {
 			return lookupHint(err)
 		}
 		out.Spaces = append(out.Spaces, s)
 	}
-	if c.IsSet("o") {
-		if out.Figures, err = saveFigures(c, c.String("o"), out.figures(errorFigures(ids))); err != nil {
+	if c.IsSet("out") {
+		if out.Figures, err = saveFigures(c, c.String("out"), out.figures(errorFigures(ids))); err != nil {
 			return err
 		}
 	}
@@ -313,17 +313,17 @@ func listTop(c *cli.Context) error {
 	if _, err := chosenSpaces(c); err != nil {
 		return err
 	}
-	out := topCells{Space: c.Int("space"), Epochs: c.Int("epochs"), Cells: []topCell{}}
-	if c.IsSet("o") {
+	out := topCells{Space: c.Int("space"), Epochs: c.Int("budget"), Cells: []topCell{}}
+	if c.IsSet("out") {
 		for rank := range c.Int("n") {
-			if err := reserveFigures(c, c.String("o"), out.drawing(rank+1)); err != nil {
+			if err := reserveFigures(c, c.String("out"), out.drawing(rank+1)); err != nil {
 				return err
 			}
 		}
 	} else if err := reserve(c); err != nil {
 		return err
 	}
-	oracle, err := openTableAt(c, c.Int("epochs"))
+	oracle, err := openTableAt(c, c.Int("budget"))
 	if err != nil {
 		return err
 	}
@@ -351,8 +351,8 @@ func listTop(c *cli.Context) error {
 			Rank: i + 1, Hash: e.Hash, Cell: e.Spec, TestError: m.TestError, ErrorBar: m.ErrorBar,
 			ValidationError: m.ValidationError, ValidationBar: m.ValidationBar, TrainSeconds: m.TrainSeconds, Parameters: m.Parameters,
 		}
-		if c.IsSet("o") {
-			if best.Drawings, err = saveFigures(c, c.String("o"), []drawing{out.draw(best, m)}); err != nil {
+		if c.IsSet("out") {
+			if best.Drawings, err = saveFigures(c, c.String("out"), []drawing{out.draw(best, m)}); err != nil {
 				return err
 			}
 		}

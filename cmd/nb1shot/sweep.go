@@ -29,13 +29,13 @@ func sweepCommand() *cli.Command {
 	flags := []cli.Flag{
 		&cli.StringFlag{Name: "spaces", Usage: "search the spaces of `LIST`, such as 1,3, or all", DefaultText: "those of the manifest"},
 		&cli.StringFlag{Name: "algos", Usage: "search by the algorithms of `LIST`, such as darts,gdas, or all that nb1shot algos lists", DefaultText: "those of the manifest"},
-		&cli.StringFlag{Name: "seeds", Usage: "search from `N` seeds: 0 to N-1", DefaultText: "those of the manifest"},
-		&cli.StringFlag{Name: "seed-list", Usage: "search from the seeds of `LIST` instead, such as 0-5,9"},
+		&cli.StringFlag{Name: "seeds", Usage: "search from the `SEEDS`, such as 0-5,9; a number alone says how many: 6 is 0-5, and 9-9 is seed 9", DefaultText: "those of the manifest"},
+		&cli.StringFlag{Name: "seed-list", Usage: "what --seeds takes now", Hidden: true},
 		&cli.IntFlag{Name: "jobs", Usage: "`N` runs at a time, which share the threads", DefaultText: "one for each thread"},
 		&cli.IntFlag{Name: "unit", Usage: "run unit `K` of the manifest alone", DefaultText: "all that are asked for"},
 		&cli.BoolFlag{Name: "manifest-only", Usage: "write the manifest, list its units, run nothing", DisableDefaultText: true},
 		&cli.BoolFlag{Name: "dry-run", Usage: "list the units, write and run nothing", DisableDefaultText: true},
-		&cli.StringFlag{Name: "out", Usage: "keep manifest and run directories in `DIR`", Value: "runs"},
+		&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "keep manifest and run directories in `DIR`", Value: "runs"},
 	}
 	like := append([]string{"preset", "data", "table", "engine", "threads", "set", "settings"}, scaleFlags...)
 	for _, f := range runCommand().Flags {
@@ -172,11 +172,11 @@ func readSweepLine(c *cli.Context) (line sweepLine, err error) {
 		return line, misuse(errors.New("--seeds and --seed-list do not go together"), "see %s --help", c.Command.HelpName)
 	case c.IsSet("seeds"):
 		if line.grid.Seeds, err = countSeeds(c.String("seeds")); err != nil {
-			return line, misuse(err, "for certain seeds: --seed-list 3,7,9")
+			return line, misuse(err, "an example is: --seeds 0-5,9; a number alone says how many")
 		}
 	case c.IsSet("seed-list"):
 		if line.grid.Seeds, err = parseSeeds(c.String("seed-list")); err != nil {
-			return line, misuse(fmt.Errorf("--seed-list: %w", err), "an example is: --seed-list 0-5,9")
+			return line, misuse(fmt.Errorf("--seed-list: %w", err), "an example is: --seeds 0-5,9")
 		}
 	}
 	if path := c.String("settings"); path != "" {
@@ -212,8 +212,16 @@ func checkJobs(c *cli.Context) error {
 	return nil
 }
 
-// countSeeds reads a number of seeds, which are those from 0.
+// countSeeds reads --seeds where a number alone says how many, which are those
+// from 0: in what makes runs. Otherwise it is as parseSeeds reads it.
 func countSeeds(text string) ([]uint64, error) {
+	if strings.ContainsAny(strings.TrimLeft(text, "-"), ",-") {
+		seeds, err := parseSeeds(text)
+		if err != nil {
+			err = fmt.Errorf("--seeds: %w", err)
+		}
+		return seeds, err
+	}
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 1 || n > maxSeeds {
 		return nil, fmt.Errorf("--seeds is %q, want how many, 1 to %d", text, maxSeeds)

@@ -36,7 +36,7 @@ With --only-spaces the table is a sixth as large and serves every search.
 Example:
   nb1shot table import nasbench_only108.tfrecord`,
 				Flags: []cli.Flag{
-					&cli.StringFlag{Name: "o", Usage: "write the table to `PATH`", DefaultText: "nasbench.sqlite in the data home, where runs find it"},
+					&cli.StringFlag{Name: "table", Aliases: []string{"out", "o"}, Usage: "write the table to `PATH`", DefaultText: "nasbench.sqlite in the data home, where runs find it"},
 					forceFlag(),
 					&cli.BoolFlag{Name: "only-spaces", Usage: "keep only the cells that a search in the three spaces can reach", DisableDefaultText: true},
 				},
@@ -74,7 +74,7 @@ answers where no table was imported. The same table and seed give the same bytes
 Example:
   nb1shot table fit nasbench.sqlite -o surrogate.bin`,
 				Flags: []cli.Flag{
-					&cli.StringFlag{Name: "o", Usage: "write the surrogate to `FILE`"},
+					&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "write the surrogate to `FILE`"},
 					forceFlag(),
 					&cli.Uint64Flag{Name: "seed", Usage: "`SEED` of the first weights and the order of cells", DefaultText: "0"},
 					&cli.IntFlag{Name: "epochs", Usage: "passes through the cells, `N`", DefaultText: "30"},
@@ -92,7 +92,7 @@ func importTable(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	path := c.String("o")
+	path := c.String("table")
 	if path == "" {
 		if path, err = defaultTable(); err != nil {
 			return err
@@ -312,10 +312,10 @@ func fitTable(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if !c.IsSet("o") {
-		return misuse(errors.New("option -o is missing"), "an example is: nb1shot table fit nasbench.sqlite -o surrogate.bin")
+	if !c.IsSet("out") {
+		return misuse(errors.New("option --out is missing"), "an example is: nb1shot table fit nasbench.sqlite -o surrogate.bin")
 	}
-	if err := reserve(c, c.String("o")); err != nil {
+	if err := reserve(c, c.String("out")); err != nil {
 		return err
 	}
 	table, err := nasbench.Open(path)
@@ -333,7 +333,7 @@ func fitTable(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := save(c, c.String("o"), file); err != nil {
+	if err := save(c, c.String("out"), file); err != nil {
 		return err
 	}
 	return surrogateInfo{source(s.Source()), s.HeldOut()}.print(c.App.Writer)
