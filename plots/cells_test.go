@@ -29,7 +29,7 @@ func TestCells(t *testing.T) {
 		}
 		r := new(recorder.Canvas)
 		for _, part := range f.parts {
-			part(canvas.NewCanvas(r, f.width, f.height))
+			part(canvas.NewCanvas(r, f.width, f.height), f.height)
 		}
 		heights := map[vg.Length][]string{} // titles by height
 		for _, action := range r.Actions {

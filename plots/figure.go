@@ -52,7 +52,10 @@ const (
 // Figure is a figure ready to be saved.
 type Figure struct {
 	width, height vg.Length
-	parts         []func(canvas.Canvas) // what to draw, on a canvas of that size
+	parts         []func(c canvas.Canvas, height vg.Length) // what to draw, on a canvas of that size
+	notes         []string                                  // below the drawing, which are the parts behind drawn
+	drawn         int
+	drawnHeight   vg.Length
 }
 
 // formats are the extensions of the files that a figure can be written to.
@@ -84,6 +87,16 @@ func (f *Figure) Save(base string) ([]string, error) {
 		}
 	}
 	return paths, nil
+}
+
+// Notes are the paragraphs below the drawing.
+func (f *Figure) Notes() []string { return f.notes }
+
+// Bare is the figure without its notes, for where they are written beside it.
+func (f *Figure) Bare() *Figure {
+	bare := *f
+	bare.parts, bare.height, bare.notes = f.parts[:f.drawn], f.drawnHeight, nil
+	return &bare
 }
 
 // Encode returns the content of the file at path, which it does not write, in the
@@ -132,7 +145,7 @@ func (f *Figure) encode(format string) (_ []byte, err error) {
 		on = to
 	}
 	for _, part := range f.parts {
-		part(canvas.New(printableCanvas{on}))
+		part(canvas.New(printableCanvas{on}), f.height)
 	}
 	var b bytes.Buffer
 	if _, err := to.WriteTo(&b); err != nil {
@@ -199,12 +212,13 @@ func fitting(width, room vg.Length) int { return max(int(width/room), 1) }
 // place puts a part at the depth that has been reached.
 func (p *page) place(part func(c canvas.Canvas, top vg.Length)) {
 	top := p.depth
-	p.parts = append(p.parts, func(c canvas.Canvas) { part(c, p.height-top) })
+	p.parts = append(p.parts, func(c canvas.Canvas, height vg.Length) { part(c, height-top) })
 }
 
 // finish adds the notes, with the given distance between lines, and returns the
 // figure.
 func (p *page) finish(notes []string, gap vg.Length) *Figure {
+	p.notes, p.drawn, p.drawnHeight = notes, len(p.parts), p.depth+margin
 	style := textStyle(noteSize, noteColour)
 	for _, note := range notes {
 		for _, line := range wrap(note, style, p.inner) {

@@ -177,7 +177,7 @@ func TestLandscapeLayout(t *testing.T) {
 				}
 				r := new(recorder.Canvas)
 				for _, part := range f.parts {
-					part(canvas.Canvas{Canvas: r, Rectangle: vg.Rectangle{Max: vg.Point{X: f.width, Y: f.height}}})
+					part(canvas.Canvas{Canvas: r, Rectangle: vg.Rectangle{Max: vg.Point{X: f.width, Y: f.height}}}, f.height)
 				}
 				inside := func(what string, p vg.Point) {
 					if !(p.X >= 0 && p.Y >= 0 && p.X <= f.width && p.Y <= f.height) {

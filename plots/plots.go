@@ -285,16 +285,6 @@ func CurveName(c results.Curve) string {
 	return name
 }
 
-// epochs is the number of epochs that a run has recorded, the final evaluation
-// aside.
-func epochs(h *results.History) int {
-	n := len(h.Epochs)
-	if n > 0 && h.Epochs[n-1].Final {
-		n--
-	}
-	return n
-}
-
 // The kinds that are what they are named after; every other one is a stand-in.
 var (
 	imageNames = map[string]string{results.CIFAR10: "CIFAR-10"}
@@ -343,10 +333,10 @@ func incompleteNote(curves []results.Curve) string {
 			planned, err := strconv.Atoi(h.Run.Setting("epochs"))
 			complete := h.Status.State == results.Finished
 			switch {
-			case complete && err == nil && epochs(h) < planned:
-				stopped = append(stopped, fmt.Sprintf("seed %d after %d epochs", h.Run.Seed, epochs(h)))
+			case complete && err == nil && h.Trained() < planned:
+				stopped = append(stopped, fmt.Sprintf("seed %d after %d epochs", h.Run.Seed, h.Trained()))
 			case !complete || len(h.Epochs) < longest:
-				seeds = append(seeds, fmt.Sprintf("seed %d %s, %d epochs", h.Run.Seed, h.Status.State, epochs(h)))
+				seeds = append(seeds, fmt.Sprintf("seed %d %s, %d epochs", h.Run.Seed, h.Status.State, h.Trained()))
 			}
 		}
 		name := fmt.Sprintf("%s, space %d", CurveName(c), c.Space)

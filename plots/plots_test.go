@@ -717,7 +717,7 @@ func TestSaveWithoutTemporaryFiles(t *testing.T) {
 
 // A panic while a figure is drawn is its error.
 func TestDrawingPanics(t *testing.T) {
-	f := &Figure{width: 100, height: 100, parts: []func(canvas.Canvas){func(canvas.Canvas) { panic("no font") }}}
+	f := &Figure{width: 100, height: 100, parts: []func(canvas.Canvas, vg.Length){func(canvas.Canvas, vg.Length) { panic("no font") }}}
 	var broken *fault.Error
 	if _, err := f.Save(filepath.Join(t.TempDir(), "figure")); !errors.As(err, &broken) || broken.Value != "no font" {
 		t.Errorf("error %v", err)

@@ -477,8 +477,8 @@ func (g panelGrid) lay(p *page) {
 		}
 	}
 	height := p.depth - top
-	p.parts = append(p.parts, func(c canvas.Canvas) {
-		c.FillText(upright, vg.Point{X: margin, Y: p.height - top - height/2}, g.yLabel)
+	p.parts = append(p.parts, func(c canvas.Canvas, all vg.Length) {
+		c.FillText(upright, vg.Point{X: margin, Y: all - top - height/2}, g.yLabel)
 	})
 	p.depth += below + 1
 	p.place(func(c canvas.Canvas, top vg.Length) { c.FillText(label, vg.Point{X: middle, Y: top}, g.xLabel) })

@@ -17,7 +17,7 @@ import (
 type figure struct {
 	name    string // of its files, without extension
 	title   string
-	caption string // paragraphs, one a line
+	caption caption
 	alt     string // what it shows, for those who cannot see it
 	build   func(plots.Width) (*plots.Figure, error)
 }
@@ -72,6 +72,21 @@ type selection struct {
 	curves []results.Curve
 }
 
+// title names the algorithms, in the order of legends.
+func (s selection) title() string {
+	var names []string
+	separator := ", "
+	for _, c := range slices.SortedStableFunc(slices.Values(s.curves), plots.CompareCurves) {
+		if name := plots.CurveName(c); !slices.Contains(names, name) {
+			names = append(names, name)
+			if strings.Contains(name, separator) {
+				separator = "; "
+			}
+		}
+	}
+	return strings.Join(names, separator)
+}
+
 // selections sorts curves into figures, so that each is in one at least.
 func selections(curves []results.Curve) []selection {
 	var names []string
@@ -84,7 +99,7 @@ func selections(curves []results.Curve) []selection {
 		return nil
 	}
 	if len(names) <= fewCurves {
-		all := selection{family{name: "all", title: "All algorithms"}, curves}
+		all := selection{family{name: "all"}, curves}
 		for _, f := range families { // of just the paper's algorithms
 			if f.errors != "" && !slices.ContainsFunc(curves, func(c results.Curve) bool { return !f.holds(c) }) && slices.ContainsFunc(curves, f.isMember) {
 				all.family = f
@@ -98,7 +113,7 @@ func selections(curves []results.Curve) []selection {
 	add := func(f family, some []results.Curve) {
 		for i, part := range split(some) {
 			if i > 0 {
-				f.name, f.title = fmt.Sprintf("%s-%d", f.name, i+1), f.title+", continued"
+				f.name = fmt.Sprintf("%s-%d", f.name, i+1)
 			}
 			all = append(all, selection{f, part})
 		}
@@ -113,7 +128,7 @@ func selections(curves []results.Curve) []selection {
 	}
 	rest := choose(curves, func(c results.Curve) bool { return !shown[plots.CurveName(c)] })
 	if rest != nil {
-		add(family{name: "others", title: "Other algorithms"}, rest)
+		add(family{name: "others"}, rest)
 	}
 	return all
 }
@@ -174,7 +189,42 @@ func (s *study) figures() ([]figure, error) {
 		}
 		all = append(all, some...)
 	}
-	return all, nil
+	return append(all, s.alphaFigures()...), nil
+}
+
+// alphaFigures shows the course of the architecture parameters, for each curve that has
+// them in the run of the typical seed.
+func (s *study) alphaFigures() []figure {
+	var all []figure
+	for _, c := range s.curves {
+		found := slices.DeleteFunc(s.finds(c.Space)[plots.CurveName(c)], func(f find) bool { return !plots.HasAlphas(f.run) })
+		if len(found) == 0 {
+			continue
+		}
+		run := found[(len(found)-1)/2].run
+		if _, err := plots.Alphas(run, plots.Options{}); err != nil {
+			continue // not those of the space: another program's
+		}
+		name := plots.CurveName(c)
+		all = append(all, figure{
+			name:  fmt.Sprintf("alphas-space%d-%s", c.Space, fileName(name)),
+			title: fmt.Sprintf("Architecture parameters of %s, space %d", name, c.Space),
+			caption: s.caption([]results.Curve{{Space: c.Space, Algorithm: c.Algorithm, Variant: c.Variant, Provenance: c.Provenance, Runs: []*results.History{run}}}, false,
+				"The run of the typical seed, whose final test error is the median (the lower of two). One run is an illustration, not a mean."),
+			alt: fmt.Sprintf("Line charts of the mixing weights of %s on space %d, seed %d, a panel for each row of architecture parameters: the operations of each block, then the inputs of each node.", name, c.Space, run.Run.Seed),
+			build: func(w plots.Width) (*plots.Figure, error) {
+				return plots.Alphas(run, plots.Options{Width: w})
+			},
+		})
+	}
+	return all
+}
+
+// fileName is a name of lower-case letters, digits and hyphens.
+func fileName(name string) string {
+	return strings.Join(strings.FieldsFunc(strings.ToLower(name), func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < '0' || r > '9')
+	}), "-")
 }
 
 // absent lists what no run or landscape is there for.
@@ -222,11 +272,10 @@ func (s *study) errorFigure(some selection) figure {
 	}
 	return figure{
 		name:  "test-error-" + some.name,
-		title: "Anytime test error: " + some.title,
-		caption: paragraphs(
+		title: "Anytime test error: " + some.title(),
+		caption: s.caption(some.curves, true,
 			"Test error of each epoch's discrete cell, means over the seeds; diamonds: after the last epoch."+like(some.errors),
-			provenance(some.curves), s.seedNote(some.curves),
-			unlikePaper(departures(some.curves, true), "the evaluation after the last epoch is added, which the released code never makes (quirk Q11)")),
+			"the evaluation after the last epoch is added, which the released code never makes (quirk Q11)"),
 		alt: "Line charts of the test error in percent over the epochs, one for each space. At the end: " + strings.Join(finals, "; ") + ".",
 		build: func(w plots.Width) (*plots.Figure, error) {
 			return plots.AnytimeTestError(some.curves, plots.Options{Width: w, Random: s.random})
@@ -245,11 +294,10 @@ func (s *study) hessianFigure(some selection) figure {
 	}
 	return figure{
 		name:  "hessian-" + some.name,
-		title: "Dominant eigenvalue of the architecture Hessian: " + some.title,
-		caption: paragraphs(
+		title: "Dominant eigenvalue of the architecture Hessian: " + some.title(),
+		caption: s.caption(some.curves, true,
 			"Dominant eigenvalue λ of the Hessian of the validation loss by the architecture parameters, geometric means over the seeds."+like(some.eigenvalues),
-			provenance(some.curves), s.seedNote(some.curves),
-			unlikePaper(departures(some.curves, true), "λ is what the notes below the figure define, as the released code computes it (quirks Q8 to Q9b), where the text has the spectral norm")),
+			"λ is what the notes below the figure define, as the released code computes it (quirks Q8 to Q9b), where the text has the spectral norm"),
 		alt: "Line charts of the dominant eigenvalue over the epochs on a logarithmic axis, one for each space. " + strings.Join(courses, "; ") + ".",
 		build: func(w plots.Width) (*plots.Figure, error) {
 			return plots.HessianTrajectory(some.curves, plots.Options{Width: w})
@@ -279,11 +327,11 @@ func (s *study) landscapeFigures() []figure {
 			drops = append(drops, fmt.Sprintf("%s: %.1f %% in the middle, %.1f points less at distance %g",
 				title, 100*l.Centre().Accuracy, 100*l.Sharpness.AccuracyDrop, l.Sharpness.Radius))
 		}
-		caption := paragraphs(
-			"Validation accuracy of the supernet around the architecture parameters that the search ended with, one run a panel."+like("Figure 1"),
-			provenance(curves), "Each panel names its seed; one run is an illustration, not a mean.",
-			unlikePaper(departures(curves, false), "a space of NAS-Bench-1Shot1 instead of the DARTS space",
-				"radius, normalisation and batch statistics are choices of this program, as the paper does not give them"))
+		caption := s.caption(curves, false,
+			"Validation accuracy of the supernet around the architecture parameters that the search ended with, one run a panel."+like("Figure 1")+
+				" Each panel names its seed; one run is an illustration, not a mean.",
+			"a space of NAS-Bench-1Shot1 instead of the DARTS space",
+			"radius, normalisation and batch statistics are choices of this program, as the paper does not give them")
 		alt := strings.Join(drops, "; ") + "."
 		all = append(all,
 			figure{"landscape-contours" + suffix, "Accuracy around the architecture parameters, from above", caption, "Contour maps of the validation accuracy. " + alt,
@@ -374,10 +422,9 @@ func (s *study) cellFigures(space int) ([]figure, error) {
 		notes := []string{"Cells after the last epoch, pruned, with their test errors: the seed of the lowest and of the median (the lower of two).", plots.ProvenanceNote(some)}
 		all = append(all, figure{
 			name: name, title: title,
-			caption: paragraphs(
+			caption: s.caption(some, true,
 				"Cells that the searches ended with, after pruning, as NAS-Bench-101 trains them. For each algorithm the seed of the lowest final test error and the typical one, "+
-					"whose final test error is the median (the lower of two). The percentage is the test error.",
-				provenance(some), s.seedNote(some), unlikePaper(departures(some, true))),
+					"whose final test error is the median (the lower of two). The percentage is the test error."),
 			alt: "Graphs of cells. " + strings.Join(described, " "),
 			build: func(w plots.Width) (*plots.Figure, error) {
 				return plots.Cells(rows, notes, w)

@@ -90,7 +90,7 @@ func (s *study) page(verdicts []claimsTable, figures []*drawing, tables []table,
 	}
 	for i, f := range figures {
 		content.Figures = append(content.Figures, pageFigure{
-			ID: f.name, Title: f.title, Caption: strings.Split(f.caption, "\n"), Number: i + 1, Files: f.files,
+			ID: f.name, Title: f.title, Caption: f.paragraphs(), Number: i + 1, Files: f.files,
 			Wide: inline(f.wide, "wide", f.alt), Narrow: inline(f.narrow, "narrow", f.alt),
 		})
 	}
@@ -107,9 +107,21 @@ func (s *study) page(verdicts []claimsTable, figures []*drawing, tables []table,
 	return []byte(printable.Text(b.String())), nil
 }
 
+// paragraphs is the caption on the page: what the page has not said of all, and the
+// notes of the drawing.
+func (d *drawing) paragraphs() []string {
+	all := strings.Split(d.caption.page, "\n")
+	for _, note := range d.notes {
+		if !strings.Contains(d.caption.alone, note) { // the origin of the numbers
+			all = append(all, note)
+		}
+	}
+	return all
+}
+
 func (t table) onPage(number int) pageTable {
 	p := pageTable{
-		ID: "table-" + t.name, Title: t.title, First: t.heading(), Caption: strings.Split(t.caption, "\n"), Number: number, Words: t.words,
+		ID: "table-" + t.name, Title: t.title, First: t.heading(), Caption: strings.Split(t.caption.page, "\n"), Number: number, Words: t.words,
 		Files: []string{t.name + ".csv", t.name + ".tex"},
 	}
 	for _, c := range t.columns {

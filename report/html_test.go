@@ -115,11 +115,15 @@ func TestPage(t *testing.T) {
 		`name="viewport" content="width=device-width`, "prefers-color-scheme: dark", "@media print", "12 runs of 3 algorithms on search spaces 1, 2; 12 finished.",
 		"The images are a stand-in, not CIFAR-10.", "The test errors are a stand-in&#39;s, not NAS-Bench-101&#39;s.", "Seeds 0, 1, none missing or failed.",
 		"&lt;b onclick=", `<th scope="row">SDARTS-ADV</th><td>6.50 ± 0.71</td>`, `<a href="seeds.tex">`,
+		"Anytime test error: DARTS, SDARTS-ADV, ENAS</h3>", "Dominant eigenvalue of the architecture Hessian: DARTS, SDARTS-ADV</h3>", // without those that have no runs
 		"SDARTS-ADV, space 2: 6.50 ± 0.71 %", // in the text of a figure
 	} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page lacks %q", want)
 		}
+	}
+	if n := strings.Count(page, "Images: "); n != 1 {
+		t.Errorf("the page says %d times what it is about, want once", n)
 	}
 	if n := strings.Count(page, `<svg class="wide"`); n != 4 || strings.Count(page, `<svg class="narrow"`) != n {
 		t.Errorf("%d figures, want 4 in two widths", n)

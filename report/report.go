@@ -125,7 +125,8 @@ func (s *study) write(ctx context.Context, dir string, in Input) error {
 type drawing struct {
 	figure
 	files        []string // names in the folder
-	wide, narrow []byte   // SVG across a page, and in a column
+	wide, narrow []byte   // SVG across a page, and in a column, without the notes
+	notes        []string // paragraphs
 	err          error
 }
 
@@ -147,10 +148,11 @@ func (d *drawing) draw(dir string) {
 		for _, path := range paths {
 			d.files = append(d.files, filepath.Base(path))
 		}
-		if d.wide, err = page.SVG(); err != nil {
+		d.notes = page.Notes()
+		if d.wide, err = page.Bare().SVG(); err != nil {
 			return err
 		}
-		d.narrow, err = column.SVG()
+		d.narrow, err = column.Bare().SVG()
 		return err
 	}()
 	var mixed *results.MixedError

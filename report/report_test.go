@@ -500,10 +500,10 @@ func TestSeeds(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := "Seeds 0–3, 5, but " +
-		"seed 1 failed, 3 records (epoch 3: the training loss is NaN): DARTS (space 1); " +
-		"seed 2 running, 5 records: DARTS (space 1); " +
+		"seed 1 failed, 3 epochs (epoch 3: the training loss is NaN): DARTS (space 1); " +
+		"seed 2 running, 4 epochs: DARTS (space 1); " +
 		"seeds 2, 3, 5 missing: SDARTS-ADV (spaces 1, 2), DARTS (space 2); " +
-		"seed 1 without its final record, 4 records: SDARTS-ADV (space 2)."
+		"seed 1 without its final record, 4 epochs: SDARTS-ADV (space 2)."
 	if got := s.seedNote(s.curves); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
@@ -527,11 +527,11 @@ func TestSeeds(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, f := range figures {
-		if !strings.Contains(f.caption, "seed 1 ") && !strings.Contains(f.caption, "missing") {
-			t.Errorf("%s conceals missing seeds: %s", f.name, f.caption)
+		if !strings.Contains(f.caption.alone, "seed 1 ") && !strings.Contains(f.caption.alone, "missing") {
+			t.Errorf("%s conceals missing seeds: %s", f.name, f.caption.alone)
 		}
-		if !strings.Contains(f.caption, "Device: CPU of a test.") || !strings.Contains(f.caption, "Images: procedural") {
-			t.Errorf("%s conceals its provenance: %s", f.name, f.caption)
+		if !strings.Contains(f.caption.alone, "Device: CPU of a test.") || !strings.Contains(f.caption.alone, "Images: procedural") {
+			t.Errorf("%s conceals its provenance: %s", f.name, f.caption.alone)
 		}
 	}
 	for _, table := range s.tables() {
@@ -635,6 +635,7 @@ func TestNumbers(t *testing.T) {
 		{ranges(nil), "none"}, {ranges([]uint64{4}), "4"}, {ranges([]uint64{0, 1}), "0, 1"}, {ranges([]uint64{0, 1, 2, 7, 9, 10, 11}), "0–2, 7, 9–11"},
 		{percent(statistic{}), "–"}, {percent(statistic{1, 0.0654321, 0}), "6.54"}, {percent(statistic{3, -0.012, 0.2}), "−1.20 ± 20.00"},
 		{percent(statistic{1, -1e-9, 0}), "0.00"}, {significant(statistic{2, 0.00177, 0.00081}), "0.00177 ± 0.00081"},
+		{whole(statistic{2, 0.5, math.Sqrt2 / 2}), "0.5 ± 0.7"}, {whole(statistic{3, 4, 1}), "4 ± 1"}, {whole(statistic{1, 7, 0}), "7"}, {whole(statistic{}), "–"},
 		{significant(statistic{2, 1234.5, 6.7}), "1234 ± 7"}, {significant(statistic{2, 0, 0.5}), "0.00 ± 0.50"}, {significant(statistic{1, 12.345, 0}), "12.3"},
 		{stacked("n", "r"), "n"}, {stacked("Epoch of the best", "r"), `\shortstack[r]{Epoch of\\the best}`},
 		{escapeLaTeX(`50 % of {a_b} & $x^2 ~ \n #1 "q"`), `50 \% of \{a\_b\} \& \char36{}x\textasciicircum{}2 \textasciitilde{} \textbackslash{}n \#1 ''q''`},

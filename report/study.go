@@ -145,7 +145,7 @@ func (s *study) attendance(c results.Curve) (there string, lacking []string) {
 		if h.Status.State == results.Finished {
 			what = "without its final record"
 		}
-		what = fmt.Sprintf("seed %d %s, %d records", seed, what, len(h.Epochs))
+		what = fmt.Sprintf("seed %d %s, %d %s", seed, what, h.Trained(), plural("epoch", h.Trained()))
 		if h.Status.Message != "" {
 			what += " (" + h.Status.Message + ")"
 		}
@@ -190,7 +190,7 @@ func (s *study) seedNote(curves []results.Curve) string {
 	}
 	note := plural("Seed", len(s.seeds)) + " " + ranges(s.seeds)
 	if all == nil {
-		return note + ", none missing or failed."
+		return note + allThere
 	}
 	var exceptions []string
 	for len(all) > 0 {
@@ -206,6 +206,9 @@ func (s *study) seedNote(curves []results.Curve) string {
 	}
 	return note + ", but " + strings.Join(exceptions, "; ") + "."
 }
+
+// allThere ends the note on seeds of which none is missing.
+const allThere = ", none missing or failed."
 
 // ranges writes ascending numbers as "0–3, 7", and none as "none".
 func ranges(all []uint64) string {
@@ -335,6 +338,28 @@ func unlikePaper(departures []string, more ...string) string {
 		return "Nothing recorded departs from the paper's setting."
 	}
 	return "Unlike the paper: " + strings.Join(all, "; ") + "."
+}
+
+// caption is what stands below a figure or a table, in paragraphs, one a line: in a
+// file by itself, and on the page, which says at its top what holds for all.
+type caption struct{ alone, page string }
+
+// caption adds to a text on the curves what they were measured on, their seeds, if these
+// count, and what is unlike the paper.
+func (s *study) caption(curves []results.Curve, seeds bool, text string, more ...string) caption {
+	unlike, said := departures(curves, seeds), departures(s.curves, true)
+	note, own := "", ""
+	if seeds {
+		note = s.seedNote(curves)
+	}
+	if note != s.seedNote(s.curves) && !strings.HasSuffix(note, allThere) {
+		own = note
+	}
+	c := caption{alone: paragraphs(text, provenance(curves), note, unlikePaper(unlike, more...)), page: paragraphs(text, own)}
+	if apart := slices.DeleteFunc(slices.Clone(unlike), func(d string) bool { return slices.Contains(said, d) }); len(apart)+len(more) > 0 {
+		c.page = paragraphs(c.page, unlikePaper(apart, more...))
+	}
+	return c
 }
 
 // warnings lists what the records and the reader of the runs warn of.

@@ -101,7 +101,7 @@ func significant(s statistic) string {
 type table struct {
 	name    string // of its files, without extension
 	title   string
-	caption string // paragraphs, one a line
+	caption caption
 	columns []column
 	rows    []row
 	words   bool   // whether its columns are of words, not of numbers
@@ -189,15 +189,10 @@ func (s *study) bySpace(t table, space int, entriesOf func(results.Curve) []entr
 	return t
 }
 
-// context is the paragraphs that every caption of a table ends with.
-func (s *study) context(curves []results.Curve, more ...string) string {
-	return paragraphs(provenance(curves), s.seedNote(curves), unlikePaper(departures(curves, true), more...))
-}
-
 func (s *study) finalTable() table {
 	t := table{
 		name: "final-error", title: "Final test error (%)",
-		caption: paragraphs("Test error of the cell after the last epoch, in percent: mean ± standard deviation over the finished runs.", s.context(s.curves)),
+		caption: s.caption(s.curves, true, "Test error of the cell after the last epoch, in percent: mean ± standard deviation over the finished runs."),
 	}
 	for _, space := range s.spaces {
 		t.columns = append(t.columns, column{fmt.Sprintf("space%d_final_error", space), fmt.Sprintf("Space %d", space), percent})
@@ -231,8 +226,8 @@ func (s *study) errorTable(space int) table {
 	}
 	t := table{
 		name: fmt.Sprintf("errors-space%d", space), title: fmt.Sprintf("Test errors (%%), space %d", space),
-		caption: paragraphs("Test errors in percent: after the last epoch, the lowest on the way, what the search lost from there to its end (degradation), and the mean of all epochs; "+
-			"and the epoch of the lowest. Mean ± standard deviation over n finished runs. "+regret, s.context(s.on(space))),
+		caption: s.caption(s.on(space), true, "Test errors in percent: after the last epoch, the lowest on the way, what the search lost from there to its end (degradation), and the mean of all epochs; "+
+			"and the epoch of the lowest. Mean ± standard deviation over n finished runs. "+regret),
 		columns: []column{runsColumn},
 	}
 	for _, m := range measures {
@@ -248,16 +243,21 @@ func (s *study) errorTable(space int) table {
 	})
 }
 
-// whole writes a number of things.
-func whole(s statistic) string { return s.show(1, 0) }
+// whole writes a number of things, whose mean over the seeds need not be one.
+func whole(s statistic) string {
+	if s.mean == math.Trunc(s.mean) && s.std == math.Trunc(s.std) {
+		return s.show(1, 0)
+	}
+	return s.show(1, 1)
+}
 
 func (s *study) hessianTable(space int) table {
 	t := table{
 		name: fmt.Sprintf("stability-space%d", space), title: fmt.Sprintf("Eigenvalue, decisions and projection gap, space %d", space),
-		caption: paragraphs("Dominant eigenvalue λ of the architecture Hessian after the first and after the last epoch, and its growth, the ratio of the two of a run; "+
+		caption: s.caption(s.on(space), true, "Dominant eigenvalue λ of the architecture Hessian after the first and after the last epoch, and its growth, the ratio of the two of a run; "+
 			"decisions (operations of blocks, parents of nodes) that changed over the run; and what the supernet loses in accuracy when its relaxed architecture is replaced by the discrete cell, in points. "+
 			"Mean ± standard deviation over n finished runs; a dash is what an algorithm does not have.",
-			s.context(s.on(space), "λ is defined as the released code computes it (quirks Q8 to Q9b), where the text has the spectral norm")),
+			"λ is defined as the released code computes it (quirks Q8 to Q9b), where the text has the spectral norm"),
 		columns: []column{
 			runsColumn, {"eigenvalue_first", "λ, first", significant}, {"eigenvalue_last", "λ, last", significant},
 			{string(stability.EigenvalueGrowth), "Growth of λ", significant},
@@ -294,9 +294,9 @@ func end(epochs []results.Epoch, quantity func(results.Epoch) *float64, last boo
 func (s *study) structureTable(space int) table {
 	t := table{
 		name: fmt.Sprintf("structure-space%d", space), title: fmt.Sprintf("Structure of the final cells, space %d", space),
-		caption: paragraphs("Max-poolings, the only operation without parameters, in percent of all choice blocks and of those that survive pruning; "+
+		caption: s.caption(s.on(space), true, "Max-poolings, the only operation without parameters, in percent of all choice blocks and of those that survive pruning; "+
 			"width, in channels of a vertex, and depth, in edges, of the pruned cell (Shu et al., 2020). Cells after the last epoch, mean ± standard deviation over n finished runs.",
-			s.context(s.on(space), "the proportions of the paper's section 5.6 are those of normal cells of the DARTS space")),
+			"the proportions of the paper's section 5.6 are those of normal cells of the DARTS space"),
 		columns: []column{
 			runsColumn, {string(stability.ParameterFree), "Parameter-free, all (%)", share}, {"parameter_free_used", "Parameter-free, used (%)", share},
 			{string(stability.Width), "Width", oneDecimal}, {string(stability.Depth), "Depth", oneDecimal},
@@ -327,9 +327,9 @@ func (s *study) timeTable(space int) table {
 	}
 	t := table{
 		name: fmt.Sprintf("time-space%d", space), title: fmt.Sprintf("Wall time, space %d", space),
-		caption: paragraphs("Seconds an epoch takes in all (steps, Hessian, validation, projection, lookup) and for the steps of the search alone, mean ± standard deviation over n finished runs; "+
+		caption: s.caption(s.on(space), true, "Seconds an epoch takes in all (steps, Hessian, validation, projection, lookup) and for the steps of the search alone, mean ± standard deviation over n finished runs; "+
 			"the steps relative to those of DARTS; and the same ratio of the paper, whose hours are for 100 epochs at its scale on other hardware (a GTX 1080 Ti), to compare ratios with, not times. "+
-			"Wall times depend on whatever else the machine did.", s.context(s.on(space))),
+			"Wall times depend on whatever else the machine did."),
 		columns: []column{
 			runsColumn, {string(stability.SecondsPerEpoch), "s/epoch, all", significant}, {"steps_per_epoch", "s/epoch, steps", significant},
 			{"relative_to_darts", "Relative to DARTS", nil}, {"paper_relative_to_darts", "Paper, relative", nil}, {"paper_hours", "Paper, hours", nil},
@@ -352,8 +352,9 @@ func (s *study) timeTable(space int) table {
 func (s *study) seedTable() table {
 	t := table{
 		name: "seeds", title: "Seeds", words: true,
-		caption: "The seeds of the finished runs, and what became of every other seed that any run has. Means are over the finished runs alone.",
 	}
+	t.caption.alone = "The seeds of the finished runs, and what became of every other seed that any run has. Means are over the finished runs alone."
+	t.caption.page = t.caption.alone
 	for _, space := range s.spaces {
 		t.columns = append(t.columns, column{fmt.Sprintf("space%d_seeds", space), fmt.Sprintf("Space %d", space), nil})
 	}
@@ -419,7 +420,7 @@ func (t table) latex() string {
 		"\\caption{%s. %s}\n\\label{tab:nb1shot-%s}\n"+
 		"\\resizebox{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}{!}{%%\n"+
 		"\\begin{tabular}{@{}l%s@{}}\n\\toprule\n%s \\\\\n\\midrule\n",
-		escapeLaTeX(t.title), escapeLaTeX(strings.ReplaceAll(t.caption, "\n", " ")), t.name,
+		escapeLaTeX(t.title), escapeLaTeX(strings.ReplaceAll(t.caption.alone, "\n", " ")), t.name,
 		strings.Repeat(alignment, len(t.columns)), strings.Join(header, " & "))
 	for _, r := range t.rows {
 		line := []string{escapeLaTeX(r.name)}

@@ -32,6 +32,16 @@ type History struct {
 	Misfit   error    // that the record is not the one that the run left, a *MisfitError; nil if it is or nothing is known
 }
 
+// Trained is the number of epochs that the run has recorded; its Final record is of
+// none.
+func (h *History) Trained() int {
+	n := len(h.Epochs)
+	if n > 0 && h.Epochs[n-1].Final {
+		n--
+	}
+	return n
+}
+
 // States lists what a run can be.
 var States = []State{Running, Finished, Interrupted, Failed}
 

@@ -91,14 +91,9 @@ func newRunEntry(h *results.History) *runEntry {
 	s := summarise(h)
 	e := &runEntry{
 		Run: h.Run.Name(), Space: h.Run.Space, Algorithm: h.Run.Algorithm, Preset: h.Run.Provenance.Preset, Seed: h.Run.Seed,
-		ConfigHash: h.Run.ConfigHash, State: s.State, Killed: h.Status.Killed(), Last: s.Final, Best: s.Best, Eigenvalue: s.Eigenvalue, Seconds: s.Seconds, Provenance: h.Run.Provenance,
+		ConfigHash: h.Run.ConfigHash, State: s.State, Killed: h.Status.Killed(), Last: s.Final, Best: s.Best, Eigenvalue: s.Eigenvalue, Seconds: s.Seconds, Provenance: h.Run.Provenance, Epochs: h.Trained(),
 	}
 	e.Configured, _ = strconv.Atoi(h.Run.Setting("epochs")) // 0 where there is none
-	for _, record := range h.Epochs {
-		if !record.Final {
-			e.Epochs++
-		}
-	}
 	return e
 }
 
