@@ -14,6 +14,8 @@ import (
 	"github.com/nb1shot/nb1shot/algorithms"
 	"github.com/nb1shot/nb1shot/data"
 	"github.com/nb1shot/nb1shot/engine"
+	"github.com/nb1shot/nb1shot/internal/abandon"
+	"github.com/nb1shot/nb1shot/internal/fault"
 	"github.com/nb1shot/nb1shot/nasbench"
 	"github.com/nb1shot/nb1shot/random"
 	"github.com/nb1shot/nb1shot/results"
@@ -67,12 +69,11 @@ type Search struct {
 	report   func(Progress)
 
 	// Where a run that was stopped goes on.
-	from    int           // epochs done
-	begun   *begun        // the next one, if it was begun
-	stopped bool          // the search has ended itself
-	devices []string      // that computed it, in turn, this one last
-	notes   []string      // for the first report
-	ended   chan struct{} // closed when the run has ended
+	from    int      // epochs done
+	begun   *begun   // the next one, if it was begun
+	stopped bool     // the search has ended itself
+	devices []string // that computed it, in turn, this one last
+	notes   []string // for the first report
 }
 
 // Run prepares and runs the job, see Search.Run.
@@ -94,8 +95,8 @@ func (s *Search) Record() results.Run { return s.record }
 // *results.LockedError that another process works on it, a
 // *results.UnfinishedError that it cannot be continued, and why.
 //
-// When ctx is done, the run stops at the next step, writes its state, is marked as
-// interrupted, and ctx's error returned.
+// When ctx is done, the run stops at the next step, or in the middle of one that takes
+// long, writes its newest state, is marked as interrupted, and ctx's error returned.
 func (s *Search) Run(ctx context.Context, report func(Progress)) (dir string, err error) {
 	s.report = report
 	dir = filepath.Join(s.Root, s.record.Name())
@@ -111,27 +112,22 @@ func (s *Search) Run(ctx context.Context, report func(Progress)) (dir string, er
 		return dir, err
 	}
 	s.keeper.dir, s.keeper.kept, s.keeper.wrote = dir, time.Now(), time.Now()
-	defer func() {
-		if value := recover(); value != nil { // a fault of the program: let go of the run, and say so
-			s.writer.Fail(fmt.Errorf("panic: %v", value))
-			panic(value)
-		}
-	}()
-	// A step may take longer than the one who interrupts will wait.
-	stop := context.AfterFunc(ctx, func() {
-		select {
-		case <-time.After(patience):
-			s.keeper.write() // an error shows when the step ends
-		case <-s.ended:
-		}
-	})
-	err = s.runUntil(ctx, stop)
+	// Compiling, or a step, may take longer than the one who interrupts will wait: it is
+	// left alone then, and not recorded.
+	_, err = abandon.Do(ctx, patience, func() (struct{}, error) { return struct{}{}, s.runUntil(ctx) })
+	if ctx.Err() != nil {
+		s.keeper.close()
+	}
 	var failure engine.Failure
+	var broken *fault.Error
 	switch {
+	case errors.As(err, &broken): // let go of the run, and say so
+		s.writer.Fail(fmt.Errorf("panic: %v", broken.Value))
+		panic(broken)
 	case err == nil:
 		err = s.writer.Finish()
 	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
-		err = errors.Join(err, s.keeper.write(), s.writer.Interrupt())
+		err = errors.Join(err, s.keeper.last(), s.writer.Interrupt())
 	case errors.As(err, &failure): // of the device: the host still has the last state
 		err = errors.Join(err, s.keeper.write(), s.writer.Fail(err))
 	default:
@@ -140,10 +136,8 @@ func (s *Search) Run(ctx context.Context, report func(Progress)) (dir string, er
 	return dir, err
 }
 
-// runUntil runs and, however that ends, calls off the writing of states.
-func (s *Search) runUntil(ctx context.Context, stop func() bool) (err error) {
-	defer close(s.ended)
-	defer stop()
+// runUntil runs until a device fails or the search ends.
+func (s *Search) runUntil(ctx context.Context) (err error) {
 	defer engine.Catch(&err)
 	return s.run(ctx)
 }
@@ -163,12 +157,17 @@ func isOfTheDisk(err error) bool {
 	return errors.As(err, &of)
 }
 
+// PrepareUntil is Prepare that is left alone when ctx is done, with ctx's error.
+func (j Job) PrepareUntil(ctx context.Context) (*Search, error) {
+	return abandon.Do(ctx, 0, j.Prepare)
+}
+
 // Prepare checks the job and builds everything that its run needs.
 func (j Job) Prepare() (*Search, error) {
 	if err := j.Config.Check(); err != nil {
 		return nil, err
 	}
-	s := &Search{Job: j, ended: make(chan struct{})}
+	s := &Search{Job: j}
 	var err error
 	if s.space, err = spaces.Get(j.Config.Space); err != nil {
 		return nil, err

@@ -110,7 +110,7 @@ const (
 
 // patience is for how long an interrupt waits for the step at work to end before
 // the newest kept state is written in its stead.
-const patience = 12 * time.Second
+const patience = 700 * time.Millisecond
 
 // keeper writes checkpoints. An interrupt may do so from another goroutine.
 type keeper struct {
@@ -120,11 +120,30 @@ type keeper struct {
 	written bool // newest is on the disk
 	kept    time.Time
 	wrote   time.Time
+	closed  bool // the run has been let go of
+}
+
+// close ends the keeping, but for last.
+func (k *keeper) close() {
+	k.mutex.Lock()
+	defer k.mutex.Unlock()
+	k.closed = true
+}
+
+// last brings the newest state to the disk when the run is let go of.
+func (k *keeper) last() error {
+	k.mutex.Lock()
+	defer k.mutex.Unlock()
+	return k.save()
 }
 
 // keep takes a state, and writes it where that is asked for or due.
 func (k *keeper) keep(state *checkpoint.State, write bool) error {
 	k.mutex.Lock()
+	if k.closed {
+		k.mutex.Unlock()
+		return nil
+	}
 	k.newest, k.written, k.kept = state, false, time.Now()
 	write = write || time.Since(k.wrote) >= writeEvery
 	k.mutex.Unlock()
@@ -145,6 +164,14 @@ func (k *keeper) isDue() bool {
 func (k *keeper) write() error {
 	k.mutex.Lock()
 	defer k.mutex.Unlock()
+	if k.closed {
+		return nil
+	}
+	return k.save()
+}
+
+// save is write and last with the mutex held.
+func (k *keeper) save() error {
 	if k.newest == nil || k.written {
 		return nil
 	}

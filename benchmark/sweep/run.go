@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -17,6 +18,7 @@ import (
 	"github.com/nb1shot/nb1shot/data"
 	"github.com/nb1shot/nb1shot/engine"
 	"github.com/nb1shot/nb1shot/internal/durable"
+	"github.com/nb1shot/nb1shot/internal/fault"
 	"github.com/nb1shot/nb1shot/nasbench"
 	"github.com/nb1shot/nb1shot/results"
 )
@@ -184,7 +186,11 @@ func (r *Runner) search(ctx context.Context, u Unit, threads int, report func(be
 	defer func() {
 		if value := recover(); value != nil {
 			file := filepath.Join(r.Root, u.Run+".panic.txt")
-			stack := fmt.Appendf(nil, "panic: %v\n\n%s", value, debug.Stack())
+			trace := debug.Stack()
+			if f, ok := value.(*fault.Error); ok { // from where the search was done
+				value, trace = f.Value, []byte(strings.Join(f.Stack, "\n")+"\n")
+			}
+			stack := fmt.Appendf(nil, "panic: %v\n\n%s", value, trace)
 			err = errors.Join(&PanicError{value, file}, durable.WriteFile(file, stack))
 		}
 	}()

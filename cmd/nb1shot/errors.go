@@ -212,13 +212,16 @@ func oneArgument(c *cli.Context, what string) (string, error) {
 // one, sends its signal twice.
 const grace = 500 * time.Millisecond
 
-// interruptible lets SIGINT, SIGTERM and SIGUSR1, by which clusters announce the
-// end of a job, cancel the action's context. A second
-// signal kills the program.
+// interruptible lets SIGINT, SIGTERM, SIGHUP, unless it is ignored as by nohup, and
+// SIGUSR1, by which clusters announce the end of a job, cancel the action's context, and
+// says so at once. A second signal kills the program.
 func interruptible(action cli.ActionFunc) cli.ActionFunc {
 	return func(c *cli.Context) error {
 		signals := make(chan os.Signal, 1)
 		signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGUSR1)
+		if !signal.Ignored(syscall.SIGHUP) {
+			signal.Notify(signals, syscall.SIGHUP)
+		}
 		ctx, cancel := context.WithCancel(c.Context)
 		code := make(chan int, 1)
 		go func() {
@@ -227,6 +230,8 @@ func interruptible(action cli.ActionFunc) cli.ActionFunc {
 			case s := <-signals:
 				code <- 128 + int(s.(syscall.Signal))
 				cancel()
+				newStatus(c.App.ErrWriter, 0).end() // of the line of progress
+				fmt.Fprintln(c.App.ErrWriter, "stopping after this step; again to stop now")
 				time.Sleep(grace)
 			case <-ctx.Done():
 				code <- 0

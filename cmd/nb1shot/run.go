@@ -100,7 +100,10 @@ func runSearch(c *cli.Context) error {
 		return err
 	}
 	defer job.Oracle.Close()
-	search, err := job.Prepare()
+	search, err := job.PrepareUntil(c.Context)
+	if errors.Is(err, context.Canceled) {
+		return errors.New("interrupted before the first step")
+	}
 	if err != nil {
 		return misuse(err, "see %s --help", c.Command.HelpName)
 	}
