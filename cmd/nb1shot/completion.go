@@ -1,17 +1,21 @@
 package main
 
 import (
+	"context"
 	_ "embed"
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/nb1shot/nb1shot/algorithms"
 	"github.com/nb1shot/nb1shot/benchmark"
+	"github.com/nb1shot/nb1shot/nasbench"
 )
 
 // The scripts ask this program for the candidates, by "nb1shot completion
@@ -81,8 +85,11 @@ func completionCommand() *cli.Command {
 // in "=" goes on.
 type candidate struct{ word, doc string }
 
+// anyFile is the candidate that stands for the names of files.
+var anyFile = candidate{doc: "files"}
+
 // candidates returns what the last of the words may become; the words before it
-// are a command line without the name of the program. None means a file.
+// are a command line without the name of the program.
 func candidates(app *cli.App, words []string) []candidate {
 	before, last := words[:len(words)-1], words[len(words)-1]
 	if len(before) > 0 && before[0] == "help" {
@@ -99,10 +106,13 @@ func candidates(app *cli.App, words []string) []candidate {
 	name, _, joined := strings.Cut(last, "=")
 	switch {
 	case len(rest) > 0 && takesValue(flags, rest[len(rest)-1]):
-		all = values(rest[len(rest)-1], rest)
+		all = values(flags, rest[len(rest)-1], last, rest)
 	case strings.HasPrefix(last, "-") && joined:
-		for _, v := range values(name, rest) {
-			all = append(all, candidate{name + "=" + v.word, v.doc})
+		for _, v := range values(flags, name, last[len(name)+1:], rest) {
+			if v != anyFile {
+				v.word = name + "=" + v.word
+			}
+			all = append(all, v)
 		}
 	case strings.HasPrefix(last, "-"):
 		all = append(all, candidate{"--help", "show help"})
@@ -115,19 +125,45 @@ func candidates(app *cli.App, words []string) []candidate {
 				all = append(all, candidate{dashes(n), usage})
 			}
 		}
-	case len(rest) == 0:
+	case len(rest) > 0 || len(commands) == 0:
+		all = append(all, anyFile)
+	default:
 		for _, c := range commands {
 			if !c.Hidden {
 				all = append(all, candidate{c.Name, c.Usage})
 			}
 		}
 	}
-	return slices.DeleteFunc(all, func(c candidate) bool { return !strings.HasPrefix(c.word, last) })
+	return slices.DeleteFunc(all, func(c candidate) bool { return c != anyFile && !strings.HasPrefix(c.word, last) })
 }
 
-// values are the values of an option that can be listed; the other words of the
-// command line say of which algorithm the settings are.
-func values(option string, line []string) []candidate {
+// values are the values of an option, by its name and by what its help calls its value,
+// as far as they can be listed. The beginning of the value says what a list has
+// already, the other words of the command line of which algorithm the settings are and
+// of which table the budgets.
+func values(flags []cli.Flag, option, begun string, line []string) []candidate {
+	list := namedValues(option, begun, line)
+	i := slices.IndexFunc(flags, func(f cli.Flag) bool { return slices.Contains(f.Names(), strings.TrimLeft(option, "-")) })
+	if i >= 0 && isPath.MatchString(placeholder(flags[i])) {
+		list = append(list, anyFile)
+	}
+	return list
+}
+
+// isPath recognises what a value is called that is the name of a file or folder.
+var isPath = regexp.MustCompile(`FILE|DIR|PATH`)
+
+// placeholder is what the help calls the value of an option.
+func placeholder(f cli.Flag) string {
+	if documented, ok := f.(cli.DocGenerationFlag); ok {
+		if parts := strings.Split(documented.GetUsage(), "`"); len(parts) == 3 {
+			return parts[1]
+		}
+	}
+	return ""
+}
+
+func namedValues(option, begun string, line []string) []candidate {
 	var list []candidate
 	plain := func(names ...string) {
 		for _, n := range names {
@@ -137,14 +173,19 @@ func values(option string, line []string) []candidate {
 	switch strings.TrimLeft(option, "-") {
 	case "space":
 		plain("1", "2", "3")
-	case "algo", "algos":
-		for _, name := range algorithms.Names() {
-			title := ""
-			if d, err := algorithms.Lookup(name); err == nil {
-				title = d.Title
-			}
-			list = append(list, candidate{name, title})
+	case "algo", "against":
+		list = algorithmsAfter("")
+	case "algos":
+		there := begun[:strings.LastIndex(begun, ",")+1]
+		if list = algorithmsAfter(there); there == "" {
+			list = append(list, candidate{word: "all"})
 		}
+	case "data":
+		plain(procedural)
+	case "table":
+		plain(surrogate)
+	case "budget":
+		plain(budgets(valueIn(line, "table"))...)
 	case "width":
 		plain("column", "page")
 	case "preset":
@@ -169,19 +210,61 @@ func values(option string, line []string) []candidate {
 	return list
 }
 
-// algorithmsOf returns the algorithm that a command line chooses, or all.
-func algorithmsOf(line []string) []string {
-	for i, word := range line {
-		name, value, joined := strings.Cut(word, "=")
-		if strings.TrimLeft(name, "-") != "algo" || !strings.HasPrefix(name, "-") {
+// algorithmsAfter are the algorithms that are not in a list yet, behind it.
+func algorithmsAfter(there string) []candidate {
+	var list []candidate
+	for _, name := range algorithms.Names() {
+		if slices.Contains(strings.Split(there, ","), name) {
 			continue
 		}
-		if !joined && i+1 < len(line) {
-			value = line[i+1]
+		title := ""
+		if d, err := algorithms.Lookup(name); err == nil {
+			title = d.Title
 		}
-		if slices.Contains(algorithms.Names(), value) {
-			return []string{value}
+		list = append(list, candidate{there + name, title})
+	}
+	return list
+}
+
+// budgets are those of the table that a command line names, or of that in the data
+// home, or all that there are where none can be read.
+func budgets(table string) []string {
+	names := []string{"4", "12", "36", "108"}
+	oracle, err := openTable(table)
+	if err != nil {
+		return names
+	}
+	defer oracle.Close()
+	if t, ok := oracle.(*nasbench.Table); ok {
+		if known, err := t.Budgets(context.Background()); err == nil {
+			names = nil
+			for _, epochs := range known {
+				names = append(names, strconv.Itoa(epochs))
+			}
 		}
 	}
+	return names
+}
+
+// algorithmsOf returns the algorithm that a command line chooses, or all.
+func algorithmsOf(line []string) []string {
+	if value := valueIn(line, "algo"); slices.Contains(algorithms.Names(), value) {
+		return []string{value}
+	}
 	return algorithms.Names()
+}
+
+// valueIn returns the value of an option in a command line, or "".
+func valueIn(line []string, option string) string {
+	for i, word := range line {
+		name, value, joined := strings.Cut(word, "=")
+		switch {
+		case strings.TrimLeft(name, "-") != option || !strings.HasPrefix(name, "-"):
+		case joined:
+			return value
+		case i+1 < len(line):
+			return line[i+1]
+		}
+	}
+	return ""
 }

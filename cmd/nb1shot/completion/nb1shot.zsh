@@ -3,9 +3,14 @@
 
 _nb1shot() {
     local line word doc
+    integer files=0
     local -a plain open plain_docs open_docs
     for line in "${(@f)$("${words[1]}" completion candidates -- "${(@)words[2,CURRENT]}" 2>/dev/null)}"; do
         [[ -n $line ]] || continue
+        if [[ $line == $'\tfiles' ]]; then
+            files=1
+            continue
+        fi
         word=${line%%$'\t'*} doc=${line#*$'\t'}
         if [[ $word == *= ]]; then
             open+=("$word") open_docs+=("$word${doc:+  -- $doc}")
@@ -13,10 +18,7 @@ _nb1shot() {
             plain+=("$word") plain_docs+=("$word${doc:+  -- $doc}")
         fi
     done
-    if (( ${#plain} + ${#open} == 0 )); then
-        _files
-        return
-    fi
+    (( files )) && _files
     (( ${#plain} )) && compadd -l -d plain_docs -a plain
     (( ${#open} )) && compadd -S '' -l -d open_docs -a open
     return 0
