@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -24,7 +26,8 @@ func cellCommand() *cli.Command {
 		Description: `Draws the cell as a graph, with what the table says of it. The cell is that of a
 hash, which needs a table; that of a file as query --file reads it; or the last
 one that a run recorded. Vertices and edges that lie on no path from input to output,
-which NAS-Bench-101 leaves out, are grey.
+which NAS-Bench-101 leaves out, are grey. Without --out it draws in the terminal, and
+what is left out stands in parentheses.
 
 Example:
   nb1shot cell runs/s1-darts-quick-1f0c9a3e-seed0 -o darts.svg`,
@@ -45,17 +48,27 @@ func drawCell(c *cli.Context) error {
 		return err
 	}
 	out := c.String("out")
-	if !slices.Contains([]string{".svg", ".png", ".pdf"}, filepath.Ext(out)) {
+	if c.IsSet("out") && !slices.Contains([]string{".svg", ".png", ".pdf"}, filepath.Ext(out)) {
 		return misuse(errors.New("option --out must name a file that ends in .svg, .png or .pdf"), "an example is: nb1shot cell cell.json --out cell.svg")
 	}
-	if err := reserve(c, out); err != nil {
-		return err
+	if c.IsSet("out") {
+		if err := reserve(c, out); err != nil {
+			return err
+		}
 	}
 	d, err := cellDrawing(c, name)
 	if err != nil {
 		return err
 	}
 	d.Pruned = c.Bool("pruned")
+	if !c.IsSet("out") {
+		text, err := plots.CellText(d, !speaksUTF8())
+		if err != nil {
+			return err
+		}
+		_, err = io.WriteString(c.App.Writer, text)
+		return err
+	}
 	figure, err := plots.Cell(d)
 	if err != nil {
 		return err
@@ -69,6 +82,12 @@ func drawCell(c *cli.Context) error {
 	}
 	fmt.Fprintln(c.App.Writer, out)
 	return nil
+}
+
+// speaksUTF8 tells whether the locale of the terminal is one of UTF-8.
+func speaksUTF8() bool {
+	name := cmp.Or(os.Getenv("LC_ALL"), os.Getenv("LC_CTYPE"), os.Getenv("LANG"))
+	return strings.Contains(strings.ReplaceAll(strings.ToLower(name), "-", ""), "utf8")
 }
 
 // cellDrawing returns the cell of that hash, file or run, and its caption.
