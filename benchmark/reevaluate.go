@@ -27,6 +27,6 @@ func Reevaluate(h *results.History, oracle nasbench.Oracle) error {
 		e.Lookup = lookup(source.Kind, m)
 	}
 	p := &h.Run.Provenance
-	p.Table, p.TableDetail, p.TableDigest = source.Kind, source.Detail, source.Digest
+	p.Table, p.TableDetail, p.TableDigest, p.TableContent = source.Kind, source.Detail, source.Digest, ""
 	return nil
 }

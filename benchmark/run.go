@@ -261,6 +261,9 @@ func (s *Search) prepareNet(definition algorithms.Definition) (err error) {
 func (s *Search) describe(on results.Provenance) (results.Run, error) {
 	table := s.Oracle.Source()
 	on.Table, on.TableDetail, on.TableDigest = table.Kind, table.Detail, table.Digest
+	if t, ok := s.Oracle.(*nasbench.Table); ok {
+		on.TableContent = t.Content()
+	}
 	on.Preset = s.Config.Preset
 	return results.NewRun(s.Config.Space, s.Config.Algorithm, s.Seed, on, s.Config)
 }

@@ -28,7 +28,10 @@ func pack(p cell.Spec) packedCell {
 
 // unpack returns the cell that pack packed.
 func (c packedCell) unpack() (cell.Spec, error) {
-	ops := make([]cell.Op, max(2, c.vertices)-2)
+	if c.vertices < 2 || c.vertices > cell.MaxVertices || c.edges >= 1<<(c.vertices*(c.vertices-1)/2) || c.ops >= 1<<(2*(c.vertices-2)) {
+		return cell.Spec{}, fmt.Errorf("a cell of %d vertices, edges %d, operations %d: %w", c.vertices, c.edges, c.ops, ErrChanged)
+	}
+	ops := make([]cell.Op, c.vertices-2)
 	for i := range ops {
 		ops[i] = cell.Op(c.ops >> (2 * i) & 3)
 	}

@@ -87,7 +87,10 @@ func importFile(ctx context.Context, src, dst string, partial bool, progress fun
 		}
 		return ctx.Err()
 	}
-	if err := fillTable(temp.Name(), src, read, partial, check); err != nil {
+	if err := fillTable(ctx, temp.Name(), src, read, partial, check); err != nil {
+		return err
+	}
+	if err := writeContent(temp.Name()); err != nil {
 		return err
 	}
 	if err := durable.Sync(temp.Name()); err != nil {
@@ -137,7 +140,7 @@ func (c *content) open() (*bufio.Reader, error) {
 
 // fillTable writes the table of the content of src into the empty file temp. It
 // calls check now and then, and stops with its error.
-func fillTable(temp, src string, read *content, partial bool, check func() error) (err error) {
+func fillTable(ctx context.Context, temp, src string, read *content, partial bool, check func() error) (err error) {
 	uri, err := databaseURI(temp, url.Values{"_journal_mode": {"OFF"}, "_synchronous": {"OFF"}, "_locking_mode": {"EXCLUSIVE"}, "_cache_size": {"-32768"}})
 	if err != nil {
 		return err
@@ -181,7 +184,7 @@ func fillTable(temp, src string, read *content, partial bool, check func() error
 		return fmt.Errorf("%s is a compressed SQLite file, which cannot be read in place: unpack it first", src)
 	case string(start) == sqliteMagic:
 		kind = KindNNI
-		err = w.addTrials(in)
+		err = w.addTrials(ctx, in)
 	case bytes.IndexByte(start[:min(8, len(start))], 0) >= 0:
 		kind = KindSynthetic
 		err = w.addRecords(in)
@@ -201,8 +204,10 @@ func fillTable(temp, src string, read *content, partial bool, check func() error
 	if err := w.finish(); err != nil {
 		return err
 	}
-	if _, err := tx.Exec(`INSERT INTO source VALUES (?, ?, ?, ?, ?, ?)`,
-		kind, filepath.Base(src), digest, read.all.n.Load(), w.records, partial); err != nil {
+	r := sourceRow{kind, filepath.Base(src), digest, read.all.n.Load(), int64(w.records), partial}
+	seal := r.seal()
+	if _, err := tx.Exec(`INSERT INTO source VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+		r.kind, r.name, r.digest, r.bytes, r.records, r.partial, unsealed[:], seal[:]); err != nil {
 		return err
 	}
 	if err := tx.Commit(); err != nil {

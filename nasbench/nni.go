@@ -8,7 +8,7 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"net/url"
+	"os"
 	"strconv"
 
 	"github.com/nb1shot/nb1shot/nasbench/cell"
@@ -22,6 +22,10 @@ import (
 // sqliteMagic starts every SQLite file.
 const sqliteMagic = "SQLite format 3\x00"
 
+const nniPresent = `
+SELECT count(*) FROM sqlite_schema
+WHERE type = 'table' AND rootpage > 0 AND name IN ('nb101trialconfig', 'nb101trialstats', 'nb101intermediatestats')`
+
 const nniTrials = `
 SELECT c.hash, c.num_vertices, c.num_epochs, c.arch, t.id, t.parameters,
        i.current_epoch, i.training_time, i.train_acc, i.valid_acc, i.test_acc
@@ -31,7 +35,7 @@ JOIN nb101intermediatestats i ON i.trial_id = t.id
 ORDER BY c.hash, c.num_epochs, t.id, i.current_epoch`
 
 // addTrials adds the runs of NNI's database, of which in is the content.
-func (w *writer) addTrials(in io.Reader) (err error) {
+func (w *writer) addTrials(ctx context.Context, in io.Reader) (err error) {
 	defer func() {
 		var corrupt *CorruptError // of addRun, which knows no trials
 		if errors.As(err, &corrupt) {
@@ -47,23 +51,32 @@ func (w *writer) addTrials(in io.Reader) (err error) {
 	if err != io.EOF {
 		return err
 	}
-	uri, err := databaseURI(w.path, url.Values{"mode": {"ro"}, "immutable": {"1"}})
+	info, err := os.Stat(w.path)
 	if err != nil {
 		return err
 	}
-	db, err := sql.Open("sqlite3", uri)
+	database, err := newDatabase(w.path, info)
 	if err != nil {
 		return err
 	}
+	db := sql.OpenDB(database)
 	defer db.Close() // only read
 	var application int
-	if err := db.QueryRow(`PRAGMA application_id`).Scan(&application); err != nil {
+	if err := db.QueryRowContext(ctx, `PRAGMA application_id`).Scan(&application); err != nil {
 		return fmt.Errorf("%s: %w", w.path, err)
 	}
 	if application == applicationID {
 		return fmt.Errorf("%s is a table already: give it as --table, or copy it", w.path)
 	}
-	rows, err := db.QueryContext(context.Background(), nniTrials)
+	// A view or a virtual table could stand for more rows than there ever were.
+	var tables int
+	if err := db.QueryRowContext(ctx, nniPresent).Scan(&tables); err != nil {
+		return fmt.Errorf("%s: %w", w.path, err)
+	}
+	if tables != 3 {
+		return fmt.Errorf("%s is a SQLite database, but not the one that NNI made of NAS-Bench-101: it lacks one of the tables nb101trialconfig, nb101trialstats, nb101intermediatestats", w.path)
+	}
+	rows, err := db.QueryContext(ctx, nniTrials)
 	if err != nil {
 		return fmt.Errorf("%s is not the SQLite file that NNI made of NAS-Bench-101: %w", w.path, err)
 	}

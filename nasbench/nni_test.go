@@ -103,7 +103,12 @@ func TestImportNNI(t *testing.T) {
 
 func TestImportNNIRefuses(t *testing.T) {
 	for _, c := range []struct{ name, change, want string }{
-		{"another database", `DROP TABLE nb101trialstats`, "is not the SQLite file that NNI made of NAS-Bench-101: no such table"},
+		{"another database", `DROP TABLE nb101trialstats`, "not the one that NNI made of NAS-Bench-101: it lacks one of the tables"},
+		{"a view of rows without end", `DROP TABLE nb101trialstats; CREATE VIEW nb101trialstats AS WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n)
+			SELECT x AS id, 1 AS config_id, 1.0 AS parameters FROM n`, "it lacks one of the tables"},
+		{"a column missing", `ALTER TABLE nb101trialstats DROP COLUMN parameters`, "is not the SQLite file that NNI made of NAS-Bench-101: no such column"},
+		{"a large architecture", `UPDATE nb101trialconfig SET arch = zeroblob(50000000) WHERE id = 1`, "too big"},
+		{"a large hash", `UPDATE nb101trialconfig SET hash = CAST(zeroblob(50000000) AS TEXT) WHERE id = 1`, "too big"},
 		{"no trials", `DELETE FROM nb101trialstats`, "no records"},
 		{"another cell", `UPDATE nb101trialconfig SET arch = (SELECT arch FROM nb101trialconfig WHERE id = 1), num_vertices = (SELECT num_vertices FROM nb101trialconfig WHERE id = 1)`, "stored hash is"},
 		{"one evaluation", `DELETE FROM nb101intermediatestats WHERE id = 4`, "trial 2: it was "},

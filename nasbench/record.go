@@ -273,7 +273,7 @@ func (m modelMetrics) repeat() (Repeat, error) {
 	}
 	r := Repeat{Halfway: m.evaluations[1].Evaluation, Final: m.evaluations[2].Evaluation}
 	for _, e := range []Evaluation{r.Halfway, r.Final} {
-		if !(e.Seconds >= 0 && e.Seconds <= math.MaxFloat64) {
+		if !(e.Seconds >= 0 && e.Seconds <= math.MaxFloat32) {
 			return Repeat{}, fmt.Errorf("training time of %v s", e.Seconds)
 		}
 		for _, accuracy := range []float64{e.TrainAccuracy, e.ValidationAccuracy, e.TestAccuracy} {

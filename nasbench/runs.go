@@ -93,14 +93,14 @@ func nextBudget(blob []byte) (epochs int, header byte, packed, rest []byte, err 
 	if header&exactRuns != 0 {
 		size = int(header&^exactRuns) * exactSize
 	}
-	if size == 0 || size > len(rest) {
+	if size == 0 || size > len(rest) || header&^exactRuns > officialRepeats {
 		return 0, 0, nil, nil, errPackedRuns
 	}
 	return int(e), header, rest[:size], rest[size:], nil
 }
 
 // unpackRuns reads the runs that nextBudget split off.
-func unpackRuns(header byte, packed []byte) []Repeat {
+func unpackRuns(header byte, packed []byte) ([]Repeat, error) {
 	runs := make([]Repeat, header&^exactRuns)
 	for i := range runs {
 		for _, e := range [...]*Evaluation{&runs[i].Halfway, &runs[i].Final} {
@@ -117,8 +117,17 @@ func unpackRuns(header byte, packed []byte) []Repeat {
 				packed = packed[8:]
 			}
 		}
+		if !runs[i].Halfway.valid() || !runs[i].Final.valid() {
+			return nil, errPackedRuns
+		}
 	}
-	return runs
+	return runs, nil
+}
+
+// valid tells whether the numbers are in their ranges.
+func (e *Evaluation) valid() bool {
+	return e.Seconds >= 0 && e.Seconds <= math.MaxFloat32 &&
+		isFraction(e.TrainAccuracy) && isFraction(e.ValidationAccuracy) && isFraction(e.TestAccuracy)
 }
 
 // findRuns returns the runs of one budget, nil where the blob has none of it.
@@ -129,7 +138,7 @@ func findRuns(blob []byte, epochs int) (runs []Repeat, err error) {
 			return nil, err
 		}
 		if e == epochs {
-			return unpackRuns(header, packed), nil
+			return unpackRuns(header, packed)
 		}
 		blob = rest
 	}
@@ -143,7 +152,11 @@ func allRuns(blob []byte) (all []budgetRuns, err error) {
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, budgetRuns{e, unpackRuns(header, packed)})
+		runs, err := unpackRuns(header, packed)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, budgetRuns{e, runs})
 		blob = rest
 	}
 	return all, nil

@@ -1,6 +1,7 @@
 package nasbench
 
 import (
+	"math"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -26,10 +27,10 @@ func TestPackedRuns(t *testing.T) {
 		evaluation := rapid.Custom(func(t *rapid.T) Evaluation {
 			if compact {
 				accuracy := rapid.Map(rapid.Uint16Range(0, evaluationImages), unpackAccuracy)
-				return Evaluation{float64(rapid.Float32Min(0).Draw(t, "seconds")), accuracy.Draw(t, "train"), accuracy.Draw(t, "validation"), accuracy.Draw(t, "test")}
+				return Evaluation{float64(rapid.Float32Range(0, math.MaxFloat32).Draw(t, "seconds")), accuracy.Draw(t, "train"), accuracy.Draw(t, "validation"), accuracy.Draw(t, "test")}
 			}
 			accuracy := rapid.Float64Range(0, 1)
-			return Evaluation{rapid.Float64Min(0).Draw(t, "seconds"), accuracy.Draw(t, "train"), accuracy.Draw(t, "validation"), accuracy.Draw(t, "test")}
+			return Evaluation{rapid.Float64Range(0, math.MaxFloat32).Draw(t, "seconds"), accuracy.Draw(t, "train"), accuracy.Draw(t, "validation"), accuracy.Draw(t, "test")}
 		})
 		repeat := rapid.Custom(func(t *rapid.T) Repeat { return Repeat{evaluation.Draw(t, "halfway"), evaluation.Draw(t, "final")} })
 		want := rapid.SliceOfNDistinct(rapid.Custom(func(t *rapid.T) budgetRuns {

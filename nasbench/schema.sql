@@ -1,5 +1,5 @@
 -- A table of NAS-Bench-101 results. The layout is described in docs/table-formats.md.
-PRAGMA user_version = 2;
+PRAGMA user_version = 3;
 
 -- What the table was imported from; one row.
 CREATE TABLE source (
@@ -8,7 +8,9 @@ CREATE TABLE source (
   sha256  TEXT    NOT NULL, -- of the uncompressed content
   bytes   INTEGER NOT NULL, -- of the uncompressed content
   records INTEGER NOT NULL, -- in the content
-  partial INTEGER NOT NULL  -- 1 if only the cells that a search can reach were kept
+  partial INTEGER NOT NULL, -- 1 if only the cells that a search can reach were kept
+  content BLOB    NOT NULL, -- SHA-256 of this file, these 32 bytes taken as zeros
+  seal    BLOB    NOT NULL  -- of the columns before content
 );
 
 -- A pruned cell and all that is known of it. The errors and the time are those at
@@ -23,7 +25,8 @@ CREATE TABLE cell (
   test_error  REAL,             -- NULL where unknown
   valid_error REAL,             -- NULL where unknown; of one run in a means-only table
   seconds     REAL,             -- as valid_error
-  runs        BLOB              -- the training runs one by one, packed; NULL in a means-only table
+  runs        BLOB,             -- the training runs one by one, packed; NULL in a means-only table
+  seal        BLOB    NOT NULL  -- of the columns before
 ) WITHOUT ROWID;
 
 -- What is known at each training budget.

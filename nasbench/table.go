@@ -3,12 +3,17 @@ package nasbench
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"database/sql"
 	"errors"
 	"fmt"
 	"io"
-	"net/url"
+	"os"
+	"slices"
+	"strings"
+	"sync"
 
+	"github.com/mattn/go-sqlite3"
 	"gonum.org/v1/gonum/stat"
 
 	"github.com/nb1shot/nb1shot/internal/foreign"
@@ -19,7 +24,7 @@ import (
 // What schema.sql writes into the header of a table.
 const (
 	applicationID = 0x6e623173
-	schemaVersion = 2
+	schemaVersion = 3
 )
 
 // Table is a table of measured results that Import built. It is an Oracle, and
@@ -28,6 +33,11 @@ type Table struct {
 	db      *sql.DB // for whole tables
 	readers *readers
 	source  Source
+	content []byte // digest of the file
+
+	file      *os.File // for Verify
+	verifying sync.Mutex
+	verified  bool
 }
 
 // Open opens a table for reading. It must not be changed while open; replacing
@@ -41,76 +51,130 @@ func Open(path string) (*Table, error) {
 }
 
 func open(path string) (_ *Table, err error) {
-	if err := checkMagic(path); err != nil {
-		return nil, err
-	}
-	// Immutable: no lock files, so that a table may lie on a read-only disk and
-	// many processes read it without waiting for each other.
-	uri, err := databaseURI(path, url.Values{"mode": {"ro"}, "immutable": {"1"}})
+	file, err := openMagic(path)
 	if err != nil {
 		return nil, err
 	}
-	db, err := sql.Open("sqlite3", uri)
-	if err != nil {
-		return nil, err
-	}
+	t := &Table{file: file}
 	defer func() {
 		if err != nil {
-			db.Close()
+			file.Close()
 		}
 	}()
-	var application, version int
-	if err := db.QueryRow(`SELECT application_id, user_version FROM pragma_application_id, pragma_user_version`).Scan(&application, &version); err != nil {
+	info, err := file.Stat()
+	if err != nil {
 		return nil, err
 	}
-	if application != applicationID {
-		return nil, errors.New("a SQLite database, but not one that an import of NAS-Bench-101 built")
+	database, err := newDatabase(path, info)
+	if err != nil {
+		return nil, err
 	}
-	if version != schemaVersion {
-		return nil, fmt.Errorf("its layout has version %d, but this program reads version %d: import it anew", version, schemaVersion)
+	conn, err := database.open()
+	if err != nil {
+		return nil, err
 	}
-	t := &Table{db: db}
-	var name string
-	var records int
-	var partial bool
-	if err := db.QueryRow(`SELECT kind, name, sha256, records, partial FROM source`).Scan(&t.source.Kind, &name, &t.source.Digest, &records, &partial); err != nil {
-		return nil, fmt.Errorf("read source: %w", err)
+	if err := t.describe(conn); err != nil {
+		return nil, errors.Join(err, conn.Close())
 	}
-	t.source.Kind = KindNamed(t.source.Kind)
-	t.source.Detail = fmt.Sprintf("%s, %d records", name, records)
-	if partial {
-		t.source.Detail += ", of these the cells in the three spaces"
-	}
-	t.readers, err = newReaders(uri)
+	t.db = sql.OpenDB(database)
+	t.readers, err = newReaders(database, conn)
 	return t, err
 }
+
+// describe checks that the database is a table, and reads its source.
+func (t *Table) describe(conn *sqlite3.SQLiteConn) error {
+	marks, err := collect(conn, `SELECT application_id, user_version FROM pragma_application_id, pragma_user_version`, 2, 1)
+	if err != nil {
+		return err
+	}
+	if marks[0][0] != int64(applicationID) {
+		return errors.New("a SQLite database, but not one that an import of NAS-Bench-101 built")
+	}
+	if marks[0][1] != int64(schemaVersion) {
+		return fmt.Errorf("its layout has version %d, but this program reads version %d: import it anew", marks[0][1], schemaVersion)
+	}
+	statements := tableStatements()
+	objects, err := collect(conn, `SELECT type, sql FROM sqlite_schema ORDER BY rowid`, 2, len(statements))
+	if err != nil {
+		return fmt.Errorf("read schema: %w", err)
+	}
+	for i, statement := range statements {
+		if i >= len(objects) || objects[i][0] != "table" || objects[i][1] != statement {
+			return fmt.Errorf("its schema is not the one that an import makes: %w", ErrChanged)
+		}
+	}
+	sources, err := collect(conn, `SELECT kind, name, sha256, bytes, records, partial, content, seal FROM source`, 8, 1)
+	if err != nil {
+		return fmt.Errorf("read source: %w", err)
+	}
+	if len(sources) == 0 {
+		return fmt.Errorf("read source: no row: %w", ErrChanged)
+	}
+	var r sourceRow
+	var stated []byte
+	if err := assign(sources[0], &r.kind, &r.name, &r.digest, &r.bytes, &r.records, &r.partial, &t.content, &stated); err != nil {
+		return fmt.Errorf("read source: %w", err)
+	}
+	if seal := r.seal(); !bytes.Equal(seal[:], stated) || len(t.content) != sha256.Size {
+		return fmt.Errorf("read source: %w", ErrChanged)
+	}
+	kinds := []string{KindNASBench101, KindMeans, KindNNI, KindSynthetic}
+	if !slices.Contains(kinds, r.kind) || (r.kind == KindNASBench101) != slices.Contains(publishedSums, r.digest) {
+		return fmt.Errorf("read source: it cannot be %.40q of SHA-256 %.64s: %w", r.kind, r.digest, ErrChanged)
+	}
+	t.source = Source{Kind: r.kind, Digest: r.digest, Detail: fmt.Sprintf("%s, %d records", r.name, r.records)}
+	if r.partial {
+		t.source.Detail += ", of these the cells in the three spaces"
+	}
+	return nil
+}
+
+// tableStatements are those of schema.sql that make tables, as SQLite keeps them.
+var tableStatements = sync.OnceValue(func() (all []string) {
+	for _, statement := range strings.Split(schema, ";\n") {
+		if i := strings.Index(statement, "CREATE TABLE"); i >= 0 {
+			all = append(all, statement[i:])
+		}
+	}
+	return all
+})
 
 // MaxTable bounds the file of a table, in bytes: that of all runs has 200 MB.
 const MaxTable = 4 << 30
 
-// checkMagic tells a file that is no SQLite database from a damaged one.
-func checkMagic(path string) error {
-	f, err := foreign.Open(context.Background(), path, MaxTable)
+// openMagic opens the file at path, and tells one that is no SQLite database from a
+// damaged one.
+func openMagic(path string) (*os.File, error) {
+	file, err := foreign.OpenFile(path, os.O_RDONLY, 0)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer f.Close()
 	start := make([]byte, foreign.PrefixSize)
-	n, err := io.ReadFull(f, start)
-	if err != nil && err != io.EOF && !errors.Is(err, io.ErrUnexpectedEOF) {
-		return err
+	n, err := file.ReadAt(start, 0)
+	if err == io.EOF {
+		err = nil
 	}
-	if !bytes.HasPrefix(start, []byte(sqliteMagic)) {
-		return foreign.Mistaken(start[:n], "a table of NAS-Bench-101")
+	if err == nil && !bytes.HasPrefix(start, []byte(sqliteMagic)) {
+		err = foreign.Mistaken(start[:n], "a table of NAS-Bench-101")
 	}
-	return nil
+	if err == nil {
+		var info os.FileInfo
+		if info, err = file.Stat(); err == nil && info.Size() > MaxTable {
+			err = fmt.Errorf("%w: %d bytes, want at most %d", foreign.ErrTooLarge, info.Size(), int64(MaxTable))
+		}
+	}
+	if err != nil {
+		file.Close()
+		return nil, err
+	}
+	return file, nil
 }
 
 // Source says what the table was imported from.
 func (t *Table) Source() Source { return t.source }
 
 // Close closes the table.
-func (t *Table) Close() error { return errors.Join(t.readers.close(), t.db.Close()) }
+func (t *Table) Close() error { return errors.Join(t.readers.close(), t.db.Close(), t.file.Close()) }
 
 // Query returns what the table holds of the cell at 108 epochs; see Oracle.
 func (t *Table) Query(spec cell.Spec) (Metrics, error) {
@@ -164,6 +228,12 @@ func (t *Table) Cell(h cell.Hash) (cell.Spec, error) {
 	if err == nil {
 		spec, err = c.unpack()
 	}
+	if err == nil {
+		var actual cell.Hash
+		if actual, err = spec.Hash(); err == nil && actual != h {
+			err = fmt.Errorf("the cell found is that of hash %v: %w", actual, ErrChanged)
+		}
+	}
 	if err != nil {
 		return cell.Spec{}, fmt.Errorf("cell of hash %v: %w", h, err)
 	}
@@ -187,6 +257,9 @@ func (t *Table) Each(ctx context.Context, space, epochs int, visit func(Entry) e
 			err = fmt.Errorf("read cells of space %d at %d epochs: %w", space, epochs, err)
 		}
 	}()
+	if err := t.Verify(ctx); err != nil {
+		return err
+	}
 	var members spaceSet
 	if space != 0 {
 		members.add(space)
@@ -224,7 +297,10 @@ func (t *Table) Each(ctx context.Context, space, epochs int, visit func(Entry) e
 			}
 			e.TestError, _, _ = means(runs, final)
 		}
-		if e.Spec, err = packed.unpack(); err != nil {
+		if e.Spec, err = packed.unpack(); err == nil && !isFraction(e.TestError) {
+			err = ErrChanged
+		}
+		if err != nil {
 			return fmt.Errorf("cell %v: %w", e.Hash, err)
 		}
 		if err := visit(e); err != nil {
@@ -255,6 +331,7 @@ func (t *Table) Budgets(ctx context.Context) (budgets []int, err error) {
 // Info summarises a table.
 type Info struct {
 	Source  Source
+	Content string // Table.Content, verified
 	Cells   int
 	Budgets []BudgetInfo // ascending
 	Spaces  []SpaceInfo  // spaces 1, 2, 3
@@ -294,7 +371,10 @@ type SpaceInfo struct {
 
 // Info counts the table's content; it reads much of it.
 func (t *Table) Info(ctx context.Context) (Info, error) {
-	info := Info{Source: t.source}
+	if err := t.Verify(ctx); err != nil {
+		return Info{}, err
+	}
+	info := Info{Source: t.source, Content: t.Content()}
 	if err := t.count(ctx, &info); err != nil {
 		return Info{}, fmt.Errorf("summarise table: %w", err)
 	}
@@ -328,6 +408,9 @@ func (t *Table) spaceInfo(ctx context.Context, space *spaces.Space) (info SpaceI
 		var testError float64
 		if err := rows.Scan(&h, &testError, &blob); err != nil {
 			return SpaceInfo{}, err
+		}
+		if !isFraction(testError) {
+			return SpaceInfo{}, fmt.Errorf("test error of %v: %w", testError, ErrChanged)
 		}
 		var hash cell.Hash
 		copy(hash[:], h)

@@ -47,10 +47,10 @@ func TestOpenRefuses(t *testing.T) {
 		{"the file to import", filepath.Join(golden, "synthetic.tfrecord"), "a TFRecord file, want a table"},
 		{"truncated", writeFile(t, filepath.Join(folder, "truncated"), readFile(t, good)[:1000]), "malformed"},
 		{"another program's", changed("foreign", `PRAGMA application_id = 0`), "not one that an import of NAS-Bench-101 built"},
-		{"later layout", changed("later", `PRAGMA user_version = 3`), "layout has version 3, but this program reads version 2"},
-		{"earlier layout", changed("earlier", `PRAGMA user_version = 1`), "layout has version 1, but this program reads version 2: import it anew"},
+		{"later layout", changed("later", `PRAGMA user_version = 4`), "layout has version 4, but this program reads version 3"},
+		{"earlier layout", changed("earlier", `PRAGMA user_version = 2`), "layout has version 2, but this program reads version 3: import it anew"},
 		{"no source", changed("nosource", `DELETE FROM source`), "read source"},
-		{"column missing", changed("column", `ALTER TABLE cell DROP COLUMN seconds`), "seconds"},
+		{"column missing", changed("column", `ALTER TABLE cell DROP COLUMN seconds`), "schema is not the one"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			table, err := Open(c.path)

@@ -47,13 +47,14 @@ type writer struct {
 	find, update, insertBudget *sql.Stmt
 	// insert goes past database/sql, which takes half as long again.
 	insert *sqlite3.SQLiteStmt
-	args   [10]driver.NamedValue // of insert
+	args   [11]driver.NamedValue // of insert
 
 	current *row      // the cell whose runs are being added; nil at first
 	spare   row       // its memory, used again and again
 	highest cell.Hash // of those stored
 	budgets map[int]*BudgetInfo
 	blob    []byte // reused
+	sealed  []byte // what the newest seal is of
 }
 
 // row is a row of the table cell.
@@ -89,13 +90,13 @@ func newWriter(conn *sql.Conn, tx *sql.Tx, path string, partial bool, check func
 		return s
 	}
 	w.find = prepare(`SELECT vertices, edges, ops, params, runs FROM cell WHERE hash = ?`)
-	w.update = prepare(`UPDATE cell SET test_error = ?2, valid_error = ?3, seconds = ?4, runs = ?5 WHERE hash = ?1`)
+	w.update = prepare(`UPDATE cell SET test_error = ?2, valid_error = ?3, seconds = ?4, runs = ?5, seal = ?6 WHERE hash = ?1`)
 	w.insertBudget = prepare(`INSERT INTO budget VALUES (?, ?, ?, ?)`)
 	for i := range w.args {
 		w.args[i].Ordinal = i + 1
 	}
 	err := conn.Raw(func(c any) error {
-		s, err := c.(*sqlite3.SQLiteConn).Prepare(`INSERT INTO cell VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`)
+		s, err := c.(*sqlite3.SQLiteConn).Prepare(`INSERT INTO cell VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`)
 		if err != nil {
 			return err
 		}
@@ -268,8 +269,10 @@ func (w *writer) store(c *row, runs []byte) error {
 		return nil
 	}
 	var err error
+	var seal [sealSize]byte
+	seal, w.sealed = c.seal(runs, w.sealed)
 	if c.stored {
-		_, err = w.update.Exec(c.hash[:], c.testError, c.validationError, c.seconds, runs)
+		_, err = w.update.Exec(c.hash[:], c.testError, c.validationError, c.seconds, runs, seal[:])
 	} else {
 		for i, n := range [...]int64{int64(c.vertices), int64(c.edges), int64(c.ops), int64(c.parameters), int64(c.spaces)} {
 			w.args[1+i].Value = n
@@ -279,7 +282,7 @@ func (w *writer) store(c *row, runs []byte) error {
 				w.args[6+i].Value = *x
 			}
 		}
-		w.args[0].Value, w.args[9].Value = c.hash[:], nil
+		w.args[0].Value, w.args[9].Value, w.args[10].Value = c.hash[:], nil, seal[:]
 		if runs != nil {
 			w.args[9].Value = runs
 		}

@@ -85,6 +85,7 @@ func Compare(a, b *History) (Comparison, error) {
 	}
 	change(&c.Details, "images_detail", p.ImagesDetail, q.ImagesDetail)
 	change(&c.Details, "table_detail", p.TableDetail, q.TableDetail)
+	change(&c.Details, "table_content", p.TableContent, q.TableContent)
 	change(&c.Details, "device", p.Device, q.Device)
 	change(&c.Details, "state", string(a.Status.State), string(b.Status.State))
 

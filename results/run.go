@@ -51,6 +51,7 @@ type Provenance struct {
 	Table        string `json:"table"`                   // kind of table: NASBench101, or the name of a stand-in
 	TableDetail  string `json:"table_detail,omitempty"`  // where the table came from, for people
 	TableDigest  string `json:"table_digest"`            // SHA-256 of the table, hex
+	TableContent string `json:"table_content,omitempty"` // SHA-256 of the table's file, hex, which a run that is continued must find again
 	Preset       string `json:"preset"`                  // name of the preset, lower-case letters, digits and hyphens
 	Scale        string `json:"scale"`                   // "3 cells, 8 channels, side 8, 96+96 images"
 	Engine       string `json:"engine"`                  // name of the engine
@@ -69,7 +70,7 @@ func (p Provenance) StandIns() (images, table bool) {
 // Setting returns the part of p that must agree for two runs to share a
 // figure: images, table, preset and scale, without the details for people.
 func (p Provenance) Setting() Provenance {
-	p.ImagesDetail, p.TableDetail, p.Engine, p.Precision, p.Device = "", "", "", "", ""
+	p.ImagesDetail, p.TableDetail, p.TableContent, p.Engine, p.Precision, p.Device = "", "", "", "", "", ""
 	return p
 }
 

@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -555,5 +556,45 @@ func TestReopen(t *testing.T) {
 	var finished *FinishedError
 	if _, err := Reopen(w.Dir(), run); !errors.As(err, &finished) {
 		t.Errorf("a finished run: %v, want a *FinishedError", err)
+	}
+}
+
+// A run goes on only on the table that it was begun on, by the content of its file
+// where that is known of both.
+func TestReopenOnAnotherTable(t *testing.T) {
+	on := func(content string) Run {
+		p := provenance()
+		p.TableContent = content
+		run, err := NewRun(2, "darts", 0, p, map[string]any{"epochs": 2})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return run
+	}
+	for _, c := range []struct {
+		begun, here string
+		refused     bool
+	}{
+		{"aa11", "aa11", false}, {"aa11", "bb22", true}, {"", "bb22", false}, {"aa11", "", false},
+	} {
+		root := t.TempDir()
+		w, err := Create(root, on(c.begun))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Interrupt(); err != nil {
+			t.Fatal(err)
+		}
+		before, _ := Read(w.Dir())
+		again, err := Reopen(w.Dir(), on(c.here))
+		if err == nil {
+			again.Close()
+		}
+		if refused := err != nil && strings.Contains(err.Error(), "another table of the same source"); refused != c.refused || err != nil && !refused {
+			t.Errorf("begun on %q, continued on %q: %v", c.begun, c.here, err)
+		}
+		if after, err := Read(w.Dir()); err != nil || !reflect.DeepEqual(before, after) {
+			t.Errorf("the run was changed: %v", err)
+		}
 	}
 }

@@ -2,12 +2,16 @@ package main
 
 import (
 	"bytes"
+	"database/sql"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/nb1shot/nb1shot/nasbench"
 )
 
 // whatNeverEnds are things in place of a file that a program may read for ever, or
@@ -107,5 +111,54 @@ func copyRun(t *testing.T, dir string) {
 		if err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// A table that was changed after its import serves no command that rests on all of
+// it, and no lookup of what was changed.
+func TestChangedTable(t *testing.T) {
+	t.Setenv("NB1SHOT_HOME", t.TempDir())
+	dir := t.TempDir()
+	table := filepath.Join(dir, "table.sqlite")
+	if err := nasbench.Import(t.Context(), "../../testdata/golden/tfrecord_synthetic/synthetic.tfrecord", table, nil); err != nil {
+		t.Fatal(err)
+	}
+	db, err := sql.Open("sqlite3", table)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var hash string
+	err = db.QueryRow(`SELECT lower(hex(hash)) FROM cell ORDER BY hash LIMIT 1`).Scan(&hash)
+	if err == nil {
+		_, err = db.Exec(`UPDATE cell SET test_error = 0.0123`)
+	}
+	if err = errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	for _, command := range []string{
+		"run --space 2 --algo darts --preset smoke --out RUNS",
+		"sweep --spaces 2 --algos darts --seeds 1 --preset smoke --out RUNS",
+		"plot RUN -o FIGURES",
+		"report RUN -o FIGURES",
+		"stability RUN",
+		"table info",
+		"table top --space 2",
+		"table stats --space 2",
+		"query " + hash,
+		"cell " + hash + " -o CELL.svg",
+	} {
+		place := strings.NewReplacer("RUNS", filepath.Join(dir, "runs"), "FIGURES", filepath.Join(dir, "figures"), "CELL", filepath.Join(dir, "cell"),
+			"RUN", "../../results/study/s2-darts-small-a1151768-seed0")
+		args := append([]string{"nb1shot"}, strings.Fields(command)...)
+		for i := range args {
+			args[i] = place.Replace(args[i])
+		}
+		var stdout, stderr bytes.Buffer
+		if code := run(append(args, "--table", table), &stdout, &stderr); code != 1 || !strings.Contains(stderr.String(), "damaged or changed: import it anew") {
+			t.Errorf("%s: exit code %d, %s%s", command, code, &stdout, &stderr)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(dir, "runs")); err == nil {
+		t.Error("a run was begun")
 	}
 }

@@ -84,9 +84,24 @@ func openImages(ctx context.Context, path string, limit int) (train, test *data.
 	return nil, nil, hinted(err, "to download CIFAR-10: nb1shot data fetch; to do without: --data procedural")
 }
 
-// openTable opens the table at the path, or the surrogate. An empty choice is
+// openTable opens a table as openUnverified does, and verifies all of it.
+func openTable(ctx context.Context, choice string) (nasbench.Oracle, error) {
+	oracle, err := openUnverified(choice)
+	if err != nil {
+		return nil, err
+	}
+	if t, ok := oracle.(*nasbench.Table); ok {
+		if err := t.Verify(ctx); err != nil {
+			return nil, errors.Join(err, t.Close())
+		}
+	}
+	return oracle, nil
+}
+
+// openUnverified opens the table at the path, or the surrogate, for looking up single
+// cells, which are verified one by one. An empty choice is
 // the table in the data home if it is there, and otherwise the surrogate.
-func openTable(choice string) (nasbench.Oracle, error) {
+func openUnverified(choice string) (nasbench.Oracle, error) {
 	if choice == "" {
 		path, err := defaultTable()
 		if err != nil {
@@ -113,7 +128,7 @@ func openTable(choice string) (nasbench.Oracle, error) {
 // openTableAt opens the table of --table, which must have results after so many
 // epochs of training, the budget.
 func openTableAt(c *cli.Context, epochs int) (nasbench.Oracle, error) {
-	oracle, err := openTable(c.String("table"))
+	oracle, err := openUnverified(c.String("table"))
 	if err != nil {
 		return nil, err
 	}

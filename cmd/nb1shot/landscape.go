@@ -146,7 +146,7 @@ func scoreLandscape(c *cli.Context, run *results.History) (results.Landscape, er
 	if table == "" && run.Run.Provenance.Table == surrogate {
 		table = surrogate
 	}
-	if job.Oracle, err = openTable(table); err != nil {
+	if job.Oracle, err = openTable(c.Context, table); err != nil {
 		return none, err
 	}
 	defer job.Oracle.Close()

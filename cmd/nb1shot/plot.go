@@ -71,7 +71,7 @@ func plotRuns(c *cli.Context) (err error) {
 		runs = slices.DeleteFunc(runs, func(h *results.History) bool { return !slices.Contains(o.Algorithms, h.Run.Algorithm) })
 	}
 	if c.IsSet("table") {
-		oracle, err := openTable(c.String("table"))
+		oracle, err := openTable(c.Context, c.String("table"))
 		if err != nil {
 			return err
 		}

@@ -190,7 +190,7 @@ func newJob(c *cli.Context) (benchmark.Job, error) {
 	if err != nil {
 		return benchmark.Job{}, err
 	}
-	oracle, err := openTable(c.String("table"))
+	oracle, err := openTable(c.Context, c.String("table"))
 	if err != nil {
 		return benchmark.Job{}, err
 	}

@@ -166,7 +166,7 @@ func findAnchors(c *cli.Context, runs []*results.History) (map[int]stability.Anc
 			return stability.Anchors(c.Context, runs)
 		}
 	}
-	oracle, err := openTable(path)
+	oracle, err := openTable(c.Context, path)
 	if err != nil {
 		return nil, err
 	}

@@ -369,7 +369,7 @@ func (p *sweepPlan) prepare(c *cli.Context, m *sweep.Manifest) error {
 	if err != nil {
 		return err
 	}
-	if r.Oracle, err = openTable(table); err != nil {
+	if r.Oracle, err = openTable(c.Context, table); err != nil {
 		return err
 	}
 	source := r.Oracle.Source()

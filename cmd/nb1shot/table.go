@@ -145,7 +145,7 @@ func describeTable(c *cli.Context) error {
 	if err := noArguments(c); err != nil {
 		return err
 	}
-	oracle, err := openTable(c.String("table"))
+	oracle, err := openTable(c.Context, c.String("table"))
 	if err != nil {
 		return err
 	}
@@ -173,6 +173,7 @@ func describeTable(c *cli.Context) error {
 // tableInfo is the output of table info --json; see nasbench.Info.
 type tableInfo struct {
 	Source  source       `json:"source"`
+	Content string       `json:"content"` // SHA-256 of the table's file, verified
 	Cells   int          `json:"cells"`
 	Budgets []budgetInfo `json:"budgets"`
 	Spaces  []spaceInfo  `json:"spaces"`
@@ -202,7 +203,7 @@ type spaceInfo struct {
 }
 
 func newTableInfo(info nasbench.Info) tableInfo {
-	t := tableInfo{Source: source(info.Source), Cells: info.Cells}
+	t := tableInfo{Source: source(info.Source), Content: info.Content, Cells: info.Cells}
 	for _, b := range info.Budgets {
 		t.Budgets = append(t.Budgets, budgetInfo(b))
 	}
@@ -222,6 +223,7 @@ func newTableInfo(info nasbench.Info) tableInfo {
 
 func (i tableInfo) print(w io.Writer) error {
 	i.Source.print(w)
+	fmt.Fprintf(w, "SHA-256 %s of the table, as it was imported\n", i.Content)
 	fmt.Fprintf(w, "%s cells\n\n", grouped(i.Cells))
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "epochs\tcells\twith validation error\truns")

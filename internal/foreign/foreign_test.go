@@ -151,6 +151,7 @@ func TestIdentify(t *testing.T) {
 		{zipped.String(), "a gzip file"},
 		{string(tar), "a tar archive"},
 		{string(tfrecord.Append(nil, []byte("[]"))), "a TFRecord file"},
+		{string(tfrecord.Append(nil, make([]byte, 0x480))), "a TFRecord file"}, // of the first bytes of a pickle
 		{`{"format": 1}`, "JSON"},
 		{"hash\tvertices\n", "text"},
 		{"caf\xc3\xa9", "text"},

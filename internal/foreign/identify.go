@@ -94,6 +94,9 @@ func identify(start []byte) kind {
 	if len(start) == 0 {
 		return kind{"an empty file", cutOff}
 	}
+	if tfrecord.Starts(start) { // the only one with a checksum, and its length may look like others
+		return kind{"a TFRecord file", ""}
+	}
 	for _, m := range magics {
 		if bytes.HasPrefix(start, []byte(m.start)) {
 			return m.kind
@@ -103,8 +106,6 @@ func identify(start []byte) kind {
 	switch {
 	case len(start) > tarMagic && bytes.HasPrefix(start[tarMagic:], []byte("ustar")):
 		return kind{"a tar archive", unpack}
-	case tfrecord.Starts(start):
-		return kind{"a TFRecord file", ""}
 	case bytes.Count(start, []byte{0}) == len(start):
 		return kind{"a file of zeros", cutOff}
 	}
