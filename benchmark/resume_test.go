@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -249,6 +250,94 @@ func TestDamagedCheckpoint(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A checkpoint of a valid checksum that does not fit the search or the record is
+// refused before a byte of the run changes; where the one before it fits, that
+// serves, and the record comes out as it would have.
+func TestCheckpointThatDoesNotFit(t *testing.T) {
+	meta := func(old, new string) func(t *testing.T, s *checkpoint.State) {
+		return func(t *testing.T, s *checkpoint.State) {
+			meta := regexp.MustCompile(old).ReplaceAll(s.Meta, []byte(new))
+			if bytes.Equal(meta, s.Meta) {
+				t.Fatalf("no %s in %s", old, s.Meta)
+			}
+			s.Meta = meta
+		}
+	}
+	j := mustResumable(t, "gdas")
+	dir := stopAt(t, j, 2, 1)
+	path, previous := filepath.Join(dir, benchmark.CheckpointFile), filepath.Join(dir, benchmark.PreviousCheckpointFile)
+	good, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// refused runs the search from an edited checkpoint alone.
+	refused := func(t *testing.T, edit func(*testing.T, *checkpoint.State)) {
+		if err := os.WriteFile(path, good, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		state, err := checkpoint.Load(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		edit(t, &state)
+		if err := checkpoint.Save(path, "", state); err != nil {
+			t.Fatal(err)
+		}
+		before := contents(t, dir)
+		if _, err := j.Run(context.Background(), nil); err == nil || !strings.Contains(err.Error(), "it cannot be continued") {
+			t.Errorf("error %v", err)
+		}
+		if d := cmp.Diff(before, contents(t, dir)); d != "" {
+			t.Error(d)
+		}
+	}
+	if err := os.Rename(previous, previous+".kept"); err != nil {
+		t.Fatal(err)
+	}
+	for name, edit := range map[string]func(*testing.T, *checkpoint.State){
+		"negative epochs":      meta(`"epochs":2`, `"epochs":-5`),
+		"many epochs":          meta(`"epochs":2`, `"epochs":1000000000`),
+		"fewer epochs":         meta(`"epochs":2`, `"epochs":1`),
+		"stopped by itself":    meta(`"epochs":2`, `"epochs":2,"stopped":true`),
+		"no mark":              meta(`"record":`, `"was":`),
+		"mark before":          meta(`"bytes":\d+`, `"bytes":1`),
+		"mark behind":          meta(`"bytes":\d+`, `"bytes":99999999999`),
+		"negative mark":        meta(`"bytes":\d+`, `"bytes":-1`),
+		"many steps":           meta(`"steps":1`, `"steps":1000000000`),
+		"no steps":             meta(`"steps":1`, `"steps":0`),
+		"negative steps":       meta(`"steps":1`, `"steps":-3`),
+		"lookup of another":    meta(`"lookup":{"epoch":2`, `"lookup":{"epoch":7`),
+		"no lookup":            meta(`"lookup":{"epoch":2`, `"unknown":{"epoch":2`),
+		"another cell":         meta(`"hash":"[0-9a-f]{32}"`, `"hash":"00000000000000000000000000000000"`),
+		"negative images":      meta(`"images":\d+`, `"images":-1`),
+		"more right than seen": meta(`"correct":\d+`, `"correct":99999999`),
+		"garbage as searcher":  func(_ *testing.T, s *checkpoint.State) { s.Blobs["searcher"] = []byte("garbage") },
+		"no searcher":          func(_ *testing.T, s *checkpoint.State) { delete(s.Blobs, "searcher") },
+		"fewer weights": func(_ *testing.T, s *checkpoint.State) {
+			v := s.Vectors["weights"]
+			v.Values = v.Values[1:]
+			s.Vectors["weights"] = v
+		},
+		"no momentum": func(_ *testing.T, s *checkpoint.State) { delete(s.Vectors, "momentum") },
+	} {
+		t.Run(name, func(t *testing.T) { refused(t, edit) })
+	}
+	t.Run("previous", func(t *testing.T) {
+		refused(t, func(_ *testing.T, s *checkpoint.State) { s.Blobs["searcher"] = []byte("garbage") })
+		if err := os.Rename(previous+".kept", previous); err != nil {
+			t.Fatal(err)
+		}
+		dir, notes := mustResume(t, j)
+		if !strings.Contains(strings.Join(notes, "\n"), "the checkpoint before it serves") {
+			t.Errorf("notes %q", notes)
+		}
+		whole, _ := mustResume(t, mustResumable(t, "gdas"))
+		if d := cmp.Diff(outcomeOf(t, whole), outcomeOf(t, dir)); d != "" {
+			t.Error(d)
+		}
+	})
 }
 
 // contents maps the files of a folder to what is in them.

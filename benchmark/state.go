@@ -190,11 +190,13 @@ var ErrNoCheckpoint = errors.New("no checkpoint")
 // ErrOtherRun reports a run directory that is not of this search.
 var ErrOtherRun = errors.New("another run")
 
-// loadCheckpoint reads the first of some checkpoints of a run directory that is
-// whole and that accept takes. notes say why one before it was passed over.
-func (s *Search) loadCheckpoint(dir string, names []string, accept func(checkpointMeta) error) (state checkpoint.State, meta checkpointMeta, notes []string, err error) {
+// loadCheckpoint restores the search from the first of some checkpoints of a run
+// directory that is whole, fits the search, and that accept takes. notes say why
+// one before it was passed over. The directory stays as it is.
+func (s *Search) loadCheckpoint(dir string, names []string, accept func(checkpointMeta) error) (meta checkpointMeta, notes []string, err error) {
 	read := func(path string) error {
-		if state, err = checkpoint.Load(path); err != nil {
+		state, err := checkpoint.Load(path)
+		if err != nil {
 			return err
 		}
 		meta = checkpointMeta{}
@@ -205,7 +207,14 @@ func (s *Search) loadCheckpoint(dir string, names []string, accept func(checkpoi
 			return fmt.Errorf("%s: the checkpoint is of %w: configuration %.8s, seed %d, not %.8s, %d",
 				path, ErrOtherRun, meta.ConfigHash, meta.Seed, s.record.ConfigHash, s.Seed)
 		}
-		if err := accept(meta); err != nil {
+		err = accept(meta)
+		if err == nil {
+			err = s.restore(state)
+		}
+		if err == nil { // what the counts may be depends on the state
+			err = s.check(meta)
+		}
+		if err != nil {
 			return fmt.Errorf("%s: %w", path, err)
 		}
 		return nil
@@ -218,7 +227,7 @@ func (s *Search) loadCheckpoint(dir string, names []string, accept func(checkpoi
 			for _, passed := range errs {
 				notes = append(notes, fmt.Sprintf("%v; the checkpoint before it serves", passed))
 			}
-			return state, meta, notes, nil
+			return meta, notes, nil
 		case !errors.Is(err, fs.ErrNotExist):
 			errs = append(errs, err)
 		}
@@ -226,26 +235,74 @@ func (s *Search) loadCheckpoint(dir string, names []string, accept func(checkpoi
 	if len(errs) == 0 {
 		errs = append(errs, fmt.Errorf("%s: %w", dir, ErrNoCheckpoint))
 	}
-	return checkpoint.State{}, checkpointMeta{}, nil, errors.Join(errs...)
+	return checkpointMeta{}, nil, errors.Join(errs...)
 }
 
 // Restore brings a prepared search to where the newest checkpoint of its run
 // directory left it, and returns how many epochs that had done. The directory
 // stays as it is.
 func (s *Search) Restore(dir string) (epochs int, err error) {
-	state, meta, _, err := s.loadCheckpoint(dir, []string{CheckpointFile}, func(checkpointMeta) error { return nil })
-	if err != nil {
-		return 0, err
+	meta, _, err := s.loadCheckpoint(dir, []string{CheckpointFile}, func(checkpointMeta) error { return nil })
+	return meta.Epochs, err
+}
+
+// check verifies what a checkpoint says of itself against the search, whose state
+// is restored.
+func (s *Search) check(meta checkpointMeta) error {
+	if n := meta.Epochs; n < 0 || n > s.Config.Epochs {
+		return fmt.Errorf("epochs: it says that %d are done, the run has %d", n, s.Config.Epochs)
 	}
-	return meta.Epochs, s.restore(dir, state)
+	if _, watches := s.searcher.(algorithms.Watcher); meta.Stopped && !watches {
+		return fmt.Errorf("stopped: %s never ends a search", s.Config.Algorithm)
+	}
+	if meta.Previous != nil {
+		if err := meta.Previous.Check(); err != nil {
+			return fmt.Errorf("previous: %w", err)
+		}
+	}
+	if meta.Begun == nil {
+		return nil
+	}
+	if err := s.checkBegun(meta); err != nil {
+		return fmt.Errorf("begun: %w", err)
+	}
+	return nil
+}
+
+// checkBegun verifies how far an epoch is said to have come.
+func (s *Search) checkBegun(meta checkpointMeta) error {
+	part := *meta.Begun
+	if meta.Epochs == s.Config.Epochs || meta.Stopped {
+		return errors.New("no epoch comes after the last one")
+	}
+	if n := s.searcher.Steps(s.queues); part.Steps < 1 || part.Steps > n {
+		return fmt.Errorf("%d steps are done, the epoch has %d", part.Steps, n)
+	}
+	sum := part.Training
+	if sum.Images < 0 || sum.Correct < 0 || sum.Correct > sum.Images {
+		return fmt.Errorf("%d of %d images are right", sum.Correct, sum.Images)
+	}
+	if (part.Lookup != nil) != (s.Config.Evaluate == evaluateBefore) {
+		return fmt.Errorf("the cell is looked up %s an epoch", s.Config.Evaluate)
+	}
+	if part.Lookup == nil {
+		return nil
+	}
+	if part.Lookup.Epoch != meta.Epochs || part.Lookup.Final {
+		return fmt.Errorf("the lookup is of epoch %d, due is %d", part.Lookup.Epoch, meta.Epochs)
+	}
+	if err := part.Lookup.Check(); err != nil {
+		return fmt.Errorf("lookup: %w", err)
+	}
+	return checkHash(part.Lookup.Cell)
 }
 
 // restore takes the state over.
-func (s *Search) restore(dir string, state checkpoint.State) error {
+func (s *Search) restore(state checkpoint.State) error {
 	if s.net != nil {
 		for name, v := range vectors(s.net) {
 			if n := len(state.Vectors[name].Values); n != v.n {
-				return fmt.Errorf("checkpoint in %s: %s has %d numbers, the supernet %d", dir, name, n, v.n)
+				return fmt.Errorf("%s has %d numbers, the supernet %d", name, n, v.n)
 			}
 		}
 	}
@@ -254,10 +311,10 @@ func (s *Search) restore(dir string, state checkpoint.State) error {
 		touched = append(touched, b == 1)
 	}
 	if s.net != nil && len(touched) != len(s.net.ReadTouched()) {
-		return fmt.Errorf("checkpoint in %s: it has %d touched flags, one for each weight tensor, want %d", dir, len(touched), len(s.net.ReadTouched()))
+		return fmt.Errorf("it has %d touched flags, one for each weight tensor, want %d", len(touched), len(s.net.ReadTouched()))
 	}
 	if err := s.searcher.SetState(state.Blobs["searcher"]); err != nil {
-		return fmt.Errorf("checkpoint in %s: %w", dir, err)
+		return fmt.Errorf("searcher: %w", err)
 	}
 	if s.net != nil {
 		for name, v := range vectors(s.net) {
@@ -272,7 +329,8 @@ func (s *Search) restore(dir string, state checkpoint.State) error {
 var errUncontinuable = errors.New("the checkpoint is of an older program and does not say to which record it belongs")
 
 // resume takes up the unfinished run in dir where its newest whole checkpoint
-// left it, and cuts off the records beyond that, which will be made again.
+// left it, and cuts off the records beyond that, which will be made again. Nothing
+// of the directory changes before all of the state is restored and fits the record.
 func (s *Search) resume(dir string) (err error) {
 	if s.writer, err = results.Reopen(dir, s.record); err != nil {
 		return err
@@ -282,19 +340,18 @@ func (s *Search) resume(dir string) (err error) {
 			err = errors.Join(err, s.writer.Close())
 		}
 	}()
-	if err := durable.Clean(filepath.Join(dir, CheckpointFile)); err != nil {
-		return err
-	}
-	state, meta, notes, err := s.loadCheckpoint(dir, []string{CheckpointFile, PreviousCheckpointFile}, func(meta checkpointMeta) error {
+	meta, notes, err := s.loadCheckpoint(dir, []string{CheckpointFile, PreviousCheckpointFile}, func(meta checkpointMeta) error {
 		if meta.Record == nil {
 			return errUncontinuable
 		}
-		if meta.Previous != nil {
-			if err := meta.Previous.Check(); err != nil {
-				return err
-			}
+		records, err := s.writer.Before(*meta.Record)
+		if err != nil {
+			return err
 		}
-		return s.writer.Holds(*meta.Record)
+		if n := len(records); n != meta.Epochs || n > 0 && records[n-1].Final {
+			return fmt.Errorf("epochs: it says that %d are done, the record before its mark has %d", meta.Epochs, n)
+		}
+		return nil
 	})
 	fresh := errors.Is(err, ErrNoCheckpoint)
 	if fresh {
@@ -314,6 +371,9 @@ func (s *Search) resume(dir string) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := durable.Clean(filepath.Join(dir, CheckpointFile)); err != nil {
+		return err
+	}
 	if len(records) > 0 {
 		s.last = &records[len(records)-1]
 	}
@@ -321,9 +381,6 @@ func (s *Search) resume(dir string) (err error) {
 	if fresh {
 		s.notes = append(s.notes, "the run was stopped before its first checkpoint: it starts again")
 		return nil
-	}
-	if err := s.restore(dir, state); err != nil {
-		return err
 	}
 	s.from, s.begun, s.stopped, s.previous = meta.Epochs, meta.Begun, meta.Stopped, meta.Previous
 	here := s.devices[0]

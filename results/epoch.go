@@ -153,8 +153,8 @@ func Canonical(epochs []byte) []byte {
 
 var hash = regexp.MustCompile(`^[0-9a-f]{32}$`)
 
-// check verifies one record by itself. The error is a *FormatError.
-func (e Epoch) check() error {
+// Check verifies one record by itself. The error is a *FormatError.
+func (e Epoch) Check() error {
 	if field, x := nonFinite(reflect.ValueOf(e), ""); field != "" {
 		return invalid(field, "%v has no place in JSON: only finite numbers can be recorded", x)
 	}

@@ -52,7 +52,7 @@ func TestLookupWhereThereIsATable(t *testing.T) {
 	}
 	half := record(0)
 	half.Lookup.Source = ""
-	if err := half.check(); err == nil {
+	if err := half.Check(); err == nil {
 		t.Error("a lookup without its source is accepted")
 	}
 }

@@ -168,7 +168,7 @@ func readEpochs(path string, data []byte) (epochs []Epoch, due sequence, torn in
 		}
 		err := due.accept(e)
 		if err == nil {
-			err = e.check()
+			err = e.Check()
 		}
 		if err != nil {
 			return nil, due, 0, locate(err, path, line)

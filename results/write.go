@@ -203,7 +203,7 @@ func Create(root string, run Run) (_ *Writer, err error) {
 }
 
 // Reopen takes up an unfinished run in its directory dir, to be continued with
-// Rewind. What a killed process left half written beside the files is removed. A
+// Rewind, until when nothing of it changes. A
 // *LockedError says that another process works on the run, a *FinishedError that
 // nothing is left to do.
 func Reopen(dir string, run Run) (_ *Writer, err error) {
@@ -233,22 +233,33 @@ func Reopen(dir string, run Run) (_ *Writer, err error) {
 	default: // finished meanwhile, or not this run
 		return nil, there
 	}
-	for _, name := range []string{configFile, statusFile} {
-		if err := durable.Clean(filepath.Join(dir, name)); err != nil {
-			return nil, fmt.Errorf("continue run: %w", err)
-		}
-	}
 	return w, nil
 }
 
 // ErrMark reports a record that does not begin with what a Mark stands for.
 var ErrMark = errors.New("the record is not the one that was marked")
 
-// Holds returns nil if the record begins with what the mark stands for, and
-// otherwise an error that wraps ErrMark.
-func (w *Writer) Holds(m Mark) error {
-	_, err := w.before(m)
-	return err
+// Before returns the records before a mark, and changes nothing. It is an error
+// that wraps ErrMark if the record does not begin with what the mark stands for.
+func (w *Writer) Before(m Mark) ([]Epoch, error) {
+	lines, err := w.before(m)
+	if err != nil {
+		return nil, err
+	}
+	epochs, _, err := w.parse(m, lines)
+	return epochs, err
+}
+
+// parse reads the lines before a mark, and returns what may follow them.
+func (w *Writer) parse(m Mark, lines []byte) ([]Epoch, sequence, error) {
+	epochs, due, torn, err := readEpochs(w.epochs.Name(), lines)
+	switch {
+	case err != nil:
+		return nil, due, err
+	case torn > 0:
+		return nil, due, fmt.Errorf("the mark at %d of %s is within a line: %w", m.Bytes, w.epochs.Name(), ErrMark)
+	}
+	return epochs, due, nil
 }
 
 // before reads the lines before a mark.
@@ -276,18 +287,21 @@ func Start() Mark {
 }
 
 // Rewind continues a reopened run after the mark: what the record has beyond it
-// is cut off, to be made again. It returns the records that stay.
+// is cut off, to be made again, and what a killed process left half written beside
+// the files is removed. It returns the records that stay.
 func (w *Writer) Rewind(m Mark) ([]Epoch, error) {
 	lines, err := w.before(m)
 	if err != nil {
 		return nil, err
 	}
-	epochs, due, torn, err := readEpochs(w.epochs.Name(), lines)
-	switch {
-	case err != nil:
+	epochs, due, err := w.parse(m, lines)
+	if err != nil {
 		return nil, err
-	case torn > 0:
-		return nil, fmt.Errorf("the mark at %d of %s is within a line: %w", m.Bytes, w.epochs.Name(), ErrMark)
+	}
+	for _, name := range []string{configFile, statusFile} {
+		if err := durable.Clean(filepath.Join(w.dir, name)); err != nil {
+			return nil, fmt.Errorf("continue run: %w", err)
+		}
 	}
 	w.status.State, w.status.Message, w.status.Ended, w.status.Process = Running, "", time.Time{}, process()
 	w.status.Record = nil
@@ -393,7 +407,7 @@ func (w *Writer) Append(e Epoch) error {
 	due := w.sequence
 	err := due.accept(e)
 	if err == nil {
-		err = e.check()
+		err = e.Check()
 	}
 	if err != nil {
 		return fmt.Errorf("epoch %d not recorded: %w", e.Epoch, err)

@@ -433,7 +433,7 @@ func TestCanonical(t *testing.T) {
 		if err := decode("", 1, line, &e); err != nil {
 			t.Fatal(err)
 		}
-		if err := e.check(); err != nil {
+		if err := e.Check(); err != nil {
 			t.Error(err)
 		}
 		if e.Seconds != nil || len(e.Alphas) != 2 {
