@@ -28,6 +28,8 @@ func arrange(app *cli.App, args []string) []string {
 			arguments = append(arguments, arg)
 		case !takesValue(flags, arg):
 			options = append(options, arg)
+		case mayLackValue(flags, arg) && (i+1 == len(rest) || len(rest[i+1]) > 1 && strings.HasPrefix(rest[i+1], "-")):
+			options = append(options, arg, optionalValue)
 		case i+1 < len(rest):
 			options = append(options, arg, rest[i+1])
 			i++
@@ -50,6 +52,21 @@ func descend(app *cli.App, words []string) (rest []string, commands []*cli.Comma
 		rest, commands, flags = rest[1:], commands[i].Subcommands, commands[i].Flags
 	}
 	return rest, commands, flags
+}
+
+// optionalFlag is an option that may do without a value where another option follows it
+// or nothing does.
+type optionalFlag struct{ *cli.StringFlag }
+
+// optionalValue is what such an option has then.
+const optionalValue = "-"
+
+func mayLackValue(flags []cli.Flag, arg string) bool {
+	name := strings.TrimLeft(arg, "-")
+	return slices.ContainsFunc(flags, func(f cli.Flag) bool {
+		_, optional := f.(optionalFlag)
+		return optional && slices.Contains(f.Names(), name)
+	})
 }
 
 // takesValue tells whether the next argument is the value of the given option.

@@ -38,9 +38,9 @@ Example:
 			&cli.IntFlag{Name: "side", Usage: "images of `N` pixels a side", Value: 32},
 			&cli.IntFlag{Name: "partial", Usage: "let 1/`N` of the channels through the operations, as PC-DARTS, which takes 4", DefaultText: "all"},
 			&cli.BoolFlag{Name: "sampled", Usage: "the network of GDAS, one operation for each block drawn in every repeat; no pgd, no hessian", DisableDefaultText: true},
-			&cli.IntFlag{Name: "repeats", Usage: "time each step `N` times", DefaultText: "10, the Hessian 3"},
+			bounded(&cli.IntFlag{Name: "repeats", Usage: "time each step `N` times", DefaultText: "10, the Hessian 3"}, 1, 1_000_000),
 			engineFlag(engine.Auto),
-			&cli.IntFlag{Name: "threads", Usage: "compute on `N` threads", Value: runtime.GOMAXPROCS(0)},
+			bounded(&cli.IntFlag{Name: "threads", Usage: "compute on `N` threads", Value: runtime.GOMAXPROCS(0)}, 1, maxThreads),
 			jsonFlag(),
 		},
 		Action: interruptible(runBench),
@@ -105,9 +105,6 @@ func newBench(c *cli.Context) (*steptime.Bench, error) {
 		}
 	}
 	help := fmt.Sprintf("see %s --help", c.Command.HelpName)
-	if n := c.Int("repeats"); c.IsSet("repeats") && n < 1 {
-		return nil, misuse(fmt.Errorf("--repeats is %d, want at least 1", n), "%s", help)
-	}
 	b, err := steptime.Prepare(steptime.Config{
 		Space: c.Int("space"), Channels: c.Int("channels"), Cells: c.Int("cells"), Side: c.Int("side"),
 		Partial: c.Int("partial"), Sampled: c.Bool("sampled"), Batch: c.Int("batch"), HessianBatch: c.Int("hessian-batch"),

@@ -105,7 +105,7 @@ func runDemo(c *cli.Context) error {
 
 // readDemoLine reads what can be read before anything is opened.
 func readDemoLine(c *cli.Context) (line sweepLine, err error) {
-	for _, check := range []func(*cli.Context) error{noArguments, checkEngine, checkJobs} {
+	for _, check := range []func(*cli.Context) error{noArguments, checkEngine} {
 		if err := check(c); err != nil {
 			return line, err
 		}

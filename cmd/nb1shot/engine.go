@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"runtime"
 	"slices"
 	"strings"
@@ -18,8 +17,11 @@ func engineFlag(name string) cli.Flag {
 	return &cli.StringFlag{Name: "engine", Usage: "`ENGINE` that computes: " + strings.Join(engineNames(), ", "), Value: name}
 }
 
+// maxThreads is more than any machine has processors for one engine.
+const maxThreads = 1024
+
 func threadsFlag() cli.Flag {
-	return &cli.IntFlag{Name: "threads", Usage: "compute on `N` threads; the numbers do not depend on it", Value: runtime.GOMAXPROCS(0)}
+	return bounded(&cli.IntFlag{Name: "threads", Usage: "compute on `N` threads; the numbers do not depend on it", Value: runtime.GOMAXPROCS(0)}, 1, maxThreads)
 }
 
 // checkEngine checks the values of both flags.
@@ -27,9 +29,6 @@ func checkEngine(c *cli.Context) error {
 	names := engineNames()
 	if name := c.String("engine"); !slices.Contains(names, name) {
 		return unknown("engine", name, names, "choose one of "+strings.Join(names, ", "))
-	}
-	if n := c.Int("threads"); n < 1 {
-		return misuse(fmt.Errorf("--threads is %d, want at least 1", n), "see %s --help", c.Command.HelpName)
 	}
 	return nil
 }

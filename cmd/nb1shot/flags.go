@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -22,6 +23,19 @@ func init() {
 		})
 		return strings.Join(all, ", ") + "\t" + usage
 	}
+}
+
+// bounded lets an option for a count have no value out of its bounds. The upper ones are
+// far beyond any use; they keep a slip of the keyboard from asking for more memory or
+// threads than there are.
+func bounded(f *cli.IntFlag, least, most int) *cli.IntFlag {
+	f.Action = func(c *cli.Context, n int) error {
+		if n < least || n > most {
+			return misuse(fmt.Errorf("%s is %d, want %d to %d", dashes(f.Name), n, least, most), "see %s --help", c.Command.HelpName)
+		}
+		return nil
+	}
+	return f
 }
 
 // shownNames returns the names of an option that help, completion and manual show.

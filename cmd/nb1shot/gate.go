@@ -35,7 +35,7 @@ Example:
 			alphaFlag(),
 			seedsFlag("each algorithm must have, such as 0-4,7", "all that any of them has"),
 			&cli.BoolFlag{Name: "changed", Usage: "test runs of changed settings, too, against those of their algorithm", DisableDefaultText: true},
-			&cli.StringFlag{Name: "json", Usage: "write the report as JSON to `FILE`, or - to print it"},
+			optionalFlag{&cli.StringFlag{Name: "json", Usage: "print JSON; with a `FILE` after it, write it there"}},
 			&cli.StringFlag{Name: "junit", Usage: "write the report as JUnit XML to `FILE`"},
 		},
 		Action: func(c *cli.Context) error {

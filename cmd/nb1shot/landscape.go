@@ -32,8 +32,8 @@ Example:
 			forceFlag(),
 			skipDamagedFlag(),
 			&cli.Float64Flag{Name: "radius", Usage: "go `R` far in each direction", Value: 2},
-			&cli.IntFlag{Name: "points", Usage: "score `N` points along each direction, an odd number", Value: 21},
-			&cli.IntFlag{Name: "batches", Usage: "score each point on `N` search batches", Value: 10},
+			bounded(&cli.IntFlag{Name: "points", Usage: "score `N` points along each direction, an odd number", Value: 21}, 3, 1001),
+			bounded(&cli.IntFlag{Name: "batches", Usage: "score each point on `N` search batches", Value: 10}, 1, 1_000_000),
 			&cli.BoolFlag{Name: "simplex", Usage: "move the mixing weights, clipped as SDARTS does, instead of the alphas", DisableDefaultText: true},
 			&cli.Uint64Flag{Name: "seed", Usage: "`SEED` of the random direction"},
 			&cli.StringFlag{Name: "data", Usage: "the run's images: CIFAR-10 at `PATH`, or \"procedural\"", DefaultText: "as run finds them"},
@@ -50,9 +50,6 @@ func drawLandscapes(c *cli.Context) (err error) {
 	}
 	if r := c.Float64("radius"); !(r > 0) || math.IsInf(r, 0) {
 		return misuse(fmt.Errorf("--radius is %v, need a positive number", r), "see %s --help", c.Command.HelpName)
-	}
-	if c.Int("batches") < 1 {
-		return misuse(fmt.Errorf("--batches is %d, need at least 1", c.Int("batches")), "see %s --help", c.Command.HelpName)
 	}
 	runs, skipped, err := readRuns(c, "nb1shot landscape runs/s2-darts-quick-* -o figures")
 	if err != nil {

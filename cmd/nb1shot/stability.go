@@ -49,36 +49,21 @@ func alphaFlag() cli.Flag {
 }
 
 func seedsFlag(usage, otherwise string) cli.Flag {
-	return &cli.StringFlag{Name: "seeds", Usage: "the `SEEDS` that " + usage, DefaultText: otherwise}
+	return &cli.StringFlag{Name: "seeds", Usage: "the `SEEDS` that " + usage + "; a number alone is that seed", DefaultText: otherwise}
 }
 
-// seedList reads --seeds: numbers and ranges such as 0-4,7. It is ascending and
-// empty where the option is not given.
+// seedList reads --seeds where no number alone counts seeds. It is ascending and nil
+// where the option is not given.
 func seedList(c *cli.Context) ([]uint64, error) {
 	if !c.IsSet("seeds") {
 		return nil, nil
 	}
-	const most = 10_000
-	var all []uint64
-	for part := range strings.SplitSeq(c.String("seeds"), ",") {
-		first, last, isRange := strings.Cut(strings.TrimSpace(part), "-")
-		if !isRange {
-			last = first
-		}
-		from, err := strconv.ParseUint(first, 10, 64)
-		to, err2 := strconv.ParseUint(last, 10, 64)
-		if err != nil || err2 != nil || to < from || to-from >= most {
-			return nil, misuse(fmt.Errorf("--seeds %s: %q is neither a number nor a range of at most %d", c.String("seeds"), part, most), "an example is: --seeds 0-4,7")
-		}
-		for seed := from; ; seed++ {
-			all = append(all, seed)
-			if seed == to {
-				break
-			}
-		}
+	seeds, err := parseSeeds(c.String("seeds"))
+	if err != nil {
+		return nil, misuse(fmt.Errorf("--seeds: %w", err), "an example is: --seeds 0-4,7")
 	}
-	slices.Sort(all)
-	return slices.Compact(all), nil
+	slices.Sort(seeds)
+	return seeds, nil
 }
 
 // significance reads --alpha.

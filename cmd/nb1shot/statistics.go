@@ -54,7 +54,7 @@ Example:
   nb1shot table top --space 1 -n 3 -o figures`,
 		Flags: []cli.Flag{
 			&cli.IntFlag{Name: "space", Usage: "search space `N`: 1, 2 or 3", DefaultText: "the whole table"},
-			&cli.IntFlag{Name: "n", Usage: "list `N` cells", Value: 10},
+			bounded(&cli.IntFlag{Name: "n", Usage: "list `N` cells", Value: 10}, 1, 500_000),
 			budgetFlag(),
 			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "write drawings to `DIR`"},
 			forceFlag(),
@@ -306,9 +306,6 @@ type topCells struct {
 func listTop(c *cli.Context) error {
 	if err := noArguments(c); err != nil {
 		return err
-	}
-	if n := c.Int("n"); n < 1 {
-		return misuse(fmt.Errorf("-n is %d, need at least 1", n), "see %s --help", c.Command.HelpName)
 	}
 	if _, err := chosenSpaces(c); err != nil {
 		return err

@@ -31,8 +31,8 @@ func sweepCommand() *cli.Command {
 		&cli.StringFlag{Name: "algos", Usage: "search by the algorithms of `LIST`, such as darts,gdas, or all that nb1shot algos lists", DefaultText: "those of the manifest"},
 		&cli.StringFlag{Name: "seeds", Usage: "search from the `SEEDS`, such as 0-5,9; a number alone says how many: 6 is 0-5, and 9-9 is seed 9", DefaultText: "those of the manifest"},
 		&cli.StringFlag{Name: "seed-list", Usage: "what --seeds takes now", Hidden: true},
-		&cli.IntFlag{Name: "jobs", Usage: "`N` runs at a time, which share the threads", DefaultText: "one for each thread"},
-		&cli.IntFlag{Name: "unit", Usage: "run unit `K` of the manifest alone", DefaultText: "all that are asked for"},
+		bounded(&cli.IntFlag{Name: "jobs", Usage: "`N` runs at a time, which share the threads", DefaultText: "one for each thread"}, 1, maxThreads),
+		bounded(&cli.IntFlag{Name: "unit", Usage: "run unit `K` of the manifest alone", DefaultText: "all that are asked for"}, 0, 10_000_000),
 		&cli.BoolFlag{Name: "manifest-only", Usage: "write the manifest, list its units, run nothing", DisableDefaultText: true},
 		&cli.BoolFlag{Name: "dry-run", Usage: "list the units, write and run nothing", DisableDefaultText: true},
 		&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "keep manifest and run directories in `DIR`", Value: "runs"},
@@ -147,9 +147,6 @@ func readSweepLine(c *cli.Context) (line sweepLine, err error) {
 	if err := checkEngine(c); err != nil {
 		return line, err
 	}
-	if err := checkJobs(c); err != nil {
-		return line, err
-	}
 	if c.IsSet("unit") {
 		for _, name := range append([]string{"manifest-only", "dry-run", "jobs"}, gridFlags...) {
 			if c.IsSet(name) {
@@ -203,13 +200,6 @@ func scaleSettings(c *cli.Context) (list []assignment) {
 		}
 	}
 	return list
-}
-
-func checkJobs(c *cli.Context) error {
-	if n := c.Int("jobs"); c.IsSet("jobs") && n < 1 {
-		return misuse(fmt.Errorf("--jobs is %d, want at least 1", n), "see %s --help", c.Command.HelpName)
-	}
-	return nil
 }
 
 // countSeeds reads --seeds where a number alone says how many, which are those

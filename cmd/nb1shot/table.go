@@ -77,7 +77,7 @@ Example:
 					&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "write the surrogate to `FILE`"},
 					forceFlag(),
 					&cli.Uint64Flag{Name: "seed", Usage: "`SEED` of the first weights and the order of cells", DefaultText: "0"},
-					&cli.IntFlag{Name: "epochs", Usage: "passes through the cells, `N`", DefaultText: "30"},
+					bounded(&cli.IntFlag{Name: "epochs", Usage: "passes through the cells, `N`", DefaultText: "30"}, 1, 1_000_000),
 				},
 				Action: interruptible(fitTable),
 			},
