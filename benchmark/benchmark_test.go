@@ -313,19 +313,27 @@ func TestBadConfigurations(t *testing.T) {
 		spoil func(*benchmark.Job)
 		want  string
 	}{
-		"space":      {func(j *benchmark.Job) { j.Config.Space = 4 }, "4"},
-		"epochs":     {func(j *benchmark.Job) { j.Config.Epochs = 0 }, "epochs is 0, need 1 to"},
-		"batch":      {func(j *benchmark.Job) { j.Config.Batch = 1 }, "batch is 1"},
-		"cells":      {func(j *benchmark.Job) { j.Config.Cells = 2 }, "cells is 2"},
-		"memory":     {func(j *benchmark.Job) { j.Config.Channels = 100_000_000 }, "channels is 100000000"},
-		"side":       {func(j *benchmark.Job) { j.Config.Side = 9 }, "side 9"},
-		"images":     {func(j *benchmark.Job) { j.Config.Images = 21 }, "21 images"},
-		"ties":       {func(j *benchmark.Job) { j.Config.Ties = "coin" }, "coin"},
-		"algorithm":  {func(j *benchmark.Job) { j.Config.Algorithm = "dart" }, "dart"},
-		"engine":     {func(j *benchmark.Job) { j.Engine = "abacus" }, "abacus"},
-		"setting":    {func(j *benchmark.Job) { j.Config.Settings = algorithms.Settings{"clip": math.NaN()} }, "clip"},
-		"momentum":   {func(j *benchmark.Job) { j.Config.BatchNormMomentum = 2 }, "momentum"},
-		"no setting": {func(j *benchmark.Job) { j.Config.Settings = algorithms.Settings{"clop": 1} }, "clop"},
+		"space":              {func(j *benchmark.Job) { j.Config.Space = 4 }, "4"},
+		"epochs":             {func(j *benchmark.Job) { j.Config.Epochs = 0 }, "epochs is 0, need 1 to"},
+		"batch":              {func(j *benchmark.Job) { j.Config.Batch = 1 }, "batch is 1"},
+		"cells":              {func(j *benchmark.Job) { j.Config.Cells = 2 }, "cells is 2"},
+		"memory":             {func(j *benchmark.Job) { j.Config.Channels = 100_000_000 }, "channels is 100000000"},
+		"side":               {func(j *benchmark.Job) { j.Config.Side = 9 }, "side 9"},
+		"images":             {func(j *benchmark.Job) { j.Config.Images = 21 }, "21 images"},
+		"ties":               {func(j *benchmark.Job) { j.Config.Ties = "coin" }, "coin"},
+		"algorithm":          {func(j *benchmark.Job) { j.Config.Algorithm = "dart" }, "dart"},
+		"engine":             {func(j *benchmark.Job) { j.Engine = "abacus" }, "abacus"},
+		"setting":            {func(j *benchmark.Job) { j.Config.Settings = algorithms.Settings{"clip": math.NaN()} }, "clip"},
+		"momentum":           {func(j *benchmark.Job) { j.Config.BatchNormMomentum = 2 }, "momentum"},
+		"training batch":     {func(j *benchmark.Job) { j.Config.Batch = 11 }, "batch of 11 has no effect beyond the 10 images of the training part"},
+		"last averaged":      {func(j *benchmark.Job) { j.Config.HessianBatches = 5 }, "hessian-batches of 5 has no effect without hessian=full or hessian=fixed"},
+		"too many averaged":  {func(j *benchmark.Job) { j.Config.Hessian, j.Config.HessianBatches = "full", 4 }, "hessian-batches of 4 has no effect beyond the 3 batches of the search part"},
+		"report of none":     {func(j *benchmark.Job) { j.Config.Hessian, j.Config.HessianReport = "off", "norm" }, "hessian-report=norm has no effect"},
+		"decay of none":      {func(j *benchmark.Job) { j.Config.Hessian, j.Config.HessianDecay = "off", false }, "hessian-decay=off has no effect"},
+		"growth of none":     {func(j *benchmark.Job) { j.Config.CutoutGrows = true }, "cutout-grows has no effect"},
+		"clean already":      {func(j *benchmark.Job) { j.Config.Augment, j.Config.CleanValidation = false, true }, "clean-validation has no effect"},
+		"too many projected": {func(j *benchmark.Job) { j.Config.ProjectionBatches = 4 }, "projection-batches of 4 has no effect beyond the 3 batches"},
+		"no setting":         {func(j *benchmark.Job) { j.Config.Settings = algorithms.Settings{"clop": 1} }, "clop"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			j := tiny(t, "darts", 1)
@@ -338,6 +346,19 @@ func TestBadConfigurations(t *testing.T) {
 				t.Errorf("%s was left behind", entries[0].Name())
 			}
 		})
+	}
+	// All that there is, and the presets, are well.
+	j := tiny(t, "darts", 1)
+	j.Config.Batch, j.Config.Hessian, j.Config.HessianBatches, j.Config.ProjectionBatches = 10, "full", 1, 1
+	if _, err := j.Prepare(); err != nil {
+		t.Error(err)
+	}
+	for _, p := range benchmark.Presets {
+		for _, algorithm := range algorithms.Names() {
+			if config, err := benchmark.NewConfig(p.Name, 2, algorithm); err != nil || config.Check() != nil {
+				t.Errorf("%s, %s: %v, %v", p.Name, algorithm, err, config.Check())
+			}
+		}
 	}
 	if _, err := benchmark.NewConfig("slow", 1, "darts"); !errors.Is(err, benchmark.ErrPreset) {
 		t.Errorf("unknown preset: %v", err)

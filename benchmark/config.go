@@ -152,7 +152,52 @@ func NewConfig(preset string, space int, algorithm string) (Config, error) {
 	return c, err
 }
 
-// Check reports the values that are out of range.
+// ErrNoEffect reports a setting that could not do what it says: with it the run
+// would have another name and the same numbers.
+var ErrNoEffect = errors.New("has no effect")
+
+// checkEffects reports the settings that others keep from taking effect.
+func (c Config) checkEffects() error {
+	averaged := c.Hessian == hessianFull || c.Hessian == hessianFixed
+	for _, s := range []struct {
+		name  string
+		idle  bool
+		needs string
+	}{
+		{fmt.Sprintf("hessian-batches of %d", c.HessianBatches), c.HessianBatches != 1 && !averaged, "hessian=full or hessian=fixed"},
+		{"hessian-decay=off", !c.HessianDecay && c.Hessian == hessianOff, "a hessian that is not off"},
+		{"hessian-report=" + c.HessianReport, c.HessianReport != reportAlgebraic && c.Hessian == hessianOff, "a hessian that is not off"},
+		{"cutout-grows", c.CutoutGrows && c.Cutout == 0, "a cutout above 0"},
+		{"clean-validation", c.CleanValidation && !c.Augment && c.Cutout == 0, "augment=on or a cutout above 0"},
+	} {
+		if s.idle {
+			return fmt.Errorf("%s %w without %s", s.name, ErrNoEffect, s.needs)
+		}
+	}
+	return nil
+}
+
+// checkBatches reports batches that there are not as many images for. A preset asks
+// for more projection batches than a small search part has, and means all.
+func (c Config) checkBatches(q *queues) error {
+	for i, part := range []string{"training", "search"} {
+		if n := q.images[i]; c.Batch > n {
+			return fmt.Errorf("batch of %d %w beyond the %d images of the %s part: take a smaller batch or a larger limit", c.Batch, ErrNoEffect, n, part)
+		}
+	}
+	n := q.Len(algorithms.Search)
+	if c.Hessian != hessianOff && c.HessianBatches > n {
+		return fmt.Errorf("hessian-batches of %d %w beyond the %d batches of the search part", c.HessianBatches, ErrNoEffect, n)
+	}
+	for _, p := range Presets {
+		if p.Name == c.Preset && c.ProjectionBatches != p.config.ProjectionBatches && c.ProjectionBatches > n {
+			return fmt.Errorf("projection-batches of %d %w beyond the %d batches of the search part", c.ProjectionBatches, ErrNoEffect, n)
+		}
+	}
+	return nil
+}
+
+// Check reports the values that are out of range or have no effect.
 func (c Config) Check() error {
 	var errs []error
 	if _, err := spaces.Get(c.Space); err != nil {
@@ -166,6 +211,7 @@ func (c Config) Check() error {
 			errs = append(errs, fmt.Errorf("%s %w", o.Name, err))
 		}
 	}
+	errs = append(errs, c.checkEffects())
 	return errors.Join(errs...)
 }
 

@@ -232,6 +232,9 @@ func (s *Search) prepareNet(definition algorithms.Definition) (err error) {
 	if s.queues, err = s.newQueues(from, augments); err != nil {
 		return err
 	}
+	if err := s.Config.checkBatches(s.queues); err != nil {
+		return err
+	}
 	variant, err := definition.Variant(s.Config.Settings)
 	if err != nil {
 		return err
