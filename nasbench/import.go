@@ -173,23 +173,28 @@ func fillTable(ctx context.Context, temp, src string, read *content, partial boo
 	if err != nil {
 		return err
 	}
-	// The first 8 bytes of a TFRecord are a small length; text has no zero.
-	start, err := in.Peek(len(sqliteMagic))
-	if err != nil && err != io.EOF {
+	start, err := in.Peek(foreign.PrefixSize)
+	if err != nil && err != io.EOF && !errors.Is(err, io.ErrUnexpectedEOF) { // a gzip file cut short tells so where it ends
 		return err
 	}
 	kind := KindMeans
-	switch {
-	case string(start) == sqliteMagic && read.zipped:
+	switch what := foreign.Identify(start); {
+	case bytes.HasPrefix(start, []byte(sqliteMagic)) && read.zipped:
 		return fmt.Errorf("%s is a compressed SQLite file, which cannot be read in place: unpack it first", src)
-	case string(start) == sqliteMagic:
+	case bytes.HasPrefix(start, []byte(sqliteMagic)):
 		kind = KindNNI
 		err = w.addTrials(ctx, in)
-	case bytes.IndexByte(start[:min(8, len(start))], 0) >= 0:
+	case what == foreign.TFRecord || what == foreign.Binary: // the latter may be damaged, and where, is told
 		kind = KindSynthetic
 		err = w.addRecords(in)
-	default:
+	case what == foreign.Text:
 		err = w.addMeans(in)
+	default:
+		packed := ""
+		if read.zipped {
+			packed = "compressed by gzip, "
+		}
+		return fmt.Errorf("%s: %s%w", src, packed, foreign.Mistaken(start, "NAS-Bench-101 as a TFRecord file, NNI's nasbench101.db, or a TSV of means"))
 	}
 	if err != nil {
 		return err

@@ -149,18 +149,18 @@ func openMagic(path string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	start := make([]byte, foreign.PrefixSize)
-	n, err := file.ReadAt(start, 0)
-	if err == io.EOF {
-		err = nil
-	}
-	if err == nil && !bytes.HasPrefix(start, []byte(sqliteMagic)) {
-		err = foreign.Mistaken(start[:n], "a table of NAS-Bench-101")
+	info, err := file.Stat()
+	if err == nil && info.Size() > MaxTable {
+		err = fmt.Errorf("%w: %d bytes, want at most %d", foreign.ErrTooLarge, info.Size(), int64(MaxTable))
 	}
 	if err == nil {
-		var info os.FileInfo
-		if info, err = file.Stat(); err == nil && info.Size() > MaxTable {
-			err = fmt.Errorf("%w: %d bytes, want at most %d", foreign.ErrTooLarge, info.Size(), int64(MaxTable))
+		start := make([]byte, foreign.PrefixSize)
+		var n int
+		if n, err = file.ReadAt(start, 0); err == io.EOF {
+			err = nil
+		}
+		if err == nil && !bytes.HasPrefix(start, []byte(sqliteMagic)) {
+			err = foreign.Mistaken(start[:n], "a table of NAS-Bench-101")
 		}
 	}
 	if err != nil {

@@ -46,6 +46,13 @@ const PrefixSize = 512
 // given: "an HTML page", "a zip archive", "text".
 func Identify(start []byte) string { return identify(start).what }
 
+// What Identify says of the files that a program may want, by the first bytes alone.
+const (
+	TFRecord = "a TFRecord file"
+	Text     = "text"
+	Binary   = "a binary file" // of none of the kinds that are known
+)
+
 // kind is a kind of file.
 type kind struct{ what, remedy string }
 
@@ -95,7 +102,7 @@ func identify(start []byte) kind {
 		return kind{"an empty file", cutOff}
 	}
 	if tfrecord.Starts(start) { // the only one with a checksum, and its length may look like others
-		return kind{"a TFRecord file", ""}
+		return kind{TFRecord, ""}
 	}
 	for _, m := range magics {
 		if bytes.HasPrefix(start, []byte(m.start)) {
@@ -111,7 +118,7 @@ func identify(start []byte) kind {
 	}
 	text := bytes.TrimPrefix(start, []byte("\xef\xbb\xbf"))
 	if !isText(text) {
-		return kind{"a binary file", ""}
+		return kind{Binary, ""}
 	}
 	text = bytes.ToLower(bytes.TrimSpace(text))
 	begins := func(start string) bool { return bytes.HasPrefix(text, []byte(start)) }
@@ -125,7 +132,7 @@ func identify(start []byte) kind {
 	case len(text) == 0:
 		return kind{"a file of blanks", ""}
 	}
-	return kind{"text", ""}
+	return kind{Text, ""}
 }
 
 // isText tells whether the start of a file is UTF-8 without control characters, as
