@@ -262,6 +262,14 @@ func nonFinite(v reflect.Value, path string) (string, float64) {
 			return nonFinite(v.Elem(), path)
 		}
 	case reflect.Slice:
+		if numbers, ok := v.Interface().([]float64); ok { // most of a record: no path for each
+			for i, x := range numbers {
+				if math.IsNaN(x) || math.IsInf(x, 0) {
+					return fmt.Sprintf("%s[%d]", path, i), x
+				}
+			}
+			return "", 0
+		}
 		for i := range v.Len() {
 			if field, x := nonFinite(v.Index(i), fmt.Sprintf("%s[%d]", path, i)); field != "" {
 				return field, x

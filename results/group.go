@@ -107,23 +107,29 @@ func Group(runs []*History) ([]Curve, error) {
 func nameVariants(curves []Curve) error {
 	settings := make([]map[string]string, len(curves))
 	apart := map[string]map[string]bool{} // algorithm → names of settings
+	// Curves that differ from each other differ from the first of them.
+	type group struct {
+		space     int
+		algorithm string
+	}
+	firsts := map[group]map[string]string{}
 	for i, c := range curves {
 		var err error
 		if settings[i], err = c.Runs[0].Run.Conditions(); err != nil {
 			return fmt.Errorf("%s: %w", c.Runs[0].Dir, err)
 		}
-		for j := range i {
-			if curves[j].Space != c.Space || curves[j].Algorithm != c.Algorithm {
-				continue
-			}
-			if apart[c.Algorithm] == nil {
-				apart[c.Algorithm] = map[string]bool{}
-			}
-			for _, pair := range [][2]map[string]string{{settings[i], settings[j]}, {settings[j], settings[i]}} {
-				for name, value := range pair[0] {
-					if other, ok := pair[1][name]; !ok || other != value {
-						apart[c.Algorithm][name] = true
-					}
+		first, there := firsts[group{c.Space, c.Algorithm}]
+		if !there {
+			firsts[group{c.Space, c.Algorithm}] = settings[i]
+			continue
+		}
+		if apart[c.Algorithm] == nil {
+			apart[c.Algorithm] = map[string]bool{}
+		}
+		for _, pair := range [][2]map[string]string{{settings[i], first}, {first, settings[i]}} {
+			for name, value := range pair[0] {
+				if other, ok := pair[1][name]; !ok || other != value {
+					apart[c.Algorithm][name] = true
 				}
 			}
 		}
@@ -158,21 +164,32 @@ func (r Run) Conditions() (map[string]string, error) {
 	return all, nil
 }
 
-func flatten(name string, value json.RawMessage, into map[string]string) error {
-	if !bytes.HasPrefix(value, []byte("{")) {
-		into[name] = strings.Trim(string(value), `"`)
-		return nil
-	}
-	var members map[string]json.RawMessage
-	if err := json.Unmarshal(value, &members); err != nil {
+// flatten lists the members of a JSON object by dotted names below name, in one
+// pass. The decoder stands before the object, at whose bytes text begins.
+func flatten(d *json.Decoder, text []byte, name string, into map[string]string) error {
+	if _, err := d.Token(); err != nil { // the brace
 		return err
 	}
-	for member, value := range members {
-		if err := flatten(strings.TrimPrefix(name+"."+member, "."), value, into); err != nil {
+	for d.More() {
+		key, err := d.Token()
+		if err != nil {
+			return err
+		}
+		member := strings.TrimPrefix(name+"."+key.(string), ".")
+		if rest := bytes.TrimLeft(text[d.InputOffset():], ": \t\r\n"); bytes.HasPrefix(rest, []byte("{")) {
+			err = flatten(d, text, member, into)
+		} else {
+			var value json.RawMessage
+			if err = d.Decode(&value); err == nil {
+				into[member] = strings.Trim(string(value), `"`)
+			}
+		}
+		if err != nil {
 			return err
 		}
 	}
-	return nil
+	_, err := d.Token()
+	return err
 }
 
 // MixedError reports two runs that must not stand in one figure or table, because

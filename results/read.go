@@ -36,10 +36,14 @@ type History struct {
 // none.
 func (h *History) Trained() int {
 	n := len(h.Epochs)
-	if n > 0 && h.Epochs[n-1].Final {
-		n--
+	if n == 0 {
+		return 0
 	}
-	return n
+	last := h.Epochs[n-1] // by its number, as Skim leaves some out
+	if last.Final {
+		return last.Epoch
+	}
+	return last.Epoch + 1
 }
 
 // States lists what a run can be.

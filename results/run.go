@@ -171,7 +171,7 @@ func (r Run) Setting(name string) string {
 // with the values as they stand in config.json, texts without their quotes.
 func (r Run) Settings() (map[string]string, error) {
 	all := map[string]string{}
-	if err := flatten("", r.Config, all); err != nil {
+	if err := flatten(json.NewDecoder(bytes.NewReader(r.Config)), r.Config, "", all); err != nil {
 		return nil, fmt.Errorf("configuration: %w", err)
 	}
 	return all, nil
@@ -187,6 +187,27 @@ func (r Run) checkLookup(e Epoch) error {
 		return invalid("lookup", "is there, though the run has no table")
 	}
 	return nil
+}
+
+// maxDepth bounds how deep the objects and lists of a configuration are nested.
+const maxDepth = 16
+
+// depth is how deep the objects and lists of a decoded JSON value are nested.
+func depth(value any) int {
+	deepest := 0
+	switch v := value.(type) {
+	case map[string]any:
+		for _, member := range v {
+			deepest = max(deepest, depth(member))
+		}
+	case []any:
+		for _, entry := range v {
+			deepest = max(deepest, depth(entry))
+		}
+	default:
+		return 0
+	}
+	return deepest + 1
 }
 
 // name is what algorithms and presets are called, fit for a file name.
@@ -217,6 +238,9 @@ func (r *Run) normalise() error {
 	}
 	if config == nil {
 		return invalid("config", "is not a JSON object")
+	}
+	if depth(config) > maxDepth {
+		return invalid("config", "is nested deeper than %d objects and lists", maxDepth)
 	}
 	if _, ok := config["seed"]; ok {
 		return invalid("config.seed", "the seed belongs to the run, not to its configuration")

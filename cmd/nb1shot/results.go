@@ -81,9 +81,9 @@ type runEntry struct {
 	Epochs     int                `json:"epochs"`           // recorded, without the final record
 	Configured int                `json:"configured"`       // epochs; 0 if the configuration has none
 	Last       *outcome           `json:"last"`             // of the newest record that the table knows
-	Best       *outcome           `json:"best"`
-	Eigenvalue []float64          `json:"eigenvalue"` // λ of the first and the last epoch
-	Seconds    float64            `json:"seconds"`    // wall time of the records
+	Best       *outcome           `json:"best"`             // nil also where the record is too long to look for it
+	Eigenvalue []float64          `json:"eigenvalue"`       // λ of the first and the last epoch
+	Seconds    *float64           `json:"seconds"`          // wall time of the records; nil where there are too many to add up
 	Provenance results.Provenance `json:"provenance"`
 }
 
@@ -91,7 +91,7 @@ func newRunEntry(h *results.History) *runEntry {
 	s := summarise(h)
 	e := &runEntry{
 		Run: h.Run.Name(), Space: h.Run.Space, Algorithm: h.Run.Algorithm, Preset: h.Run.Provenance.Preset, Seed: h.Run.Seed,
-		ConfigHash: h.Run.ConfigHash, State: s.State, Killed: h.Status.Killed(), Last: s.Final, Best: s.Best, Eigenvalue: s.Eigenvalue, Seconds: s.Seconds, Provenance: h.Run.Provenance, Epochs: h.Trained(),
+		ConfigHash: h.Run.ConfigHash, State: s.State, Killed: h.Status.Killed(), Last: s.Final, Best: s.Best, Eigenvalue: s.Eigenvalue, Seconds: &s.Seconds, Provenance: h.Run.Provenance, Epochs: h.Trained(),
 	}
 	e.Configured, _ = strconv.Atoi(h.Run.Setting("epochs")) // 0 where there is none
 	return e
@@ -137,7 +137,7 @@ func listRuns(c *cli.Context) (err error) {
 	listed := []listedRun{}
 	known := algorithms.Names()
 	for _, dir := range dirs {
-		h, err := results.Read(dir)
+		h, whole, err := results.Skim(dir)
 		if err != nil {
 			skipped.skipped++
 			listed = append(listed, listedRun{Dir: dir, Error: strings.TrimPrefix(message(err), "read run: ")})
@@ -146,6 +146,9 @@ func listRuns(c *cli.Context) (err error) {
 		warn(c.App.ErrWriter, h)
 		known = append(known, h.Run.Algorithm)
 		entry := newRunEntry(h)
+		if !whole {
+			entry.Best, entry.Seconds = nil, nil
+		}
 		if c.IsSet("space") && entry.Space != space || c.IsSet("algo") && entry.Algorithm != c.String("algo") || c.IsSet("state") && entry.state() != state {
 			continue
 		}
@@ -178,7 +181,7 @@ func printRuns(w io.Writer, listed []listedRun) error {
 		standIns = standIns || images || table
 		fmt.Fprintf(t, "%d\t%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.Space, r.Algorithm, r.Preset, r.Seed, r.state(), r.epochs(),
 			errorOf(r.Last), errorOf(r.Best), summary{Eigenvalue: r.Eigenvalue}.eigenvalues(),
-			marked(r.Provenance.Images, images), marked(r.Provenance.Table, table), duration(time.Duration(r.Seconds*float64(time.Second))), r.Dir)
+			marked(r.Provenance.Images, images), marked(r.Provenance.Table, table), secondsOf(r.Seconds), r.Dir)
 	}
 	if err := t.Flush(); err != nil {
 		return err
@@ -199,6 +202,14 @@ func errorOf(o *outcome) string {
 		return ""
 	}
 	return percent(o.TestError)
+}
+
+// secondsOf is a wall time, empty where it is not known.
+func secondsOf(seconds *float64) string {
+	if seconds == nil {
+		return ""
+	}
+	return duration(time.Duration(*seconds * float64(time.Second)))
 }
 
 // marked marks the kind of a stand-in.
