@@ -1,11 +1,183 @@
 package benchmark
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
+	"math"
+	"path/filepath"
+	"regexp"
 
+	"github.com/nb1shot/nb1shot/checkpoint"
+	"github.com/nb1shot/nb1shot/nasbench"
 	"github.com/nb1shot/nb1shot/nasbench/cell"
 	"github.com/nb1shot/nb1shot/results"
 )
+
+// Finding is something that Verify found in a run.
+type Finding struct {
+	Check string `json:"check"` // what was checked: "digest", "state", "cell", "lookup", "provenance"
+	Wrong bool   `json:"wrong"` // false for what a reader should know and may be right
+	Text  string `json:"text"`
+}
+
+// Verify holds a run that was read against itself: its record against the digest
+// that it was closed with and the one of its checkpoint, the hash of each cell
+// against its matrix, its lookups and digests against its provenance, and, with
+// an oracle of the same digest, each test error against what that says.
+func Verify(h *results.History, oracles ...nasbench.Oracle) []Finding {
+	v := verification{h: h}
+	v.digest()
+	v.state()
+	v.provenance()
+	var oracle nasbench.Oracle
+	for _, o := range oracles {
+		if o.Source().Digest == h.Run.Provenance.TableDigest {
+			oracle = o
+		}
+	}
+	for _, e := range h.Epochs {
+		if v.record(e, oracle); len(v.found) >= mostFindings {
+			v.note("findings", "there are more, which are left out")
+			break
+		}
+	}
+	return v.found
+}
+
+// mostFindings bounds those of one run, which may all be of one kind.
+const mostFindings = 20
+
+type verification struct {
+	h     *results.History
+	found []Finding
+}
+
+func (v *verification) wrong(check, format string, args ...any) {
+	v.found = append(v.found, Finding{check, true, fmt.Sprintf(format, args...)})
+}
+
+func (v *verification) note(check, format string, args ...any) {
+	v.found = append(v.found, Finding{check, false, fmt.Sprintf(format, args...)})
+}
+
+func (v *verification) digest() {
+	status := v.h.Status
+	if v.h.Misfit != nil {
+		v.wrong("digest", "%v", v.h.Misfit)
+	} else if status.Record == nil && status.State != results.Running {
+		v.note("digest", "the record was closed without a digest, as by earlier versions: whether it was changed is not known")
+	}
+	// The newest checkpoint has that of the records before it.
+	path := filepath.Join(v.h.Dir, CheckpointFile)
+	state, err := checkpoint.Load(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return
+	}
+	var meta checkpointMeta
+	if err == nil {
+		err = json.Unmarshal(state.Meta, &meta)
+	}
+	switch {
+	case err != nil:
+		v.wrong("digest", "%v", err)
+		return
+	case meta.ConfigHash != v.h.Run.ConfigHash || meta.Seed != v.h.Run.Seed:
+		v.wrong("digest", "%s is of another run", path)
+		return
+	case meta.Record == nil:
+		return // of an earlier version
+	}
+	text, err := results.Records(v.h.Dir)
+	if err != nil {
+		v.wrong("digest", "%v", err)
+	} else if !meta.Record.Begins(text) {
+		v.wrong("digest", "the record does not begin with what it was at the checkpoint after %d epochs", meta.Epochs)
+	}
+}
+
+func (v *verification) state() {
+	h := v.h
+	n := len(h.Epochs)
+	switch {
+	case h.Status.State != results.Finished:
+		v.wrong("state", "it is not finished: %s after %d epochs", h.Status.State, h.Trained())
+	case n == 0 || !h.Epochs[n-1].Final:
+		v.wrong("state", "it is called finished and has no final record")
+	}
+	if name := filepath.Base(h.Dir); name != h.Run.Name() {
+		v.note("state", "the folder of %s is called %s", h.Run.Name(), name)
+	}
+}
+
+var hexDigest = regexp.MustCompile("^[0-9a-f]{64}$")
+
+func (v *verification) provenance() {
+	p := v.h.Run.Provenance
+	if p.Images != results.NoImages && !hexDigest.MatchString(p.ImagesDigest) {
+		v.wrong("provenance", "images_digest %q is no SHA-256", p.ImagesDigest)
+	}
+	if !hexDigest.MatchString(p.TableDigest) {
+		v.wrong("provenance", "table_digest %q is no SHA-256", p.TableDigest)
+	}
+	if p.Table == results.NASBench101 && !nasbench.Published(p.TableDigest) {
+		v.wrong("provenance", "table_digest %.12s… is none of the published files of NAS-Bench-101", p.TableDigest)
+	}
+	images, table := p.StandIns()
+	if images {
+		v.note("provenance", "its images are a stand-in, %s", p.Images)
+	}
+	if table {
+		v.note("provenance", "its table is a stand-in, %s", p.Table)
+	}
+	if surrogate := nasbench.Default().Source(); p.Table == surrogate.Kind && p.TableDigest != surrogate.Digest {
+		v.note("provenance", "its surrogate is that of another version")
+	}
+	config, err := NewConfig(p.Preset, v.h.Run.Space, v.h.Run.Algorithm)
+	if err != nil {
+		v.note("provenance", "%v", err)
+		return
+	}
+	if err := json.Unmarshal(v.h.Run.Config, &config); err != nil {
+		v.wrong("provenance", "configuration: %v", err)
+	} else if err := config.Check(); err != nil {
+		v.note("provenance", "configuration: %v", err)
+	}
+}
+
+// tolerance of a recorded test error, which processors may round differently.
+const tolerance = 1e-9
+
+func (v *verification) record(e results.Epoch, oracle nasbench.Oracle) {
+	if err := checkHash(e.Cell); err != nil {
+		v.wrong("cell", "epoch %d: %v", e.Epoch, err)
+		return
+	}
+	if e.Lookup.Source != v.h.Run.Provenance.Table {
+		v.wrong("lookup", "epoch %d: looked up in %q, the table of the run is %q", e.Epoch, e.Lookup.Source, v.h.Run.Provenance.Table)
+		return
+	}
+	if oracle == nil {
+		return
+	}
+	spec, err := cell.Parse(e.Cell.Matrix, e.Cell.Operations)
+	if err != nil {
+		v.wrong("cell", "epoch %d: %v", e.Epoch, err)
+		return
+	}
+	m, err := oracle.Query(spec)
+	switch {
+	case err != nil:
+		v.wrong("lookup", "epoch %d: %v", e.Epoch, err)
+	case e.Lookup.TestError == nil || math.Abs(*e.Lookup.TestError-m.TestError) > tolerance:
+		recorded := "none"
+		if e.Lookup.TestError != nil {
+			recorded = fmt.Sprint(*e.Lookup.TestError)
+		}
+		v.wrong("lookup", "epoch %d: the test error is %s, the table says %v", e.Epoch, recorded, m.TestError)
+	}
+}
 
 // checkHash compares the hash of a recorded cell with that of its matrix.
 func checkHash(c results.Cell) error {
@@ -18,7 +190,7 @@ func checkHash(c results.Cell) error {
 		return fmt.Errorf("cell: %w", err)
 	}
 	if hash.String() != c.Hash {
-		return fmt.Errorf("cell: the hash of its matrix is %v, recorded is %s", hash, c.Hash)
+		return fmt.Errorf("the hash of its matrix is %v, recorded is %s", hash, c.Hash)
 	}
 	return nil
 }

@@ -86,6 +86,11 @@ func (s Status) fits(path string, record []byte) error {
 	return nil
 }
 
+// Begins tells whether the lines begin with what the mark stands for.
+func (m Mark) Begins(lines []byte) bool {
+	return m.Bytes >= 0 && m.Bytes <= int64(len(lines)) && markOf(lines[:m.Bytes]) == m
+}
+
 // markOf is the place behind these lines at the start of a record.
 func markOf(lines []byte) Mark {
 	sum := sha256.Sum256(lines)

@@ -21,7 +21,7 @@ import (
 func resultsCommand() *cli.Command {
 	return &cli.Command{
 		Name:        "results",
-		Usage:       "list, show, compare and export runs",
+		Usage:       "list, show, compare, export and verify runs",
 		Description: "Example:\n  nb1shot results ls",
 		Subcommands: []*cli.Command{
 			{
@@ -45,6 +45,7 @@ Example:
 			showRunCommand(),
 			diffRunsCommand(),
 			exportRunsCommand(),
+			verifyRunsCommand(),
 		},
 	}
 }
