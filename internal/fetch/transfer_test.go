@@ -199,13 +199,13 @@ func TestCannotResume(t *testing.T) {
 func TestSecrets(t *testing.T) {
 	for name, handle := range map[string]func(w http.ResponseWriter, r *http.Request, request int, content []byte){
 		"404":  func(w http.ResponseWriter, r *http.Request, _ int, _ []byte) { http.NotFound(w, r) },
-		"503":  func(w http.ResponseWriter, r *http.Request, _ int, _ []byte) { http.Error(w, "no", 503) },
+		"http.StatusServiceUnavailable":  func(w http.ResponseWriter, r *http.Request, _ int, _ []byte) { http.Error(w, "no", http.StatusServiceUnavailable) },
 		"page": func(w http.ResponseWriter, r *http.Request, _ int, _ []byte) { fmt.Fprint(w, "<html>") },
 		"wrong": func(w http.ResponseWriter, r *http.Request, _ int, content []byte) {
 			w.Write(make([]byte, len(content)))
 		},
 		"redirects": func(w http.ResponseWriter, r *http.Request, _ int, _ []byte) {
-			http.Redirect(w, r, r.URL.String(), 302)
+			http.Redirect(w, r, r.URL.String(), http.StatusFound)
 		},
 		"bad redirect": func(w http.ResponseWriter, r *http.Request, _ int, _ []byte) {
 			w.Header().Set("Location", "http://me:hunter2@[::1/?key=hunter2")
