@@ -22,15 +22,20 @@ func CreateTemp(dir, prefix string) (*os.File, error) {
 // is the folder, is closed.
 func MkdirTemp(dir, prefix string) (*os.File, error) {
 	return makeLocked(dir, prefix, func() (*os.File, error) {
-		path, err := os.MkdirTemp(dir, prefix+"*")
-		if err != nil {
-			return nil, err
+		for {
+			path, err := os.MkdirTemp(dir, prefix+"*")
+			if err != nil {
+				return nil, err
+			}
+			f, err := os.Open(path)
+			switch {
+			case err == nil:
+				return f, nil
+			case !errors.Is(err, fs.ErrNotExist): // else taken for abandoned already
+				os.Remove(path)
+				return nil, err
+			}
 		}
-		f, err := os.Open(path)
-		if err != nil {
-			os.Remove(path)
-		}
-		return f, err
 	})
 }
 

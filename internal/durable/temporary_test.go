@@ -71,26 +71,30 @@ func TestTemporary(t *testing.T) {
 
 // Many at a time never take each other's for abandoned.
 func TestTemporaryTogether(t *testing.T) {
-	dir := t.TempDir()
-	var wait sync.WaitGroup
-	for range 16 {
-		wait.Go(func() {
-			for range 30 {
-				f, err := durable.CreateTemp(dir, ".t-")
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				if err := os.Rename(f.Name(), f.Name()+".done"); err != nil {
-					t.Error(err)
-				}
-				f.Close()
+	for name, create := range map[string]func(dir, prefix string) (*os.File, error){"file": durable.CreateTemp, "folder": durable.MkdirTemp} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			var wait sync.WaitGroup
+			for range 16 {
+				wait.Go(func() {
+					for range 30 {
+						f, err := create(dir, ".t-")
+						if err != nil {
+							t.Error(err)
+							return
+						}
+						if err := os.Rename(f.Name(), f.Name()+".done"); err != nil {
+							t.Error(err)
+						}
+						f.Close()
+					}
+				})
+			}
+			wait.Wait()
+			if got := names(t, dir); len(got) != 16*30 {
+				t.Errorf("%d of them, want %d", len(got), 16*30)
 			}
 		})
-	}
-	wait.Wait()
-	if got := names(t, dir); len(got) != 16*30 {
-		t.Errorf("%d files, want %d", len(got), 16*30)
 	}
 }
 
