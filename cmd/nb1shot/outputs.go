@@ -143,6 +143,9 @@ func isRecord(path string) bool {
 func isInput(c *cli.Context, file fs.FileInfo) bool {
 	read := c.Args().Slice()
 	for _, option := range inputOptions {
+		if option == "table" && c.Command.Name == importCommand {
+			continue // which is what it writes
+		}
 		path := c.String(option)
 		read = append(read, path)
 		if option == "baseline" && path != "" { // may be a folder of them
