@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -313,8 +314,20 @@ func TestCheckpointThatDoesNotFit(t *testing.T) {
 		"another cell":         meta(`"hash":"[0-9a-f]{32}"`, `"hash":"00000000000000000000000000000000"`),
 		"negative images":      meta(`"images":\d+`, `"images":-1`),
 		"more right than seen": meta(`"correct":\d+`, `"correct":99999999`),
-		"garbage as searcher":  func(_ *testing.T, s *checkpoint.State) { s.Blobs["searcher"] = []byte("garbage") },
-		"no searcher":          func(_ *testing.T, s *checkpoint.State) { delete(s.Blobs, "searcher") },
+		"fewer, none begun": func(t *testing.T, s *checkpoint.State) {
+			var all map[string]json.RawMessage
+			if err := json.Unmarshal(s.Meta, &all); err != nil {
+				t.Fatal(err)
+			}
+			delete(all, "begun")
+			all["epochs"] = json.RawMessage("1") // of the two that its record has
+			var err error
+			if s.Meta, err = json.Marshal(all); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"garbage as searcher": func(_ *testing.T, s *checkpoint.State) { s.Blobs["searcher"] = []byte("garbage") },
+		"no searcher":         func(_ *testing.T, s *checkpoint.State) { delete(s.Blobs, "searcher") },
 		"fewer weights": func(_ *testing.T, s *checkpoint.State) {
 			v := s.Vectors["weights"]
 			v.Values = v.Values[1:]
