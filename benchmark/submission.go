@@ -183,11 +183,11 @@ func (v *verification) record(e results.Epoch, oracle nasbench.Oracle) {
 func checkHash(c results.Cell) error {
 	spec, err := cell.Parse(c.Matrix, c.Operations)
 	if err != nil {
-		return fmt.Errorf("cell: %w", err)
+		return fmt.Errorf("the recorded cell: %w", err)
 	}
 	hash, err := spec.Hash()
 	if err != nil {
-		return fmt.Errorf("cell: %w", err)
+		return fmt.Errorf("the recorded cell: %w", err)
 	}
 	if hash.String() != c.Hash {
 		return fmt.Errorf("the hash of its matrix is %v, recorded is %s", hash, c.Hash)

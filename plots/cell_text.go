@@ -20,7 +20,7 @@ func CellText(d CellDrawing, ascii bool) (string, error) {
 	if d.Pruned {
 		var err error
 		if spec, err = spec.Prune(); err != nil {
-			return "", fmt.Errorf("plots: draw cell: %w", err)
+			return "", fmt.Errorf("draw cell: %w", err)
 		}
 	}
 	n := spec.Vertices()

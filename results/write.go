@@ -353,7 +353,7 @@ func refuseExisting(dir string, run Run) error {
 		return &FinishedError{Dir: dir}
 	}
 	if begun, here := there.Run.Provenance.TableContent, run.Provenance.TableContent; begun != here && begun != "" && here != "" {
-		return fmt.Errorf("results: %s was begun on another table of the same source, its content %.8s, here %.8s: give that table, or start again", dir, begun, here)
+		return fmt.Errorf("%s was begun on another table of the same source, its content %.8s, here %.8s: give that table, or start again", dir, begun, here)
 	}
 	return &UnfinishedError{Dir: dir, Status: there.Status, Records: len(there.Epochs)}
 }
