@@ -174,7 +174,13 @@ func openMagic(path string) (*os.File, error) {
 func (t *Table) Source() Source { return t.source }
 
 // Close closes the table.
-func (t *Table) Close() error { return errors.Join(t.readers.close(), t.db.Close(), t.file.Close()) }
+func (t *Table) Close() error {
+	err := t.file.Close()
+	if errors.Is(err, os.ErrClosed) {
+		err = nil
+	}
+	return errors.Join(t.readers.close(), t.db.Close(), err)
+}
 
 // Query returns what the table holds of the cell at 108 epochs; see Oracle.
 func (t *Table) Query(spec cell.Spec) (Metrics, error) {

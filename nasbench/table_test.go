@@ -158,6 +158,7 @@ func TestInfo(t *testing.T) {
 	}
 	want := Info{
 		Source:  table.Source(),
+		Content: table.Content(),
 		Cells:   5,
 		Budgets: []BudgetInfo{{Epochs: 4, Cells: 5, Runs: 15, Validation: 5}, {Epochs: 108, Cells: 5, Runs: 15, Validation: 5}},
 		Spaces:  []SpaceInfo{{Space: 1, Reachable: 2685}, {Space: 2, Reachable: 7773}, {Space: 3, Reachable: 55854}},

@@ -167,6 +167,9 @@ func (r Run) Conditions() (map[string]string, error) {
 // flatten lists the members of a JSON object by dotted names below name, in one
 // pass. The decoder stands before the object, at whose bytes text begins.
 func flatten(d *json.Decoder, text []byte, name string, into map[string]string) error {
+	if len(text) == 0 { // of a run without a configuration
+		return nil
+	}
 	if _, err := d.Token(); err != nil { // the brace
 		return err
 	}

@@ -11,7 +11,7 @@ import (
 type Config struct {
 	Space    *spaces.Space
 	Channels int // of the stem and of the blocks of the first cells; the paper uses 16
-	Cells    int // at least 3, the resolution halves before cells ⌊Cells/3⌋ and ⌊2·Cells/3⌋; the paper uses 9
+	Cells    int // at least 2 (runs ask for 3 or more), the resolution halves before cells ⌊Cells/3⌋ and ⌊2·Cells/3⌋; the paper uses 9
 	Classes  int // 10 for CIFAR-10
 	Side     int // height and width of the images
 	Variant
@@ -61,8 +61,8 @@ func (c Config) check() error {
 		return fmt.Errorf("no search space")
 	case c.Channels < 1:
 		return fmt.Errorf("%d channels, need at least 1", c.Channels)
-	case c.Cells < 3:
-		return fmt.Errorf("%d cells, need at least 3", c.Cells)
+	case c.Cells < 2:
+		return fmt.Errorf("%d cells, need at least 2", c.Cells)
 	case c.Partial < 0:
 		return fmt.Errorf("a 1/%d of the channels, need a divisor of at least 1, or 0 for all channels", c.Partial)
 	case c.Channels%c.divisor() != 0:
