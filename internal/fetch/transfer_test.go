@@ -198,8 +198,10 @@ func TestCannotResume(t *testing.T) {
 // Neither errors nor notes tell who signs in, or the values of a query.
 func TestSecrets(t *testing.T) {
 	for name, handle := range map[string]func(w http.ResponseWriter, r *http.Request, request int, content []byte){
-		"404":  func(w http.ResponseWriter, r *http.Request, _ int, _ []byte) { http.NotFound(w, r) },
-		"http.StatusServiceUnavailable":  func(w http.ResponseWriter, r *http.Request, _ int, _ []byte) { http.Error(w, "no", http.StatusServiceUnavailable) },
+		"404": func(w http.ResponseWriter, r *http.Request, _ int, _ []byte) { http.NotFound(w, r) },
+		"http.StatusServiceUnavailable": func(w http.ResponseWriter, r *http.Request, _ int, _ []byte) {
+			http.Error(w, "no", http.StatusServiceUnavailable)
+		},
 		"page": func(w http.ResponseWriter, r *http.Request, _ int, _ []byte) { fmt.Fprint(w, "<html>") },
 		"wrong": func(w http.ResponseWriter, r *http.Request, _ int, content []byte) {
 			w.Write(make([]byte, len(content)))
