@@ -1,0 +1,149 @@
+package command
+
+import (
+	"fmt"
+	"io"
+	"runtime"
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/nb1shot/nb1shot/engine"
+	"github.com/nb1shot/nb1shot/internal/steptime"
+)
+
+func benchCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "bench",
+		Usage: "time the steps of a search on this machine",
+		Description: `Times the steps on weights and images that are given by formula, after a warm-up
+that does not count, and the machine's peak before and after them: multiply-adds in
+registers, in single precision, on as many threads. A step's GFLOP/s are those of
+its convolutions. The memory is the most that the program has needed until the end
+of the step, so time a step alone to see its own.
+
+Steps:
+` + stepList() + `
+
+Example:
+  nb1shot bench --space 2 --steps arch,weight`,
+		Flags: []cli.Flag{
+			&cli.IntFlag{Name: "space", Usage: "search `SPACE` 1, 2 or 3", Value: 2},
+			&cli.StringFlag{Name: "steps", Usage: "time these `STEPS`, in this order", Value: strings.Join(steptime.Names(), ",")},
+			&cli.IntFlag{Name: "batch", Usage: "`N` images in a batch", Value: 96},
+			&cli.IntFlag{Name: "hessian-batch", Usage: "`N` images in that of the Hessian", Value: 40},
+			&cli.IntFlag{Name: "channels", Usage: "`N` channels of the first cells", Value: 16},
+			&cli.IntFlag{Name: "cells", Usage: "`N` cells in the supernet, at least 3", Value: 9},
+			&cli.IntFlag{Name: "side", Usage: "images of `N` pixels a side", Value: 32},
+			&cli.IntFlag{Name: "partial", Usage: "let 1/`N` of the channels through the operations, as PC-DARTS, which takes 4", DefaultText: "all"},
+			&cli.BoolFlag{Name: "sampled", Usage: "the network of GDAS, one operation for each block drawn in every repeat; no pgd, no hessian", DisableDefaultText: true},
+			bounded(&cli.IntFlag{Name: "repeats", Usage: "time each step `N` times", DefaultText: "10, the Hessian 3"}, 1, 1_000_000),
+			engineFlag(engine.Auto),
+			bounded(&cli.IntFlag{Name: "threads", Usage: "compute on `N` threads", Value: runtime.GOMAXPROCS(0)}, 1, maxThreads),
+			jsonFlag(),
+		},
+		Action: interruptible(runBench),
+	}
+}
+
+func stepList() string {
+	var lines []string
+	for _, s := range steptime.Steps {
+		lines = append(lines, fmt.Sprintf("  %-8s %s", s.Name, s.Doc))
+	}
+	return strings.Join(lines, "\n")
+}
+
+func runBench(c *cli.Context) error {
+	b, err := newBench(c)
+	if err != nil {
+		return err
+	}
+	w := c.App.Writer
+	if !c.Bool("json") {
+		fmt.Fprintf(w, "engine   %s: %s, threads %d, %s\n", b.Engine, b.Precision, b.Threads, b.Device)
+		fmt.Fprintf(w, "network  space %d, channels %d, cells %d, side %d", b.Space, b.Channels, b.Cells, b.Side)
+		if b.Partial > 1 {
+			fmt.Fprintf(w, ", partial %d", b.Partial)
+		}
+		if b.Sampled {
+			fmt.Fprint(w, ", sampled")
+		}
+		fmt.Fprintln(w)
+	}
+	line := newStatus(c.App.ErrWriter, 0)
+	if line.screen == nil {
+		line.w = io.Discard
+	}
+	report, err := b.Run(c.Context, func(p steptime.Progress) { line.print(benchProgress(p)) })
+	line.end()
+	if err != nil {
+		return err
+	}
+	if c.Bool("json") {
+		return writeJSON(w, report)
+	}
+	return printReport(w, report)
+}
+
+// newBench reads the command line.
+func newBench(c *cli.Context) (*steptime.Bench, error) {
+	if err := noArguments(c); err != nil {
+		return nil, err
+	}
+	if err := checkEngine(c); err != nil {
+		return nil, err
+	}
+	steps := strings.Split(c.String("steps"), ",")
+	if c.Bool("sampled") && !c.IsSet("steps") {
+		steps = []string{"arch", "weight", "forward"}
+	}
+	for _, name := range steps {
+		if names := steptime.Names(); !slices.Contains(names, name) {
+			return nil, unknown("step", name, names, "choose from "+strings.Join(names, ", "))
+		}
+	}
+	help := fmt.Sprintf("see %s --help", c.Command.HelpName)
+	b, err := steptime.Prepare(steptime.Config{
+		Space: c.Int("space"), Channels: c.Int("channels"), Cells: c.Int("cells"), Side: c.Int("side"),
+		Partial: c.Int("partial"), Sampled: c.Bool("sampled"), Batch: c.Int("batch"), HessianBatch: c.Int("hessian-batch"),
+		Steps: steps, Repeats: c.Int("repeats"), Engine: c.String("engine"), Threads: c.Int("threads"),
+	})
+	if err != nil {
+		return nil, misuse(err, "%s", help)
+	}
+	return b, nil
+}
+
+func benchProgress(p steptime.Progress) string {
+	if p.Repeat == 0 {
+		return p.Step + ": warming up"
+	}
+	return fmt.Sprintf("%s: repeat %d of %d", p.Step, p.Repeat, p.Repeats)
+}
+
+func printReport(w io.Writer, r steptime.Report) error {
+	if r.Peak > 0 {
+		fmt.Fprintf(w, "peak     %.1f GFLOP/s by %s: %.1f before the steps, %.1f after\n", r.Peak, r.ISA, r.PeakBefore, r.PeakAfter)
+	}
+	fmt.Fprintln(w)
+	const row = "%-8s %6s %10s %10s %10s %9s %8s %10s\n"
+	fmt.Fprintf(w, row, "step", "images", "median s", "min s", "max s", "GFLOP/s", "of peak", "memory")
+	for _, t := range r.Steps {
+		memory, share := "unknown", "–"
+		if r.Peak > 0 {
+			share = fmt.Sprintf("%.1f %%", 100*t.Share)
+		}
+		if t.PeakRSS > 0 {
+			memory = fmt.Sprintf("%d MiB", t.PeakRSS>>20)
+		}
+		seconds := func(s float64) string { return fmt.Sprintf("%.4f", s) }
+		_, err := fmt.Fprintf(w, row, t.Step, grouped(t.Batch), seconds(t.Median), seconds(t.Min), seconds(t.Max),
+			fmt.Sprintf("%.1f", t.Rate), share, memory)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

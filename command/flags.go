@@ -1,0 +1,50 @@
+package command
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+)
+
+// An option has one name in all commands, its first; a second one of one letter is
+// shown with it. Longer ones are what it was called before, which still work.
+
+func init() {
+	whole := cli.FlagStringer
+	cli.FlagStringer = func(f cli.Flag) string {
+		names, usage, _ := strings.Cut(whole(f), "\t")
+		all := strings.Split(names, ", ")
+		kept := shownNames(f.Names())
+		all = slices.DeleteFunc(all, func(name string) bool {
+			name, _, _ = strings.Cut(strings.TrimLeft(name, "-"), " ")
+			return !slices.Contains(kept, name)
+		})
+		return strings.Join(all, ", ") + "\t" + usage
+	}
+}
+
+// bounded lets an option for a count have no value out of its bounds. The upper ones are
+// far beyond any use; they keep a slip of the keyboard from asking for more memory or
+// threads than there are.
+func bounded(f *cli.IntFlag, least, most int) *cli.IntFlag {
+	f.Action = func(c *cli.Context, n int) error {
+		if n < least || n > most {
+			return misuse(fmt.Errorf("%s is %d, want %d to %d", dashes(f.Name), n, least, most), "see %s --help", c.Command.HelpName)
+		}
+		return nil
+	}
+	return f
+}
+
+// shownNames returns the names of an option that help, completion and manual show.
+func shownNames(names []string) []string {
+	return append(names[:1:1], slices.DeleteFunc(slices.Clone(names[1:]), func(n string) bool { return len(n) > 1 })...)
+}
+
+// visible tells whether an option is shown at all.
+func visible(f cli.Flag) bool {
+	v, ok := f.(cli.VisibleFlag)
+	return !ok || v.IsVisible()
+}

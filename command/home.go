@@ -1,0 +1,179 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/nb1shot/nb1shot/data"
+	"github.com/nb1shot/nb1shot/nasbench"
+	"github.com/nb1shot/nb1shot/results"
+)
+
+// The names of the stand-ins, where a path could stand.
+const (
+	procedural = "procedural"
+	surrogate  = "surrogate"
+)
+
+// cifarNames are the archives and folders of CIFAR-10 that data.OpenCIFAR10
+// finds in the data home.
+var cifarNames = []string{"cifar-10-batches-bin", "cifar-10-batches-py", "cifar-10-binary.tar.gz", "cifar-10-python.tar.gz"}
+
+// dataHome is the folder of CIFAR-10 and of the default table.
+func dataHome() (string, error) {
+	if dir := os.Getenv("NB1SHOT_HOME"); dir != "" {
+		return dir, nil
+	}
+	if dir := os.Getenv("XDG_DATA_HOME"); dir != "" {
+		return filepath.Join(dir, "nb1shot"), nil
+	}
+	dir, err := os.UserHomeDir()
+	if err != nil {
+		return "", hinted(fmt.Errorf("find the data home: %w", err), "set NB1SHOT_HOME to the folder for CIFAR-10 and the table")
+	}
+	return filepath.Join(dir, ".local", "share", "nb1shot"), nil
+}
+
+// defaultTable is the path of the default table.
+func defaultTable() (string, error) {
+	home, err := dataHome()
+	return filepath.Join(home, "nasbench.sqlite"), err
+}
+
+// findImages returns the path that data.OpenCIFAR10 shall read, or procedural.
+// An empty choice is CIFAR-10 in the data home if it is there.
+func findImages(choice string) (string, error) {
+	if choice != "" {
+		return choice, nil
+	}
+	home, err := dataHome()
+	if err != nil {
+		return "", err
+	}
+	for _, name := range cifarNames {
+		if ok, err := exists(filepath.Join(home, name)); err != nil || ok {
+			return home, err
+		}
+	}
+	return procedural, nil
+}
+
+// openImages returns the training and test images of CIFAR-10 at the path, or so
+// many generated training images and a fifth of that for testing. A limit on the
+// training images limits the test images likewise.
+func openImages(ctx context.Context, path string, limit int) (train, test *data.Set, err error) {
+	share := max(limit/5, 1)
+	if path == procedural {
+		return data.Procedural(limit, 0), data.Procedural(share, 1), nil
+	}
+	c, err := data.OpenCIFAR10(ctx, path)
+	switch {
+	case err == nil:
+		return c.Train, data.First(c.Test, share), nil
+	case errors.Is(err, data.ErrChecksum):
+		return nil, nil, hinted(err, "remove the damaged file and run: nb1shot data fetch")
+	}
+	return nil, nil, hinted(err, "to download CIFAR-10: nb1shot data fetch; to do without: --data procedural")
+}
+
+// openTable opens a table as openUnverified does, and verifies all of it.
+func openTable(ctx context.Context, choice string) (nasbench.Oracle, error) {
+	oracle, err := openUnverified(choice)
+	if err != nil {
+		return nil, err
+	}
+	if t, ok := oracle.(*nasbench.Table); ok {
+		if err := t.Verify(ctx); err != nil {
+			return nil, errors.Join(err, t.Close())
+		}
+	}
+	return oracle, nil
+}
+
+// openUnverified opens the table at the path, or the surrogate, for looking up single
+// cells, which are verified one by one. An empty choice is
+// the table in the data home if it is there, and otherwise the surrogate.
+func openUnverified(choice string) (nasbench.Oracle, error) {
+	if choice == "" {
+		path, err := defaultTable()
+		if err != nil {
+			return nil, err
+		}
+		ok, err := exists(path)
+		if err != nil {
+			return nil, err
+		}
+		if choice = path; !ok {
+			choice = surrogate
+		}
+	}
+	if choice == surrogate {
+		return nasbench.Default(), nil
+	}
+	t, err := nasbench.Open(choice)
+	if err != nil {
+		return nil, hinted(err, "to build a table: nb1shot table import FILE; to do without: --table surrogate")
+	}
+	return t, nil
+}
+
+// openTableAt opens the table of --table, which must have results after so many
+// epochs of training, the budget.
+func openTableAt(c *cli.Context, epochs int) (nasbench.Oracle, error) {
+	oracle, err := openUnverified(c.String("table"))
+	if err != nil {
+		return nil, err
+	}
+	what, hint := "table", "what the table holds: nb1shot table info"
+	budgets := []int{nasbench.Epochs}
+	if t, ok := oracle.(*nasbench.Table); !ok {
+		what, hint = "surrogate", "give a table with --table PATH"
+	} else if budgets, err = t.Budgets(c.Context); err != nil {
+		return nil, errors.Join(err, oracle.Close())
+	}
+	if !slices.Contains(budgets, epochs) {
+		known := strings.ReplaceAll(joinInts(budgets), ",", ", ")
+		return nil, errors.Join(hinted(fmt.Errorf("the %s knows %s epochs, not %d", what, known, epochs), "%s", hint), oracle.Close())
+	}
+	return oracle, nil
+}
+
+func exists(path string) (bool, error) {
+	_, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// tableTitle says in a few words what a kind of table is worth.
+func tableTitle(kind string) string {
+	switch kind {
+	case nasbench.KindNASBench101:
+		return "NAS-Bench-101"
+	case nasbench.KindMeans:
+		return "means of NAS-Bench-101"
+	case nasbench.KindNNI:
+		return "NAS-Bench-101 as NNI converted it"
+	case nasbench.KindSurrogate:
+		return "surrogate of NAS-Bench-101: predicted, not measured"
+	case results.NoTable:
+		return "no table: the space has none"
+	default:
+		return "synthetic records, not NAS-Bench-101"
+	}
+}
+
+// measured tells whether the kind of table holds NAS-Bench-101's results.
+func measured(kind string) bool {
+	_, standIn := results.Provenance{Table: kind}.StandIns()
+	return !standIn
+}

@@ -1,0 +1,115 @@
+package command
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/nb1shot/nb1shot/benchmark/sweep"
+	"github.com/nb1shot/nb1shot/results"
+)
+
+func skipDamagedFlag() cli.Flag {
+	return &cli.BoolFlag{Name: "skip-damaged", Usage: "exit with 0 although runs were left out that are damaged or no runs", DisableDefaultText: true}
+}
+
+// damage counts what a command reads and leaves out.
+type damage struct {
+	c            *cli.Context
+	skipped, all int
+}
+
+// skip leaves out what cannot be read, and says so.
+func (d *damage) skip(err error) {
+	d.skipped++
+	fmt.Fprintln(d.c.App.ErrWriter, "nb1shot: warning: left out:", err)
+}
+
+// fail makes a command that has succeeded without all of its runs fail. Defer it.
+func (d *damage) fail(err *error) {
+	if *err == nil && d.skipped > 0 && !d.c.Bool("skip-damaged") {
+		*err = hinted(fmt.Errorf("damaged or no runs: %d of %d, left out", d.skipped, d.all), "--skip-damaged takes no offence at them")
+	}
+}
+
+// readRuns reads the runs of the arguments.
+func readRuns(c *cli.Context, example string) ([]*results.History, *damage, error) {
+	if !c.Args().Present() {
+		return nil, nil, misuse(errors.New("RUN_DIR is missing"), "an example is: %s", example)
+	}
+	return readRunsAt(c, c.Args().Slice())
+}
+
+// readRunsAt reads the runs at the paths and prints the warnings. A run that
+// cannot be read, or whose record is not the one that it left, is left out, as is
+// what there is at one of several paths and is no run; it is an error if nothing
+// remains.
+func readRunsAt(c *cli.Context, paths []string) ([]*results.History, *damage, error) {
+	dirs, d, err := findRuns(c, paths)
+	if err != nil {
+		return nil, nil, err
+	}
+	var runs []*results.History
+	for _, dir := range dirs {
+		h, err := results.Read(dir)
+		if err == nil {
+			err = h.Misfit
+		}
+		if err != nil {
+			d.skip(err)
+			continue
+		}
+		warn(c.App.ErrWriter, h)
+		runs = append(runs, h)
+	}
+	if len(runs) == 0 {
+		return nil, nil, errors.New("no run is left")
+	}
+	return runs, d, nil
+}
+
+// findRuns returns the run directories at the paths.
+func findRuns(c *cli.Context, paths []string) ([]string, *damage, error) {
+	d := &damage{c: c}
+	var dirs []string
+	for _, path := range paths {
+		if filepath.Base(path) == sweep.File && len(paths) > 1 {
+			continue // stands among its runs
+		}
+		found, err := results.Find(path)
+		if _, absent := os.Stat(path); err != nil && (absent != nil || len(paths) == 1) {
+			return nil, nil, err
+		}
+		if err != nil { // the wildcards of a shell name all kinds of files
+			d.all++
+			d.skip(err)
+			continue
+		}
+		dirs = append(dirs, found...)
+	}
+	d.all += len(dirs)
+	return dirs, d, nil
+}
+
+// readRun returns the only run at a path.
+func readRun(path string) (*results.History, error) {
+	dirs, err := results.Find(path)
+	if err != nil {
+		return nil, err
+	}
+	if len(dirs) > 1 {
+		return nil, hinted(fmt.Errorf("%s holds %d runs", path, len(dirs)), "name one of them, such as %s", dirs[0])
+	}
+	return results.Read(dirs[0])
+}
+
+// warn says what was passed over while a run was read.
+func warn(w io.Writer, h *results.History) {
+	for _, warning := range h.Warnings {
+		fmt.Fprintln(w, "nb1shot: warning:", warning)
+	}
+}

@@ -1,0 +1,69 @@
+package command
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/urfave/cli/v2"
+)
+
+func jsonFlag() cli.Flag {
+	return &cli.BoolFlag{Name: "json", Usage: "print JSON", DisableDefaultText: true}
+}
+
+// writeJSON writes one line.
+func writeJSON(w io.Writer, v any) error { return json.NewEncoder(w).Encode(v) }
+
+// grouped writes 1312200 as 1,312,200.
+func grouped(n int) string {
+	digits := strconv.Itoa(n)
+	for i := len(digits) - 3; i > 0; i -= 3 {
+		digits = digits[:i] + "," + digits[i:]
+	}
+	return digits
+}
+
+// percent writes a fraction of images.
+func percent(x float64) string { return fmt.Sprintf("%.2f %%", 100*x) }
+
+// withBar writes a test error and, if there is one, its error bar.
+func withBar(x float64, bar *float64) string {
+	if bar == nil {
+		return percent(x)
+	}
+	return percent(x) + " ± " + percent(*bar)
+}
+
+// eigenvalue writes a λ.
+func eigenvalue(x float64) string { return fmt.Sprintf("%.3g", x) }
+
+// duration writes a time as people say it: 42 s, 3 min 7 s, 2 h 5 min.
+func duration(d time.Duration) string {
+	s := int(d.Round(time.Second).Seconds())
+	switch {
+	case s < 60:
+		return fmt.Sprintf("%d s", s)
+	case s < 3600:
+		return fmt.Sprintf("%d min %d s", s/60, s%60)
+	}
+	return fmt.Sprintf("%d h %d min", s/3600, s/60%60)
+}
+
+// wrap breaks a text into lines of at most so many characters.
+func wrap(text string, width int) []string {
+	var lines []string
+	for word := range strings.FieldsSeq(text) {
+		last := len(lines) - 1
+		if last >= 0 && utf8.RuneCountInString(lines[last])+1+utf8.RuneCountInString(word) <= width {
+			lines[last] += " " + word
+		} else {
+			lines = append(lines, word)
+		}
+	}
+	return lines
+}

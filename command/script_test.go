@@ -1,0 +1,126 @@
+package command
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/nb1shot/nb1shot/nasbench"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"nb1shot": Main})
+}
+
+func TestScripts(t *testing.T) {
+	golden, err := filepath.Abs("../testdata/golden")
+	if err != nil {
+		t.Fatal(err)
+	}
+	former, err := filepath.Abs("testdata/former-quick")
+	if err != nil {
+		t.Fatal(err)
+	}
+	table := filepath.Join(t.TempDir(), "synthetic.sqlite")
+	if err := nasbench.Import(t.Context(), filepath.Join(golden, "tfrecord_synthetic", "synthetic.tfrecord"), table, nil); err != nil {
+		t.Fatal(err)
+	}
+	// A site without CIFAR-10.
+	site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/damaged" {
+			w.Write([]byte("not the archive"))
+			return
+		}
+		if r.URL.Path == "/escapes" {
+			connection, _, err := w.(http.Hijacker).Hijack()
+			if err == nil {
+				fmt.Fprint(connection, "HTTP/1.1 418 \x1b[2J\x1b]0;mine\a\r\nContent-Length: 0\r\n\r\n")
+				connection.Close()
+			}
+			return
+		}
+		http.NotFound(w, r)
+	}))
+	t.Cleanup(site.Close)
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata",
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("NB1SHOT_HOME", filepath.Join(env.WorkDir, "home"))
+			env.Setenv("GOLDEN", golden)
+			env.Setenv("FORMER", former)
+			env.Setenv("SITE", site.URL)
+			env.Setenv("TABLE", table)
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits":     exits,
+			"jsonlines": jsonLines,
+			"await":     await,
+		},
+		RequireUniqueNames: true,
+	})
+}
+
+// exits runs a command that must exit with the given code.
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits CODE COMMAND...")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	got := 0
+	var exit *exec.ExitError
+	if err := ts.Exec(args[1], args[2:]...); errors.As(err, &exit) {
+		got = exit.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if got != want {
+		ts.Fatalf("exit code %d, want %d", got, want)
+	}
+}
+
+// jsonLines checks that a file is so many lines, each a JSON object.
+func jsonLines(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: jsonlines COUNT FILE")
+	}
+	lines := bytes.Split(bytes.TrimSuffix([]byte(ts.ReadFile(args[1])), []byte("\n")), []byte("\n"))
+	if want, err := strconv.Atoi(args[0]); err != nil || len(lines) != want {
+		ts.Fatalf("%d lines, want %s", len(lines), args[0])
+	}
+	for i, line := range lines {
+		var object map[string]any
+		if err := json.Unmarshal(line, &object); err != nil {
+			ts.Fatalf("line %d: %v", i+1, err)
+		}
+	}
+}
+
+// await waits until a file that matches the pattern has content.
+func await(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: await PATTERN")
+	}
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		files, err := filepath.Glob(ts.MkAbs(args[0]))
+		ts.Check(err)
+		for _, file := range files {
+			if info, err := os.Stat(file); err == nil && info.Size() > 0 {
+				return
+			}
+		}
+	}
+	ts.Fatalf("no content in %s", args[0])
+}

@@ -1,0 +1,362 @@
+package command
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"gonum.org/v1/gonum/stat"
+
+	"github.com/nb1shot/nb1shot/benchmark"
+	"github.com/nb1shot/nb1shot/benchmark/sweep"
+)
+
+// sweepCourse shows how a sweep goes: on a terminal in one line that is rewritten,
+// elsewhere a line for every unit and now and then one for the whole.
+type sweepCourse struct {
+	*status
+	estimate                    estimate
+	jobs, total                 int
+	waiting                     map[int]sweep.Unit // by index
+	running                     map[int]underWay
+	finished, failed, elsewhere int
+	took                        []timed
+}
+
+// underWay is a unit that runs.
+type underWay struct {
+	sweep.Unit
+	start time.Time
+	at    benchmark.Progress
+	seen  time.Time // when it was there
+}
+
+// timed is a finished unit and how long it took.
+type timed struct {
+	sweep.Unit
+	seconds float64
+}
+
+func newSweepCourse(w io.Writer, units []sweep.Unit, jobs int) *sweepCourse {
+	c := &sweepCourse{
+		status: newStatus(w, 30*time.Second), jobs: max(jobs, 1), total: len(units),
+		waiting: map[int]sweep.Unit{}, running: map[int]underWay{},
+	}
+	c.last = c.now() // nothing to tell yet
+	for _, u := range units {
+		c.waiting[u.Index] = u
+	}
+	return c
+}
+
+func (c *sweepCourse) update(u sweep.Unit, p benchmark.Progress) {
+	way, ok := c.running[u.Index]
+	if !ok {
+		way = underWay{Unit: u, start: c.now()}
+		delete(c.waiting, u.Index)
+	}
+	for _, note := range p.Notes {
+		fmt.Fprintf(c.w, "%s: %s\n", u.Run, note)
+	}
+	way.at, way.seen = p, c.now()
+	c.running[u.Index] = way
+	if text := c.estimate.of(c.now(), c.remaining()); text != "" {
+		fmt.Fprintln(c.w, text)
+	}
+	c.print(c.line())
+}
+
+func (c *sweepCourse) done(o sweep.Outcome) {
+	delete(c.waiting, o.Unit.Index)
+	delete(c.running, o.Unit.Index)
+	text := ""
+	switch o.State {
+	case sweep.Finished:
+		c.finished++
+		c.took = append(c.took, timed{o.Unit, summarise(o.History).Seconds})
+		if !o.Ran {
+			return // it was finished before
+		}
+		text = fmt.Sprintf("test error %v", summarise(o.History).Final)
+	case sweep.Failed:
+		c.failed++
+		text = "failed: " + message(o.Err)
+	case sweep.Elsewhere:
+		c.elsewhere++
+		text = "elsewhere: " + message(o.Err)
+	default:
+		return // interrupted, as all are then
+	}
+	if c.screen != nil && o.State == sweep.Finished {
+		c.print(c.line())
+		return
+	}
+	fmt.Fprintf(c.w, "%s: %s (%s)\n", o.Unit.Run, text, c.counts())
+}
+
+// counts tells how far the whole sweep has come.
+func (c *sweepCourse) counts() string {
+	text := fmt.Sprintf("%d of %d done", c.finished, c.total)
+	if c.failed > 0 {
+		text += fmt.Sprintf(", %d failed", c.failed)
+	}
+	if c.elsewhere > 0 {
+		text += fmt.Sprintf(", %d elsewhere", c.elsewhere)
+	}
+	if left := c.remaining(); left >= time.Second {
+		text += fmt.Sprintf(", %s left", duration(left))
+	}
+	return text
+}
+
+func (c *sweepCourse) line() string {
+	var parts []string
+	for _, index := range slices.Sorted(maps.Keys(c.running)) {
+		w := c.running[index]
+		part := fmt.Sprintf("s%d %s seed %d %d/%d", w.Space, w.Algorithm, w.Seed, w.at.Epoch, w.at.Epochs)
+		if w.at.Step < w.at.Steps || w.at.Doing != "" {
+			part += " (" + progressOf(w.at) + ")"
+		}
+		parts = append(parts, part)
+	}
+	return c.counts() + ": " + strings.Join(parts, ", ")
+}
+
+// remaining estimates the time until the end, 0 while there is no saying.
+func (c *sweepCourse) remaining() time.Duration {
+	known := slices.Clone(c.took)
+	total, longest := 0.0, 0.0
+	add := func(seconds float64) {
+		total += seconds
+		longest = max(longest, seconds)
+	}
+	for _, w := range c.running {
+		passed := c.now().Sub(w.start).Seconds()
+		if w.at.Remaining > 0 {
+			left := max(w.at.Remaining-c.now().Sub(w.seen), 0).Seconds()
+			known = append(known, timed{w.Unit, passed + left})
+			add(left)
+		} else if all, ok := expected(c.took, w.Unit); ok {
+			add(max(all-passed, 0))
+		} else {
+			return 0
+		}
+	}
+	for _, u := range c.waiting {
+		all, ok := expected(known, u)
+		if !ok {
+			return 0
+		}
+		add(all)
+	}
+	return time.Duration(max(total/float64(c.jobs), longest) * float64(time.Second))
+}
+
+// expected is the mean time of the units that are most like u: of its space and
+// algorithm, else of its algorithm, else of all; false where there are none.
+func expected(known []timed, u sweep.Unit) (seconds float64, ok bool) {
+	for _, like := range []func(sweep.Unit) bool{
+		func(v sweep.Unit) bool { return v.Algorithm == u.Algorithm && v.Space == u.Space },
+		func(v sweep.Unit) bool { return v.Algorithm == u.Algorithm },
+		func(sweep.Unit) bool { return true },
+	} {
+		var times []float64
+		for _, k := range known {
+			if like(k.Unit) {
+				times = append(times, k.seconds)
+			}
+		}
+		if len(times) > 0 {
+			return stat.Mean(times, nil), true
+		}
+	}
+	return 0, false
+}
+
+// sweepSummary is what a sweep comes to, and the output of sweep --json.
+type sweepSummary struct {
+	Dir    string       `json:"dir"`
+	Groups []sweptGroup `json:"groups"`
+	Units  []sweptUnit  `json:"units"`
+}
+
+// sweptGroup is the units of a space and an algorithm.
+type sweptGroup struct {
+	Space     int      `json:"space"`
+	Algorithm string   `json:"algorithm"`
+	Finished  []uint64 `json:"finished"` // seeds
+	Failed    []uint64 `json:"failed"`
+	Missing   []uint64 `json:"missing"` // those elsewhere too
+	// Means over the finished seeds, nil where there is none.
+	TestError  *float64 `json:"test_error"`      // after the last epoch
+	Deviation  *float64 `json:"test_error_std"`  // sample standard deviation, nil for one seed
+	Best       *float64 `json:"best_test_error"` // the lowest of any seed at any epoch
+	Eigenvalue *float64 `json:"eigenvalue"`      // λ of the last epoch
+	Table      string   `json:"table,omitempty"` // kind
+}
+
+// sweptUnit is a unit in the output of sweep --json.
+type sweptUnit struct {
+	sweep.Unit
+	State      sweep.State `json:"state"`
+	Message    string      `json:"message,omitempty"` // why it is not finished
+	Seconds    *float64    `json:"seconds"`           // of its epochs
+	Final      *outcome    `json:"final"`
+	Best       *outcome    `json:"best"`
+	Eigenvalue []float64   `json:"eigenvalue"` // λ of the first and the last epoch
+}
+
+func summariseSweep(dir string, outcomes []sweep.Outcome) sweepSummary {
+	s := sweepSummary{Dir: dir, Groups: []sweptGroup{}, Units: []sweptUnit{}}
+	type key struct {
+		space     int
+		algorithm string
+	}
+	members := map[key][]sweptUnit{}
+	tables := map[key]string{}
+	for _, o := range outcomes {
+		u := sweptUnit{Unit: o.Unit, State: o.State}
+		if o.Err != nil {
+			u.Message = message(o.Err)
+		}
+		k := key{u.Space, u.Algorithm}
+		if h := o.History; o.State == sweep.Finished {
+			summary := summarise(h)
+			u.Seconds, u.Final, u.Best, u.Eigenvalue = &summary.Seconds, summary.Final, summary.Best, summary.Eigenvalue
+			tables[k] = summary.Table
+		}
+		s.Units = append(s.Units, u)
+		members[k] = append(members[k], u)
+	}
+	for k, units := range members {
+		s.Groups = append(s.Groups, newSweptGroup(units, tables[k]))
+	}
+	slices.SortFunc(s.Groups, func(a, b sweptGroup) int {
+		return cmp.Or(cmp.Compare(a.Space, b.Space), strings.Compare(a.Algorithm, b.Algorithm))
+	})
+	return s
+}
+
+func newSweptGroup(units []sweptUnit, table string) sweptGroup {
+	g := sweptGroup{
+		Space: units[0].Space, Algorithm: units[0].Algorithm, Table: table,
+		Finished: []uint64{}, Failed: []uint64{}, Missing: []uint64{},
+	}
+	var final, best, eigenvalues []float64
+	for _, u := range units {
+		switch u.State {
+		case sweep.Finished:
+			g.Finished = append(g.Finished, u.Seed)
+		case sweep.Failed:
+			g.Failed = append(g.Failed, u.Seed)
+		default:
+			g.Missing = append(g.Missing, u.Seed)
+		}
+		if u.Final != nil {
+			final, best = append(final, u.Final.TestError), append(best, u.Best.TestError)
+		}
+		if n := len(u.Eigenvalue); n > 0 {
+			eigenvalues = append(eigenvalues, u.Eigenvalue[n-1])
+		}
+	}
+	if len(final) > 0 {
+		mean, lowest := stat.Mean(final, nil), slices.Min(best)
+		g.TestError, g.Best = &mean, &lowest
+	}
+	if len(final) > 1 {
+		std := stat.StdDev(final, nil)
+		g.Deviation = &std
+	}
+	if len(eigenvalues) > 0 {
+		mean := stat.Mean(eigenvalues, nil)
+		g.Eigenvalue = &mean
+	}
+	return g
+}
+
+// sweepCount counts units by their state.
+type sweepCount struct{ finished, failed, elsewhere, missing int }
+
+func (s sweepSummary) count() (n sweepCount) {
+	for _, u := range s.Units {
+		switch u.State {
+		case sweep.Finished:
+			n.finished++
+		case sweep.Failed:
+			n.failed++
+		case sweep.Elsewhere:
+			n.elsewhere++
+		default:
+			n.missing++
+		}
+	}
+	return n
+}
+
+// String lists those that are not finished.
+func (n sweepCount) String() string {
+	var parts []string
+	for _, p := range []struct {
+		n    int
+		text string
+	}{{n.failed, "failed"}, {n.elsewhere, "under way in another process"}, {n.missing, "missing"}} {
+		if p.n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", p.n, p.text))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// print writes the table, then what failed.
+func (s sweepSummary) print(w io.Writer) error {
+	rows := [][]string{{"algorithm", "space", "done", "failed", "missing", "test error", "best", "λ"}}
+	tables := map[string]bool{}
+	for _, g := range s.Groups {
+		row := []string{g.Algorithm, strconv.Itoa(g.Space), strconv.Itoa(len(g.Finished)), dashed(formatSeeds(g.Failed)), dashed(formatSeeds(g.Missing))}
+		if g.TestError == nil {
+			row = append(row, "-", "-")
+		} else {
+			tables[g.Table] = true
+			row = append(row, withBar(*g.TestError, g.Deviation), percent(*g.Best))
+		}
+		if g.Eigenvalue == nil {
+			row = append(row, "-")
+		} else {
+			row = append(row, eigenvalue(*g.Eigenvalue))
+		}
+		rows = append(rows, row)
+	}
+	if err := printAligned(w, rows); err != nil {
+		return err
+	}
+	notes := []string{"done counts seeds, failed and missing list them; test error after the last epoch, mean ± standard deviation over the seeds; best at any epoch of any seed; λ of the last epoch, mean"}
+	for _, kind := range slices.Sorted(maps.Keys(tables)) {
+		notes = append(notes, "by "+tableTitle(kind))
+	}
+	if _, err := fmt.Fprintf(w, "\n%s\n", strings.Join(wrap(strings.Join(notes, "; "), 85), "\n")); err != nil {
+		return err
+	}
+	for _, u := range s.Units {
+		if u.State != sweep.Failed && u.State != sweep.Elsewhere {
+			continue
+		}
+		if _, err := fmt.Fprintf(w, "\n%s\n  %s: %s\n", filepath.Join(s.Dir, u.Run), u.State, u.Message); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// dashed is the text, or a dash for none.
+func dashed(text string) string {
+	if text == "" {
+		return "-"
+	}
+	return text
+}
