@@ -10,11 +10,11 @@ bench-hog: # the engine beside a process that takes a core
 # Not what agrees with the reference: that is tested without sanitizers, and slow with them.
 sanitize: # the kernels, and whole networks, under the address and undefined-behaviour sanitizers
 	CGO_CFLAGS='-O1 -g -fsanitize=undefined -fno-sanitize-recover=undefined' CGO_LDFLAGS=-fsanitize=undefined \
-		ASAN_OPTIONS=allocator_may_return_null=1 go test -asan -short -run 'Conformance|OutOfMemory|CPUEngineIsDeterministic' ./engine/cpu ./supernet
+		ASAN_OPTIONS=allocator_may_return_null=1 go test -asan -short -run 'Conformance|OutOfMemory|CPUEngineIsDeterministic' ./internal/engine/cpu ./supernet
 
 sanitize-cuda: # the kernels for GPUs, on the emulated device; three minutes
 	CGO_CFLAGS='-O1 -g -fsanitize=undefined -fno-sanitize-recover=undefined' CGO_LDFLAGS=-fsanitize=undefined \
-		go test -asan -short -skip 'Conformance|PaperSetting|Failures|Memory|Unused|Traffic' ./engine/cuda
+		go test -asan -short -skip 'Conformance|PaperSetting|Failures|Memory|Unused|Traffic' ./internal/engine/cuda
 
 BASELINE_SEEDS = 3
 baselines: # of the gate: every algorithm on every space; two hours on two cores, goes on where it was stopped

@@ -8,8 +8,8 @@ import (
 
 	"github.com/nb1shot/nb1shot/algorithms"
 	"github.com/nb1shot/nb1shot/data"
-	"github.com/nb1shot/nb1shot/engine"
-	_ "github.com/nb1shot/nb1shot/engine/ref"
+	"github.com/nb1shot/nb1shot/internal/engine"
+	_ "github.com/nb1shot/nb1shot/internal/engine/ref"
 	"github.com/nb1shot/nb1shot/internal/formula"
 	"github.com/nb1shot/nb1shot/random"
 	"github.com/nb1shot/nb1shot/supernet"

@@ -18,7 +18,7 @@ import (
 	"github.com/nb1shot/nb1shot/algorithms/algorithmstest"
 	"github.com/nb1shot/nb1shot/benchmark"
 	"github.com/nb1shot/nb1shot/data"
-	_ "github.com/nb1shot/nb1shot/engine/ref"
+	_ "github.com/nb1shot/nb1shot/internal/engine/ref"
 	"github.com/nb1shot/nb1shot/nasbench"
 	"github.com/nb1shot/nb1shot/nasbench/cell"
 	"github.com/nb1shot/nb1shot/results"

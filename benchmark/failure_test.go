@@ -8,7 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/nb1shot/nb1shot/benchmark"
-	"github.com/nb1shot/nb1shot/engine"
+	"github.com/nb1shot/nb1shot/internal/engine"
 	"github.com/nb1shot/nb1shot/results"
 )
 

@@ -16,7 +16,7 @@ import (
 	"github.com/nb1shot/nb1shot/algorithms/algorithmstest"
 	"github.com/nb1shot/nb1shot/benchmark"
 	"github.com/nb1shot/nb1shot/data"
-	"github.com/nb1shot/nb1shot/engine"
+	"github.com/nb1shot/nb1shot/internal/engine"
 	"github.com/nb1shot/nb1shot/random"
 	"github.com/nb1shot/nb1shot/results"
 	"github.com/nb1shot/nb1shot/spaces"

@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"github.com/nb1shot/nb1shot/algorithms"
-	"github.com/nb1shot/nb1shot/checkpoint"
 	"github.com/nb1shot/nb1shot/data"
+	"github.com/nb1shot/nb1shot/internal/checkpoint"
 	"github.com/nb1shot/nb1shot/internal/durable"
 	"github.com/nb1shot/nb1shot/results"
 	"github.com/nb1shot/nb1shot/spaces"

@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 
-	"github.com/nb1shot/nb1shot/checkpoint"
+	"github.com/nb1shot/nb1shot/internal/checkpoint"
 	"github.com/nb1shot/nb1shot/nasbench"
 	"github.com/nb1shot/nb1shot/nasbench/cell"
 	"github.com/nb1shot/nb1shot/results"

@@ -17,8 +17,8 @@ import (
 
 	"github.com/nb1shot/nb1shot/benchmark/sweep"
 	"github.com/nb1shot/nb1shot/internal/durable"
+	paper "github.com/nb1shot/nb1shot/internal/report"
 	"github.com/nb1shot/nb1shot/plots"
-	paper "github.com/nb1shot/nb1shot/report"
 	"github.com/nb1shot/nb1shot/results"
 )
 

@@ -7,10 +7,10 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/nb1shot/nb1shot/engine"
-	_ "github.com/nb1shot/nb1shot/engine/cpu"  // registers itself
-	_ "github.com/nb1shot/nb1shot/engine/cuda" // registers itself
-	_ "github.com/nb1shot/nb1shot/engine/ref"  // registers its engines
+	"github.com/nb1shot/nb1shot/internal/engine"
+	_ "github.com/nb1shot/nb1shot/internal/engine/cpu"  // registers itself
+	_ "github.com/nb1shot/nb1shot/internal/engine/cuda" // registers itself
+	_ "github.com/nb1shot/nb1shot/internal/engine/ref"  // registers its engines
 )
 
 func engineFlag(name string) cli.Flag {

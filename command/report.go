@@ -9,7 +9,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	paper "github.com/nb1shot/nb1shot/report"
+	paper "github.com/nb1shot/nb1shot/internal/report"
 	"github.com/nb1shot/nb1shot/results"
 )
 

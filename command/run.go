@@ -20,7 +20,7 @@ import (
 	"github.com/nb1shot/nb1shot/algorithms"
 	"github.com/nb1shot/nb1shot/benchmark"
 	"github.com/nb1shot/nb1shot/benchmark/sweep"
-	"github.com/nb1shot/nb1shot/engine"
+	"github.com/nb1shot/nb1shot/internal/engine"
 	"github.com/nb1shot/nb1shot/internal/foreign"
 	"github.com/nb1shot/nb1shot/plots"
 	"github.com/nb1shot/nb1shot/results"

@@ -21,7 +21,7 @@ import (
 	"github.com/nb1shot/nb1shot/benchmark/stability"
 	"github.com/nb1shot/nb1shot/benchmark/sweep"
 	"github.com/nb1shot/nb1shot/data"
-	"github.com/nb1shot/nb1shot/engine"
+	"github.com/nb1shot/nb1shot/internal/engine"
 	"github.com/nb1shot/nb1shot/spaces"
 )
 

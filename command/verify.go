@@ -7,7 +7,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/nb1shot/nb1shot/verify"
+	"github.com/nb1shot/nb1shot/internal/verify"
 )
 
 func verifyCommand() *cli.Command {

@@ -4,7 +4,7 @@ import (
 	"slices"
 
 	"github.com/nb1shot/nb1shot/data"
-	"github.com/nb1shot/nb1shot/engine"
+	"github.com/nb1shot/nb1shot/internal/engine"
 )
 
 // augmenter lets an engine make the images of batches, which it holds once.

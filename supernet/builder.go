@@ -4,7 +4,7 @@ import (
 	"math"
 	"math/rand/v2"
 
-	"github.com/nb1shot/nb1shot/graph"
+	"github.com/nb1shot/nb1shot/internal/graph"
 )
 
 // blueprint is a declared network: what it is made of, in the order in which the

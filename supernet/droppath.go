@@ -3,8 +3,8 @@ package supernet
 import (
 	"fmt"
 
-	"github.com/nb1shot/nb1shot/engine"
-	"github.com/nb1shot/nb1shot/graph"
+	"github.com/nb1shot/nb1shot/internal/engine"
+	"github.com/nb1shot/nb1shot/internal/graph"
 )
 
 // inputDrop is the name of the multipliers of droppable candidate i.

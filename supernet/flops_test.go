@@ -4,7 +4,7 @@ import (
 	"math"
 	"testing"
 
-	"github.com/nb1shot/nb1shot/engine/ref"
+	"github.com/nb1shot/nb1shot/internal/engine/ref"
 	"github.com/nb1shot/nb1shot/supernet"
 )
 

@@ -3,7 +3,7 @@ package supernet
 import (
 	"fmt"
 
-	"github.com/nb1shot/nb1shot/graph"
+	"github.com/nb1shot/nb1shot/internal/graph"
 	"github.com/nb1shot/nb1shot/spaces"
 )
 

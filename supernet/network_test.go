@@ -4,7 +4,7 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/nb1shot/nb1shot/graph"
+	"github.com/nb1shot/nb1shot/internal/graph"
 	"github.com/nb1shot/nb1shot/spaces"
 )
 

@@ -1,6 +1,6 @@
 package supernet
 
-import "github.com/nb1shot/nb1shot/graph"
+import "github.com/nb1shot/nb1shot/internal/graph"
 
 // divisor is Config.Partial, 1 for all channels.
 func (c Config) divisor() int { return max(c.Partial, 1) }

@@ -18,8 +18,8 @@ import (
 	"math/rand/v2"
 
 	"github.com/nb1shot/nb1shot/data"
-	"github.com/nb1shot/nb1shot/engine"
-	"github.com/nb1shot/nb1shot/graph"
+	"github.com/nb1shot/nb1shot/internal/engine"
+	"github.com/nb1shot/nb1shot/internal/graph"
 )
 
 // Net is a supernet with its weights on an engine. It is not safe for use by

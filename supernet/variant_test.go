@@ -8,9 +8,9 @@ import (
 	"testing"
 
 	"github.com/nb1shot/nb1shot/data"
-	"github.com/nb1shot/nb1shot/engine"
-	"github.com/nb1shot/nb1shot/engine/cpu"
-	"github.com/nb1shot/nb1shot/engine/ref"
+	"github.com/nb1shot/nb1shot/internal/engine"
+	"github.com/nb1shot/nb1shot/internal/engine/cpu"
+	"github.com/nb1shot/nb1shot/internal/engine/ref"
 	"github.com/nb1shot/nb1shot/random"
 	"github.com/nb1shot/nb1shot/supernet"
 )

@@ -14,8 +14,8 @@ import (
 
 	"github.com/nb1shot/nb1shot/benchmark"
 	"github.com/nb1shot/nb1shot/data"
-	_ "github.com/nb1shot/nb1shot/engine/cpu"
-	_ "github.com/nb1shot/nb1shot/engine/ref"
+	_ "github.com/nb1shot/nb1shot/internal/engine/cpu"
+	_ "github.com/nb1shot/nb1shot/internal/engine/ref"
 	"github.com/nb1shot/nb1shot/nasbench"
 	"github.com/nb1shot/nb1shot/nasbench/cell"
 	"github.com/nb1shot/nb1shot/results"

@@ -4,7 +4,7 @@ import (
 	"math/rand/v2"
 
 	"github.com/nb1shot/nb1shot/data"
-	"github.com/nb1shot/nb1shot/engine"
+	"github.com/nb1shot/nb1shot/internal/engine"
 	"github.com/nb1shot/nb1shot/internal/formula"
 	"github.com/nb1shot/nb1shot/random"
 	"github.com/nb1shot/nb1shot/spaces"

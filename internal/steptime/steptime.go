@@ -13,7 +13,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/nb1shot/nb1shot/engine"
+	"github.com/nb1shot/nb1shot/internal/engine"
 	"github.com/nb1shot/nb1shot/internal/fma"
 )
 

@@ -12,7 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	_ "github.com/nb1shot/nb1shot/engine/ref"
+	_ "github.com/nb1shot/nb1shot/internal/engine/ref"
 )
 
 func tiny(space int, steps ...string) Config {

@@ -1,0 +1,211 @@
+// Package enginetest is the conformance suite that every engine passes: small
+// graphs that together use every operation and its derivatives, computed by the
+// engine and by the reference engine in float64.
+package enginetest
+
+import (
+	"fmt"
+	"math/rand/v2"
+
+	"github.com/nb1shot/nb1shot/internal/graph"
+)
+
+// Input is an input of a test graph.
+type Input struct {
+	Name     string
+	Role     graph.Role
+	Shape    []int
+	Constant bool // not differentiated
+	Draw     func(r *rand.Rand, v []float64)
+}
+
+// Graph is a small graph to compute and differentiate.
+type Graph struct {
+	Name   string
+	Inputs []Input
+	Build  func(n map[string]*graph.Node) *graph.Node
+}
+
+func normal(r *rand.Rand, v []float64) {
+	for i := range v {
+		v[i] = r.NormFloat64()
+	}
+}
+
+func positive(r *rand.Rand, v []float64) {
+	for i := range v {
+		v[i] = 0.5 + r.Float64()
+	}
+}
+
+func activation(name string, shape ...int) Input {
+	return Input{Name: name, Role: graph.Activation, Shape: shape, Draw: normal}
+}
+
+func parameter(name string, shape ...int) Input {
+	return Input{Name: name, Role: graph.Parameter, Shape: shape, Draw: normal}
+}
+
+func normalize(x *graph.Node) *graph.Node { return graph.NewNormalize(x, graph.NewBatchStats(x)) }
+
+// Graphs are the graphs of the suite.
+var Graphs = []Graph{
+	{"3×3 convolution", []Input{activation("x", 2, 3, 4, 5), parameter("w", 5, 3, 3, 3)},
+		func(n map[string]*graph.Node) *graph.Node { return graph.NewConv(n["x"], n["w"]) }},
+	{"1×1 convolution", []Input{activation("x", 2, 5, 3, 3), parameter("w", 2, 5, 1, 1)},
+		func(n map[string]*graph.Node) *graph.Node { return graph.NewConv(n["x"], n["w"]) }},
+	{"1×1 convolution of many elements", []Input{activation("x", 9, 4, 17, 17), parameter("w", 3, 4, 1, 1)},
+		func(n map[string]*graph.Node) *graph.Node { return graph.NewMean(graph.NewConv(n["x"], n["w"])) }},
+	{"5×5 convolution, window larger than the image", []Input{activation("x", 1, 2, 3, 2), parameter("w", 2, 2, 5, 5)},
+		func(n map[string]*graph.Node) *graph.Node { return graph.NewConv(n["x"], n["w"]) }},
+	{"3×3 max-pool", []Input{activation("x", 2, 2, 4, 3)},
+		func(n map[string]*graph.Node) *graph.Node { return graph.NewMaxPool(n["x"], 3, 1, 1) }},
+	{"2×2 max-pool, stride 2, padding 1", []Input{activation("x", 2, 2, 5, 4)},
+		func(n map[string]*graph.Node) *graph.Node { return graph.NewMaxPool(n["x"], 2, 2, 1) }},
+	{"batch normalisation", []Input{activation("x", 3, 2, 2, 3)},
+		func(n map[string]*graph.Node) *graph.Node { return normalize(n["x"]) }},
+	{"normalisation by running statistics",
+		[]Input{activation("x", 3, 2, 2, 2), {Name: "stats", Role: graph.Parameter, Shape: []int{2, 2}, Constant: true, Draw: positive}},
+		func(n map[string]*graph.Node) *graph.Node { return graph.NewNormalizeFixed(n["x"], n["stats"]) }},
+	{"scaled and shifted channels", []Input{activation("x", 2, 3, 2, 2), parameter("a", 3), parameter("b", 3)},
+		func(n map[string]*graph.Node) *graph.Node {
+			return graph.NewShiftChannels(graph.NewScaleChannels(n["x"], n["a"]), n["b"])
+		}},
+	{"ReLU", []Input{activation("x", 2, 2, 3, 3)},
+		func(n map[string]*graph.Node) *graph.Node { return graph.NewReLU(n["x"]) }},
+	{"weighted sum", []Input{activation("x", 2, 2, 2, 2), activation("y", 2, 2, 2, 2), parameter("m", 5)},
+		func(n map[string]*graph.Node) *graph.Node { return graph.NewWeightedSum(n["m"], 1, n["x"], n["y"]) }},
+	{"sum, concatenation and slice", []Input{activation("x", 2, 2, 2, 2), activation("y", 2, 3, 2, 2)},
+		func(n map[string]*graph.Node) *graph.Node {
+			c := graph.NewConcat(n["x"], n["y"], n["x"])
+			return graph.NewSlice(graph.NewAdd(c, c, graph.NewConcat(n["y"], n["x"], n["x"])), 1, 6)
+		}},
+	{"parts of sums, padded", []Input{activation("x", 2, 40, 2, 1), activation("y", 2, 40, 2, 1)},
+		func(n map[string]*graph.Node) *graph.Node {
+			s := graph.NewAdd(n["x"], n["y"])
+			return graph.NewConcat(graph.NewSlice(s, 0, 5), graph.NewReLU(graph.NewSlice(s, 5, 21)), graph.NewSlice(n["x"], 16, 33), graph.NewSlice(s, 30, 40))
+		}},
+	{"shuffled channels", []Input{activation("x", 2, 12, 2, 3)},
+		func(n map[string]*graph.Node) *graph.Node { return graph.NewShuffle(n["x"], 4) }},
+	{"shuffled channels, more than one block, odd groups", []Input{activation("x", 2, 35, 2, 1)},
+		func(n map[string]*graph.Node) *graph.Node { return graph.NewShuffle(graph.NewShuffle(n["x"], 5), 5) }},
+	{"scaled images", []Input{activation("x", 3, 2, 2, 3), constants("d", 3)},
+		func(n map[string]*graph.Node) *graph.Node { return graph.NewScaleImages(n["x"], n["d"]) }},
+	{"images scaled twice, shifted between", []Input{activation("x", 3, 2, 2, 3), parameter("b", 2), constants("d", 3), constants("e", 3)},
+		func(n map[string]*graph.Node) *graph.Node {
+			return graph.NewReLU(graph.NewScaleImages(graph.NewShiftChannels(graph.NewScaleImages(n["x"], n["d"]), n["b"]), n["e"]))
+		}},
+	{"mean over positions", []Input{activation("x", 2, 3, 3, 2)},
+		func(n map[string]*graph.Node) *graph.Node { return graph.NewMean(n["x"]) }},
+	{"cross-entropy",
+		[]Input{activation("x", 3, 4, 1, 1), {Name: "labels", Role: graph.Activation, Shape: []int{3, 4, 1, 1}, Constant: true, Draw: oneHot}},
+		func(n map[string]*graph.Node) *graph.Node { return graph.NewCrossEntropy(n["x"], n["labels"]) }},
+	{"convolution, batch norm, ReLU and pooling together", []Input{activation("x", 3, 2, 4, 4), parameter("w", 3, 2, 3, 3), parameter("m", 2)},
+		func(n map[string]*graph.Node) *graph.Node {
+			c := graph.NewReLU(normalize(graph.NewConv(n["x"], n["w"])))
+			return graph.NewWeightedSum(n["m"], 0, c, graph.NewMaxPool(c, 3, 1, 1))
+		}},
+	partial(4, 2, 3),
+	partial(16, 4, 4),
+	partial(20, 4, 3),
+	partial(32, 4, 3),
+	partial(64, 4, 2),
+	{"drop path", []Input{activation("x", 4, 3, 3, 4), parameter("w", 3, 3, 1, 1), parameter("m", 2), constants("d", 4)},
+		func(n map[string]*graph.Node) *graph.Node {
+			c := graph.NewReLU(normalize(graph.NewConv(n["x"], n["w"])))
+			return graph.NewWeightedSum(n["m"], 0, graph.NewScaleImages(c, n["d"]), graph.NewMaxPool(n["x"], 3, 1, 1))
+		}},
+}
+
+// partial is a choice block of PC-DARTS and what comes before and after it.
+func partial(channels, groups, side int) Graph {
+	q := channels / groups
+	return Graph{fmt.Sprintf("choice block of %d channels, a %dth of them", channels, groups),
+		[]Input{activation("x", 2, channels, side, side), parameter("w", q, q, 3, 3), parameter("v", q, q, 1, 1), parameter("m", 5)},
+		func(n map[string]*graph.Node) *graph.Node {
+			u := graph.NewWeightedSum(n["m"], 3, graph.NewReLU(normalize(n["x"])), n["x"])
+			first := graph.NewSlice(u, 0, q)
+			mixed := graph.NewWeightedSum(n["m"], 0, graph.NewMaxPool(first, 3, 1, 1),
+				graph.NewReLU(normalize(graph.NewConv(first, n["w"]))), graph.NewReLU(normalize(graph.NewConv(first, n["v"]))))
+			y := graph.NewShuffle(graph.NewConcat(mixed, graph.NewSlice(u, q, channels)), groups)
+			return graph.NewWeightedSum(n["m"], 3, y, u)
+		}}
+}
+
+// constants are an activation of one number for each of n images.
+func constants(name string, n int) Input {
+	return Input{Name: name, Role: graph.Activation, Shape: []int{n, 1, 1, 1}, Constant: true, Draw: positive}
+}
+
+// oneHot draws labels among 4 classes.
+func oneHot(r *rand.Rand, v []float64) {
+	clear(v)
+	for i := 0; i < len(v); i += 4 {
+		v[i+r.IntN(4)] = 1
+	}
+}
+
+// Problem is a graph of the suite with values for its inputs, and nodes that
+// contract its output and its gradients to scalars.
+type Problem struct {
+	*graph.Graph
+	Output, Seed *graph.Node
+	Names        []string // inputs to differentiate
+	Gradients    []*graph.Node
+	Values       map[string][]float64
+
+	r *rand.Rand
+}
+
+// NewProblem builds and differentiates the graph.
+func (g Graph) NewProblem(r *rand.Rand) (*Problem, error) {
+	p := &Problem{Graph: graph.New(), Values: map[string][]float64{}, r: r}
+	nodes := map[string]*graph.Node{}
+	var wrt []*graph.Node
+	for _, in := range g.Inputs {
+		nodes[in.Name] = p.Input(in.Name, in.Role, in.Shape...)
+		p.Values[in.Name] = make([]float64, nodes[in.Name].Shape().TotalSize())
+		in.Draw(r, p.Values[in.Name])
+		if !in.Constant {
+			wrt = append(wrt, nodes[in.Name])
+			p.Names = append(p.Names, in.Name)
+		}
+	}
+	p.Output = g.Build(nodes)
+	p.Seed = p.contraction(p.Graph, "seed", p.Output)
+	var err error
+	p.Gradients, err = p.Graph.Gradients(p.Output, p.Seed, wrt)
+	return p, err
+}
+
+// contraction adds an input of the shape of y with random values.
+func (p *Problem) contraction(g *graph.Graph, name string, y *graph.Node) *graph.Node {
+	role := graph.Parameter
+	if y.Dims() == 4 {
+		role = graph.Activation
+	}
+	for _, n := range p.Names { // the gradient of a kernel is no activation
+		if in, _ := p.InputOf(p.Lookup(n)); in.Role == graph.Parameter && in.Node.Shape().Eq(y.Shape()) {
+			role = graph.Parameter
+		}
+	}
+	p.Values[name] = make([]float64, max(y.Shape().TotalSize(), 1))
+	normal(p.r, p.Values[name])
+	return g.Input(name, role, y.Shape()...)
+}
+
+// Second differentiates once more: gradient i, contracted with the input
+// "second", with respect to the input of the given name. It returns nil where
+// the gradient does not depend on that input.
+func (p *Problem) Second(i int, name string) (*graph.Graph, *graph.Node) {
+	g, nodes := p.Replay(p.Gradients[i])
+	second := p.contraction(g, "second", nodes[0])
+	if g.Lookup(name) == nil {
+		return nil, nil
+	}
+	products, err := g.Gradients(nodes[0], second, []*graph.Node{g.Lookup(name)})
+	if err != nil { // gorgonia finds no path
+		return nil, nil
+	}
+	return g, products[0]
+}

@@ -1,0 +1,241 @@
+// Package verify holds the program against golden data: numbers that the
+// released code of NAS-Bench-1Shot1 and SmoothDARTS computed in float64.
+//
+// A directory of golden data has one folder per case, and the first part of a
+// case's name is its kind. Everything a case stores is either an input of the
+// computation or an expectation of it, apart from a few declared descriptions,
+// so nothing goes unchecked unnoticed; a case of a kind that is not supported
+// does not pass.
+package verify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+
+	"github.com/nb1shot/nb1shot/internal/engine"
+	_ "github.com/nb1shot/nb1shot/internal/engine/ref" // the float64 engine that widen measures with
+	"github.com/nb1shot/nb1shot/random"
+)
+
+// Verdict is the outcome of one case.
+type Verdict int
+
+const (
+	Pass        Verdict = iota
+	Fail                // a number is off, something stored was not computed, or the case cannot be read
+	Unsupported         // the program has no computation of this kind
+)
+
+// String returns "pass", "FAIL" or "not supported".
+func (v Verdict) String() string { return [...]string{"pass", "FAIL", "not supported"}[v] }
+
+// Result is what came of one case.
+type Result struct {
+	Case     string // name of its folder
+	Kind     string // "" where unsupported
+	Verdict  Verdict
+	Compared int // numbers and texts that were held against the case
+
+	// The array or field that is off the most for its tolerance. Error is the
+	// largest difference relative to the largest expected magnitude in it, +Inf
+	// where a difference cannot be measured.
+	At        string
+	Error     float64
+	Tolerance float64
+
+	Detail string // why it failed where the numbers do not say
+}
+
+// kind is a family of cases and how to compute them.
+type kind struct {
+	name    string
+	pattern string // of the case's name, as for path.Match
+	network func(*golden, engine.Engine, *results) error
+	host    func(*golden, *results) error // instead of network, where no supernet is involved
+	// background are leaves that cannot be compared; each declaration says why.
+	background *regexp.Regexp
+	tolerance  float64 // of host kinds; 0 means hostTolerance
+}
+
+// ErrNoCases reports a directory without golden cases.
+var ErrNoCases = errors.New("no golden cases")
+
+// Run computes every case in dir, in alphabetical order, on the named engine
+// with the given number of threads and calls report, if not nil, after each. The error is
+// about the directory, the engine or the context; cases that fail are in the
+// results, see [Passed].
+func Run(ctx context.Context, dir, engineName string, threads int, report func(Result)) ([]Result, error) {
+	e, err := engine.Open(engineName, threads)
+	if err != nil {
+		return nil, err
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	entries = slices.DeleteFunc(entries, func(e os.DirEntry) bool { return !e.IsDir() })
+	if !slices.ContainsFunc(entries, func(e os.DirEntry) bool { return isCase(filepath.Join(dir, e.Name())) }) {
+		return nil, fmt.Errorf("%w in %s: a case is a folder with a %s", ErrNoCases, dir, manifestFile)
+	}
+	var all []Result
+	for _, entry := range entries {
+		if err := ctx.Err(); err != nil {
+			return all, err
+		}
+		r := runCase(filepath.Join(dir, entry.Name()), e)
+		if report != nil {
+			report(r)
+		}
+		all = append(all, r)
+	}
+	return all, nil
+}
+
+const manifestFile = "manifest.json"
+
+// isCase tells whether a folder is meant as a case, of whatever kind.
+func isCase(dir string) bool {
+	if _, ok := kindOf(filepath.Base(dir)); ok {
+		return true
+	}
+	_, err := os.Stat(filepath.Join(dir, manifestFile))
+	return err == nil
+}
+
+// Passed reports whether every case passed.
+func Passed(results []Result) bool {
+	for _, r := range results {
+		if r.Verdict != Pass {
+			return false
+		}
+	}
+	return len(results) > 0
+}
+
+func runCase(dir string, e engine.Engine) Result {
+	r := Result{Case: filepath.Base(dir)}
+	k, ok := kindOf(r.Case)
+	if !ok {
+		r.Verdict = Unsupported
+		return r
+	}
+	r.Kind = k.name
+	all, err := k.run(dir, e)
+	if err != nil {
+		r.Verdict, r.Detail, r.Error = Fail, err.Error(), math.Inf(1)
+		return r
+	}
+	for _, d := range all {
+		r.Compared += d.count
+	}
+	w := worst(all)
+	r.At, r.Error, r.Tolerance, r.Detail = w.leaf, w.error, w.tolerance, w.note
+	if !w.ok() {
+		r.Verdict = Fail
+	}
+	return r
+}
+
+func kindOf(name string) (kind, bool) {
+	for _, k := range kinds {
+		if ok, _ := path.Match(k.pattern, name); ok {
+			return k, true
+		}
+	}
+	return kind{}, false
+}
+
+// run computes the case in dir and returns how far each leaf is off.
+func (k kind) run(dir string, e engine.Engine) ([]deviation, error) {
+	g, err := loadGolden(dir)
+	if err != nil {
+		return nil, err
+	}
+	r, err := k.compute(g, e)
+	if err != nil {
+		return nil, err
+	}
+	all := k.compare(g, r, e.Precision())
+	if len(all) == 0 {
+		return nil, errors.New("the case expects nothing")
+	}
+	if e.Precision() == "float32" && !worst(all).ok() {
+		return all, k.widen(all, g)
+	}
+	return all, nil
+}
+
+func (k kind) compute(g *golden, e engine.Engine) (*results, error) {
+	r := newResults()
+	var err error
+	if k.network != nil {
+		err = k.network(g, e, r)
+	} else {
+		err = k.host(g, r)
+	}
+	// A wrong input explains what went wrong after it.
+	if g.err != nil {
+		err = g.err
+	}
+	return r, err
+}
+
+func (k kind) compare(g *golden, r *results, precision string) []deviation {
+	tolerance := networkTolerance(precision)
+	if k.network == nil {
+		tolerance = func(string) float64 {
+			if k.tolerance > 0 {
+				return k.tolerance
+			}
+			return hostTolerance
+		}
+	}
+	return compare(g, r, k.background, tolerance)
+}
+
+// widen raises the tolerances of single precision to what the case allows. Where
+// an activation lies at a kink of ReLU or max-pooling, or a gradient that PGD
+// takes the sign of at 0, rounding makes it switch, and everything after jumps.
+// A leaf may move by twice as much as it does in float64 when every weight the
+// case starts from is off by a few roundings of single precision.
+func (k kind) widen(all []deviation, g *golden) error {
+	const (
+		trials = 8
+		jitter = 1e-6
+	)
+	if k.network == nil {
+		return nil
+	}
+	e, err := engine.Open("ref", runtime.GOMAXPROCS(0))
+	if err != nil {
+		return fmt.Errorf("measure how the case reacts to rounding: %w", err)
+	}
+	defer func() { g.jitter = nil }()
+	for trial := range uint64(trials) {
+		g.jitter = func(weights []float64) {
+			draws := random.New(trial, "verify/jitter")
+			for i := range weights {
+				weights[i] *= 1 + jitter*draws.NormFloat64()
+			}
+		}
+		r, err := k.compute(g, e)
+		if err != nil {
+			return err
+		}
+		for i, d := range k.compare(g, r, e.Precision()) {
+			// What is missing, or a text, does not move by rounding.
+			if !math.IsInf(d.error, 0) {
+				all[i].tolerance = max(all[i].tolerance, 2*d.error)
+			}
+		}
+	}
+	return nil
+}
