@@ -20,9 +20,9 @@ import (
 	"github.com/nb1shot/nb1shot/data"
 	_ "github.com/nb1shot/nb1shot/internal/engine/ref"
 	"github.com/nb1shot/nb1shot/nasbench"
-	"github.com/nb1shot/nb1shot/nasbench/cell"
 	"github.com/nb1shot/nb1shot/results"
 	"github.com/nb1shot/nb1shot/spaces"
+	"github.com/nb1shot/nb1shot/spaces/cell"
 )
 
 // tiny returns a job of a second or less.

@@ -4,8 +4,8 @@ import (
 	"fmt"
 
 	"github.com/nb1shot/nb1shot/nasbench"
-	"github.com/nb1shot/nb1shot/nasbench/cell"
 	"github.com/nb1shot/nb1shot/results"
+	"github.com/nb1shot/nb1shot/spaces/cell"
 )
 
 // Reevaluate replaces what was said of the cells of a run by what another oracle

@@ -14,8 +14,8 @@ import (
 
 	"github.com/nb1shot/nb1shot/algorithms"
 	"github.com/nb1shot/nb1shot/nasbench"
-	"github.com/nb1shot/nb1shot/nasbench/cell"
 	"github.com/nb1shot/nb1shot/plots"
+	"github.com/nb1shot/nb1shot/spaces/cell"
 )
 
 func cellCommand() *cli.Command {

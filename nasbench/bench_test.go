@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nb1shot/nb1shot/nasbench/cell"
+	"github.com/nb1shot/nb1shot/spaces/cell"
 )
 
 // recordsOfOfficialSize returns the path of a file that tools/nb101gen wrote, or

@@ -6,7 +6,7 @@ import (
 	"io"
 
 	"github.com/nb1shot/nb1shot/internal/tfrecord"
-	"github.com/nb1shot/nb1shot/nasbench/cell"
+	"github.com/nb1shot/nb1shot/spaces/cell"
 )
 
 // batchSize is about how much of a file is decoded at a time, in bytes.

@@ -4,7 +4,7 @@ import (
 	"fmt"
 
 	"github.com/nb1shot/nb1shot/nasbench"
-	"github.com/nb1shot/nb1shot/nasbench/cell"
+	"github.com/nb1shot/nb1shot/spaces/cell"
 )
 
 func ExampleDefault() {

@@ -10,10 +10,10 @@ import (
 	"gonum.org/v1/gonum/stat"
 
 	"github.com/nb1shot/nb1shot/internal/pipeline"
-	"github.com/nb1shot/nb1shot/nasbench/cell"
 	"github.com/nb1shot/nb1shot/nasbench/dagnet"
 	"github.com/nb1shot/nb1shot/random"
 	"github.com/nb1shot/nb1shot/spaces"
+	"github.com/nb1shot/nb1shot/spaces/cell"
 )
 
 const (

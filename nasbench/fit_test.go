@@ -12,8 +12,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/nb1shot/nb1shot/nasbench/cell"
 	"github.com/nb1shot/nb1shot/spaces"
+	"github.com/nb1shot/nb1shot/spaces/cell"
 )
 
 // inventedMeans is a file of all cells of space 1 and some of the others, whose

@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"github.com/nb1shot/nb1shot/internal/tfrecord"
-	"github.com/nb1shot/nb1shot/nasbench/cell"
 	"github.com/nb1shot/nb1shot/random"
+	"github.com/nb1shot/nb1shot/spaces/cell"
 )
 
 // manyCells returns a file of so many random cells, three records each.

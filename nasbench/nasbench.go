@@ -8,7 +8,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/nb1shot/nb1shot/nasbench/cell"
+	"github.com/nb1shot/nb1shot/spaces/cell"
 )
 
 // Epochs is the training budget at which a search is judged: the longest of

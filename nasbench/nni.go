@@ -11,7 +11,7 @@ import (
 	"os"
 	"strconv"
 
-	"github.com/nb1shot/nb1shot/nasbench/cell"
+	"github.com/nb1shot/nb1shot/spaces/cell"
 )
 
 // Microsoft's NNI kept all of NAS-Bench-101 in an SQLite file that it built itself

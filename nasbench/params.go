@@ -1,6 +1,6 @@
 package nasbench
 
-import "github.com/nb1shot/nb1shot/nasbench/cell"
+import "github.com/nb1shot/nb1shot/spaces/cell"
 
 // The network that NAS-Bench-101 builds of a cell: a stem, then stacks of
 // modules, each module being the cell and each stack twice as wide as the one

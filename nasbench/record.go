@@ -10,7 +10,7 @@ import (
 	"math"
 	"strings"
 
-	"github.com/nb1shot/nb1shot/nasbench/cell"
+	"github.com/nb1shot/nb1shot/spaces/cell"
 )
 
 // record is one training run of NAS-Bench-101.

@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nb1shot/nb1shot/nasbench/cell"
 	"github.com/nb1shot/nb1shot/random"
+	"github.com/nb1shot/nb1shot/spaces/cell"
 )
 
 // sealedTable is the table of the synthetic records, what it answers, and its bytes.

@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/nb1shot/nb1shot/internal/tfrecord"
-	"github.com/nb1shot/nb1shot/nasbench/cell"
+	"github.com/nb1shot/nb1shot/spaces/cell"
 )
 
 // golden is the synthetic file in NAS-Bench-101's layout.

@@ -13,8 +13,8 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/nb1shot/nb1shot/nasbench/cell"
 	"github.com/nb1shot/nb1shot/nasbench/dagnet"
+	"github.com/nb1shot/nb1shot/spaces/cell"
 )
 
 // Surrogate predicts the mean test and validation error of any cell of

@@ -13,8 +13,8 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/nb1shot/nb1shot/internal/formattest"
-	"github.com/nb1shot/nb1shot/nasbench/cell"
 	"github.com/nb1shot/nb1shot/random"
+	"github.com/nb1shot/nb1shot/spaces/cell"
 )
 
 var update = flag.Bool("update", false, "fit the embedded surrogate to the real table and write surrogate.bin")

@@ -17,8 +17,8 @@ import (
 	"gonum.org/v1/gonum/stat"
 
 	"github.com/nb1shot/nb1shot/internal/foreign"
-	"github.com/nb1shot/nb1shot/nasbench/cell"
 	"github.com/nb1shot/nb1shot/spaces"
+	"github.com/nb1shot/nb1shot/spaces/cell"
 )
 
 // What schema.sql writes into the header of a table.

@@ -8,7 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/nb1shot/nb1shot/nasbench/cell"
+	"github.com/nb1shot/nb1shot/spaces/cell"
 )
 
 // meansHeader and meansLines are made up, but for the hashes: the input wired

@@ -15,8 +15,8 @@ import (
 	"github.com/mattn/go-sqlite3"
 
 	"github.com/nb1shot/nb1shot/internal/pipeline"
-	"github.com/nb1shot/nb1shot/nasbench/cell"
 	"github.com/nb1shot/nb1shot/spaces"
+	"github.com/nb1shot/nb1shot/spaces/cell"
 )
 
 // spaceSet tells which spaces a cell belongs to: bit s−1 is set for space s.

@@ -11,8 +11,8 @@ import (
 	"gonum.org/v1/plot/vg"
 	canvas "gonum.org/v1/plot/vg/draw"
 
-	"github.com/nb1shot/nb1shot/nasbench/cell"
 	"github.com/nb1shot/nb1shot/random"
+	"github.com/nb1shot/nb1shot/spaces/cell"
 )
 
 // CellDrawing is a cell of NAS-Bench-101 and how to draw it.

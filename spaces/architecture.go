@@ -5,7 +5,7 @@ import (
 	"math/rand/v2"
 	"slices"
 
-	"github.com/nb1shot/nb1shot/nasbench/cell"
+	"github.com/nb1shot/nb1shot/spaces/cell"
 )
 
 // Operation is a candidate of a choice block, in the order of the mixed

@@ -6,7 +6,7 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/nb1shot/nb1shot/nasbench/cell"
+	"github.com/nb1shot/nb1shot/spaces/cell"
 )
 
 // Cells yields the cells of NAS-Bench-101 that a search can end in, one for each

@@ -4,7 +4,7 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/nb1shot/nb1shot/nasbench/cell"
+	"github.com/nb1shot/nb1shot/spaces/cell"
 )
 
 func TestCells(t *testing.T) {

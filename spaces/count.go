@@ -11,7 +11,7 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/nb1shot/nb1shot/nasbench/cell"
+	"github.com/nb1shot/nb1shot/spaces/cell"
 )
 
 // Published holds numbers printed by the authors of NAS-Bench-1Shot1 or fixed in

@@ -17,8 +17,8 @@ import (
 	_ "github.com/nb1shot/nb1shot/internal/engine/cpu"
 	_ "github.com/nb1shot/nb1shot/internal/engine/ref"
 	"github.com/nb1shot/nb1shot/nasbench"
-	"github.com/nb1shot/nb1shot/nasbench/cell"
 	"github.com/nb1shot/nb1shot/results"
+	"github.com/nb1shot/nb1shot/spaces/cell"
 )
 
 // tiny returns a runner of runs of a fraction of a second, and the units of darts,
