@@ -147,7 +147,7 @@ func (p *sweepPlan) pace(ctx context.Context, log io.Writer) (known []timed, err
 	if len(left) == 0 {
 		return nil, nil
 	}
-	folder, err := durable.MkdirTemp(os.TempDir(), "nb1shot-demo-")
+	folder, err := durable.MkdirTemp(filepath.Dir(p.root), ".pace-")
 	if err != nil {
 		return nil, err
 	}
