@@ -13,6 +13,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/nb1shot/nb1shot/internal/fault"
 	"github.com/nb1shot/nb1shot/internal/pipeline"
 	"github.com/nb1shot/nb1shot/nasbench"
 	"github.com/nb1shot/nb1shot/spaces/cell"
@@ -57,10 +58,15 @@ func queryLines(c *cli.Context) error {
 	defer oracle.Close()
 	q := question{oracle, c.Int("budget"), c.Bool("halfway"), !c.Bool("mean")}
 	// An interruption must not wait for the next line.
+	ctx, cancel := context.WithCancel(c.Context)
+	defer cancel()
 	if f, ok := c.App.Reader.(*os.File); ok {
-		defer context.AfterFunc(c.Context, func() { f.SetReadDeadline(time.Now()) })()
+		fault.Start(func() {
+			<-ctx.Done()
+			f.SetReadDeadline(time.Now())
+		})
 	}
-	failed, err := q.answerLines(c.Context, c.App.Reader, c.App.Writer)
+	failed, err := q.answerLines(ctx, c.App.Reader, c.App.Writer)
 	if err == nil && failed > 0 && !c.Bool("keep-going") {
 		err = hinted(fmt.Errorf("%d of the lines could not be answered", failed), "their answers have \"error\"; --keep-going makes it no failure")
 	}

@@ -224,8 +224,9 @@ func interruptible(action cli.ActionFunc) cli.ActionFunc {
 		}
 		ctx, cancel := context.WithCancel(c.Context)
 		code := make(chan int, 1)
-		go func() {
+		fault.Start(func() {
 			defer signal.Stop(signals)
+			defer close(code)
 			select {
 			case s := <-signals:
 				code <- 128 + int(s.(syscall.Signal))
@@ -234,9 +235,8 @@ func interruptible(action cli.ActionFunc) cli.ActionFunc {
 				fmt.Fprintln(c.App.ErrWriter, "stopping after this step; again to stop now")
 				time.Sleep(grace)
 			case <-ctx.Done():
-				code <- 0
 			}
-		}()
+		})
 		c.Context = ctx
 		err := action(c)
 		cancel()

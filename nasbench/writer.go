@@ -14,6 +14,7 @@ import (
 
 	"github.com/mattn/go-sqlite3"
 
+	"github.com/nb1shot/nb1shot/internal/fault"
 	"github.com/nb1shot/nb1shot/internal/pipeline"
 	"github.com/nb1shot/nb1shot/spaces"
 	"github.com/nb1shot/nb1shot/spaces/cell"
@@ -110,7 +111,7 @@ func (w *writer) close() { w.insert.Close() }
 
 // addRecords adds the records of a TFRecord file.
 func (w *writer) addRecords(in io.Reader) error {
-	go reachable() // in the meantime
+	fault.Start(func() { reachable() }) // in the meantime; whoever asks gets a panic of it
 	err := pipeline.Run(
 		func(emit func(*recordBatch) bool) error { return readBatches(in, w.path, emit) },
 		func(b *recordBatch) { b.decode(w.path) },
@@ -134,7 +135,7 @@ func (w *writer) addRecords(in io.Reader) error {
 
 // addMeans adds the lines of a means-only TSV.
 func (w *writer) addMeans(in io.Reader) error {
-	go reachable() // in the meantime
+	fault.Start(func() { reachable() }) // in the meantime; whoever asks gets a panic of it
 	return pipeline.Run(
 		func(emit func(*meanBatch) bool) error { return readMeanBatches(in, w.path, emit) },
 		func(b *meanBatch) { b.decode(w.path) },

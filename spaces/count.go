@@ -9,8 +9,8 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"sync"
 
+	"github.com/nb1shot/nb1shot/internal/fault"
 	"github.com/nb1shot/nb1shot/spaces/cell"
 )
 
@@ -193,16 +193,16 @@ type origin struct {
 // processors.
 func hashAll(matrices []matrix) [][]cell.Hash {
 	all := make([][]cell.Hash, len(matrices))
-	workers := runtime.GOMAXPROCS(0)
-	var wait sync.WaitGroup
-	for first := range workers {
-		wait.Go(func() {
-			for i := first; i < len(matrices); i += workers {
+	stride := runtime.GOMAXPROCS(0)
+	var workers fault.Group
+	for first := range stride {
+		workers.Go(func() {
+			for i := first; i < len(matrices); i += stride {
 				all[i] = matrices[i].hashes()
 			}
 		})
 	}
-	wait.Wait()
+	workers.Wait()
 	return all
 }
 

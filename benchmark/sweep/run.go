@@ -112,8 +112,12 @@ func (r *Runner) Run(ctx context.Context, units []Unit) ([]Outcome, error) {
 	}
 
 	jobs := max(min(r.Jobs, len(left)), 1)
-	queue := make(chan int)
-	var workers sync.WaitGroup
+	queue := make(chan int, len(left))
+	for _, i := range left {
+		queue <- i
+	}
+	close(queue)
+	var workers fault.Group
 	for range jobs {
 		workers.Go(func() {
 			for i := range queue {
@@ -131,10 +135,6 @@ func (r *Runner) Run(ctx context.Context, units []Unit) ([]Outcome, error) {
 			}
 		})
 	}
-	for _, i := range left {
-		queue <- i
-	}
-	close(queue)
 	workers.Wait()
 	return outcomes, context.Cause(ctx)
 }

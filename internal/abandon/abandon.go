@@ -12,27 +12,22 @@ import (
 // returns ctx's error and leaves the work alone: it goes on until its end or that of
 // the process, and nobody gets what it returns. A panic of the work is a *fault.Error.
 func Do[T any](ctx context.Context, patience time.Duration, work func() (T, error)) (T, error) {
-	type outcome struct {
-		value T
-		err   error
-	}
-	done := make(chan outcome, 1)
-	go func() {
-		var o outcome
-		defer func() { done <- o }()
-		defer fault.Catch(&o.err)
-		o.value, o.err = work()
-	}()
-	select {
-	case o := <-done:
-		return o.value, o.err
-	case <-ctx.Done():
-	}
-	select {
-	case o := <-done:
-		return o.value, o.err
-	case <-time.After(patience):
-		var none T
-		return none, ctx.Err()
+	var none, value T
+	var err error
+	done := fault.Start(func() { value, err = work() })
+	var limit <-chan time.Time // none, as long as somebody wants it
+	wanted := ctx.Done()
+	for {
+		select {
+		case panicked := <-done:
+			if panicked != nil {
+				return none, panicked
+			}
+			return value, err
+		case <-wanted:
+			wanted, limit = nil, time.After(patience)
+		case <-limit:
+			return none, ctx.Err()
+		}
 	}
 }

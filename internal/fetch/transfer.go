@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/nb1shot/nb1shot/internal/durable"
+	"github.com/nb1shot/nb1shot/internal/fault"
 	"github.com/nb1shot/nb1shot/internal/foreign"
 )
 
@@ -260,8 +261,10 @@ func (t *transfer) copy(ctx context.Context, cancel context.CancelCauseFunc, fil
 	defer watch.Stop()
 	var seen atomic.Int64
 	stop := make(chan struct{})
+	var watcher fault.Group
+	defer watcher.Wait()
 	defer close(stop)
-	go func() {
+	watcher.Go(func() {
 		for {
 			select {
 			case <-watch.C:
@@ -272,7 +275,7 @@ func (t *transfer) copy(ctx context.Context, cancel context.CancelCauseFunc, fil
 				return
 			}
 		}
-	}()
+	})
 	// More than the file's size would be another file: one byte more tells.
 	_, err := io.Copy(w, io.LimitReader(countingReader{body, &seen}, most-done+1))
 	brought := w.done - done

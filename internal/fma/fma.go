@@ -7,8 +7,9 @@ package fma
 import "C"
 
 import (
-	"sync"
 	"time"
+
+	"github.com/nb1shot/nb1shot/internal/fault"
 )
 
 const (
@@ -43,18 +44,20 @@ func calibrate() int {
 
 // together times the given number of rounds on each of the threads at once.
 func together(threads, rounds int) time.Duration {
-	var ready, done sync.WaitGroup
+	var done fault.Group
+	ready := make(chan struct{}, threads)
 	begin := make(chan struct{})
 	for range threads {
-		ready.Add(1)
 		done.Go(func() {
-			ready.Done()
+			ready <- struct{}{}
 			<-begin
 			// A factor below 1 keeps the numbers bounded and away from 0.
 			C.nb1_fma_rounds(C.long(rounds), 0.999, 0.001)
 		})
 	}
-	ready.Wait()
+	for range threads {
+		<-ready
+	}
 	start := time.Now()
 	close(begin)
 	done.Wait()

@@ -3,7 +3,6 @@ package pipeline
 
 import (
 	"runtime"
-	"sync"
 
 	"github.com/nb1shot/nb1shot/internal/fault"
 )
@@ -23,7 +22,7 @@ func Run[B any](produce func(emit func(B) bool) error, transform func(B), consum
 	work, order := make(chan *job), make(chan *job, 2*workers)
 	stop := make(chan struct{})
 	var failure error // of produce
-	var wait sync.WaitGroup
+	var wait fault.Group
 	defer wait.Wait()
 	defer close(stop)
 	wait.Go(func() {

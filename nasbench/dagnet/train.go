@@ -6,7 +6,8 @@ import (
 	"math"
 	"math/rand/v2"
 	"runtime"
-	"sync"
+
+	"github.com/nb1shot/nb1shot/internal/fault"
 )
 
 // Example is a graph and what a network shall say of it.
@@ -110,20 +111,20 @@ func (t *trainer) step(batch []*Example, rate float64) float64 {
 	for i, m := range t.weights.of {
 		turn(t.turned[i], m)
 	}
-	work := make(chan int)
-	var wait sync.WaitGroup
+	work := make(chan int, len(t.chunks))
+	for i := range t.chunks {
+		work <- i
+	}
+	close(work)
+	var workers fault.Group
 	for range min(runtime.GOMAXPROCS(0), len(t.chunks)) {
-		wait.Go(func() {
+		workers.Go(func() {
 			for i := range work {
 				t.chunks[i].gradient(t, batch[i*chunkSize:(i+1)*chunkSize])
 			}
 		})
 	}
-	for i := range t.chunks {
-		work <- i
-	}
-	close(work)
-	wait.Wait()
+	workers.Wait()
 
 	var loss, norm float64
 	sum := t.chunks[0].derivative.all

@@ -4,6 +4,7 @@ import (
 	"runtime"
 	"sync/atomic"
 
+	"github.com/nb1shot/nb1shot/internal/fault"
 	_ "github.com/nb1shot/nb1shot/internal/needcgo" // says what is missing where C is not compiled
 )
 
@@ -24,6 +25,7 @@ type pool struct {
 	epoch   atomic.Uint64 // of the call
 	pending atomic.Int64  // tasks not done
 	stopped atomic.Bool
+	failed  atomic.Pointer[fault.Error] // of the first task that has panicked
 }
 
 type worker struct {
@@ -71,14 +73,14 @@ func newPool(threads int) *pool {
 	for i := 1; i < threads; i++ {
 		w := &worker{wake: make(chan struct{}, 1)}
 		p.workers = append(p.workers, w)
-		go p.work(w, i)
+		fault.Start(func() { p.work(w, i) })
 	}
 	return p
 }
 
 // run calls do for every task in 0..tasks, each on one of the threads, numbered
-// 0..p.threads, which go through their stretches forwards or backwards. It is not
-// safe for concurrent use.
+// 0..p.threads, which go through their stretches forwards or backwards. When all are
+// done it panics if one of them has. It is not safe for concurrent use.
 func (p *pool) run(tasks int, backwards bool, do func(thread, task int)) {
 	if p.threads == 1 || tasks <= 1 {
 		for t := range tasks {
@@ -107,6 +109,9 @@ func (p *pool) run(tasks int, backwards bool, do func(thread, task int)) {
 			runtime.Gosched()
 		}
 	}
+	if failed := p.failed.Swap(nil); failed != nil {
+		panic(failed)
+	}
 }
 
 func (p *pool) rouse() {
@@ -120,12 +125,21 @@ func (p *pool) rouse() {
 	}
 }
 
-// share works off the thread's own stretch, then those of the others.
+// share works off the thread's own stretch, then those of the others. A task that panics
+// counts as done, and the others are done as ever.
 func (p *pool) share(thread int, epoch uint64) {
-	for i := range p.threads {
-		c := &p.stretch[(thread+i)%p.threads]
-		for t := c.claim(epoch); t >= 0; t = c.claim(epoch) {
-			p.do(thread, t)
+	for more := true; more; {
+		panicked := fault.Try(func() {
+			for i := range p.threads {
+				c := &p.stretch[(thread+i)%p.threads]
+				for t := c.claim(epoch); t >= 0; t = c.claim(epoch) {
+					p.do(thread, t)
+					p.pending.Add(-1)
+				}
+			}
+		})
+		if more = panicked != nil; more {
+			p.failed.CompareAndSwap(nil, panicked)
 			p.pending.Add(-1)
 		}
 	}

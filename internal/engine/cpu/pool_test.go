@@ -5,6 +5,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/nb1shot/nb1shot/internal/fault"
 )
 
 // Every task is done exactly once, call after call, also after the workers have
@@ -38,6 +40,35 @@ func TestPoolDoesEveryTaskOnce(t *testing.T) {
 			}
 			if !slices.IsSorted(order) {
 				t.Fatalf("call %d: order %v", call, order)
+			}
+		}
+		p.stop()
+	}
+}
+
+// A task that panics, on whatever thread, is reported by the call, when all are done;
+// the pool stays good.
+func TestPoolPanics(t *testing.T) {
+	for _, threads := range []int{1, 3} {
+		p := newPool(threads)
+		for bad := range 20 {
+			var done atomic.Int32
+			err := fault.Try(func() {
+				p.run(20, bad%2 == 1, func(thread, task int) {
+					if task == bad {
+						panic("no such lane")
+					}
+					done.Add(1)
+				})
+			})
+			if err == nil || err.Value != "no such lane" {
+				t.Errorf("%d threads, task %d: panic %v", threads, bad, err)
+			}
+			if n := done.Load(); threads > 1 && n != 19 {
+				t.Errorf("%d threads: %d other tasks done, want 19", threads, n)
+			}
+			if err := fault.Try(func() { p.run(5, false, func(int, int) {}) }); err != nil {
+				t.Errorf("%d threads: the next call panics with %v", threads, err)
 			}
 		}
 		p.stop()

@@ -14,9 +14,9 @@ package ref
 import (
 	"fmt"
 	"runtime"
-	"sync"
 
 	"github.com/nb1shot/nb1shot/internal/engine"
+	"github.com/nb1shot/nb1shot/internal/fault"
 	"github.com/nb1shot/nb1shot/internal/graph"
 )
 
@@ -66,12 +66,12 @@ func (e *Engine[T]) split(n, work int, do func(from, to int)) {
 		do(0, n)
 		return
 	}
-	var wg sync.WaitGroup
+	var group fault.Group
+	defer group.Wait()
 	for i := range parts - 1 {
-		wg.Go(func() { do(i*n/parts, (i+1)*n/parts) })
+		group.Go(func() { do(i*n/parts, (i+1)*n/parts) })
 	}
 	do((parts-1)*n/parts, n)
-	wg.Wait()
 }
 
 // program is a compiled plan: one closure for each step, over slots of memory.
