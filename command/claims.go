@@ -61,7 +61,7 @@ func judgeClaims(c *cli.Context) (err error) {
 		return err
 	}
 	for _, warning := range judged.Warnings {
-		fmt.Fprintln(c.App.ErrWriter, "nb1shot: warning:", warning)
+		fmt.Fprintln(c.App.ErrWriter, program+": warning:", warning)
 	}
 	if len(judged.Settings) == 0 {
 		return hinted(fmt.Errorf("none of the runs (%d) is a finished one of an algorithm that the paper speaks of", len(runs)),

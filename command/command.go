@@ -1,5 +1,5 @@
 // Package command is the command line of nb1shot. A program of one's own that calls Main
-// has all its commands, with the algorithms that the program registered besides.
+// has all its commands under its own name, with the algorithms that it registered besides.
 //
 // A command prints what was asked for on standard output, and everything else on
 // standard error. It exits with 0 on success, 1 on failure, 2 where the command
@@ -27,6 +27,7 @@ import (
 //		command.Main()
 //	}
 func Main() {
+	nameProgram()
 	os.Exit(run(os.Args, os.Stdout, os.Stderr))
 }
 
@@ -54,7 +55,7 @@ func execute(app *cli.App, args []string) (err error) {
 
 func newApp(stdout, stderr io.Writer) *cli.App {
 	app := &cli.App{
-		Name:      "nb1shot",
+		Name:      program,
 		Usage:     "the NAS-Bench-1Shot1 stability benchmark",
 		UsageText: "nb1shot COMMAND [options] [arguments]",
 		Commands: []*cli.Command{

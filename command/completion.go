@@ -39,7 +39,7 @@ func completionCommand() *cli.Command {
 				if err := noArguments(c); err != nil {
 					return err
 				}
-				_, err := io.WriteString(c.App.Writer, text)
+				_, err := io.WriteString(c.App.Writer, strings.ReplaceAll(text, "nb1shot", program))
 				return err
 			},
 		}
@@ -47,7 +47,7 @@ func completionCommand() *cli.Command {
 	return &cli.Command{
 		Name:        "completion",
 		Usage:       "print the script that lets a shell complete commands, options and their values",
-		Description: "Example:\n  nb1shot completion bash > ~/.local/share/bash-completion/completions/nb1shot",
+		Description: "Example:\n  nb1shot completion bash > ~/.local/share/bash-completion/completions/" + program,
 		Action: func(c *cli.Context) error {
 			if !c.Args().Present() {
 				return cli.ShowSubcommandHelp(c)
@@ -56,9 +56,9 @@ func completionCommand() *cli.Command {
 			return misuse(fmt.Errorf("there is no script for %q", c.Args().First()), "there are those for bash, zsh and fish")
 		},
 		Subcommands: []*cli.Command{
-			script("bash", bashCompletion, "nb1shot completion bash > ~/.local/share/bash-completion/completions/nb1shot"),
-			script("zsh", zshCompletion, "nb1shot completion zsh > ~/.zfunc/_nb1shot   # a folder of $fpath"),
-			script("fish", fishCompletion, "nb1shot completion fish > ~/.config/fish/completions/nb1shot.fish"),
+			script("bash", bashCompletion, "nb1shot completion bash > ~/.local/share/bash-completion/completions/"+program),
+			script("zsh", zshCompletion, "nb1shot completion zsh > ~/.zfunc/_"+program+"   # a folder of $fpath"),
+			script("fish", fishCompletion, "nb1shot completion fish > ~/.config/fish/completions/"+program+".fish"),
 			{
 				Name:        "candidates",
 				Usage:       "print what the last word may become, with what it means behind a tab",

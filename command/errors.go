@@ -62,7 +62,7 @@ func report(w io.Writer, err error) int {
 	if err == nil {
 		return 0
 	}
-	fmt.Fprintf(w, "nb1shot: %s\n", message(err))
+	fmt.Fprintf(w, "%s: %s\n", program, message(err))
 	var f *failure
 	if broken := (*fault.Error)(nil); errors.As(err, &broken) {
 		reportFault(w, broken)
@@ -73,7 +73,7 @@ func report(w io.Writer, err error) int {
 		return exitFailure
 	}
 	if f.hint != "" {
-		fmt.Fprintf(w, "hint: %s\n", f.hint)
+		fmt.Fprintf(w, "hint: %s\n", named(f.hint))
 	}
 	return f.code
 }

@@ -26,7 +26,7 @@ type damage struct {
 // skip leaves out what cannot be read, and says so.
 func (d *damage) skip(err error) {
 	d.skipped++
-	fmt.Fprintln(d.c.App.ErrWriter, "nb1shot: warning: left out:", err)
+	fmt.Fprintln(d.c.App.ErrWriter, program+": warning: left out:", err)
 }
 
 // fail makes a command that has succeeded without all of its runs fail. Defer it.
@@ -110,6 +110,6 @@ func readRun(path string) (*results.History, error) {
 // warn says what was passed over while a run was read.
 func warn(w io.Writer, h *results.History) {
 	for _, warning := range h.Warnings {
-		fmt.Fprintln(w, "nb1shot: warning:", warning)
+		fmt.Fprintln(w, program+": warning:", warning)
 	}
 }

@@ -12,7 +12,7 @@ func manCommand() *cli.Command {
 	return &cli.Command{
 		Name:        "man",
 		Usage:       "print the manual page",
-		Description: "Example:\n  nb1shot man > ~/.local/share/man/man1/nb1shot.1",
+		Description: "Example:\n  nb1shot man > ~/.local/share/man/man1/" + program + ".1",
 		Action: func(c *cli.Context) error {
 			if err := noArguments(c); err != nil {
 				return err
@@ -28,19 +28,20 @@ func manCommand() *cli.Command {
 // examples.)
 func manPage(app *cli.App) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, ".TH NB1SHOT 1 \"\" \"nb1shot %s\" \"User Commands\"\n.nh\n.ad l\n", roff(app.Version))
-	fmt.Fprintf(&b, ".SH NAME\nnb1shot \\- %s\n", roff(app.Usage))
-	b.WriteString(".SH SYNOPSIS\n.B nb1shot\n.I COMMAND\n[options] [arguments]\n")
+	name := roff(program)
+	fmt.Fprintf(&b, ".TH %s 1 \"\" \"nb1shot %s\" \"User Commands\"\n.nh\n.ad l\n", strings.ToUpper(name), roff(app.Version))
+	fmt.Fprintf(&b, ".SH NAME\n%s \\- %s\n", name, roff(app.Usage))
+	b.WriteString(".SH SYNOPSIS\n.B " + name + "\n.I COMMAND\n[options] [arguments]\n")
 	b.WriteString(".SH DESCRIPTION\n")
-	manText(&b, `nb1shot trains one-shot supernets with architecture search over the three NAS-Bench-1Shot1
+	manText(&b, program+` trains one-shot supernets with architecture search over the three NAS-Bench-1Shot1
 spaces, looks up the cell of every epoch in a NAS-Bench-101 table, follows the spectrum of
 the architecture Hessian, and draws and compares what it recorded.
 
 Options may stand before or behind the arguments; behind -- everything is an argument.`)
 	b.WriteString(".SH COMMANDS\n")
-	manCommands(&b, "nb1shot", app.Commands)
+	manCommands(&b, program, app.Commands)
 	b.WriteString(".SH EXIT STATUS\n.TP\n0\nsuccess\n.TP\n1\nfailure; for results diff, the runs differ\n.TP\n2\nthe command line is wrong\n.TP\n3\na run is finished, but its figures could not be drawn\n.TP\n128+N\nended by signal N\n")
-	b.WriteString(".SH ENVIRONMENT\n.TP\n.B NB1SHOT_HOME\nfolder of CIFAR\\-10 and of the default table; without it nb1shot in XDG_DATA_HOME, which is ~/.local/share by default\n")
+	b.WriteString(".SH ENVIRONMENT\n.TP\n.B NB1SHOT_HOME\nfolder of CIFAR\\-10 and of the default table; by default $XDG_DATA_HOME/nb1shot or else ~/.local/share/nb1shot\n")
 	b.WriteString(".SH FILES\n.TP\n.I runs/\nrun directories, described in docs/run\\-directory.md of the source\n")
 	return b.String()
 }
@@ -59,7 +60,7 @@ func manCommands(b *strings.Builder, path string, commands []*cli.Command) {
 		usage := name
 		switch {
 		case c.UsageText != "":
-			usage = c.UsageText
+			usage = named(c.UsageText)
 		case len(c.Flags) > 0:
 			usage += " [options]"
 		}
@@ -69,7 +70,7 @@ func manCommands(b *strings.Builder, path string, commands []*cli.Command) {
 		fmt.Fprintf(b, ".SS %s\n.B %s\n.PP\n%s\n", roff(name), roff(usage), roff(strings.ToUpper(c.Usage[:1])+c.Usage[1:]+"."))
 		if c.Description != "" {
 			b.WriteString(".PP\n")
-			manText(b, c.Description)
+			manText(b, named(c.Description))
 		}
 		for _, f := range c.Flags {
 			if !visible(f) {
@@ -85,7 +86,7 @@ func manCommands(b *strings.Builder, path string, commands []*cli.Command) {
 // it does.
 func described(f cli.Flag) (names, usage string) {
 	names, usage, _ = strings.Cut(f.String(), "\t")
-	return names, usage
+	return names, named(usage)
 }
 
 // manText writes paragraphs. Indented lines stand as they are.

@@ -395,12 +395,12 @@ func introduce(w io.Writer, job benchmark.Job, run results.Run, dir string) erro
 	p := run.Provenance
 	images := p.ImagesDetail
 	if p.Images != results.CIFAR10 {
-		images = "a stand-in, generated; for the real ones: nb1shot data fetch"
+		images = "a stand-in, generated; for the real ones: " + program + " data fetch"
 	}
 	kind := job.Oracle.Source().Kind
 	table := fmt.Sprintf("%s: %s", tableTitle(kind), p.TableDetail)
 	if !measured(kind) {
-		table = fmt.Sprintf("a stand-in, %s; for the real one: nb1shot table import FILE", tableTitle(kind))
+		table = fmt.Sprintf("a stand-in, %s; for the real one: %s table import FILE", tableTitle(kind), program)
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(t, "search\t%s on space %d, epochs %d, seed %d\n", definition.Title, run.Space, job.Config.Epochs, run.Seed)

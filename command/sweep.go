@@ -110,7 +110,7 @@ func runSweep(c *cli.Context) error {
 		return err
 	}
 	if s.count().finished > 0 {
-		fmt.Fprintf(log, "figures: nb1shot plot %s -o figures; report: nb1shot report %s\n", root, root)
+		fmt.Fprintf(log, "figures: %s plot %s -o figures; report: %s report %s\n", program, root, program, root)
 	}
 	return unfinished(s, stopped)
 }
@@ -561,14 +561,14 @@ func (p *sweepPlan) introduce(w io.Writer) error {
 	if r.Images != nil {
 		images := r.Images.Source.Detail
 		if r.Images.Source.Kind == procedural {
-			images = "a stand-in, generated; for the real ones: nb1shot data fetch"
+			images = "a stand-in, generated; for the real ones: " + program + " data fetch"
 		}
 		fmt.Fprintf(t, "images\t%s\n", images)
 	}
 	source := r.Oracle.Source()
 	table := fmt.Sprintf("%s: %s", tableTitle(source.Kind), source.Detail)
 	if !measured(source.Kind) {
-		table = fmt.Sprintf("a stand-in, %s; for the real one: nb1shot table import FILE", tableTitle(source.Kind))
+		table = fmt.Sprintf("a stand-in, %s; for the real one: %s table import FILE", tableTitle(source.Kind), program)
 	}
 	fmt.Fprintf(t, "table\t%s\n", table)
 	preset := r.Shared.Preset + departures(r.Shared.Settings)
