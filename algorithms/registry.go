@@ -11,6 +11,7 @@ import (
 
 	"github.com/nb1shot/nb1shot/algorithms/catalogue"
 	"github.com/nb1shot/nb1shot/data"
+	"github.com/nb1shot/nb1shot/spaces"
 	"github.com/nb1shot/nb1shot/supernet"
 )
 
@@ -21,6 +22,9 @@ type Definition struct {
 	Look    catalogue.Look // in figures and reports; the zero value will do
 	Doc     string         // one paragraph: what it does and whose it is
 	Options []Option
+	// Supports says in a sentence for the user why the algorithm cannot search a space, or
+	// nil where it can. An algorithm without it supports every space.
+	Supports func(*spaces.Space) error
 	// Network is how the supernet departs from that of DARTS; nil if it does not.
 	Network func(Settings) supernet.Variant
 	// TableOnly tells that the algorithm trains nothing: there is no supernet.
@@ -119,11 +123,29 @@ func New(name string, cfg Config) (Searcher, error) {
 	return d.NewSearcher(cfg)
 }
 
+// ErrSpace reports a space that an algorithm does not support.
+var ErrSpace = errors.New("is not supported")
+
+// CheckSpace returns an error that wraps [ErrSpace] and says why if the algorithm does not
+// support the space.
+func (d Definition) CheckSpace(space *spaces.Space) error {
+	if d.Supports == nil {
+		return nil
+	}
+	if err := d.Supports(space); err != nil {
+		return fmt.Errorf("algorithm %s: space %d %w: %w", d.Name, space.ID(), ErrSpace, err)
+	}
+	return nil
+}
+
 // NewSearcher is New for a definition that need not be registered.
 func (d Definition) NewSearcher(cfg Config) (_ Searcher, err error) {
 	name := d.Name
 	if cfg.Space == nil {
 		return nil, fmt.Errorf("algorithm %s: no search space given", name)
+	}
+	if err := d.CheckSpace(cfg.Space); err != nil {
+		return nil, err
 	}
 	if cfg.Epochs < 1 {
 		return nil, fmt.Errorf("algorithm %s: %d epochs, need at least 1", name, cfg.Epochs)

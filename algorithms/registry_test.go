@@ -2,6 +2,7 @@ package algorithms_test
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -9,6 +10,7 @@ import (
 
 	"github.com/nb1shot/nb1shot/algorithms"
 	"github.com/nb1shot/nb1shot/algorithms/catalogue"
+	"github.com/nb1shot/nb1shot/spaces"
 )
 
 func TestNames(t *testing.T) {
@@ -139,6 +141,28 @@ func TestNewSearcherAsksForAlphas(t *testing.T) {
 				t.Errorf("got error %v, want one with %q", err, test.want)
 			}
 		})
+	}
+}
+
+func TestSupports(t *testing.T) {
+	d, err := algorithms.Lookup("darts")
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.Supports = func(s *spaces.Space) error {
+		if s.ID() == 3 {
+			return errors.New("it needs outputs of two inputs")
+		}
+		return nil
+	}
+	for id, want := range []string{1: "", 2: "", 3: "algorithm darts: space 3 is not supported: it needs outputs of two inputs"} {
+		if id == 0 {
+			continue
+		}
+		_, err := d.NewSearcher(algorithms.Config{Space: space(t, id), Cells: 3, Epochs: 1})
+		if got := fmt.Sprint(err); err == nil && want != "" || err != nil && (got != want || !errors.Is(err, algorithms.ErrSpace)) {
+			t.Errorf("space %d: got error %v, want %q", id, err, want)
+		}
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/nb1shot/nb1shot/algorithms"
 	"github.com/nb1shot/nb1shot/benchmark"
+	"github.com/nb1shot/nb1shot/spaces"
 )
 
 func algosCommand() *cli.Command {
@@ -48,6 +49,11 @@ func printAlgorithms(w io.Writer, all []algorithms.Definition) error {
 			fmt.Fprintln(w)
 		}
 		fmt.Fprintf(w, "%s (%s)\n  %s\n", d.Name, d.Title, strings.Join(wrap(d.Doc, 90), "\n  "))
+		for _, space := range spaces.All() {
+			if err := d.CheckSpace(space); err != nil {
+				fmt.Fprintf(w, "  %s\n", strings.Join(wrap(err.Error(), 90), "\n  "))
+			}
+		}
 		t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 		for _, o := range d.Options {
 			fmt.Fprintf(t, "  --set %s=%s\t%s\n", o.Name, o.Format(o.Default), strings.Join(wrap(o.Doc, 60), "\n\t"))
@@ -85,6 +91,7 @@ type listedAlgorithm struct {
 	Name     string          `json:"name"`
 	Title    string          `json:"title"`
 	Doc      string          `json:"doc"`
+	Spaces   []int           `json:"spaces"` // that it supports
 	Settings []listedSetting `json:"settings"`
 }
 
@@ -100,6 +107,11 @@ func printAlgorithmsJSON(w io.Writer, all []algorithms.Definition) error {
 	var listed []listedAlgorithm
 	for _, d := range all {
 		l := listedAlgorithm{Name: d.Name, Title: d.Title, Doc: d.Doc}
+		for _, space := range spaces.All() {
+			if d.CheckSpace(space) == nil {
+				l.Spaces = append(l.Spaces, space.ID())
+			}
+		}
 		for _, o := range d.Options {
 			s := listedSetting{o.Name, o.Default, o.Min, o.Max, o.Doc}
 			if o.Kind == algorithms.Switch {

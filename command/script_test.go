@@ -16,11 +16,30 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/nb1shot/nb1shot/algorithms"
 	"github.com/nb1shot/nb1shot/nasbench"
+	"github.com/nb1shot/nb1shot/spaces"
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"nb1shot": Main})
+	testscript.Main(m, map[string]func(){"nb1shot": Main, "own": ownMain})
+}
+
+// ownMain is another module's program: with an algorithm that searches space 2 alone.
+func ownMain() {
+	d, err := algorithms.Lookup("random-search")
+	if err != nil {
+		panic(err)
+	}
+	d.Name, d.Title, d.Look.Place = "picky", "Picky", 0
+	d.Supports = func(space *spaces.Space) error {
+		if space.ID() != 2 {
+			return errors.New("it was written for space 2")
+		}
+		return nil
+	}
+	algorithms.Register(d)
+	Main()
 }
 
 func TestScripts(t *testing.T) {

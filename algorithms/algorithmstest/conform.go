@@ -74,21 +74,33 @@ func Config(name string, space *spaces.Space, seed uint64) algorithms.Config {
 }
 
 // ConformOnEverySpace is Conform on an analytic supernet, a quadratic function of the
-// mixing weights, over every space. A test of an algorithm calls it by its registered
-// name; it takes seconds.
+// mixing weights, over every space that the algorithm supports. A test of an algorithm
+// calls it by its registered name; it takes seconds.
 func ConformOnEverySpace(t *testing.T, name string) {
 	batches := Batches{
 		algorithms.Train:   {Batch(3), Batch(4), Batch(5)},
 		algorithms.Search:  {Batch(7), Batch(1)},
 		algorithms.TestSet: {Batch(2)},
 	}
+	definition, err := algorithms.Lookup(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	supported := 0
 	for _, space := range spaces.All() {
+		if definition.CheckSpace(space) != nil {
+			continue
+		}
+		supported++
 		t.Run(fmt.Sprintf("space %d", space.ID()), func(t *testing.T) {
 			net := func(v supernet.Variant) algorithms.Supernet {
 				return NewQuadratic(supernet.Config{Space: space, Cells: 3, Variant: v}.MixingLen(), 5)
 			}
 			Conform(t, name, space, net, batches)
 		})
+	}
+	if supported == 0 {
+		t.Errorf("%s supports no space", name)
 	}
 }
 
