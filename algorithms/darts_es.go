@@ -140,7 +140,7 @@ func (s *earlyStopping) SetState(b []byte) error {
 	}
 	for i, alphas := range append(saved.History, saved.Stopped) {
 		if d := s.cfg.Space.Dim(); len(alphas) != d && !(i == len(saved.History) && alphas == nil) {
-			return fmt.Errorf("restore state of %s: alphas %d have %d numbers, space %d needs %d", s.name, i, len(alphas), s.cfg.Space.ID(), d)
+			return fmt.Errorf("restore state of %s: alphas %d have %d numbers, space %s needs %d", s.name, i, len(alphas), s.cfg.Space.Name(), d)
 		}
 	}
 	if err := s.setState(saved.State); err != nil {

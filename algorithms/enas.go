@@ -10,6 +10,7 @@ import (
 	"github.com/nb1shot/nb1shot/data"
 	"github.com/nb1shot/nb1shot/random"
 	"github.com/nb1shot/nb1shot/spaces"
+	"github.com/nb1shot/nb1shot/spaces/nb1shot1"
 	"github.com/nb1shot/nb1shot/supernet"
 )
 
@@ -75,7 +76,11 @@ type enas struct {
 
 func newENAS(cfg Config) (Searcher, error) {
 	s := cfg.Settings
-	c, err := controller.New(controller.Config{Space: cfg.Space, Hidden: s.Count("controller-hidden")})
+	space, err := nb1shot1.Get(cfg.Space.Name())
+	if err != nil {
+		return nil, fmt.Errorf("algorithm enas: %w", err)
+	}
+	c, err := controller.New(controller.Config{Space: space, Hidden: s.Count("controller-hidden")})
 	if err != nil {
 		return nil, fmt.Errorf("algorithm enas: %w", err)
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 
 	"github.com/nb1shot/nb1shot/algorithms"
@@ -25,7 +26,7 @@ func golden(t *testing.T, name string, into any) {
 
 func space(t *testing.T, id int) *spaces.Space {
 	t.Helper()
-	s, err := spaces.Get(id)
+	s, err := spaces.Get(spaces.Name(strconv.Itoa(id)))
 	if err != nil {
 		t.Fatal(err)
 	}

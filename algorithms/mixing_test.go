@@ -7,6 +7,7 @@ import (
 
 	"github.com/nb1shot/nb1shot/algorithms"
 	"github.com/nb1shot/nb1shot/algorithms/algorithmstest"
+	"github.com/nb1shot/nb1shot/spaces/nb1shot1"
 	"github.com/nb1shot/nb1shot/supernet"
 )
 
@@ -84,7 +85,7 @@ func TestGDASTemperature(t *testing.T) {
 	cfg.Settings, cfg.Epochs = nil, 100
 	s := searcher(t, "gdas", cfg)
 	alphas := s.Alphas()
-	output := space(t, 2).OutputOffset()
+	output := nb1shot1.All()[1].OutputOffset()
 	temperature := func(use algorithms.Use) float64 {
 		w := s.Mixing(use, 0).Weights[output : output+2]
 		return (alphas[output] - alphas[output+1]) / math.Log(w[0]/w[1])

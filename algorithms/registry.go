@@ -133,7 +133,7 @@ func (d Definition) CheckSpace(space *spaces.Space) error {
 		return nil
 	}
 	if err := d.Supports(space); err != nil {
-		return fmt.Errorf("algorithm %s: space %d %w: %w", d.Name, space.ID(), ErrSpace, err)
+		return fmt.Errorf("algorithm %s: space %s %w: %w", d.Name, space.Name(), ErrSpace, err)
 	}
 	return nil
 }

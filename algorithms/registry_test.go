@@ -150,7 +150,7 @@ func TestSupports(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.Supports = func(s *spaces.Space) error {
-		if s.ID() == 3 {
+		if s.Name() == "3" {
 			return errors.New("it needs outputs of two inputs")
 		}
 		return nil

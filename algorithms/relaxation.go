@@ -313,8 +313,8 @@ func (r *Relaxation) setState(s State) error {
 	}
 	for field, v := range map[string][]float64{"alphas": s.Alphas, "adam.m": s.Adam.M, "adam.v": s.Adam.V} {
 		if len(v) != len(r.alphas) {
-			return fmt.Errorf("restore state of %s: %s has %d numbers, space %d needs %d",
-				r.name, field, len(v), r.cfg.Space.ID(), len(r.alphas))
+			return fmt.Errorf("restore state of %s: %s has %d numbers, space %s needs %d",
+				r.name, field, len(v), r.cfg.Space.Name(), len(r.alphas))
 		}
 	}
 	r.epoch, r.step, r.alphas, r.adam.Moments, r.accumulated = s.Epoch, s.Step, s.Alphas, s.Adam, s.Accumulated

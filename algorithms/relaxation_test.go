@@ -311,7 +311,7 @@ func TestSetStateErrors(t *testing.T) {
 
 // Whatever SetState accepts, State returns as it is and the next step works on.
 func FuzzSetState(f *testing.F) {
-	sp, err := spaces.Get(1)
+	sp, err := spaces.Get("1")
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -166,8 +166,8 @@ func (t *tableSearch) SetState(b []byte) error {
 
 // inSpace checks a cell that was read from a saved state.
 func inSpace(space *spaces.Space, a spaces.Architecture) error {
-	if a.Space != space.ID() {
-		return fmt.Errorf("a cell of space %d in a search of space %d", a.Space, space.ID())
+	if a.Space != space.Name() {
+		return fmt.Errorf("a cell of space %s in a search of space %s", a.Space, space.Name())
 	}
 	return a.Check()
 }

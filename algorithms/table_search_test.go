@@ -4,22 +4,24 @@ import (
 	"testing"
 
 	"github.com/nb1shot/nb1shot/spaces"
+	"github.com/nb1shot/nb1shot/spaces/nb1shot1"
 )
 
 // Evolution finds better cells than it starts from, and keeps its population.
 func TestEvolution(t *testing.T) {
-	space := spaces.All()[2]
+	space := nb1shot1.All()[2]
 	s, err := New("regularized-evolution", Config{
-		Space: space, Cells: 1, Epochs: 40, Seed: 3,
+		Space: space.Space, Cells: 1, Epochs: 40, Seed: 3,
 		Settings: Settings{"population": 10, "sample": 4},
 		Query: func(a spaces.Architecture) (float64, error) {
 			e := 0.9
-			for _, op := range a.Ops {
-				if op == spaces.Conv3x3 {
+			g := space.Genotype(a)
+			for _, op := range g.Ops {
+				if op == nb1shot1.Conv3x3 {
 					e -= 0.1
 				}
 			}
-			return e + 0.01*float64(len(a.Parents[6])-a.Parents[6][0]), nil
+			return e + 0.01*float64(len(g.Parents[6])-g.Parents[6][0]), nil
 		},
 	})
 	if err != nil {

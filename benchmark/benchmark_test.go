@@ -26,7 +26,7 @@ import (
 )
 
 // tiny returns a job of a second or less.
-func tiny(t *testing.T, algorithm string, space int) benchmark.Job {
+func tiny(t *testing.T, algorithm string, space spaces.Name) benchmark.Job {
 	t.Helper()
 	config, err := benchmark.NewConfig("smoke", space, algorithm)
 	if err != nil {
@@ -59,32 +59,32 @@ func mustRun(t *testing.T, j benchmark.Job) *results.History {
 
 func TestRecord(t *testing.T) {
 	for _, s := range spaces.All() {
-		j := tiny(t, "sdarts-adv", s.ID())
+		j := tiny(t, "sdarts-adv", s.Name())
 		h := mustRun(t, j)
 		if h.Status.State != results.Finished {
-			t.Errorf("space %d: state %q", s.ID(), h.Status.State)
+			t.Errorf("space %s: state %q", s.Name(), h.Status.State)
 		}
 		if len(h.Epochs) != 3 || !h.Epochs[2].Final || h.Epochs[2].Epoch != 2 {
-			t.Fatalf("space %d: want two epochs and a final record, got %d records", s.ID(), len(h.Epochs))
+			t.Fatalf("space %s: want two epochs and a final record, got %d records", s.Name(), len(h.Epochs))
 		}
 		for _, e := range h.Epochs[:2] {
 			if len(e.Hessian.Eigenvalues) != s.Dim() || e.Hessian.Batch != 2 {
-				t.Errorf("space %d: %d eigenvalues on %d images, want %d on the last batch of 2", s.ID(), len(e.Hessian.Eigenvalues), e.Hessian.Batch, s.Dim())
+				t.Errorf("space %s: %d eigenvalues on %d images, want %d on the last batch of 2", s.Name(), len(e.Hessian.Eigenvalues), e.Hessian.Batch, s.Dim())
 			}
 			if e.Training.Epsilon != 0.03+0.27*float64(e.Epoch)/2 {
-				t.Errorf("space %d: epsilon %g in epoch %d", s.ID(), e.Training.Epsilon, e.Epoch)
+				t.Errorf("space %s: epsilon %g in epoch %d", s.Name(), e.Training.Epsilon, e.Epoch)
 			}
 			if e.Lookup.Source != "surrogate" || e.Lookup.ErrorBar == nil {
-				t.Errorf("space %d: lookup %+v does not say that it is a prediction", s.ID(), e.Lookup)
+				t.Errorf("space %s: lookup %+v does not say that it is a prediction", s.Name(), e.Lookup)
 			}
 			for _, phase := range []string{"lookup", "steps", "hessian", "validation"} {
 				if _, ok := e.Seconds[phase]; !ok {
-					t.Errorf("space %d: no time of %s", s.ID(), phase)
+					t.Errorf("space %s: no time of %s", s.Name(), phase)
 				}
 			}
 		}
 		if cmp.Equal(h.Epochs[0].Alphas, h.Epochs[2].Alphas) {
-			t.Errorf("space %d: the architecture parameters did not move", s.ID())
+			t.Errorf("space %s: the architecture parameters did not move", s.Name())
 		}
 	}
 }
@@ -92,9 +92,9 @@ func TestRecord(t *testing.T) {
 // The record of epoch e holds the cell of the parameters before it (quirk Q11):
 // the first is that of the random initialisation.
 func TestFirstRecordIsTheInitialArchitecture(t *testing.T) {
-	j := tiny(t, "darts", 2)
+	j := tiny(t, "darts", "2")
 	h := mustRun(t, j)
-	space, err := spaces.Get(2)
+	space, err := spaces.Get("2")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,7 +117,7 @@ func TestFirstRecordIsTheInitialArchitecture(t *testing.T) {
 // another seed gives others.
 func TestDeterminism(t *testing.T) {
 	records := func(threads int, seed uint64) string {
-		j := tiny(t, "sdarts-rs", 3)
+		j := tiny(t, "sdarts-rs", "3")
 		j.Threads, j.Seed = threads, seed
 		raw, err := os.ReadFile(filepath.Join(mustRun(t, j).Dir, "epochs.jsonl"))
 		if err != nil {
@@ -140,7 +140,7 @@ func TestDeterminism(t *testing.T) {
 func TestHessianSettings(t *testing.T) {
 	hessian := func(settings map[string]string, images int) *results.Hessian {
 		t.Helper()
-		j := tiny(t, "darts", 2)
+		j := tiny(t, "darts", "2")
 		for name, value := range settings {
 			if err := j.Config.Set(name, value); err != nil {
 				t.Fatal(err)
@@ -171,7 +171,7 @@ func TestHessianSettings(t *testing.T) {
 	if full := hessian(map[string]string{"hessian": "full", "hessian-batches": "2"}, 8); cmp.Equal(full.Eigenvalues, fixed.Eigenvalues) {
 		t.Error("in the second epoch the fixed batches are those of the epoch")
 	}
-	j := tiny(t, "darts", 2)
+	j := tiny(t, "darts", "2")
 	if err := j.Config.Set("hessian", "off"); err != nil {
 		t.Fatal(err)
 	}
@@ -183,7 +183,7 @@ func TestHessianSettings(t *testing.T) {
 // A search that its checkpoint restores stands where the run left it.
 func TestRestore(t *testing.T) {
 	for _, name := range []string{"sdarts-adv", "gdas", "enas", "darts-es", "regularized-evolution"} {
-		j := tiny(t, name, 1)
+		j := tiny(t, name, "1")
 		h := mustRun(t, j)
 		s, err := j.Prepare()
 		if err != nil {
@@ -215,7 +215,7 @@ func TestEveryAlgorithm(t *testing.T) {
 	for _, name := range algorithms.Names() {
 		t.Run(name, func(t *testing.T) {
 			records := func(threads int) (*results.History, string) {
-				j := tiny(t, name, 2)
+				j := tiny(t, name, "2")
 				j.Threads = threads
 				h := mustRun(t, j)
 				raw, err := os.ReadFile(filepath.Join(h.Dir, "epochs.jsonl"))
@@ -231,7 +231,7 @@ func TestEveryAlgorithm(t *testing.T) {
 			if _, two := records(2); one != two {
 				t.Error(cmp.Diff(one, two))
 			}
-			j := tiny(t, name, 2)
+			j := tiny(t, name, "2")
 			ctx, cancel := context.WithCancel(context.Background())
 			defer cancel()
 			steps := 0
@@ -247,7 +247,7 @@ func TestEveryAlgorithm(t *testing.T) {
 }
 
 func TestInterruptStopsAtAStep(t *testing.T) {
-	j := tiny(t, "darts", 1)
+	j := tiny(t, "darts", "1")
 	ctx, cancel := context.WithCancel(context.Background())
 	var seen []benchmark.Progress
 	var doing []string
@@ -281,7 +281,7 @@ func TestInterruptStopsAtAStep(t *testing.T) {
 }
 
 func TestFinishedRunIsNotRepeated(t *testing.T) {
-	j := tiny(t, "darts", 1)
+	j := tiny(t, "darts", "1")
 	mustRun(t, j)
 	var finished *results.FinishedError
 	if _, err := j.Run(context.Background(), nil); !errors.As(err, &finished) {
@@ -296,7 +296,7 @@ func (broken) Query(cell.Spec) (nasbench.Metrics, error) {
 }
 
 func TestFailureIsRecorded(t *testing.T) {
-	j := tiny(t, "darts", 1)
+	j := tiny(t, "darts", "1")
 	j.Oracle = broken{j.Oracle}
 	dir, err := j.Run(context.Background(), nil)
 	if err == nil || !strings.Contains(err.Error(), "on fire") {
@@ -316,7 +316,7 @@ func TestBadConfigurations(t *testing.T) {
 		spoil func(*benchmark.Job)
 		want  string
 	}{
-		"space":              {func(j *benchmark.Job) { j.Config.Space = 4 }, "4"},
+		"space":              {func(j *benchmark.Job) { j.Config.Space = "4" }, "4"},
 		"epochs":             {func(j *benchmark.Job) { j.Config.Epochs = 0 }, "epochs is 0, need 1 to"},
 		"batch":              {func(j *benchmark.Job) { j.Config.Batch = 1 }, "batch is 1"},
 		"cells":              {func(j *benchmark.Job) { j.Config.Cells = 2 }, "cells is 2"},
@@ -339,7 +339,7 @@ func TestBadConfigurations(t *testing.T) {
 		"no setting":         {func(j *benchmark.Job) { j.Config.Settings = algorithms.Settings{"clop": 1} }, "clop"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			j := tiny(t, "darts", 1)
+			j := tiny(t, "darts", "1")
 			c.spoil(&j)
 			_, err := j.Run(context.Background(), nil)
 			if err == nil || !strings.Contains(err.Error(), c.want) {
@@ -351,19 +351,19 @@ func TestBadConfigurations(t *testing.T) {
 		})
 	}
 	// All that there is, and the presets, are well.
-	j := tiny(t, "darts", 1)
+	j := tiny(t, "darts", "1")
 	j.Config.Batch, j.Config.Hessian, j.Config.HessianBatches, j.Config.ProjectionBatches = 10, "full", 1, 1
 	if _, err := j.Prepare(); err != nil {
 		t.Error(err)
 	}
 	for _, p := range benchmark.Presets {
 		for _, algorithm := range algorithms.Names() {
-			if config, err := benchmark.NewConfig(p.Name, 2, algorithm); err != nil || config.Check() != nil {
+			if config, err := benchmark.NewConfig(p.Name, "2", algorithm); err != nil || config.Check() != nil {
 				t.Errorf("%s, %s: %v, %v", p.Name, algorithm, err, config.Check())
 			}
 		}
 	}
-	if _, err := benchmark.NewConfig("slow", 1, "darts"); !errors.Is(err, benchmark.ErrPreset) {
+	if _, err := benchmark.NewConfig("slow", "1", "darts"); !errors.Is(err, benchmark.ErrPreset) {
 		t.Errorf("unknown preset: %v", err)
 	}
 }

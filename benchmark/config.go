@@ -15,9 +15,9 @@ import (
 // Config is the resolved configuration of a run: with the seed and the
 // provenance of images and table, it decides every number of the record.
 type Config struct {
-	Space     int    `json:"-"` // 1, 2 or 3
-	Algorithm string `json:"-"` // a name of package algorithms
-	Preset    string `json:"-"` // where the values below started from
+	Space     spaces.Name `json:"-"`
+	Algorithm string      `json:"-"` // a name of package algorithms
+	Preset    string      `json:"-"` // where the values below started from
 
 	Epochs            int     `json:"epochs"`
 	Channels          int     `json:"channels"` // of the first cells
@@ -121,7 +121,7 @@ func PresetNames() []string {
 var ErrPreset = errors.New("unknown preset")
 
 // NewConfig returns the configuration of a preset for an algorithm on a space.
-func NewConfig(preset string, space int, algorithm string) (Config, error) {
+func NewConfig(preset string, space spaces.Name, algorithm string) (Config, error) {
 	i := slices.IndexFunc(Presets, func(p Preset) bool { return p.Name == preset })
 	if i < 0 {
 		return Config{}, fmt.Errorf("preset %q: %w, choose one of %s", preset, ErrPreset, strings.Join(PresetNames(), ", "))

@@ -14,7 +14,8 @@ import (
 	"github.com/nb1shot/nb1shot/algorithms"
 	"github.com/nb1shot/nb1shot/data"
 	"github.com/nb1shot/nb1shot/results"
-	"github.com/nb1shot/nb1shot/spaces"
+	"github.com/nb1shot/nb1shot/spaces/cell"
+	"github.com/nb1shot/nb1shot/spaces/nb1shot1"
 	"github.com/nb1shot/nb1shot/supernet"
 )
 
@@ -145,33 +146,21 @@ func (s *Search) epoch(ctx context.Context, epoch int) (record results.Epoch, st
 	return record, stop, nil
 }
 
-// evaluate looks up the cell that the search would deliver now.
+// evaluate looks up the architecture that the search would deliver now.
 func (s *Search) evaluate(epoch int) (results.Epoch, error) {
 	architecture := s.searcher.Architecture()
-	spec := architecture.Cell()
-	hash, err := spec.Hash()
-	if err != nil {
-		return results.Epoch{}, fmt.Errorf("cell of epoch %d: %w", epoch, err)
-	}
-	metrics, err := s.Oracle.Query(spec)
-	if err != nil {
-		return results.Epoch{}, fmt.Errorf("cell of epoch %d: %w", epoch, err)
-	}
-	record := results.Epoch{
-		Epoch:  epoch,
-		Cell:   results.Cell{Operations: spec.OpNames(), Hash: hash.String()},
-		Lookup: lookup(s.Oracle.Source().Kind, metrics),
-	}
-	if record.Structure, err = structure(architecture, s.previous); err != nil {
-		return results.Epoch{}, fmt.Errorf("cell of epoch %d: %w", epoch, err)
+	record := results.Epoch{Epoch: epoch, Structure: &results.Structure{ParameterFree: s.space.ParameterFree(architecture)}}
+	if s.previous != nil {
+		changed := architecture.Changed(*s.previous)
+		record.Structure.Changed = &changed
 	}
 	s.previous = &architecture
-	for _, row := range spec.Matrix {
-		bits := make([]int, len(row))
-		for i, bit := range row {
-			bits[i] = int(bit)
+	if spec, ok := nb1shot1.CellOf(architecture); ok {
+		if err := s.lookUp(&record, spec); err != nil {
+			return results.Epoch{}, fmt.Errorf("cell of epoch %d: %w", epoch, err)
 		}
-		record.Cell.Matrix = append(record.Cell.Matrix, bits)
+	} else {
+		record.Architecture = &architecture
 	}
 	if relaxed, ok := s.searcher.(algorithms.Relaxed); ok {
 		alphas := relaxed.Alphas()
@@ -183,38 +172,36 @@ func (s *Search) evaluate(epoch int) (results.Epoch, error) {
 	return record, nil
 }
 
-// structure measures a cell, and counts the decisions that are not those of the
-// cell before, if there is one.
-func structure(a spaces.Architecture, previous *spaces.Architecture) (*results.Structure, error) {
-	shape, err := a.Cell().Shape()
+// lookUp adds a cell of NAS-Bench-101 to the record, its shape and what the table says of
+// it.
+func (s *Search) lookUp(record *results.Epoch, spec cell.Spec) error {
+	hash, err := spec.Hash()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	r := &results.Structure{Width: shape.Width, Depth: shape.Depth}
-	for _, op := range a.Ops {
-		if op == spaces.MaxPool3x3 {
-			r.ParameterFree += 1 / float64(len(a.Ops))
+	metrics, err := s.Oracle.Query(spec)
+	if err != nil {
+		return err
+	}
+	shape, err := spec.Shape()
+	if err != nil {
+		return err
+	}
+	record.Cell = results.Cell{Operations: spec.OpNames(), Hash: hash.String()}
+	for _, row := range spec.Matrix {
+		bits := make([]int, len(row))
+		for i, bit := range row {
+			bits[i] = int(bit)
 		}
+		record.Cell.Matrix = append(record.Cell.Matrix, bits)
 	}
+	record.Lookup = lookup(s.Oracle.Source().Kind, metrics)
+	record.Structure.Width, record.Structure.Depth = shape.Width, shape.Depth
 	// Vertex 5 of spaces 1 and 2 is never connected, so what survives are blocks.
 	if shape.Vertices > 0 {
-		r.ParameterFreeUsed = float64(shape.Pools) / float64(shape.Vertices)
+		record.Structure.ParameterFreeUsed = float64(shape.Pools) / float64(shape.Vertices)
 	}
-	if previous != nil {
-		changed := 0
-		for i, op := range a.Ops {
-			if op != previous.Ops[i] {
-				changed++
-			}
-		}
-		for i, parents := range a.Parents {
-			if !slices.Equal(parents, previous.Parents[i]) {
-				changed++
-			}
-		}
-		r.Changed = &changed
-	}
-	return r, nil
+	return nil
 }
 
 // training adds up the weight steps of an epoch.

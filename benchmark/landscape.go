@@ -107,7 +107,7 @@ func landscape(ctx context.Context, net LandscapeNet, space *spaces.Space, alpha
 		}
 		gradient = p.clipGradient(mixing, gradient)
 	}
-	l = results.Landscape{Space: space.ID(), Moved: o.Moved, Seed: o.Seed, Images: p.images}
+	l = results.Landscape{Space: space.Name(), Moved: o.Moved, Seed: o.Seed, Images: p.images}
 	if err := p.span(gradient, &l); err != nil {
 		return l, err
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -87,7 +88,7 @@ func at(centre []float64, l results.Landscape, a, b float64) []float64 {
 
 func getSpace(t *testing.T, id int) *spaces.Space {
 	t.Helper()
-	space, err := spaces.Get(id)
+	space, err := spaces.Get(spaces.Name(strconv.Itoa(id)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,7 +128,7 @@ func TestLandscapeOfAQuadratic(t *testing.T) {
 		if d := cmp.Diff([]float64{-1.5, -0.75, 0, 0.75, 1.5}, l.Coordinates); d != "" {
 			t.Error(d)
 		}
-		if l.Space != space.ID() || l.Moved != results.MovedAlphas || l.Seed != 7 || l.Images != 7 {
+		if l.Space != space.Name() || l.Moved != results.MovedAlphas || l.Seed != 7 || l.Images != 7 {
 			t.Errorf("the landscape says of itself %+v", l)
 		}
 		near(t, "norm of direction 1", floats.Norm(l.Directions[0], 2), 1, 1e-14)

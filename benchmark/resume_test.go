@@ -32,7 +32,7 @@ import (
 // resumable is the job of the tests that stop and continue a run: three epochs of
 // three steps.
 func resumable(algorithm, root string) (benchmark.Job, error) {
-	config, err := benchmark.NewConfig("smoke", 2, algorithm)
+	config, err := benchmark.NewConfig("smoke", "2", algorithm)
 	if err != nil {
 		return benchmark.Job{}, err
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/nb1shot/nb1shot/random"
 	"github.com/nb1shot/nb1shot/results"
 	"github.com/nb1shot/nb1shot/spaces"
+	"github.com/nb1shot/nb1shot/spaces/nb1shot1"
 	"github.com/nb1shot/nb1shot/supernet"
 )
 
@@ -278,7 +279,11 @@ const rankedByTest = "ranked by test error: this table does not know the validat
 // query is the validation error of a cell, or its test error where that is all
 // that is known of every cell.
 func (s *Search) query(a spaces.Architecture) (float64, error) {
-	m, err := s.Oracle.Query(a.Cell())
+	spec, ok := nb1shot1.CellOf(a)
+	if !ok {
+		return 0, fmt.Errorf("space %s has no table to ask", a.Space)
+	}
+	m, err := s.Oracle.Query(spec)
 	if err != nil {
 		return 0, err
 	}

@@ -72,7 +72,7 @@ func printRunOptions(w io.Writer) error {
 	for _, o := range benchmark.Options {
 		var values []string
 		for _, p := range benchmark.Presets {
-			c, err := benchmark.NewConfig(p.Name, 1, "darts")
+			c, err := benchmark.NewConfig(p.Name, spaces.Names()[0], "darts")
 			if err != nil {
 				return err
 			}
@@ -91,7 +91,7 @@ type listedAlgorithm struct {
 	Name     string          `json:"name"`
 	Title    string          `json:"title"`
 	Doc      string          `json:"doc"`
-	Spaces   []int           `json:"spaces"` // that it supports
+	Spaces   []spaces.Name   `json:"spaces"` // that it supports
 	Settings []listedSetting `json:"settings"`
 }
 
@@ -109,7 +109,7 @@ func printAlgorithmsJSON(w io.Writer, all []algorithms.Definition) error {
 		l := listedAlgorithm{Name: d.Name, Title: d.Title, Doc: d.Doc}
 		for _, space := range spaces.All() {
 			if d.CheckSpace(space) == nil {
-				l.Spaces = append(l.Spaces, space.ID())
+				l.Spaces = append(l.Spaces, space.Name())
 			}
 		}
 		for _, o := range d.Options {

@@ -29,7 +29,7 @@ Steps:
 Example:
   nb1shot bench --space 2 --steps arch,weight`,
 		Flags: []cli.Flag{
-			&cli.IntFlag{Name: "space", Usage: "search `SPACE` 1, 2 or 3", Value: 2},
+			spaceFlag("2", ""),
 			&cli.StringFlag{Name: "steps", Usage: "time these `STEPS`, in this order", Value: strings.Join(steptime.Names(), ",")},
 			&cli.IntFlag{Name: "batch", Usage: "`N` images in a batch", Value: 96},
 			&cli.IntFlag{Name: "hessian-batch", Usage: "`N` images in that of the Hessian", Value: 40},
@@ -63,7 +63,7 @@ func runBench(c *cli.Context) error {
 	w := c.App.Writer
 	if !c.Bool("json") {
 		fmt.Fprintf(w, "engine   %s: %s, threads %d, %s\n", b.Engine, b.Precision, b.Threads, b.Device)
-		fmt.Fprintf(w, "network  space %d, channels %d, cells %d, side %d", b.Space, b.Channels, b.Cells, b.Side)
+		fmt.Fprintf(w, "network  space %s, channels %d, cells %d, side %d", b.Space, b.Channels, b.Cells, b.Side)
 		if b.Partial > 1 {
 			fmt.Fprintf(w, ", partial %d", b.Partial)
 		}
@@ -106,7 +106,7 @@ func newBench(c *cli.Context) (*steptime.Bench, error) {
 	}
 	help := fmt.Sprintf("see %s --help", c.Command.HelpName)
 	b, err := steptime.Prepare(steptime.Config{
-		Space: c.Int("space"), Channels: c.Int("channels"), Cells: c.Int("cells"), Side: c.Int("side"),
+		Space: spaceOf(c), Channels: c.Int("channels"), Cells: c.Int("cells"), Side: c.Int("side"),
 		Partial: c.Int("partial"), Sampled: c.Bool("sampled"), Batch: c.Int("batch"), HessianBatch: c.Int("hessian-batch"),
 		Steps: steps, Repeats: c.Int("repeats"), Engine: c.String("engine"), Threads: c.Int("threads"),
 	})

@@ -205,7 +205,7 @@ func lastCell(c *cli.Context, dir string) (plots.CellDrawing, error) {
 	}
 	return plots.CellDrawing{
 		Spec:    spec,
-		Title:   fmt.Sprintf("%s%s, space %d, seed %d, %s", strings.ToUpper(title[:1]), title[1:], run.Run.Space, run.Run.Seed, when),
+		Title:   fmt.Sprintf("%s%s, space %s, seed %d, %s", strings.ToUpper(title[:1]), title[1:], run.Run.Space, run.Run.Seed, when),
 		Caption: append(caption, tableNote(p.Table, p.TableDetail)),
 	}, nil
 }

@@ -191,7 +191,7 @@ func (p *printer) setting(s claims.Setting) {
 func (p *printer) overview(s claims.Setting) {
 	rows := [][]string{{"", ""}}
 	for _, space := range s.Spaces {
-		rows[0] = append(rows[0], fmt.Sprintf("space %d", space))
+		rows[0] = append(rows[0], fmt.Sprintf("space %s", space))
 	}
 	for _, c := range claims.All {
 		row := []string{c.Number, c.Title}
@@ -243,7 +243,7 @@ func (p *printer) details(c claims.Claim, s claims.Setting) {
 }
 
 func (p *printer) result(r claims.Result) {
-	head := fmt.Sprintf("space %d: %s", r.Space, r.Verdict)
+	head := fmt.Sprintf("space %s: %s", r.Space, r.Verdict)
 	if r.N > 0 {
 		head += fmt.Sprintf(", n = %d", r.N)
 	}

@@ -8,18 +8,19 @@ import (
 
 	"github.com/nb1shot/nb1shot/benchmark/claims"
 	"github.com/nb1shot/nb1shot/results"
+	"github.com/nb1shot/nb1shot/spaces"
 )
 
 // TestClaimsFitATerminal: whatever the numbers, no line is wider than it may be.
 func TestClaimsFitATerminal(t *testing.T) {
 	setting := claims.Setting{
 		Provenance: results.Provenance{Images: "procedural", Table: "surrogate", Preset: "quick", Scale: strings.Repeat("9 cells, 16 channels, ", 5)},
-		Epochs:     100, Spaces: []int{1, 2, 3}, StandIns: []string{"The images are a stand-in, not CIFAR-10."},
+		Epochs:     100, Spaces: []spaces.Name{"1", "2", "3"}, StandIns: []string{"The images are a stand-in, not CIFAR-10."},
 		Algorithms: []string{"darts", "gdas"}, Changed: []claims.Change{{Name: "settings.arch-learning-rate", Value: "0.0098", Algorithms: []string{"darts"}}},
 		LeftOut: []string{"space 2, darts, " + strings.Repeat("settings.arch-learning-rate 0.0071, ", 4) + "settings.momentum 0.5: seed 0-5"},
 	}
 	for _, c := range claims.All {
-		for space := 1; space <= 3; space++ {
+		for _, space := range []spaces.Name{"1", "2", "3"} {
 			r := claims.Result{Claim: c.Number, Space: space, Verdict: claims.Contradicted, N: 12, P: new(0.0001), Needed: 1234, Missing: c.Needs}
 			p := claims.Part{
 				Statement: "gdas changes less than pc-darts", Verdict: claims.Contradicted, Test: "Wilcoxon", N: 12, Samples: []claims.Sample{{Median: -1.23}, {Median: 0.123}},
@@ -67,7 +68,7 @@ func TestShortP(t *testing.T) {
 // preset that is not known cannot be told.
 func TestChangedSettings(t *testing.T) {
 	run := func(preset string, config any) results.Run {
-		r, err := results.NewRun(2, "darts", 0, results.Provenance{
+		r, err := results.NewRun("2", "darts", 0, results.Provenance{
 			Images: "procedural", ImagesDigest: "aa", Table: "surrogate", TableDigest: "bb", Preset: preset, Scale: "3 cells", Engine: "cpu", Precision: "float32",
 		}, config)
 		if err != nil {

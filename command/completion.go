@@ -16,6 +16,7 @@ import (
 	"github.com/nb1shot/nb1shot/algorithms"
 	"github.com/nb1shot/nb1shot/benchmark"
 	"github.com/nb1shot/nb1shot/nasbench"
+	"github.com/nb1shot/nb1shot/spaces"
 )
 
 // The scripts ask this program for the candidates, by "nb1shot completion
@@ -172,7 +173,9 @@ func namedValues(option, begun string, line []string) []candidate {
 	}
 	switch strings.TrimLeft(option, "-") {
 	case "space":
-		plain("1", "2", "3")
+		for _, n := range spaces.Names() {
+			plain(string(n))
+		}
 	case "algo", "against":
 		list = algorithmsAfter("")
 	case "algos":

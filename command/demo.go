@@ -20,6 +20,7 @@ import (
 	paper "github.com/nb1shot/nb1shot/internal/report"
 	"github.com/nb1shot/nb1shot/plots"
 	"github.com/nb1shot/nb1shot/results"
+	"github.com/nb1shot/nb1shot/spaces"
 )
 
 // demoAlgorithms are what the demonstration compares: the first with the others.
@@ -27,7 +28,7 @@ var demoAlgorithms = []string{"darts", "sdarts-rs", "sdarts-adv"}
 
 func demoCommand() *cli.Command {
 	flags := []cli.Flag{
-		&cli.IntFlag{Name: "space", Usage: "search `SPACE` 1, 2 or 3", DefaultText: "2"},
+		spaceFlag("", "2"),
 		&cli.StringFlag{Name: "seeds", Usage: "search from the `SEEDS`, such as 0-5,9; a number alone says how many", DefaultText: "2"},
 		&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "keep runs and report in folders of `DIR`", Value: "demo"},
 	}
@@ -60,7 +61,7 @@ Example:
 func runDemo(c *cli.Context) error {
 	plan := &sweepPlan{
 		root: filepath.Join(c.String("out"), "runs"), preset: "quick",
-		defaults: sweep.Grid{Spaces: []int{2}, Seeds: []uint64{0, 1}},
+		defaults: sweep.Grid{Spaces: []spaces.Name{"2"}, Seeds: []uint64{0, 1}},
 	}
 	defer plan.close()
 	var err error
@@ -112,9 +113,7 @@ func readDemoLine(c *cli.Context) (line sweepLine, err error) {
 	}
 	help := fmt.Sprintf("see %s --help", c.Command.HelpName)
 	if c.IsSet("space") {
-		if line.grid.Spaces, err = parseSpaces(strconv.Itoa(c.Int("space"))); err != nil {
-			return line, misuse(fmt.Errorf("--space: no search space %d", c.Int("space")), "%s", help)
-		}
+		line.grid.Spaces = []spaces.Name{spaceOf(c)}
 	}
 	if c.IsSet("seeds") {
 		if line.grid.Seeds, err = countSeeds(c.String("seeds")); err != nil {
@@ -229,7 +228,7 @@ func printDemo(w io.Writer, report string, curves []results.Curve) error {
 			deviation = new(stat.StdDev(final, nil))
 		}
 		rows = append(rows, []string{
-			plots.CurveName(c), strconv.Itoa(c.Space), strconv.Itoa(len(c.Runs)), withBar(stat.Mean(final, nil), deviation),
+			plots.CurveName(c), string(c.Space), strconv.Itoa(len(c.Runs)), withBar(stat.Mean(final, nil), deviation),
 			eigenvalue(stat.Mean(first, nil)), eigenvalue(stat.Mean(late, nil)), fmt.Sprintf("%.1f points", 100*stat.Mean(gap, nil)),
 		})
 	}

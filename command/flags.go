@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/urfave/cli/v2"
+
+	"github.com/nb1shot/nb1shot/spaces"
 )
 
 // An option has one name in all commands, its first; a second one of one letter is
@@ -48,3 +50,22 @@ func visible(f cli.Flag) bool {
 	v, ok := f.(cli.VisibleFlag)
 	return !ok || v.IsVisible()
 }
+
+// spaceFlag is an option that names a search space.
+func spaceFlag(value, defaultText string) *cli.StringFlag {
+	f := &cli.StringFlag{Name: "space", Usage: "search `SPACE`: " + spaces.Choices(), Value: value, DefaultText: defaultText}
+	f.Action = func(c *cli.Context, name string) error {
+		if spaces.Name(name).Check() == nil {
+			return nil
+		}
+		hint := fmt.Sprintf("see %s --help", c.Command.HelpName)
+		if strings.ContainsAny(name, ", ;-") {
+			hint = "several of them: nb1shot sweep --spaces " + name
+		}
+		return misuse(fmt.Errorf("--space is %q, want %s", name, spaces.Choices()), "%s", hint)
+	}
+	return f
+}
+
+// spaceOf is the space that the option names, or "".
+func spaceOf(c *cli.Context) spaces.Name { return spaces.Name(c.String("space")) }

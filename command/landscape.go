@@ -78,7 +78,7 @@ func drawLandscapes(c *cli.Context) (err error) {
 		if err != nil {
 			return err
 		}
-		title := fmt.Sprintf("%s, space %d", definition.Title, run.Run.Space)
+		title := fmt.Sprintf("%s, space %s", definition.Title, run.Run.Space)
 		if len(runs) > 1 {
 			title += fmt.Sprintf(", seed %d", run.Run.Seed)
 		}

@@ -23,7 +23,7 @@ func withoutTable(t *testing.T, root string, algorithms ...string) {
 	cell := results.Cell{Matrix: [][]int{{0, 1, 1}, {0, 0, 1}, {0, 0, 0}}, Operations: []string{"input", "conv3x3-bn-relu", "output"}, Hash: "a86afbb5ef4a11ef1a4d8b1e2a7c0b1d"}
 	for k, algorithm := range algorithms {
 		for seed := range uint64(3) {
-			run, err := results.NewRun(1, algorithm, seed, p, map[string]any{"epochs": 10})
+			run, err := results.NewRun("1", algorithm, seed, p, map[string]any{"epochs": 10})
 			if err != nil {
 				t.Fatal(err)
 			}

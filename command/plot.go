@@ -15,6 +15,7 @@ import (
 	"github.com/nb1shot/nb1shot/internal/fault"
 	"github.com/nb1shot/nb1shot/plots"
 	"github.com/nb1shot/nb1shot/results"
+	"github.com/nb1shot/nb1shot/spaces"
 )
 
 func plotCommand() *cli.Command {
@@ -87,7 +88,7 @@ func plotRuns(c *cli.Context) (err error) {
 		if err != nil {
 			return err
 		}
-		o.Regret = map[int]plots.Anchor{}
+		o.Regret = map[spaces.Name]plots.Anchor{}
 		for space, a := range anchors {
 			o.Regret[space] = plots.Anchor(a)
 		}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/nb1shot/nb1shot/algorithms"
 	"github.com/nb1shot/nb1shot/results"
+	"github.com/nb1shot/nb1shot/spaces"
 )
 
 func resultsCommand() *cli.Command {
@@ -34,7 +35,7 @@ directory that cannot be read is listed with the reason, and the exit code is 1.
 Example:
   nb1shot results ls --algo darts --state finished`,
 				Flags: []cli.Flag{
-					&cli.IntFlag{Name: "space", Usage: "only runs on search `SPACE` 1, 2 or 3", DefaultText: "all"},
+					spaceFlag("", "all"),
 					&cli.StringFlag{Name: "algo", Usage: "only runs of `ALGORITHM`", DefaultText: "all"},
 					&cli.StringFlag{Name: "state", Usage: "only runs that are `STATE`: " + strings.Join(stateNames(), ", "), DefaultText: "all"},
 					skipDamagedFlag(),
@@ -72,7 +73,7 @@ type listedRun struct {
 
 type runEntry struct {
 	Run        string             `json:"run"` // name
-	Space      int                `json:"space"`
+	Space      spaces.Name        `json:"space"`
 	Algorithm  string             `json:"algorithm"`
 	Preset     string             `json:"preset"`
 	Seed       uint64             `json:"seed"`
@@ -115,10 +116,6 @@ func (e *runEntry) epochs() string {
 }
 
 func listRuns(c *cli.Context) (err error) {
-	space := c.Int("space")
-	if c.IsSet("space") && (space < 1 || space > 3) {
-		return misuse(fmt.Errorf("no search space %d: choose 1 to 3", space), "see %s --help", c.Command.HelpName)
-	}
 	state := c.String("state")
 	if c.IsSet("state") && !slices.Contains(stateNames(), state) {
 		return unknown("state", state, stateNames(), "choose one of "+strings.Join(stateNames(), ", "))
@@ -150,7 +147,7 @@ func listRuns(c *cli.Context) (err error) {
 		if !whole {
 			entry.Best, entry.Seconds = nil, nil
 		}
-		if c.IsSet("space") && entry.Space != space || c.IsSet("algo") && entry.Algorithm != c.String("algo") || c.IsSet("state") && entry.state() != state {
+		if c.IsSet("space") && entry.Space != spaceOf(c) || c.IsSet("algo") && entry.Algorithm != c.String("algo") || c.IsSet("state") && entry.state() != state {
 			continue
 		}
 		listed = append(listed, listedRun{Dir: dir, runEntry: entry})
@@ -180,7 +177,7 @@ func printRuns(w io.Writer, listed []listedRun) error {
 		}
 		images, table := r.Provenance.StandIns()
 		standIns = standIns || images || table
-		fmt.Fprintf(t, "%d\t%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.Space, r.Algorithm, r.Preset, r.Seed, r.state(), r.epochs(),
+		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.Space, r.Algorithm, r.Preset, r.Seed, r.state(), r.epochs(),
 			errorOf(r.Last), errorOf(r.Best), summary{Eigenvalue: r.Eigenvalue}.eigenvalues(),
 			marked(r.Provenance.Images, images), marked(r.Provenance.Table, table), secondsOf(r.Seconds), r.Dir)
 	}

@@ -112,7 +112,7 @@ func printRun(w io.Writer, h *results.History, files []runFile) error {
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(t, "run\t%s\n", h.Dir)
-	fmt.Fprintf(t, "search\t%s on space %d, seed %d\n", h.Run.Algorithm, h.Run.Space, h.Run.Seed)
+	fmt.Fprintf(t, "search\t%s on space %s, seed %d\n", h.Run.Algorithm, h.Run.Space, h.Run.Seed)
 	fmt.Fprintf(t, "state\t%s, epochs %s in %s\n", entry.state(), entry.epochs(), secondsOf(entry.Seconds))
 	if h.Status.Message != "" {
 		fmt.Fprintf(t, "\t%s\n", h.Status.Message)

@@ -124,7 +124,7 @@ func verifySets(runs []*results.History, wanted []uint64) (found []benchmark.Fin
 			missing = slices.DeleteFunc(missing, func(seed uint64) bool { return seed == h.Run.Seed })
 		}
 		if len(missing) > 0 {
-			found = append(found, benchmark.Finding{Check: "seeds", Wrong: true, Text: fmt.Sprintf("space %d, %s, configuration %.8s: no run of seed %s",
+			found = append(found, benchmark.Finding{Check: "seeds", Wrong: true, Text: fmt.Sprintf("space %s, %s, configuration %.8s: no run of seed %s",
 				curve.Space, curve.Algorithm, curve.Runs[0].Run.ConfigHash, stability.List(missing))})
 		}
 	}

@@ -49,7 +49,7 @@ Presets:
 Example:
   nb1shot run --space 2 --algo sdarts-adv --epochs 100`,
 		Flags: []cli.Flag{
-			&cli.IntFlag{Name: "space", Usage: "search `SPACE` 1, 2 or 3", DefaultText: "must be given"},
+			spaceFlag("", "must be given"),
 			&cli.StringFlag{Name: "algo", Usage: "search by `ALGORITHM` " + strings.Join(algorithms.Names(), ", "), DefaultText: "must be given"},
 			scale("epochs", "train for `N` epochs"),
 			&cli.Uint64Flag{Name: "seed", Usage: "`SEED` of every random number"},
@@ -253,7 +253,7 @@ func newConfig(c *cli.Context, preset string) (benchmark.Config, error) {
 		}
 		return benchmark.Config{}, unknown("algorithm", algorithm, algorithms.Names(), otherwise)
 	}
-	config, err := benchmark.NewConfig(preset, c.Int("space"), algorithm)
+	config, err := benchmark.NewConfig(preset, spaceOf(c), algorithm)
 	if err != nil {
 		return benchmark.Config{}, err
 	}
@@ -403,7 +403,7 @@ func introduce(w io.Writer, job benchmark.Job, run results.Run, dir string) erro
 		table = fmt.Sprintf("a stand-in, %s; for the real one: %s table import FILE", tableTitle(kind), program)
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(t, "search\t%s on space %d, epochs %d, seed %d\n", definition.Title, run.Space, job.Config.Epochs, run.Seed)
+	fmt.Fprintf(t, "search\t%s on space %s, epochs %d, seed %d\n", definition.Title, run.Space, job.Config.Epochs, run.Seed)
 	if !definition.TableOnly {
 		fmt.Fprintf(t, "images\t%s\n", images)
 	}

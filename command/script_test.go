@@ -33,7 +33,7 @@ func ownMain() {
 	}
 	d.Name, d.Title, d.Look.Place = "picky", "Picky", 0
 	d.Supports = func(space *spaces.Space) error {
-		if space.ID() != 2 {
+		if space.Name() != "2" {
 			return errors.New("it was written for space 2")
 		}
 		return nil

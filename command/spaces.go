@@ -9,6 +9,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/nb1shot/nb1shot/spaces"
+	"github.com/nb1shot/nb1shot/spaces/nb1shot1"
 )
 
 func spacesCommand() *cli.Command {
@@ -29,67 +30,67 @@ func spacesCommand() *cli.Command {
 	}
 }
 
-// count is one way to count a space; spaces.Counts explains them.
+// count is one way to count a space; nb1shot1.Counts explains them.
 type count struct {
 	key, label string
-	of         func(spaces.Counts) int
+	of         func(nb1shot1.Counts) int
 }
 
 func allCounts() []count {
 	all := []count{
-		{"topologies", "topologies: choices of parents", func(c spaces.Counts) int { return c.Topologies }},
-		{"architectures", "  with operations for all blocks", func(c spaces.Counts) int { return c.Architectures }},
-		{"with_outgoing", "  ... for the blocks with an outgoing edge", func(c spaces.Counts) int { return c.WithOutgoing }},
-		{"surviving", "  ... for the blocks that pruning keeps", func(c spaces.Counts) int { return c.Surviving }},
-		{"all_blocks_used", "topologies that use every block", func(c spaces.Counts) int { return c.AllBlocksUsed }},
-		{"loose_end_free_topologies", "matrices of the released loose-end-free generator", func(c spaces.Counts) int { return c.LooseEndFreeTopologies }},
-		{"loose_end_free", "  with operations for the used blocks", func(c spaces.Counts) int { return c.LooseEndFree }},
-		{"pruned_matrices", "pruned matrices", func(c spaces.Counts) int { return c.PrunedMatrices }},
-		{"labelled_graphs", "  with operations", func(c spaces.Counts) int { return c.LabelledGraphs }},
-		{"hashes", "cells of NAS-Bench-101 that a search can end in", func(c spaces.Counts) int { return c.Hashes }},
-		{"loose_end_free_hashes", "  in reach of the released generator", func(c spaces.Counts) int { return c.LooseEndFreeHashes }},
+		{"topologies", "topologies: choices of parents", func(c nb1shot1.Counts) int { return c.Topologies }},
+		{"architectures", "  with operations for all blocks", func(c nb1shot1.Counts) int { return c.Architectures }},
+		{"with_outgoing", "  ... for the blocks with an outgoing edge", func(c nb1shot1.Counts) int { return c.WithOutgoing }},
+		{"surviving", "  ... for the blocks that pruning keeps", func(c nb1shot1.Counts) int { return c.Surviving }},
+		{"all_blocks_used", "topologies that use every block", func(c nb1shot1.Counts) int { return c.AllBlocksUsed }},
+		{"loose_end_free_topologies", "matrices of the released loose-end-free generator", func(c nb1shot1.Counts) int { return c.LooseEndFreeTopologies }},
+		{"loose_end_free", "  with operations for the used blocks", func(c nb1shot1.Counts) int { return c.LooseEndFree }},
+		{"pruned_matrices", "pruned matrices", func(c nb1shot1.Counts) int { return c.PrunedMatrices }},
+		{"labelled_graphs", "  with operations", func(c nb1shot1.Counts) int { return c.LabelledGraphs }},
+		{"hashes", "cells of NAS-Bench-101 that a search can end in", func(c nb1shot1.Counts) int { return c.Hashes }},
+		{"loose_end_free_hashes", "  in reach of the released generator", func(c nb1shot1.Counts) int { return c.LooseEndFreeHashes }},
 	}
-	for v := range (spaces.Counts{}).HashesByVertices {
+	for v := range (nb1shot1.Counts{}).HashesByVertices {
 		all = append(all, count{fmt.Sprintf("hashes_of_%d_vertices", v), fmt.Sprintf("  of %d vertices", v),
-			func(c spaces.Counts) int { return c.HashesByVertices[v] }})
+			func(c nb1shot1.Counts) int { return c.HashesByVertices[v] }})
 	}
-	for e := range (spaces.Counts{}).HashesByEdges {
+	for e := range (nb1shot1.Counts{}).HashesByEdges {
 		all = append(all, count{fmt.Sprintf("hashes_of_%d_edges", e), fmt.Sprintf("  of %d edges", e),
-			func(c spaces.Counts) int { return c.HashesByEdges[e] }})
+			func(c nb1shot1.Counts) int { return c.HashesByEdges[e] }})
 	}
 	return slices.DeleteFunc(all, func(c count) bool {
-		return !slices.ContainsFunc(spaces.All(), func(s *spaces.Space) bool { return c.of(s.Count()) > 0 })
+		return !slices.ContainsFunc(nb1shot1.All(), func(s *nb1shot1.Space) bool { return c.of(s.Count()) > 0 })
 	})
 }
 
 func printSpaces(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	row := func(label string, of func(*spaces.Space) string) {
+	row := func(label string, of func(*nb1shot1.Space) string) {
 		fmt.Fprint(t, label)
-		for _, s := range spaces.All() {
+		for _, s := range nb1shot1.All() {
 			fmt.Fprintf(t, "\t%9s", of(s))
 		}
 		fmt.Fprintln(t)
 	}
-	number := func(label string, of func(*spaces.Space) int) {
-		row(label, func(s *spaces.Space) string { return grouped(of(s)) })
+	number := func(label string, of func(*nb1shot1.Space) int) {
+		row(label, func(s *nb1shot1.Space) string { return grouped(of(s)) })
 	}
-	row("", func(s *spaces.Space) string { return fmt.Sprintf("space %d", s.ID()) })
-	number("choice blocks", (*spaces.Space).Blocks)
-	number("architecture parameters", (*spaces.Space).Dim)
+	row("", func(s *nb1shot1.Space) string { return fmt.Sprintf("space %s", s.Name()) })
+	number("choice blocks", (*nb1shot1.Space).Blocks)
+	number("architecture parameters", func(s *nb1shot1.Space) int { return s.Dim() })
 	for _, c := range allCounts() {
-		number(c.label, func(s *spaces.Space) int { return c.of(s.Count()) })
+		number(c.label, func(s *nb1shot1.Space) int { return c.of(s.Count()) })
 	}
-	number("published: architectures", func(s *spaces.Space) int { return s.Published().Architectures })
-	number("published: without loose ends", func(s *spaces.Space) int { return s.Published().LooseEndFree })
-	row("published: lowest test error", func(s *spaces.Space) string { return percent(s.Published().MinTestError) })
-	row("published: lowest validation error", func(s *spaces.Space) string { return percent(s.Published().MinValidationError) })
+	number("published: architectures", func(s *nb1shot1.Space) int { return s.Published().Architectures })
+	number("published: without loose ends", func(s *nb1shot1.Space) int { return s.Published().LooseEndFree })
+	row("published: lowest test error", func(s *nb1shot1.Space) string { return percent(s.Published().MinTestError) })
+	row("published: lowest validation error", func(s *nb1shot1.Space) string { return percent(s.Published().MinValidationError) })
 	if err := t.Flush(); err != nil {
 		return err
 	}
 	fmt.Fprint(w, "\nfingerprints, MD5 of the sorted hashes of the cells:\n")
-	for _, s := range spaces.All() {
-		fmt.Fprintf(w, "  space %d  %s\n", s.ID(), s.Fingerprint())
+	for _, s := range nb1shot1.All() {
+		fmt.Fprintf(w, "  space %s  %s\n", s.Name(), s.Fingerprint())
 	}
 	_, err := io.WriteString(w, `
 The published sizes are not counted in one way: those of spaces 1 and 3 leave out
@@ -102,7 +103,7 @@ the loose-end-free generator.
 
 // countedSpace is a space in the output of spaces --json.
 type countedSpace struct {
-	Space       int            `json:"space"`
+	Space       spaces.Name    `json:"space"`
 	Blocks      int            `json:"blocks"`
 	Parameters  int            `json:"architecture_parameters"`
 	Counts      map[string]int `json:"counts"`
@@ -119,9 +120,9 @@ type published struct {
 
 func countedSpaces() []countedSpace {
 	var all []countedSpace
-	for _, s := range spaces.All() {
+	for _, s := range nb1shot1.All() {
 		counted := countedSpace{
-			Space: s.ID(), Blocks: s.Blocks(), Parameters: s.Dim(), Counts: map[string]int{},
+			Space: s.Name(), Blocks: s.Blocks(), Parameters: s.Dim(), Counts: map[string]int{},
 			Published: published(s.Published()), Fingerprint: s.Fingerprint(),
 		}
 		for _, c := range allCounts() {

@@ -15,6 +15,7 @@ import (
 	"github.com/nb1shot/nb1shot/internal/printable"
 	"github.com/nb1shot/nb1shot/nasbench"
 	"github.com/nb1shot/nb1shot/results"
+	"github.com/nb1shot/nb1shot/spaces"
 )
 
 func stabilityCommand() *cli.Command {
@@ -140,7 +141,7 @@ func measureStability(c *cli.Context) (err error) {
 // findAnchors returns what regret is counted from, for every command: the lowest error
 // of the table of --table, or of the one in the data home, where it is that of the
 // runs; for runs of the surrogate its own; and the published one elsewhere.
-func findAnchors(c *cli.Context, runs []*results.History) (map[int]stability.Anchor, error) {
+func findAnchors(c *cli.Context, runs []*results.History) (map[spaces.Name]stability.Anchor, error) {
 	path := c.String("table")
 	if path == "" {
 		var err error
@@ -191,7 +192,7 @@ func (t stabilityTable) print(w io.Writer) error {
 		for end = first; end < len(t.Curves) && t.Curves[end].Space == space; end++ {
 			rows = append(rows, stabilityRow(t.Curves[end]))
 		}
-		fmt.Fprintf(w, "\nspace %d", space)
+		fmt.Fprintf(w, "\nspace %s", space)
 		if t.Provenance.Table != results.NoTable {
 			fmt.Fprintf(w, ", regret from %s (%s)", percent(t.Anchors[space].TestError), t.Anchors[space].Source)
 		}
@@ -264,7 +265,7 @@ func (t stabilityTable) printComparisons(w io.Writer) error {
 			if err := flush(); err != nil {
 				return err
 			}
-			fmt.Fprintf(w, "\nspace %d, %s, against %s\n", c.Space, definition.Title, c.Against)
+			fmt.Fprintf(w, "\nspace %s, %s, against %s\n", c.Space, definition.Title, c.Against)
 		}
 		last = c
 		mark := ""
@@ -312,7 +313,7 @@ func (t stabilityTable) csv() []byte {
 		for _, i := range c.Incomplete {
 			incomplete = append(incomplete, i.String())
 		}
-		head := []string{strconv.Itoa(c.Space), c.Algorithm, c.Variant, c.ConfigHash}
+		head := []string{string(c.Space), c.Algorithm, c.Variant, c.ConfigHash}
 		for _, d := range stability.Definitions {
 			s, ok := c.Statistic(d.Name)
 			mean, std, low, high := "", "", "", ""

@@ -16,6 +16,7 @@ import (
 	"github.com/nb1shot/nb1shot/plots"
 	"github.com/nb1shot/nb1shot/spaces"
 	"github.com/nb1shot/nb1shot/spaces/cell"
+	"github.com/nb1shot/nb1shot/spaces/nb1shot1"
 )
 
 func tableStatsCommand() *cli.Command {
@@ -32,7 +33,7 @@ predicts.
 Example:
   nb1shot table stats --space 1 -o figures`,
 		Flags: []cli.Flag{
-			&cli.IntFlag{Name: "space", Usage: "search space `N`: 1, 2 or 3", DefaultText: "all three"},
+			spaceFlag("", "all"),
 			budgetFlag(),
 			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "write figures to `DIR`"},
 			forceFlag(),
@@ -53,7 +54,7 @@ can end in, or of the whole table. With -o it draws each of them as PNG, SVG and
 Example:
   nb1shot table top --space 1 -n 3 -o figures`,
 		Flags: []cli.Flag{
-			&cli.IntFlag{Name: "space", Usage: "search space `N`: 1, 2 or 3", DefaultText: "the whole table"},
+			spaceFlag("", "the whole table"),
 			bounded(&cli.IntFlag{Name: "n", Usage: "list `N` cells", Value: 10}, 1, 500_000),
 			budgetFlag(),
 			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "write drawings to `DIR`"},
@@ -113,18 +114,18 @@ func describeErrors(c *cli.Context) error {
 }
 
 // chosenSpaces returns the space of --space, or all.
-func chosenSpaces(c *cli.Context) ([]int, error) {
-	var ids []int
+func chosenSpaces(c *cli.Context) ([]spaces.Name, error) {
+	var names []spaces.Name
 	if c.IsSet("space") {
-		if _, err := spaces.Get(c.Int("space")); err != nil {
+		if _, err := nb1shot1.Get(spaceOf(c)); err != nil {
 			return nil, misuse(err, "see %s --help", c.Command.HelpName)
 		}
-		return append(ids, c.Int("space")), nil
+		return append(names, spaceOf(c)), nil
 	}
-	for _, s := range spaces.All() {
-		ids = append(ids, s.ID())
+	for _, s := range nb1shot1.All() {
+		names = append(names, s.Name())
 	}
-	return ids, nil
+	return names, nil
 }
 
 // The names of properties in tables and figures.
@@ -145,7 +146,7 @@ var propertyTitles = map[nasbench.Property]string{
 func (s errorStatistics) print(w io.Writer) error {
 	fmt.Fprintf(w, "%s\n%s\n", tableTitle(s.Source.Kind), s.Source.Detail)
 	for _, space := range s.Spaces {
-		fmt.Fprintf(w, "\nspace %d: %s of the %s cells that a search can end in\n", space.Space, grouped(space.Cells), grouped(space.Reachable))
+		fmt.Fprintf(w, "\nspace %s: %s of the %s cells that a search can end in\n", space.Space, grouped(space.Cells), grouped(space.Reachable))
 		fmt.Fprintf(w, "%s (%%) after %d epochs\n", strings.ToLower(errorName(s.Source.Kind)), space.Epochs)
 		rows := [][]string{
 			{"", "cells", "lowest", "10 %", "25 %", "median", "75 %", "90 %", "≥ 25 %"},
@@ -202,10 +203,10 @@ func printAligned(w io.Writer, rows [][]string) error {
 }
 
 // errorFigures are the names of the figures of these spaces.
-func errorFigures(spaces []int) []string {
+func errorFigures(names []spaces.Name) []string {
 	suffix := ""
-	if len(spaces) == 1 {
-		suffix = fmt.Sprintf("-space%d", spaces[0])
+	if len(names) == 1 {
+		suffix = fmt.Sprintf("-%s", names[0].FileName())
 	}
 	return []string{"table-errors" + suffix, "table-errors-by-structure" + suffix}
 }
@@ -218,7 +219,7 @@ func (s errorStatistics) figures(names []string) []drawing {
 	var histograms []plots.ErrorDistribution
 	var titles []string
 	for _, space := range s.Spaces {
-		title := fmt.Sprintf("Space %d", space.Space)
+		title := fmt.Sprintf("Space %s", space.Space)
 		titles = append(titles, title)
 		histograms = append(histograms, plots.ErrorDistribution{Title: title, Errors: space.Errors, Quantiles: plots.Quantiles(space.Quantiles)})
 	}
@@ -297,10 +298,10 @@ type topCell struct {
 
 // topCells is the output of table top --json.
 type topCells struct {
-	Source source    `json:"source"`
-	Space  int       `json:"space,omitempty"` // none is the whole table
-	Epochs int       `json:"epochs"`
-	Cells  []topCell `json:"cells"`
+	Source source      `json:"source"`
+	Space  spaces.Name `json:"space,omitempty"` // none is the whole table
+	Epochs int         `json:"epochs"`
+	Cells  []topCell   `json:"cells"`
 }
 
 func listTop(c *cli.Context) error {
@@ -310,7 +311,7 @@ func listTop(c *cli.Context) error {
 	if _, err := chosenSpaces(c); err != nil {
 		return err
 	}
-	out := topCells{Space: c.Int("space"), Epochs: c.Int("budget"), Cells: []topCell{}}
+	out := topCells{Space: spaceOf(c), Epochs: c.Int("budget"), Cells: []topCell{}}
 	if c.IsSet("out") {
 		for rank := range c.Int("n") {
 			if err := reserveFigures(c, c.String("out"), out.drawing(rank+1)); err != nil {
@@ -363,16 +364,16 @@ func listTop(c *cli.Context) error {
 
 // drawing is the name of the drawing of a cell.
 func (t topCells) drawing(rank int) string {
-	if t.Space > 0 {
-		return fmt.Sprintf("top-space%d-%03d", t.Space, rank)
+	if t.Space != "" {
+		return fmt.Sprintf("top-%s-%03d", t.Space.FileName(), rank)
 	}
 	return fmt.Sprintf("top-table-%03d", rank)
 }
 
 func (t topCells) draw(best topCell, m nasbench.Metrics) drawing {
 	where := "the table"
-	if t.Space > 0 {
-		where = fmt.Sprintf("space %d", t.Space)
+	if t.Space != "" {
+		where = fmt.Sprintf("space %s", t.Space)
 	}
 	d := plots.CellDrawing{Spec: best.Cell, Title: fmt.Sprintf("No. %d of %s", best.Rank, where), Caption: cellCaption(m, nasbench.Source(t.Source))}
 	return drawing{t.drawing(best.Rank), func() (*plots.Figure, error) { return plots.Cell(d) }}

@@ -226,24 +226,20 @@ func countSeeds(text string) ([]uint64, error) {
 // maxSeeds keeps a slip of the keyboard from asking for millions of units.
 const maxSeeds = 10_000
 
-func parseSpaces(list string) ([]int, error) {
-	var ids []int
-	for _, s := range spaces.All() {
-		ids = append(ids, s.ID())
-	}
+func parseSpaces(list string) ([]spaces.Name, error) {
 	if list == "all" {
-		return ids, nil
+		return spaces.Names(), nil
 	}
-	var chosen []int
+	var chosen []spaces.Name
 	for text := range strings.SplitSeq(list, ",") {
-		id, err := strconv.Atoi(text)
-		if err != nil || !slices.Contains(ids, id) {
-			return nil, misuse(fmt.Errorf("--spaces: no search space %q", text), "an example is: --spaces 1,2,3")
+		name := spaces.Name(text)
+		if err := name.Check(); err != nil {
+			return nil, misuse(fmt.Errorf("--spaces: %w", err), "an example is: --spaces 1,2,3")
 		}
-		if slices.Contains(chosen, id) {
-			return nil, misuse(fmt.Errorf("--spaces: %d twice", id), "an example is: --spaces 1,2,3")
+		if slices.Contains(chosen, name) {
+			return nil, misuse(fmt.Errorf("--spaces: %s twice", name), "an example is: --spaces 1,2,3")
 		}
-		chosen = append(chosen, id)
+		chosen = append(chosen, name)
 	}
 	return chosen, nil
 }
@@ -423,7 +419,7 @@ func (p *sweepPlan) complete(c *cli.Context, m *sweep.Manifest) error {
 			return misuse(fmt.Errorf("no unit %d: %s has 0 to %d", k, filepath.Join(p.runner.Root, sweep.File), len(m.Units)-1), "nb1shot sweep --out DIR --dry-run lists them")
 		}
 		u := m.Units[k]
-		p.grid = sweep.Grid{Spaces: []int{u.Space}, Algorithms: []string{u.Algorithm}, Seeds: []uint64{u.Seed}}
+		p.grid = sweep.Grid{Spaces: []spaces.Name{u.Space}, Algorithms: []string{u.Algorithm}, Seeds: []uint64{u.Seed}}
 		return nil
 	}
 	there := m.Grid()
@@ -468,7 +464,7 @@ func (p *sweepPlan) configure(c *cli.Context, m *sweep.Manifest) (map[string]*be
 	}
 	configs := map[string]*benchmark.Config{}
 	for _, algorithm := range all {
-		config, err := shared.Config(1, algorithm)
+		config, err := shared.Config(spaces.Names()[0], algorithm)
 		if err != nil {
 			return nil, hinted(fmt.Errorf("%s, %s: %w", filepath.Join(p.runner.Root, sweep.File), algorithm, err), "another folder takes another sweep: --out DIR")
 		}
@@ -481,7 +477,7 @@ func (p *sweepPlan) configure(c *cli.Context, m *sweep.Manifest) (map[string]*be
 		shared.Settings[a.name] = a.value
 	}
 	for _, algorithm := range all {
-		config, err := shared.Config(1, algorithm)
+		config, err := shared.Config(spaces.Names()[0], algorithm)
 		if err != nil {
 			return nil, misuse(err, "see %s --help", c.Command.HelpName)
 		}
@@ -557,7 +553,7 @@ func (p *sweepPlan) introduce(w io.Writer) error {
 	r := &p.runner
 	grid := (&sweep.Manifest{Units: p.units}).Grid()
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(t, "sweep\tspaces %s; %s; seeds %s; units %d\n", joinInts(grid.Spaces), strings.Join(grid.Algorithms, ", "), formatSeeds(grid.Seeds), len(p.units))
+	fmt.Fprintf(t, "sweep\tspaces %s; %s; seeds %s; units %d\n", joinNames(grid.Spaces), strings.Join(grid.Algorithms, ", "), formatSeeds(grid.Seeds), len(p.units))
 	if r.Images != nil {
 		images := r.Images.Source.Detail
 		if r.Images.Source.Kind == procedural {
@@ -594,6 +590,14 @@ func departures(settings map[string]string) string {
 	return " with " + strings.Join(parts, ", ")
 }
 
+func joinNames(list []spaces.Name) string {
+	var parts []string
+	for _, n := range list {
+		parts = append(parts, string(n))
+	}
+	return strings.Join(parts, ",")
+}
+
 func joinInts(list []int) string {
 	var parts []string
 	for _, v := range list {
@@ -627,7 +631,7 @@ func listUnits(c *cli.Context, r *sweep.Runner, units []sweep.Unit) error {
 	t := tabwriter.NewWriter(c.App.Writer, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "unit\tspace\talgorithm\tseed\tstate\trun")
 	for _, l := range list {
-		fmt.Fprintf(t, "%d\t%d\t%s\t%d\t%s\t%s\n", l.Index, l.Space, l.Algorithm, l.Seed, l.State, l.Run)
+		fmt.Fprintf(t, "%d\t%s\t%s\t%d\t%s\t%s\n", l.Index, l.Space, l.Algorithm, l.Seed, l.State, l.Run)
 	}
 	fmt.Fprintf(t, "units %d, to run %d\n", len(list), left)
 	return t.Flush()

@@ -13,6 +13,7 @@ import (
 	"github.com/nb1shot/nb1shot/benchmark"
 	"github.com/nb1shot/nb1shot/benchmark/sweep"
 	"github.com/nb1shot/nb1shot/results"
+	"github.com/nb1shot/nb1shot/spaces"
 )
 
 // Seeds are read as they are written, in any order.
@@ -44,7 +45,7 @@ func TestSeeds(t *testing.T) {
 }
 
 // unit makes a unit of a test.
-func unit(index, space int, algorithm string) sweep.Unit {
+func unit(index int, space spaces.Name, algorithm string) sweep.Unit {
 	return sweep.Unit{Index: index, Space: space, Algorithm: algorithm, Run: algorithm + "-run"}
 }
 
@@ -57,7 +58,7 @@ func took(u sweep.Unit, seconds float64) sweep.Outcome {
 }
 
 func TestSweepCourse(t *testing.T) {
-	units := []sweep.Unit{unit(0, 1, "darts"), unit(1, 2, "darts"), unit(2, 1, "gdas"), unit(3, 1, "darts"), unit(4, 1, "darts")}
+	units := []sweep.Unit{unit(0, "1", "darts"), unit(1, "2", "darts"), unit(2, "1", "gdas"), unit(3, "1", "darts"), unit(4, "1", "darts")}
 	var b bytes.Buffer
 	now := time.Unix(1000, 0)
 	c := newSweepCourse(&b, units, 2)
@@ -124,7 +125,7 @@ func TestSweepCourse(t *testing.T) {
 
 func TestSweepSummary(t *testing.T) {
 	outcome := func(index int, algorithm string, seed uint64, state sweep.State, errors ...float64) sweep.Outcome {
-		u := unit(index, 1, algorithm)
+		u := unit(index, "1", algorithm)
 		u.Seed = seed
 		o := sweep.Outcome{Unit: u, State: state, History: &results.History{}}
 		for _, e := range errors {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/nb1shot/nb1shot/benchmark"
 	"github.com/nb1shot/nb1shot/benchmark/sweep"
+	"github.com/nb1shot/nb1shot/spaces"
 )
 
 // sweepCourse shows how a sweep goes: on a terminal in one line that is rewritten,
@@ -119,7 +120,7 @@ func (c *sweepCourse) line() string {
 	var parts []string
 	for _, index := range slices.Sorted(maps.Keys(c.running)) {
 		w := c.running[index]
-		part := fmt.Sprintf("s%d %s seed %d %d/%d", w.Space, w.Algorithm, w.Seed, w.at.Epoch, w.at.Epochs)
+		part := fmt.Sprintf("%s %s seed %d %d/%d", w.Space.Prefix(), w.Algorithm, w.Seed, w.at.Epoch, w.at.Epochs)
 		if w.at.Step < w.at.Steps || w.at.Doing != "" {
 			part += " (" + progressOf(w.at) + ")"
 		}
@@ -188,11 +189,11 @@ type sweepSummary struct {
 
 // sweptGroup is the units of a space and an algorithm.
 type sweptGroup struct {
-	Space     int      `json:"space"`
-	Algorithm string   `json:"algorithm"`
-	Finished  []uint64 `json:"finished"` // seeds
-	Failed    []uint64 `json:"failed"`
-	Missing   []uint64 `json:"missing"` // those elsewhere too
+	Space     spaces.Name `json:"space"`
+	Algorithm string      `json:"algorithm"`
+	Finished  []uint64    `json:"finished"` // seeds
+	Failed    []uint64    `json:"failed"`
+	Missing   []uint64    `json:"missing"` // those elsewhere too
 	// Means over the finished seeds, nil where there is none.
 	TestError  *float64 `json:"test_error"`      // after the last epoch
 	Deviation  *float64 `json:"test_error_std"`  // sample standard deviation, nil for one seed
@@ -215,7 +216,7 @@ type sweptUnit struct {
 func summariseSweep(dir string, outcomes []sweep.Outcome) sweepSummary {
 	s := sweepSummary{Dir: dir, Groups: []sweptGroup{}, Units: []sweptUnit{}}
 	type key struct {
-		space     int
+		space     spaces.Name
 		algorithm string
 	}
 	members := map[key][]sweptUnit{}
@@ -318,7 +319,7 @@ func (s sweepSummary) print(w io.Writer) error {
 	rows := [][]string{{"algorithm", "space", "done", "failed", "missing", "test error", "best", "λ"}}
 	tables := map[string]bool{}
 	for _, g := range s.Groups {
-		row := []string{g.Algorithm, strconv.Itoa(g.Space), strconv.Itoa(len(g.Finished)), dashed(formatSeeds(g.Failed)), dashed(formatSeeds(g.Missing))}
+		row := []string{g.Algorithm, string(g.Space), strconv.Itoa(len(g.Finished)), dashed(formatSeeds(g.Failed)), dashed(formatSeeds(g.Missing))}
 		if g.TestError == nil {
 			row = append(row, "-", "-")
 		} else {

@@ -13,6 +13,7 @@ import (
 	"github.com/nb1shot/nb1shot/nasbench"
 	"github.com/nb1shot/nb1shot/spaces"
 	"github.com/nb1shot/nb1shot/spaces/cell"
+	"github.com/nb1shot/nb1shot/spaces/nb1shot1"
 )
 
 // importCommand is the command that may replace a table.
@@ -188,18 +189,18 @@ type budgetInfo struct {
 
 // spaceInfo shows what a table has of a space beside what its authors published.
 type spaceInfo struct {
-	Space            int       `json:"space"`
-	Reachable        int       `json:"reachable"`
-	Cells            int       `json:"cells"`
-	Best             cell.Hash `json:"best"`
-	BestError        float64   `json:"best_error"`
-	Tenth            float64   `json:"tenth"`
-	Median           float64   `json:"median"`
-	Ninetieth        float64   `json:"ninetieth"`
-	Random           float64   `json:"random"`
-	TestAnchor       *float64  `json:"test_anchor"`
-	ValidationAnchor *float64  `json:"validation_anchor"`
-	Published        published `json:"published"`
+	Space            spaces.Name `json:"space"`
+	Reachable        int         `json:"reachable"`
+	Cells            int         `json:"cells"`
+	Best             cell.Hash   `json:"best"`
+	BestError        float64     `json:"best_error"`
+	Tenth            float64     `json:"tenth"`
+	Median           float64     `json:"median"`
+	Ninetieth        float64     `json:"ninetieth"`
+	Random           float64     `json:"random"`
+	TestAnchor       *float64    `json:"test_anchor"`
+	ValidationAnchor *float64    `json:"validation_anchor"`
+	Published        published   `json:"published"`
 }
 
 func newTableInfo(info nasbench.Info) tableInfo {
@@ -213,7 +214,7 @@ func newTableInfo(info nasbench.Info) tableInfo {
 			Tenth: s.Tenth, Median: s.Median, Ninetieth: s.Ninetieth, Random: s.Random,
 			TestAnchor: s.TestAnchor, ValidationAnchor: s.ValidationAnchor,
 		}
-		if space, err := spaces.Get(s.Space); err == nil {
+		if space, err := nb1shot1.Get(s.Space); err == nil {
 			i.Published = published(space.Published())
 		}
 		t.Spaces = append(t.Spaces, i)
@@ -233,7 +234,7 @@ func (i tableInfo) print(w io.Writer) error {
 	fmt.Fprintln(t)
 	fmt.Fprintln(t, "mean test error\tcells\tof\tlowest\t10 %\tmedian\t90 %\trandom\tbest cell")
 	for _, s := range i.Spaces {
-		fmt.Fprintf(t, "space %d\t%s\t%s", s.Space, grouped(s.Cells), grouped(s.Reachable))
+		fmt.Fprintf(t, "space %s\t%s\t%s", s.Space, grouped(s.Cells), grouped(s.Reachable))
 		if s.Cells > 0 {
 			for _, e := range []float64{s.BestError, s.Tenth, s.Median, s.Ninetieth, s.Random} {
 				fmt.Fprintf(t, "\t%s", percent(e))
@@ -245,7 +246,7 @@ func (i tableInfo) print(w io.Writer) error {
 	fmt.Fprintln(t)
 	fmt.Fprintln(t, "lowest of any run\ttest\tpublished\tvalidation\tpublished")
 	for _, s := range i.Spaces {
-		fmt.Fprintf(t, "space %d\t%s\t%s\t%s\t%s\n", s.Space,
+		fmt.Fprintf(t, "space %s\t%s\t%s\t%s\t%s\n", s.Space,
 			percentIfKnown(s.TestAnchor), percent(s.Published.MinTestError), percentIfKnown(s.ValidationAnchor), percent(s.Published.MinValidationError))
 	}
 	if err := t.Flush(); err != nil {
@@ -288,7 +289,7 @@ func (i surrogateInfo) print(w io.Writer) error {
 			if q.Cells == 0 {
 				continue
 			}
-			row := []string{fmt.Sprintf("%s, space %d", error.name, h.Space), grouped(q.Cells), fmt.Sprintf("%.3f", q.KendallTau)}
+			row := []string{fmt.Sprintf("%s, space %s", error.name, h.Space), grouped(q.Cells), fmt.Sprintf("%.3f", q.KendallTau)}
 			for _, x := range []float64{q.MedianError, q.MeanError, q.RootMeanSquare, q.BestError} {
 				row = append(row, fmt.Sprintf("%.3f", 100*x))
 			}

@@ -74,7 +74,7 @@ func BenchmarkLookup(b *testing.B) {
 	}
 	defer table.Close()
 	var hashes []cell.Hash
-	err = table.Each(context.Background(), 0, Epochs, func(e Entry) error {
+	err = table.Each(context.Background(), "", Epochs, func(e Entry) error {
 		hashes = append(hashes, e.Hash)
 		return nil
 	})

@@ -12,8 +12,8 @@ import (
 	"github.com/nb1shot/nb1shot/internal/pipeline"
 	"github.com/nb1shot/nb1shot/nasbench/dagnet"
 	"github.com/nb1shot/nb1shot/random"
-	"github.com/nb1shot/nb1shot/spaces"
 	"github.com/nb1shot/nb1shot/spaces/cell"
+	"github.com/nb1shot/nb1shot/spaces/nb1shot1"
 )
 
 const (
@@ -66,7 +66,7 @@ func Fit(ctx context.Context, t *Table, o FitOptions) (*Surrogate, error) {
 func fit(ctx context.Context, t *Table, o FitOptions) (*Surrogate, error) {
 	var examples []dagnet.Example
 	var logs [dagnet.Outputs][]float64
-	err := t.Each(ctx, 0, Epochs, func(e Entry) error {
+	err := t.Each(ctx, "", Epochs, func(e Entry) error {
 		if heldOut(e.Hash) {
 			return nil
 		}
@@ -150,10 +150,10 @@ type judged struct {
 // not diverge.
 func (s *Surrogate) evaluate(ctx context.Context, t *Table) (all []HeldOut, spread [dagnet.Outputs]float64, err error) {
 	var spreads [dagnet.Outputs][]float64
-	for _, space := range spaces.All() {
+	for _, space := range nb1shot1.All() {
 		var cells []*judged
 		err := pipeline.Run(func(emit func(*judged) bool) error {
-			return t.Each(ctx, space.ID(), Epochs, func(e Entry) error {
+			return t.Each(ctx, space.Name(), Epochs, func(e Entry) error {
 				if heldOut(e.Hash) && !emit(&judged{entry: e}) {
 					return io.EOF // ignored: a lookup has failed
 				}
@@ -169,7 +169,7 @@ func (s *Surrogate) evaluate(ctx context.Context, t *Table) (all []HeldOut, spre
 		if err != nil {
 			return nil, spread, err
 		}
-		h := HeldOut{Space: space.ID()}
+		h := HeldOut{Space: space.Name()}
 		for i, quality := range []*Quality{&h.Test, &h.Validation} {
 			var predicted, measured []float64
 			for _, j := range cells {
@@ -185,7 +185,7 @@ func (s *Surrogate) evaluate(ctx context.Context, t *Table) (all []HeldOut, spre
 			if len(measured) >= 2 {
 				*quality = qualityOf(predicted, measured)
 			} else if i == 0 {
-				return nil, spread, fmt.Errorf("the table has %d held-out cells of space %d, too few to evaluate on", len(measured), h.Space)
+				return nil, spread, fmt.Errorf("the table has %d held-out cells of space %s, too few to evaluate on", len(measured), h.Space)
 			}
 		}
 		all = append(all, h)

@@ -12,8 +12,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/nb1shot/nb1shot/spaces"
 	"github.com/nb1shot/nb1shot/spaces/cell"
+	"github.com/nb1shot/nb1shot/spaces/nb1shot1"
 )
 
 // inventedMeans is a file of all cells of space 1 and some of the others, whose
@@ -21,10 +21,10 @@ import (
 func inventedMeans(t *testing.T) string {
 	t.Helper()
 	cells := map[cell.Hash]cell.Spec{}
-	for _, space := range spaces.All() {
+	for _, space := range nb1shot1.All() {
 		taken := 0
 		for h, spec := range space.Cells {
-			if taken++; space.ID() > 1 && taken > 200 {
+			if taken++; space.Number() > 1 && taken > 200 {
 				break
 			}
 			cells[h] = spec
@@ -72,7 +72,7 @@ func TestFit(t *testing.T) {
 	for _, h := range s.HeldOut() {
 		for _, q := range []Quality{h.Test, h.Validation} {
 			if q.Cells < 20 || q.KendallTau < 0.7 || q.MeanError > 0.005 || q.MedianError > 0.005 || q.RootMeanSquare < q.MeanError || q.Failed != 0 {
-				t.Errorf("space %d: %+v", h.Space, q)
+				t.Errorf("space %s: %+v", h.Space, q)
 			}
 		}
 	}

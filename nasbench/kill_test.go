@@ -140,7 +140,7 @@ func checkWhole(t *testing.T, path string, after time.Duration, cells int) (old 
 		want = 1
 	}
 	found := 0
-	err = table.Each(context.Background(), 0, Epochs, func(e Entry) error {
+	err = table.Each(context.Background(), "", Epochs, func(e Entry) error {
 		found++
 		_, err := table.Lookup(e.Hash, Epochs)
 		return err

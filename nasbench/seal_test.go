@@ -28,7 +28,7 @@ func sealedTable(t testing.TB) (file []byte, answers map[cell.Hash]Metrics) {
 	}
 	defer table.Close()
 	answers = map[cell.Hash]Metrics{}
-	err = table.Each(context.Background(), 0, Epochs, func(e Entry) error {
+	err = table.Each(context.Background(), "", Epochs, func(e Entry) error {
 		answers[e.Hash], err = table.Lookup(e.Hash, Epochs)
 		return err
 	})
@@ -69,7 +69,7 @@ func ask(t testing.TB, path string, answers map[cell.Hash]Metrics) (asked [5]err
 			}
 		}
 	}
-	note(3, table.Each(context.Background(), 0, Epochs, func(e Entry) error {
+	note(3, table.Each(context.Background(), "", Epochs, func(e Entry) error {
 		if want := answers[e.Hash]; e.TestError != want.TestError || e.Parameters != want.Parameters {
 			t.Errorf("cell %v: got %+v, want %+v", e.Hash, e, want)
 		}

@@ -11,14 +11,15 @@ import (
 	"github.com/nb1shot/nb1shot/internal/pipeline"
 	"github.com/nb1shot/nb1shot/spaces"
 	"github.com/nb1shot/nb1shot/spaces/cell"
+	"github.com/nb1shot/nb1shot/spaces/nb1shot1"
 )
 
 // EachCell calls visit with the cells that a search in the given space (1, 2 or
 // 3) can reach and their mean test errors at a budget of epochs, by ascending
 // hash: of a Table as Table.Each does, and otherwise what the oracle answers, at
 // 108 epochs only. An error of visit ends it.
-func EachCell(ctx context.Context, o Oracle, space, epochs int, visit func(Entry) error) error {
-	s, err := spaces.Get(space)
+func EachCell(ctx context.Context, o Oracle, space spaces.Name, epochs int, visit func(Entry) error) error {
+	s, err := nb1shot1.Get(space)
 	if err != nil {
 		return err
 	}
@@ -26,7 +27,7 @@ func EachCell(ctx context.Context, o Oracle, space, epochs int, visit func(Entry
 		return t.Each(ctx, space, epochs, visit)
 	}
 	if epochs != Epochs {
-		return fmt.Errorf("cells of space %d at %d epochs: %w", space, epochs, ErrUnknownBudget)
+		return fmt.Errorf("cells of space %s at %d epochs: %w", space, epochs, ErrUnknownBudget)
 	}
 	type question struct {
 		Entry
@@ -56,7 +57,7 @@ func EachCell(ctx context.Context, o Oracle, space, epochs int, visit func(Entry
 // Top returns the n cells of the lowest test error of a space, or fewer if there
 // are no more, the best first. It reads them as EachCell does; of a Table, space
 // 0 is all of it.
-func Top(ctx context.Context, o Oracle, space, epochs, n int) ([]Entry, error) {
+func Top(ctx context.Context, o Oracle, space spaces.Name, epochs, n int) ([]Entry, error) {
 	var top []Entry
 	visit := func(e Entry) error {
 		// Of equal errors the lower hash comes first.
@@ -69,7 +70,7 @@ func Top(ctx context.Context, o Oracle, space, epochs, n int) ([]Entry, error) {
 		return nil
 	}
 	var err error
-	if t, ok := o.(*Table); ok && space == 0 {
+	if t, ok := o.(*Table); ok && space == "" {
 		err = t.Each(ctx, space, epochs, visit)
 	} else {
 		err = EachCell(ctx, o, space, epochs, visit)
@@ -81,8 +82,8 @@ func Top(ctx context.Context, o Oracle, space, epochs, n int) ([]Entry, error) {
 // architecture of a space (1, 2 or 3), as spaces.Space.Sample draws them: the mean
 // over the cells, each weighted by the architectures that are this cell. The oracle
 // must know them all. Space 3 takes seconds.
-func Expectation(ctx context.Context, o Oracle, space int) (float64, error) {
-	s, err := spaces.Get(space)
+func Expectation(ctx context.Context, o Oracle, space spaces.Name) (float64, error) {
+	s, err := nb1shot1.Get(space)
 	if err != nil {
 		return 0, err
 	}
@@ -100,7 +101,7 @@ func Expectation(ctx context.Context, o Oracle, space int) (float64, error) {
 		return 0, err
 	}
 	if all := s.Count().Architectures; seen != all {
-		return 0, fmt.Errorf("expected test error of space %d: the cells of %d of %d architectures are known: %w", space, seen, all, ErrUnknownBudget)
+		return 0, fmt.Errorf("expected test error of space %s: the cells of %d of %d architectures are known: %w", space, seen, all, ErrUnknownBudget)
 	}
 	return sum / float64(seen), nil
 }
@@ -138,9 +139,9 @@ func summarise(errs []float64) Summary {
 
 // Statistics is how good the cells of a space are.
 type Statistics struct {
-	Space     int `json:"space"`
-	Epochs    int `json:"epochs"`
-	Reachable int `json:"reachable"` // cells that a search can reach, known or not
+	Space     spaces.Name `json:"space"`
+	Epochs    int         `json:"epochs"`
+	Reachable int         `json:"reachable"` // cells that a search can reach, known or not
 	Summary
 	// By groups the cells by each Property, in the order of the constants.
 	By     []Grouping `json:"by"`
@@ -175,7 +176,7 @@ type Group struct {
 
 // SpaceStatistics describes the test errors of the cells of a space, read as
 // EachCell does. It fails with ErrUnknownBudget if none is known.
-func SpaceStatistics(ctx context.Context, o Oracle, space, epochs int) (Statistics, error) {
+func SpaceStatistics(ctx context.Context, o Oracle, space spaces.Name, epochs int) (Statistics, error) {
 	properties := []Property{ParameterFree, Width, Depth, Parameters}
 	cells := make([][]measured, len(properties))
 	err := EachCell(ctx, o, space, epochs, func(e Entry) error {
@@ -192,9 +193,9 @@ func SpaceStatistics(ctx context.Context, o Oracle, space, epochs int) (Statisti
 		return Statistics{}, err
 	}
 	if len(cells[0]) == 0 {
-		return Statistics{}, fmt.Errorf("cells of space %d at %d epochs: %w", space, epochs, ErrUnknownBudget)
+		return Statistics{}, fmt.Errorf("cells of space %s at %d epochs: %w", space, epochs, ErrUnknownBudget)
 	}
-	s, err := spaces.Get(space)
+	s, err := nb1shot1.Get(space)
 	if err != nil {
 		return Statistics{}, err
 	}

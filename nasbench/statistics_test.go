@@ -10,8 +10,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/nb1shot/nb1shot/spaces"
 	"github.com/nb1shot/nb1shot/spaces/cell"
+	"github.com/nb1shot/nb1shot/spaces/nb1shot1"
 )
 
 // oracle answers with a number that the cell gives.
@@ -33,11 +33,11 @@ func byPools(s cell.Spec) (Metrics, error) {
 }
 
 func TestSpaceStatistics(t *testing.T) {
-	s, err := SpaceStatistics(t.Context(), oracle(byPools), 1, Epochs)
+	s, err := SpaceStatistics(t.Context(), oracle(byPools), "1", Epochs)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.Space != 1 || s.Epochs != Epochs || s.Reachable != 2685 || s.Cells != 2685 || len(s.Errors) != 2685 || !slices.IsSorted(s.Errors) {
+	if s.Space != "1" || s.Epochs != Epochs || s.Reachable != 2685 || s.Cells != 2685 || len(s.Errors) != 2685 || !slices.IsSorted(s.Errors) {
 		t.Errorf("%d of %d cells, %d errors", s.Cells, s.Reachable, len(s.Errors))
 	}
 	if s.Lowest != s.Errors[0] || s.Highest != s.Errors[2684] || s.P50 != s.Errors[1342] || s.P10 != s.Errors[268] || s.P90 != s.Errors[2416] {
@@ -103,7 +103,7 @@ func TestQuarters(t *testing.T) {
 func TestTop(t *testing.T) {
 	var all []Entry
 	collect := func(e Entry) error { all = append(all, e); return nil }
-	if err := EachCell(t.Context(), oracle(byPools), 1, Epochs, collect); err != nil {
+	if err := EachCell(t.Context(), oracle(byPools), "1", Epochs, collect); err != nil {
 		t.Fatal(err)
 	}
 	slices.SortStableFunc(all, func(a, b Entry) int { // by ascending hash before
@@ -116,7 +116,7 @@ func TestTop(t *testing.T) {
 		return 0
 	})
 	for _, n := range []int{0, 1, 7, 300, 5000} {
-		got, err := Top(t.Context(), oracle(byPools), 1, Epochs, n)
+		got, err := Top(t.Context(), oracle(byPools), "1", Epochs, n)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -131,11 +131,11 @@ func TestTop(t *testing.T) {
 	// Of a table space 0 is all of it.
 	table := importTable(t, filepath.Join(golden, "synthetic.tfrecord"))
 	var lowest []float64
-	if err := table.Each(t.Context(), 0, 4, func(e Entry) error { lowest = append(lowest, e.TestError); return nil }); err != nil {
+	if err := table.Each(t.Context(), "", 4, func(e Entry) error { lowest = append(lowest, e.TestError); return nil }); err != nil {
 		t.Fatal(err)
 	}
 	slices.Sort(lowest)
-	got, err := Top(t.Context(), table, 0, 4, 2)
+	got, err := Top(t.Context(), table, "0", 4, 2)
 	if err != nil || len(got) != 2 || got[0].TestError != lowest[0] || got[1].TestError != lowest[1] {
 		t.Errorf("%+v, %v, want errors %v", got, err, lowest[:2])
 	}
@@ -144,16 +144,16 @@ func TestTop(t *testing.T) {
 // A table answers with what it holds, here of the space and of a single cell.
 func TestEachCellOfTable(t *testing.T) {
 	table := importTable(t, filepath.Join(golden, "synthetic.tfrecord"))
-	for _, space := range spaces.All() {
+	for _, space := range nb1shot1.All() {
 		want, got := 0, 0
-		if err := table.Each(t.Context(), space.ID(), Epochs, func(Entry) error { want++; return nil }); err != nil {
+		if err := table.Each(t.Context(), space.Name(), Epochs, func(Entry) error { want++; return nil }); err != nil {
 			t.Fatal(err)
 		}
-		if err := EachCell(t.Context(), table, space.ID(), Epochs, func(Entry) error { got++; return nil }); err != nil || got != want {
-			t.Errorf("space %d: %d cells, %v, want %d", space.ID(), got, err, want)
+		if err := EachCell(t.Context(), table, space.Name(), Epochs, func(Entry) error { got++; return nil }); err != nil || got != want {
+			t.Errorf("space %s: %d cells, %v, want %d", space.Name(), got, err, want)
 		}
-		if _, err := SpaceStatistics(t.Context(), table, space.ID(), 12); !errors.Is(err, ErrUnknownBudget) {
-			t.Errorf("space %d, a budget that the table lacks: %v", space.ID(), err)
+		if _, err := SpaceStatistics(t.Context(), table, space.Name(), 12); !errors.Is(err, ErrUnknownBudget) {
+			t.Errorf("space %s, a budget that the table lacks: %v", space.Name(), err)
 		}
 	}
 }
@@ -161,7 +161,7 @@ func TestEachCellOfTable(t *testing.T) {
 // A random architecture's error is the mean over all architectures, loose ends
 // included; a table that lacks some of their cells does not know it.
 func TestExpectation(t *testing.T) {
-	s, err := spaces.Get(1)
+	s, err := nb1shot1.Get("1")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -174,40 +174,40 @@ func TestExpectation(t *testing.T) {
 		sum += m.TestError
 		n++
 	}
-	got, err := Expectation(t.Context(), oracle(byPools), 1)
+	got, err := Expectation(t.Context(), oracle(byPools), "1")
 	if want := sum / float64(n); err != nil || math.Abs(got-want) > 1e-12 {
 		t.Errorf("%v, %v, want %v", got, err, want)
 	}
-	if _, err := Expectation(t.Context(), importTable(t, filepath.Join(golden, "synthetic.tfrecord")), 1); !errors.Is(err, ErrUnknownBudget) {
+	if _, err := Expectation(t.Context(), importTable(t, filepath.Join(golden, "synthetic.tfrecord")), "1"); !errors.Is(err, ErrUnknownBudget) {
 		t.Errorf("a table with a few cells: %v", err)
 	}
-	if _, err := Expectation(t.Context(), oracle(byPools), 4); err == nil {
+	if _, err := Expectation(t.Context(), oracle(byPools), "4"); err == nil {
 		t.Error("space 4 has an expectation")
 	}
 }
 
 func TestEachCellFails(t *testing.T) {
 	none := func(Entry) error { return nil }
-	if err := EachCell(t.Context(), oracle(byPools), 4, Epochs, none); err == nil {
+	if err := EachCell(t.Context(), oracle(byPools), "4", Epochs, none); err == nil {
 		t.Error("read space 4")
 	}
-	if err := EachCell(t.Context(), oracle(byPools), 1, 12, none); !errors.Is(err, ErrUnknownBudget) {
+	if err := EachCell(t.Context(), oracle(byPools), "1", 12, none); !errors.Is(err, ErrUnknownBudget) {
 		t.Errorf("predictions at 12 epochs: %v", err)
 	}
 	cancelled, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := EachCell(cancelled, oracle(byPools), 1, Epochs, none); !errors.Is(err, context.Canceled) {
+	if err := EachCell(cancelled, oracle(byPools), "1", Epochs, none); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
 	stop := errors.New("stop")
-	if err := EachCell(t.Context(), oracle(byPools), 1, Epochs, func(Entry) error { return stop }); err != stop {
+	if err := EachCell(t.Context(), oracle(byPools), "1", Epochs, func(Entry) error { return stop }); err != stop {
 		t.Errorf("visit's error came back as %v", err)
 	}
 	failing := oracle(func(cell.Spec) (Metrics, error) { return Metrics{}, stop })
-	if _, err := SpaceStatistics(t.Context(), failing, 1, Epochs); !errors.Is(err, stop) {
+	if _, err := SpaceStatistics(t.Context(), failing, "1", Epochs); !errors.Is(err, stop) {
 		t.Errorf("the oracle's error came back as %v", err)
 	}
-	if _, err := Top(t.Context(), failing, 0, Epochs, 1); err == nil {
+	if _, err := Top(t.Context(), failing, "0", Epochs, 1); err == nil {
 		t.Error("an oracle without a list of cells has a best one")
 	}
 }

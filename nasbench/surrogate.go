@@ -14,6 +14,7 @@ import (
 	"sync"
 
 	"github.com/nb1shot/nb1shot/nasbench/dagnet"
+	"github.com/nb1shot/nb1shot/spaces"
 	"github.com/nb1shot/nb1shot/spaces/cell"
 )
 
@@ -44,9 +45,9 @@ type model struct {
 // HeldOut tells how well a surrogate predicts the cells of one space that it was
 // not fitted to.
 type HeldOut struct {
-	Space      int     `json:"space"`
-	Test       Quality `json:"test"`
-	Validation Quality `json:"validation"` // of the cells whose validation error is known, in a table of means from one run
+	Space      spaces.Name `json:"space"`
+	Test       Quality     `json:"test"`
+	Validation Quality     `json:"validation"` // of the cells whose validation error is known, in a table of means from one run
 }
 
 // Quality compares predicted with measured errors, both fractions of images.

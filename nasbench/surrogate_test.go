@@ -57,10 +57,10 @@ func TestDefault(t *testing.T) {
 	}
 	for _, h := range held {
 		if q := h.Test; q.MedianError > 0.0017 || q.MeanError > 0.0025 || q.KendallTau < 0.90 || q.Cells < 500 {
-			t.Errorf("space %d: test error: %+v", h.Space, q)
+			t.Errorf("space %s: test error: %+v", h.Space, q)
 		}
 		if q := h.Validation; q.MedianError > 0.004 || q.KendallTau < 0.8 || q.Cells < 20 {
-			t.Errorf("space %d: validation error: %+v", h.Space, q)
+			t.Errorf("space %s: validation error: %+v", h.Space, q)
 		}
 	}
 	if s := Default().Source(); s.Kind != KindSurrogate || len(s.Digest) != 64 || s.Detail == "" {

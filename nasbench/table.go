@@ -19,6 +19,7 @@ import (
 	"github.com/nb1shot/nb1shot/internal/foreign"
 	"github.com/nb1shot/nb1shot/spaces"
 	"github.com/nb1shot/nb1shot/spaces/cell"
+	"github.com/nb1shot/nb1shot/spaces/nb1shot1"
 )
 
 // What schema.sql writes into the header of a table.
@@ -254,21 +255,25 @@ type Entry struct {
 	TestError  float64 // fraction, mean over the runs
 }
 
-// Each calls visit with the cells that a search in the given space (1, 2 or 3;
-// 0 for the whole table) can reach, as far as their test error after the given
+// Each calls visit with the cells that a search in the given space (one of
+// NAS-Bench-1Shot1, or "" for the whole table) can reach, as far as their test error after the given
 // number of epochs is known, by ascending hash. An error of visit ends it.
-func (t *Table) Each(ctx context.Context, space, epochs int, visit func(Entry) error) (err error) {
+func (t *Table) Each(ctx context.Context, space spaces.Name, epochs int, visit func(Entry) error) (err error) {
 	defer func() {
 		if err != nil {
-			err = fmt.Errorf("read cells of space %d at %d epochs: %w", space, epochs, err)
+			err = fmt.Errorf("read cells of space %s at %d epochs: %w", space, epochs, err)
 		}
 	}()
 	if err := t.Verify(ctx); err != nil {
 		return err
 	}
 	var members spaceSet
-	if space != 0 {
-		members.add(space)
+	if space != "" {
+		s, err := nb1shot1.Get(space)
+		if err != nil {
+			return err
+		}
+		members.add(s.Number())
 	}
 	what := "test_error"
 	if epochs != Epochs {
@@ -355,7 +360,7 @@ type BudgetInfo struct {
 // Errors are fractions at 108 epochs; but for the anchors they are means over the
 // runs of a cell. All are 0 if Cells is.
 type SpaceInfo struct {
-	Space     int
+	Space     spaces.Name
 	Reachable int // cells that a search can reach
 	Cells     int // of these in the table with their test error at 108 epochs
 
@@ -384,24 +389,24 @@ func (t *Table) Info(ctx context.Context) (Info, error) {
 	if err := t.count(ctx, &info); err != nil {
 		return Info{}, fmt.Errorf("summarise table: %w", err)
 	}
-	for _, space := range spaces.All() {
+	for _, space := range nb1shot1.All() {
 		s, err := t.spaceInfo(ctx, space)
 		if err != nil {
-			return Info{}, fmt.Errorf("summarise space %d: %w", space.ID(), err)
+			return Info{}, fmt.Errorf("summarise space %s: %w", space.Name(), err)
 		}
 		info.Spaces = append(info.Spaces, s)
 	}
 	return info, nil
 }
 
-func (t *Table) spaceInfo(ctx context.Context, space *spaces.Space) (info SpaceInfo, err error) {
-	cells := map[cell.Hash]spaces.Reachable{}
+func (t *Table) spaceInfo(ctx context.Context, space *nb1shot1.Space) (info SpaceInfo, err error) {
+	cells := map[cell.Hash]nb1shot1.Reachable{}
 	for _, c := range space.Reachable() {
 		cells[c.Hash] = c
 	}
-	info = SpaceInfo{Space: space.ID(), Reachable: len(cells)}
+	info = SpaceInfo{Space: space.Name(), Reachable: len(cells)}
 	var members spaceSet
-	members.add(space.ID())
+	members.add(space.Number())
 	rows, err := t.db.QueryContext(ctx, `
 		SELECT hash, test_error, runs FROM cell WHERE test_error IS NOT NULL AND spaces & ?1 ORDER BY test_error, hash`, members)
 	if err != nil {

@@ -18,8 +18,8 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"gonum.org/v1/gonum/stat"
 
-	"github.com/nb1shot/nb1shot/spaces"
 	"github.com/nb1shot/nb1shot/spaces/cell"
+	"github.com/nb1shot/nb1shot/spaces/nb1shot1"
 )
 
 func TestOpenRefuses(t *testing.T) {
@@ -161,9 +161,9 @@ func TestInfo(t *testing.T) {
 		Content: table.Content(),
 		Cells:   5,
 		Budgets: []BudgetInfo{{Epochs: 4, Cells: 5, Runs: 15, Validation: 5}, {Epochs: 108, Cells: 5, Runs: 15, Validation: 5}},
-		Spaces:  []SpaceInfo{{Space: 1, Reachable: 2685}, {Space: 2, Reachable: 7773}, {Space: 3, Reachable: 55854}},
+		Spaces:  []SpaceInfo{{Space: "1", Reachable: 2685}, {Space: "2", Reachable: 7773}, {Space: "3", Reachable: 55854}},
 	}
-	for i, space := range spaces.All() {
+	for i, space := range nb1shot1.All() {
 		s := &want.Spaces[i]
 		var testErrors, weights []float64
 		for _, c := range space.Reachable() {
@@ -273,7 +273,7 @@ func TestRealTable(t *testing.T) {
 	t.Run("best cell", func(t *testing.T) {
 		var best Entry
 		cells := 0
-		err := table.Each(context.Background(), 0, Epochs, func(e Entry) error {
+		err := table.Each(context.Background(), "", Epochs, func(e Entry) error {
 			if cells == 0 || e.TestError < best.TestError {
 				best = e
 			}
@@ -329,11 +329,11 @@ func TestRealTable(t *testing.T) {
 				{"90 %", s.Ninetieth, want.ninetieth, 6e-5},
 			} {
 				if math.Abs(c.got-c.want) > c.tolerance {
-					t.Errorf("space %d: %s test error %v, want %v", s.Space, c.name, c.got, c.want)
+					t.Errorf("space %s: %s test error %v, want %v", s.Space, c.name, c.got, c.want)
 				}
 			}
 			if s.TestAnchor != nil || s.ValidationAnchor != nil {
-				t.Errorf("space %d: anchors of single runs in a table of means", s.Space)
+				t.Errorf("space %s: anchors of single runs in a table of means", s.Space)
 			}
 		}
 	})

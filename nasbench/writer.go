@@ -16,22 +16,22 @@ import (
 
 	"github.com/nb1shot/nb1shot/internal/fault"
 	"github.com/nb1shot/nb1shot/internal/pipeline"
-	"github.com/nb1shot/nb1shot/spaces"
 	"github.com/nb1shot/nb1shot/spaces/cell"
+	"github.com/nb1shot/nb1shot/spaces/nb1shot1"
 )
 
 // spaceSet tells which spaces a cell belongs to: bit s−1 is set for space s.
 type spaceSet uint8
 
-func (s *spaceSet) add(space int) { *s |= 1 << (space - 1) }
+func (s *spaceSet) add(number int) { *s |= 1 << (number - 1) }
 
 // reachable holds the cells that a search can reach.
 var reachable = sync.OnceValue(func() map[cell.Hash]spaceSet {
 	all := map[cell.Hash]spaceSet{}
-	for _, space := range spaces.All() {
+	for _, space := range nb1shot1.All() {
 		for _, h := range space.Hashes() {
 			set := all[h]
-			set.add(space.ID())
+			set.add(space.Number())
 			all[h] = set
 		}
 	}

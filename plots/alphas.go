@@ -13,6 +13,7 @@ import (
 
 	"github.com/nb1shot/nb1shot/results"
 	"github.com/nb1shot/nb1shot/spaces"
+	"github.com/nb1shot/nb1shot/spaces/cell"
 )
 
 // Alphas draws the softmax of every row of a run's architecture parameters over the
@@ -31,40 +32,40 @@ func Alphas(h *results.History, o Options) (*Figure, error) {
 	if err != nil {
 		return nil, fmt.Errorf("alphas of %s: %w", h.Dir, err)
 	}
-	var operations, parents []*facet
+	looks := looksOf(s)
+	var operations, edges []*facet
 	final := false
-	for _, t := range s.Tensors() {
-		for row := range t.Rows {
-			title, looks := rowTitle(t, row), nodeLooks
-			if t.Name == mixedOp {
-				looks = operationLooks
+	rows := slices.Clone(s.Rows())
+	slices.SortStableFunc(rows, func(a, b spaces.Row) int { // a node later in the cell has more edges to choose from
+		if a.Kind == spaces.EdgeRow && b.Kind == spaces.EdgeRow {
+			return len(a.Candidates) - len(b.Candidates)
+		}
+		return 0
+	})
+	for _, row := range rows {
+		lines := paths[row.Offset:row.End()]
+		f := &facet{title: strings.ToUpper(row.Title[:1]) + row.Title[1:], draw: func(c canvas.Canvas, p *plot.Plot) {
+			for i, points := range lines {
+				one := series{points: points, style: lineStyle{colour: looks.colours[row.Candidates[i].Name]}}
+				drawLine(c, p, one)
+				drawFinal(c, p, one)
 			}
-			lines := paths[t.Offset+row*t.Cols : t.Offset+(row+1)*t.Cols]
-			f := &facet{title: title, draw: func(c canvas.Canvas, p *plot.Plot) {
-				for i, points := range lines {
-					one := series{points: points, style: lineStyle{colour: looks[i].colour}}
-					drawLine(c, p, one)
-					drawFinal(c, p, one)
-				}
-			}}
-			for _, points := range lines {
-				final = final || slices.ContainsFunc(points, func(p results.Point) bool { return p.Final })
-			}
-			switch t.Name {
-			case mixedOp:
-				operations = append(operations, f)
-			default:
-				parents = append(parents, f)
-			}
+		}}
+		for _, points := range lines {
+			final = final || slices.ContainsFunc(points, func(p results.Point) bool { return p.Final })
+		}
+		if row.Kind == spaces.OperationRow {
+			operations = append(operations, f)
+		} else {
+			edges = append(edges, f)
 		}
 	}
-	parents = append(parents[1:], parents[0]) // the output comes first among the tensors
 
 	p := newPage(o.width(), 1)
-	for _, looks := range [][]look{operationLooks, nodeLooks[:s.Blocks()+1]} {
+	for _, names := range [][]string{looks.operations, looks.edges} {
 		var entries []legendEntry
-		for _, l := range looks {
-			entries = append(entries, legendEntry{l.name, thumbLine(lineStyle{colour: l.colour}.line())})
+		for _, name := range names {
+			entries = append(entries, legendEntry{label(name), thumbLine(lineStyle{colour: looks.colours[name]}.line())})
 		}
 		p.legend(entries)
 		p.depth -= 1.5 * vg.Millimeter
@@ -72,8 +73,8 @@ func Alphas(h *results.History, o Options) (*Figure, error) {
 	p.depth += 1.5 * vg.Millimeter
 	g := panelGrid{xLabel: "Epochs of training", yLabel: "Softmax of the alphas", height: alphaHeight, axis: linearAxis(0, 1, 3)}
 	g.axis.max = 1.03
-	columns := min(s.Blocks(), fitting(p.inner, alphaRoom))
-	for _, some := range [][]*facet{operations, parents} {
+	columns := min(len(operations), fitting(p.inner, alphaRoom))
+	for _, some := range [][]*facet{operations, edges} {
 		for row := range slices.Chunk(some, columns) {
 			g.rows = append(g.rows, row)
 		}
@@ -82,7 +83,7 @@ func Alphas(h *results.History, o Options) (*Figure, error) {
 	g.lay(p)
 	var notes []string
 	if !o.NoCaption {
-		note := fmt.Sprintf("%s, space %d, seed %d: mixing weights, the softmax of each row of architecture parameters.", CurveName(curve), h.Run.Space, h.Run.Seed)
+		note := fmt.Sprintf("%s, space %s, seed %d: mixing weights, the softmax of each row of architecture parameters.", CurveName(curve), h.Run.Space, h.Run.Seed)
 		if final {
 			note += " Diamonds: after the last epoch."
 		}
@@ -100,46 +101,52 @@ const (
 	alphaHeight = 2.2 * vg.Centimeter
 )
 
-// mixedOp is the tensor of operations, see spaces.Tensor.
-const mixedOp = "mixed_op"
-
 // HasAlphas tells whether a run has recorded architecture parameters.
 func HasAlphas(h *results.History) bool {
 	return slices.ContainsFunc(h.Epochs, func(e results.Epoch) bool { return e.Alphas != nil })
 }
 
-// look is what a candidate is called and its colour.
-type look struct {
-	name   string
-	colour color.NRGBA
+// looks are the candidates of a space's rows, by name, and their colours.
+type looks struct {
+	operations, edges []string // in the order in which the rows name them
+	colours           map[string]color.NRGBA
 }
 
-// operationLooks are those of spaces.Operation, as cells are drawn.
-var operationLooks = func() []look {
-	var all []look
-	for _, o := range []spaces.Operation{spaces.MaxPool3x3, spaces.Conv3x3, spaces.Conv1x1} {
-		l := opLooks[o.Op()]
-		all = append(all, look{strings.Join(l.lines, " "), l.colour})
+// looksOf gives the operations of NAS-Bench-101 the colours that they have in drawings of
+// cells, and other candidates colours that these do not have.
+func looksOf(s *spaces.Space) looks {
+	all := looks{colours: map[string]color.NRGBA{}}
+	free := []color.NRGBA{colours[6], colours[5], colours[2], colours[4], colours[7], {150, 150, 150, 255}, colours[0], colours[1], colours[3]}
+	other := 0
+	rows := slices.Clone(s.Rows())
+	slices.SortStableFunc(rows, func(a, b spaces.Row) int { return len(b.Candidates) - len(a.Candidates) })
+	for _, row := range rows {
+		for _, c := range row.Candidates {
+			if _, there := all.colours[c.Name]; there {
+				continue
+			}
+			if op, err := cell.ParseOp(c.Name); err == nil {
+				all.colours[c.Name] = opLooks[op].colour
+			} else {
+				all.colours[c.Name] = free[other%len(free)]
+				other++
+			}
+			if row.Kind == spaces.OperationRow {
+				all.operations = append(all.operations, c.Name)
+			} else {
+				all.edges = append(all.edges, c.Name)
+			}
+		}
 	}
 	return all
-}()
-
-// nodeLooks are those of the cell input and the blocks, in colours that no operation
-// has.
-var nodeLooks = []look{
-	{"cell input", colours[6]}, {"block 1", colours[5]}, {"block 2", colours[2]},
-	{"block 3", colours[4]}, {"block 4", colours[7]}, {"block 5", color.NRGBA{150, 150, 150, 255}},
 }
 
-// rowTitle is what a row of a tensor is called.
-func rowTitle(t spaces.Tensor, row int) string {
-	switch node, ok := strings.CutPrefix(t.Name, "input_node"); {
-	case t.Name == mixedOp:
-		return fmt.Sprintf("Operation of block %d", row+1)
-	case ok:
-		return "Inputs of block " + node
+// label is what a candidate is called in legends.
+func label(name string) string {
+	if op, err := cell.ParseOp(name); err == nil {
+		return strings.Join(opLooks[op].lines, " ")
 	}
-	return "Inputs of the output"
+	return name
 }
 
 // softmaxes returns the course of every entry of the flat vector after softmax, and
@@ -155,12 +162,12 @@ func softmaxes(h *results.History, s *spaces.Space, later int) (paths [][]result
 		var alpha []float64
 		tensors := s.Tensors()
 		if len(e.Alphas) != len(tensors) {
-			return nil, 0, fmt.Errorf("epoch %d: %d tensors, space %d has %d", e.Epoch, len(e.Alphas), s.ID(), len(tensors))
+			return nil, 0, fmt.Errorf("epoch %d: %d tensors, space %s has %d", e.Epoch, len(e.Alphas), s.Name(), len(tensors))
 		}
 		for i, t := range tensors {
 			got := e.Alphas[i]
 			if got.Name != t.Name || len(got.Rows) != t.Rows {
-				return nil, 0, fmt.Errorf("epoch %d: tensor %d is %s with %d rows, space %d has %s with %d", e.Epoch, i, got.Name, len(got.Rows), s.ID(), t.Name, t.Rows)
+				return nil, 0, fmt.Errorf("epoch %d: tensor %d is %s with %d rows, space %s has %s with %d", e.Epoch, i, got.Name, len(got.Rows), s.Name(), t.Name, t.Rows)
 			}
 			for _, row := range got.Rows {
 				if len(row) != t.Cols {

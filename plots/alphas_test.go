@@ -10,7 +10,7 @@ import (
 )
 
 // withAlphas makes up a run whose first entry of every row of alphas wins.
-func withAlphas(t testing.TB, space, epochs int) *results.History {
+func withAlphas(t testing.TB, space spaces.Name, epochs int) *results.History {
 	t.Helper()
 	s, err := spaces.Get(space)
 	if err != nil {
@@ -33,10 +33,10 @@ func withAlphas(t testing.TB, space, epochs int) *results.History {
 
 // Every row of alphas has a panel, at each width, and the candidates a legend.
 func TestAlphas(t *testing.T) {
-	want := map[int][]string{
-		1: {"Operation of block 1", "Operation of block 2", "Operation of block 3", "Operation of block 4", "Inputs of block 3", "Inputs of block 4", "Inputs of the output"},
-		2: {"Operation of block 1", "Operation of block 2", "Operation of block 3", "Operation of block 4", "Inputs of block 2", "Inputs of block 3", "Inputs of block 4", "Inputs of the output"},
-		3: {"Operation of block 1", "Operation of block 2", "Operation of block 3", "Operation of block 4", "Operation of block 5", "Inputs of block 2", "Inputs of block 3", "Inputs of block 4", "Inputs of block 5", "Inputs of the output"},
+	want := map[spaces.Name][]string{
+		"1": {"Operation of block 1", "Operation of block 2", "Operation of block 3", "Operation of block 4", "Inputs of block 3", "Inputs of block 4", "Inputs of the output"},
+		"2": {"Operation of block 1", "Operation of block 2", "Operation of block 3", "Operation of block 4", "Inputs of block 2", "Inputs of block 3", "Inputs of block 4", "Inputs of the output"},
+		"3": {"Operation of block 1", "Operation of block 2", "Operation of block 3", "Operation of block 4", "Operation of block 5", "Inputs of block 2", "Inputs of block 3", "Inputs of block 4", "Inputs of block 5", "Inputs of the output"},
 	}
 	for space, want := range want {
 		for _, width := range []Width{Page, Column, 120} {
@@ -53,11 +53,11 @@ func TestAlphas(t *testing.T) {
 				}
 			}
 			if !slices.Equal(got, want) {
-				t.Errorf("space %d, %v mm: panels %q, want %q", space, width, got, want)
+				t.Errorf("space %s, %v mm: panels %q, want %q", space, width, got, want)
 			}
 			for _, candidate := range []string{"max pool 3×3", "conv 1×1", "cell input", "block 4"} {
 				if !slices.Contains(all, candidate) {
-					t.Errorf("space %d: no %q in %q", space, candidate, all)
+					t.Errorf("space %s: no %q in %q", space, candidate, all)
 				}
 			}
 		}
@@ -66,11 +66,11 @@ func TestAlphas(t *testing.T) {
 
 // What is drawn is the softmax, of the architecture after so many epochs.
 func TestSoftmaxes(t *testing.T) {
-	s, err := spaces.Get(2)
+	s, err := spaces.Get("2")
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := withAlphas(t, 2, 3)
+	h := withAlphas(t, "2", 3)
 	paths, end, err := softmaxes(h, s, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -95,15 +95,15 @@ func TestAlphasFail(t *testing.T) {
 		"name":    func(h *results.History) { h.Epochs[1].Alphas[0].Name = "input_node3" },
 		"rows":    func(h *results.History) { h.Epochs[1].Alphas[0].Rows = h.Epochs[1].Alphas[0].Rows[1:] },
 		"columns": func(h *results.History) { h.Epochs[1].Alphas[0].Rows[0] = []float64{1} },
-		"space":   func(h *results.History) { h.Run.Space = 4 },
+		"space":   func(h *results.History) { h.Run.Space = "4" },
 	} {
-		h := withAlphas(t, 1, 3)
+		h := withAlphas(t, "1", 3)
 		spoil(h)
 		if _, err := Alphas(h, Options{}); err == nil || !strings.Contains(err.Error(), h.Dir) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if HasAlphas(history(t, 1, "enas", 0, 2, struct{}{})) || !HasAlphas(withAlphas(t, 1, 2)) {
+	if HasAlphas(history(t, "1", "enas", 0, 2, struct{}{})) || !HasAlphas(withAlphas(t, "1", 2)) {
 		t.Error("alphas where there are none, or none where there are some")
 	}
 }

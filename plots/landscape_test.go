@@ -23,7 +23,7 @@ import (
 // landscape makes up one of n×n points over [-radius, radius]².
 func landscape(n int, radius float64, accuracy func(a, b float64) float64) results.Landscape {
 	l := results.Landscape{
-		Space: 1, Moved: results.MovedAlphas, Images: 960, GradientNorm: 0.1, RandomNorm: 5,
+		Space: "1", Moved: results.MovedAlphas, Images: 960, GradientNorm: 0.1, RandomNorm: 5,
 		Directions: [][]float64{{1, 0}, {0, 1}},
 		Sharpness:  results.Sharpness{Radius: radius, Points: 32, AccuracyDrop: accuracy(0, 0) - accuracy(radius, 0)},
 	}

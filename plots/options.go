@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/nb1shot/nb1shot/results"
+	"github.com/nb1shot/nb1shot/spaces"
 )
 
 // Options say how figures over the epochs are drawn. The zero value draws every
@@ -21,10 +22,10 @@ type Options struct {
 	SpectralNorm bool
 	// Regret, by space, has AnytimeTestError draw how far the test errors are above
 	// these; every space that is drawn must have one.
-	Regret map[int]Anchor
+	Regret map[spaces.Name]Anchor
 	// Random is the expected test error of a uniformly random architecture, as a
 	// fraction, by space. AnytimeTestError draws a line there.
-	Random map[int]float64
+	Random map[spaces.Name]float64
 }
 
 // Anchor is the test error that regret is counted from.

@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"github.com/nb1shot/nb1shot/results"
+	"github.com/nb1shot/nb1shot/spaces"
 )
 
 // AnytimeTestError draws the test error of each epoch's discrete cell, in percent,
@@ -29,10 +30,10 @@ func AnytimeTestError(curves []results.Curve, o Options) (*Figure, error) {
 		of:        results.TestError,
 		name:      "test error",
 		label:     "Test error (%)",
-		scale:     func(_ int, x float64) float64 { return 100 * max(x, 0) },
+		scale:     func(_ spaces.Name, x float64) float64 { return 100 * max(x, 0) },
 		axis:      linearAxis,
 		statistic: results.Arithmetic,
-		reference: map[int]float64{},
+		reference: map[spaces.Name]float64{},
 	}
 	if table := provenanceOf(curves).Table; tableNames[table] == "" && table != "" {
 		q.label = strings.ToUpper(table[:1]) + table[1:] + " test error (%)"
@@ -42,20 +43,20 @@ func AnytimeTestError(curves []results.Curve, o Options) (*Figure, error) {
 		if o.Regret != nil {
 			anchor, ok := o.Regret[space]
 			if !ok {
-				return nil, fmt.Errorf("no test error to count the regrets in space %d from", space)
+				return nil, fmt.Errorf("no test error to count the regrets in space %s from", space)
 			}
-			anchors = append(anchors, fmt.Sprintf("%.2f %% in space %d (%s)", 100*anchor.TestError, space, anchor.Source))
+			anchors = append(anchors, fmt.Sprintf("%.2f %% in space %s (%s)", 100*anchor.TestError, space, anchor.Source))
 		}
 		if x, ok := o.Random[space]; ok {
 			q.reference[space] = 100 * (x - o.Regret[space].TestError)
-			expected = append(expected, fmt.Sprintf("%.2f %% in space %d", 100*x, space))
+			expected = append(expected, fmt.Sprintf("%.2f %% in space %s", 100*x, space))
 		}
 	}
 	if o.Regret != nil {
 		q.name = "regret"
 		q.label = strings.Replace(strings.Replace(q.label, "(%)", "regret (points)", 1), "Test error regret", "Test regret", 1)
 		q.label = strings.Replace(q.label, "test error regret", "test regret", 1)
-		q.scale = func(space int, x float64) float64 { return 100 * (x - o.Regret[space].TestError) }
+		q.scale = func(space spaces.Name, x float64) float64 { return 100 * (x - o.Regret[space].TestError) }
 		q.notes = append(q.notes, "Regret: test error above "+strings.Join(anchors, ", ")+".")
 	}
 	if expected != nil {
@@ -78,7 +79,7 @@ func HessianTrajectory(curves []results.Curve, o Options) (*Figure, error) {
 		of:        results.Eigenvalue,
 		name:      "λ",
 		label:     "Dominant Hessian eigenvalue λ",
-		scale:     func(_ int, x float64) float64 { return x },
+		scale:     func(_ spaces.Name, x float64) float64 { return x },
 		axis:      logAxis,
 		statistic: results.Geometric,
 		atTheEnd:  true,
@@ -117,11 +118,11 @@ type quantity struct {
 	of        func(results.Epoch) *float64
 	name      string
 	label     string                                       // of the y axis
-	scale     func(space int, x float64) float64           // to the unit of the y axis
+	scale     func(space spaces.Name, x float64) float64   // to the unit of the y axis
 	axis      func(low, high float64, ticks int) valueAxis // that holds the scaled values
 	statistic results.Statistic
-	atTheEnd  bool            // of a record's epoch, not before it, unless the run says so
-	reference map[int]float64 // a line to draw, by space, in the unit of the y axis
+	atTheEnd  bool                    // of a record's epoch, not before it, unless the run says so
+	reference map[spaces.Name]float64 // a line to draw, by space, in the unit of the y axis
 	notes     []string
 }
 
@@ -171,7 +172,7 @@ func draw(curves []results.Curve, q quantity, o Options) (*Figure, error) {
 		q.statistic = results.Quartiles
 	}
 	curves = slices.SortedStableFunc(slices.Values(curves), o.compare)
-	s := sheet{quantity: q, panels: map[int][]series{}, low: math.Inf(1), high: math.Inf(-1), end: 1}
+	s := sheet{quantity: q, panels: map[spaces.Name][]series{}, low: math.Inf(1), high: math.Inf(-1), end: 1}
 	var lacking []string
 	for _, c := range curves {
 		one := series{curve: c, name: CurveName(c), points: q.trajectory(c)}
@@ -259,8 +260,8 @@ func (s sheet) statisticNote() string {
 }
 
 // spacesOf lists the spaces of curves, ascending.
-func spacesOf(curves []results.Curve) []int {
-	var all []int
+func spacesOf(curves []results.Curve) []spaces.Name {
+	var all []spaces.Name
 	for _, c := range curves {
 		all = append(all, c.Space)
 	}
@@ -339,7 +340,7 @@ func incompleteNote(curves []results.Curve) string {
 				seeds = append(seeds, fmt.Sprintf("seed %d %s, %d epochs", h.Run.Seed, h.Status.State, h.Trained()))
 			}
 		}
-		name := fmt.Sprintf("%s, space %d", CurveName(c), c.Space)
+		name := fmt.Sprintf("%s, space %s", CurveName(c), c.Space)
 		if seeds != nil {
 			incomplete = append(incomplete, name+" ("+strings.Join(seeds, "; ")+")")
 		}

@@ -23,6 +23,7 @@ import (
 	"github.com/nb1shot/nb1shot/internal/fault"
 	"github.com/nb1shot/nb1shot/random"
 	"github.com/nb1shot/nb1shot/results"
+	"github.com/nb1shot/nb1shot/spaces"
 )
 
 func provenance() results.Provenance {
@@ -36,7 +37,7 @@ func provenance() results.Provenance {
 
 // history makes up a finished run: an algorithm that collapses to 16 % with a
 // rising λ, or one that stays near 6.5 %, with noise of its own.
-func history(t testing.TB, space int, algorithm string, seed uint64, epochs int, config any) *results.History {
+func history(t testing.TB, space spaces.Name, algorithm string, seed uint64, epochs int, config any) *results.History {
 	t.Helper()
 	run, err := results.NewRun(space, algorithm, seed, provenance(), config)
 	if err != nil {
@@ -76,9 +77,9 @@ func group(t testing.TB, runs ...*results.History) []results.Curve {
 
 // cases are the shapes of data that a figure must stand.
 func cases(t testing.TB) map[string][]results.Curve {
-	many := func(spaces, seeds, epochs int, algorithms ...string) []*results.History {
+	many := func(number, seeds, epochs int, algorithms ...string) []*results.History {
 		var runs []*results.History
-		for space := 1; space <= spaces; space++ {
+		for _, space := range spaces.Names()[:number] {
 			for _, a := range algorithms {
 				for seed := range seeds {
 					runs = append(runs, history(t, space, a, uint64(seed), epochs, map[string]int{"epochs": epochs}))
@@ -122,7 +123,7 @@ func cases(t testing.TB) map[string][]results.Curve {
 				"steps": steps, "random_start": i == 0, "batch_norm": strings.Repeat("statistics_of_the_search_batch_", i+1), "projection": "simplex",
 			},
 		}
-		long = append(long, history(t, 1, "sdarts-adv", 0, 50, config), history(t, 2, "sdarts-adv", 0, 50, config))
+		long = append(long, history(t, "1", "sdarts-adv", 0, 50, config), history(t, "2", "sdarts-adv", 0, 50, config))
 	}
 
 	equal := set(many(3, 2, 20, four...), func(e *results.Epoch) {
@@ -263,7 +264,7 @@ func TestContent(t *testing.T) {
 
 // Real images and the real table carry no warning.
 func TestGenuineProvenance(t *testing.T) {
-	h := history(t, 1, "darts", 0, 3, struct{}{})
+	h := history(t, "1", "darts", 0, 3, struct{}{})
 	h.Run.Provenance.Images, h.Run.Provenance.Table = results.CIFAR10, results.NASBench101
 	f, err := AnytimeTestError(group(t, h), Options{Width: Column})
 	if err != nil {
@@ -283,7 +284,7 @@ func TestBand(t *testing.T) {
 	for seeds, want := range map[int]bool{1: false, 2: true} {
 		var runs []*results.History
 		for seed := range seeds {
-			runs = append(runs, history(t, 1, "darts", uint64(seed), 5, struct{}{}))
+			runs = append(runs, history(t, "1", "darts", uint64(seed), 5, struct{}{}))
 		}
 		f, err := HessianTrajectory(group(t, runs...), Options{})
 		if err != nil {
@@ -363,13 +364,13 @@ func TestBandWhereSeedsAgree(t *testing.T) {
 func TestEigenvalueBand(t *testing.T) {
 	var runs []*results.History
 	for seed, λ := range []float64{0.01, 1} {
-		h := history(t, 1, "darts", uint64(seed), 3, struct{}{})
+		h := history(t, "1", "darts", uint64(seed), 3, struct{}{})
 		for i := range h.Epochs[:3] {
 			h.Epochs[i].Hessian.Reported = λ
 		}
 		runs = append(runs, h)
 	}
-	q := quantity{of: results.Eigenvalue, scale: func(_ int, x float64) float64 { return x }, statistic: results.Geometric, atTheEnd: true}
+	q := quantity{of: results.Eigenvalue, scale: func(_ spaces.Name, x float64) float64 { return x }, statistic: results.Geometric, atTheEnd: true}
 	points := q.trajectory(group(t, runs...)[0])
 	if len(points) != 3 || points[0].Epoch != 1 || points[2].Epoch != 3 {
 		t.Fatalf("points %+v, want λ after 1 to 3 epochs of training", points)
@@ -382,7 +383,7 @@ func TestEigenvalueBand(t *testing.T) {
 
 // Values without logarithm are left out of λ's figure, and counted.
 func TestNoLogarithm(t *testing.T) {
-	h := history(t, 1, "darts", 0, 5, struct{}{})
+	h := history(t, "1", "darts", 0, 5, struct{}{})
 	h.Epochs[1].Hessian.Reported, h.Epochs[3].Hessian.Reported = 0, -0.5
 	for _, median := range []bool{false, true} {
 		f, err := HessianTrajectory(group(t, h), Options{Median: median})
@@ -398,8 +399,8 @@ func TestNoLogarithm(t *testing.T) {
 // A test error stands at the epochs of training behind its cell.
 func TestEpochsOfTraining(t *testing.T) {
 	for evaluate, want := range map[string][]int{"before": {0, 1, 2, 3}, "after": {1, 2, 3, 3}} {
-		h := history(t, 1, "enas", 0, 3, map[string]string{"evaluate": evaluate})
-		q := quantity{of: results.TestError, scale: func(_ int, x float64) float64 { return x }}
+		h := history(t, "1", "enas", 0, 3, map[string]string{"evaluate": evaluate})
+		q := quantity{of: results.TestError, scale: func(_ spaces.Name, x float64) float64 { return x }}
 		var got []int
 		for _, p := range q.trajectory(group(t, h)[0]) {
 			got = append(got, p.Epoch)
@@ -415,7 +416,7 @@ func TestOptions(t *testing.T) {
 	var runs []*results.History
 	for _, a := range []string{"darts", "sdarts-rs", "gdas"} {
 		for seed := range 3 {
-			runs = append(runs, history(t, 1, a, uint64(seed), 20, struct{}{}))
+			runs = append(runs, history(t, "1", a, uint64(seed), 20, struct{}{}))
 		}
 	}
 	for _, h := range runs {
@@ -436,9 +437,9 @@ func TestOptions(t *testing.T) {
 		"median of λ":   {"hessian", Options{Median: true}, nil, nil, "Medians over the seeds, with bands between the quartiles. Seeds: 3."},
 		"seeds":         {"error", Options{SeedLines: true}, nil, nil, "Faint lines: single seeds."},
 		"spectral norm": {"hessian", Options{SpectralNorm: true}, []string{"Spectral norm of the Hessian", "100"}, []string{"Dominant Hessian eigenvalue λ", "0.1"}, "Spectral norm: largest absolute eigenvalue"},
-		"regret": {"error", Options{Regret: map[int]Anchor{1: {0.05, "made up"}}}, []string{"Surrogate test regret (points)", "2", "10"}, []string{"16"},
+		"regret": {"error", Options{Regret: map[spaces.Name]Anchor{"1": {0.05, "made up"}}}, []string{"Surrogate test regret (points)", "2", "10"}, []string{"16"},
 			"Regret: test error above 5.00 % in space 1 (made up)."},
-		"random":     {"error", Options{Random: map[int]float64{1: 0.096861}}, []string{"random architecture, expected"}, nil, "Expected test error of a uniformly random architecture: 9.69 % in space 1."},
+		"random":     {"error", Options{Random: map[spaces.Name]float64{"1": 0.096861}}, []string{"random architecture, expected"}, nil, "Expected test error of a uniformly random architecture: 9.69 % in space 1."},
 		"algorithms": {"error", Options{Algorithms: []string{"gdas", "darts", "nasp"}}, []string{"GDAS", "DARTS"}, []string{"SDARTS-RS"}, "Seeds: 3."},
 		"no caption": {"error", Options{NoCaption: true}, []string{"DARTS", "Space 1"}, nil, "Epochs of training"},
 	}
@@ -473,7 +474,7 @@ func TestOptions(t *testing.T) {
 	if _, err := AnytimeTestError(curves, Options{Algorithms: []string{"nasp"}}); err == nil {
 		t.Error("drew an algorithm that is not there")
 	}
-	if _, err := AnytimeTestError(curves, Options{Regret: map[int]Anchor{2: {}}}); err == nil || !strings.Contains(err.Error(), "space 1") {
+	if _, err := AnytimeTestError(curves, Options{Regret: map[spaces.Name]Anchor{"2": {}}}); err == nil || !strings.Contains(err.Error(), "space 1") {
 		t.Errorf("regrets of a space without anchor: %v", err)
 	}
 	plain, err := AnytimeTestError(curves, Options{})
@@ -556,11 +557,11 @@ func TestStretches(t *testing.T) {
 
 // What the notes say of runs that are shorter and of several engines.
 func TestNotes(t *testing.T) {
-	runs := []*results.History{history(t, 1, "darts", 0, 9, struct{}{}), history(t, 1, "darts", 1, 9, struct{}{})}
+	runs := []*results.History{history(t, "1", "darts", 0, 9, struct{}{}), history(t, "1", "darts", 1, 9, struct{}{})}
 	runs[1].Epochs = runs[1].Epochs[:4]
 	p := provenance()
 	p.Engine, p.Precision = "cpu", "float32"
-	run, err := results.NewRun(1, "nasp", 2, p, struct{}{})
+	run, err := results.NewRun("1", "nasp", 2, p, struct{}{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -579,8 +580,8 @@ func TestNotes(t *testing.T) {
 // The same curves give the same bytes, in any order of the runs.
 func TestDeterminism(t *testing.T) {
 	runs := []*results.History{
-		history(t, 2, "darts", 0, 20, struct{}{}), history(t, 2, "darts", 1, 20, struct{}{}),
-		history(t, 1, "sdarts-rs", 0, 20, struct{}{}), history(t, 1, "my-search", 0, 20, struct{}{}),
+		history(t, "2", "darts", 0, 20, struct{}{}), history(t, "2", "darts", 1, 20, struct{}{}),
+		history(t, "1", "sdarts-rs", 0, 20, struct{}{}), history(t, "1", "my-search", 0, 20, struct{}{}),
 	}
 	for kind, draw := range figures {
 		for _, format := range []string{"png", "svg", "pdf"} {
@@ -625,13 +626,13 @@ func TestRefusals(t *testing.T) {
 		t.Run("differs in "+field, func(t *testing.T) {
 			p := provenance()
 			change(&p)
-			run, err := results.NewRun(2, "nasp", 0, p, struct{}{})
+			run, err := results.NewRun("2", "nasp", 0, p, struct{}{})
 			if err != nil {
 				t.Fatal(err)
 			}
-			other := history(t, 2, "nasp", 0, 3, struct{}{})
+			other := history(t, "2", "nasp", 0, 3, struct{}{})
 			other.Dir, other.Run = "runs/other", run
-			curves := group(t, history(t, 1, "darts", 0, 3, struct{}{}), other)
+			curves := group(t, history(t, "1", "darts", 0, 3, struct{}{}), other)
 			for kind, draw := range figures {
 				_, err := draw(curves, Options{})
 				var mixed *results.MixedError
@@ -651,14 +652,14 @@ func TestRefusals(t *testing.T) {
 	if _, err := AnytimeTestError(nil, Options{}); err == nil {
 		t.Error("drew nothing")
 	}
-	h := history(t, 1, "enas", 0, 2, struct{}{})
+	h := history(t, "1", "enas", 0, 2, struct{}{})
 	for i := range h.Epochs {
 		h.Epochs[i].Hessian = nil
 	}
 	if _, err := HessianTrajectory(group(t, h), Options{}); err == nil || !strings.Contains(err.Error(), "no λ") {
 		t.Errorf("no λ at all: %v", err)
 	}
-	huge := history(t, 1, "darts", 0, 2, struct{}{})
+	huge := history(t, "1", "darts", 0, 2, struct{}{})
 	huge.Epochs[1].Hessian.Reported = 1e308
 	if _, err := HessianTrajectory(group(t, huge), Options{}); err == nil || !strings.Contains(err.Error(), "too large") {
 		t.Errorf("a huge λ: %v", err)
@@ -668,7 +669,7 @@ func TestRefusals(t *testing.T) {
 // Whatever a name or a note holds, an SVG is XML, and every format can be drawn.
 func TestForeignText(t *testing.T) {
 	foreign := "a<b>&\"'\x1b[31m\u202e\u009b\xff\x00\ufffe"
-	h := history(t, 1, "darts", 0, 3, map[string]int{"epochs": 3})
+	h := history(t, "1", "darts", 0, 3, map[string]int{"epochs": 3})
 	h.Run.Algorithm, h.Run.Provenance.ImagesDetail = foreign, foreign
 	f, err := AnytimeTestError(group(t, h), Options{})
 	if err != nil {
@@ -706,7 +707,7 @@ func TestForeignText(t *testing.T) {
 func TestSaveWithoutTemporaryFiles(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("TMPDIR", filepath.Join(dir, "missing"))
-	f, err := HessianTrajectory(group(t, history(t, 1, "darts", 0, 2, struct{}{})), Options{})
+	f, err := HessianTrajectory(group(t, history(t, "1", "darts", 0, 2, struct{}{})), Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -725,7 +726,7 @@ func TestDrawingPanics(t *testing.T) {
 }
 
 func TestSaveFails(t *testing.T) {
-	f, err := AnytimeTestError(group(t, history(t, 1, "darts", 0, 2, struct{}{})), Options{})
+	f, err := AnytimeTestError(group(t, history(t, "1", "darts", 0, 2, struct{}{})), Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,7 +5,6 @@ import (
 	"maps"
 	"math"
 	"slices"
-	"strconv"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/text"
@@ -13,6 +12,7 @@ import (
 	canvas "gonum.org/v1/plot/vg/draw"
 
 	"github.com/nb1shot/nb1shot/results"
+	"github.com/nb1shot/nb1shot/spaces"
 )
 
 // overlaid is the number of curves that one panel shows well. Of more, each has a
@@ -22,12 +22,12 @@ const overlaid = 4
 // sheet is what a figure of a quantity shows.
 type sheet struct {
 	quantity
-	names     []string         // of the curves, in the order of the legend
-	panels    map[int][]series // by space, in that order
-	low, high float64          // of all that is drawn
-	end       int              // of the x axis
-	final     bool             // whether there is a final evaluation
-	band      bool             // whether there is a spread
+	names     []string                 // of the curves, in the order of the legend
+	panels    map[spaces.Name][]series // by space, in that order
+	low, high float64                  // of all that is drawn
+	end       int                      // of the x axis
+	final     bool                     // whether there is a final evaluation
+	band      bool                     // whether there is a spread
 }
 
 // add puts a series on the sheet, behind those that come before it in legends.
@@ -97,9 +97,9 @@ func (s sheet) layOut(width Width, notes []string) *Figure {
 }
 
 // overlay is the panel of a space with all its curves.
-func (s sheet) overlay(space int, labels bool) *facet {
+func (s sheet) overlay(space spaces.Name, labels bool) *facet {
 	all := s.panels[space]
-	f := &facet{title: "Space " + strconv.Itoa(space)}
+	f := &facet{title: "Space " + string(space)}
 	f.draw = func(c canvas.Canvas, p *plot.Plot) {
 		s.drawReference(c, p, space)
 		for _, layer := range []func(canvas.Canvas, *plot.Plot, series){drawBand, drawSeeds, drawLine, drawFinal} {
@@ -124,8 +124,8 @@ func (s sheet) overlay(space int, labels bool) *facet {
 // multiples are small panels of one curve each, with the other means in grey: a
 // column for each space, or with one space as many as there is room for, each under
 // the name of its curve.
-func (s sheet) multiples(spaces []int, p *page) (rows [][]*facet, sides []string) {
-	one := func(space int, name string) *facet {
+func (s sheet) multiples(names []spaces.Name, p *page) (rows [][]*facet, sides []string) {
+	one := func(space spaces.Name, name string) *facet {
 		return &facet{draw: func(c canvas.Canvas, p *plot.Plot) {
 			s.drawReference(c, p, space)
 			at := -1
@@ -143,11 +143,11 @@ func (s sheet) multiples(spaces []int, p *page) (rows [][]*facet, sides []string
 			}
 		}}
 	}
-	if len(spaces) == 1 {
+	if len(names) == 1 {
 		for some := range slices.Chunk(s.names, fitting(p.inner, smallRoom)) {
 			var row []*facet
 			for _, name := range some {
-				f := one(spaces[0], name)
+				f := one(names[0], name)
 				f.title = name
 				row = append(row, f)
 			}
@@ -157,10 +157,10 @@ func (s sheet) multiples(spaces []int, p *page) (rows [][]*facet, sides []string
 	}
 	for i, name := range s.names {
 		var row []*facet
-		for _, space := range spaces {
+		for _, space := range names {
 			f := one(space, name)
 			if i == 0 {
-				f.title = "Space " + strconv.Itoa(space)
+				f.title = "Space " + string(space)
 			}
 			row = append(row, f)
 		}
@@ -234,7 +234,7 @@ var (
 	referenceLine = canvas.LineStyle{Color: color.Gray{110}, Width: 0.6, Dashes: []vg.Length{2.5, 2}}
 )
 
-func (s sheet) drawReference(c canvas.Canvas, p *plot.Plot, space int) {
+func (s sheet) drawReference(c canvas.Canvas, p *plot.Plot, space spaces.Name) {
 	if x, ok := s.reference[space]; ok {
 		_, y := p.Transforms(&c)
 		c.StrokeLine2(referenceLine, c.Min.X, y(x), c.Max.X, y(x))

@@ -73,7 +73,7 @@ func Compare(a, b *History) (Comparison, error) {
 			*list = append(*list, Change{name, a, b})
 		}
 	}
-	change(&c.Settings, "space", strconv.Itoa(a.Run.Space), strconv.Itoa(b.Run.Space))
+	change(&c.Settings, "space", string(a.Run.Space), string(b.Run.Space))
 	change(&c.Settings, "algorithm", a.Run.Algorithm, b.Run.Algorithm)
 	change(&c.Settings, "seed", strconv.FormatUint(a.Run.Seed, 10), strconv.FormatUint(b.Run.Seed, 10))
 	for _, name := range slices.Sorted(maps.Keys(names)) {

@@ -58,7 +58,7 @@ func TestCompareSame(t *testing.T) {
 func TestCompareSettings(t *testing.T) {
 	p := provenance()
 	p.Engine, p.Table = "cpu", NASBench101
-	run, err := NewRun(1, "darts", 7, p, map[string]any{"epochs": 2, "perturbation": map[string]any{"radius": 0.3}, "ties": "lowest"})
+	run, err := NewRun("1", "darts", 7, p, map[string]any{"epochs": 2, "perturbation": map[string]any{"radius": 0.3}, "ties": "lowest"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/nb1shot/nb1shot/spaces"
 )
 
 // Epoch is one record of a run, a line of epochs.jsonl.
@@ -18,18 +20,20 @@ import (
 // after it, that is to the cell of record e+1. The marked Final record carries
 // the cell after the last epoch, which the released code never evaluates.
 type Epoch struct {
-	Epoch      int                `json:"epoch"`                // 0-based; the number of epochs in the Final record
-	Final      bool               `json:"final,omitempty"`      // the extra evaluation after the last epoch
-	Cell       Cell               `json:"cell"`                 // the discrete cell
-	Lookup     Lookup             `json:"lookup,omitzero"`      // what the table says of it; zero where there is no table
-	Warning    string             `json:"warning,omitempty"`    // what a reader must know before believing the record
-	Structure  *Structure         `json:"structure,omitempty"`  // of the cell; nil in records from before it was measured
-	Training   *Training          `json:"training,omitempty"`   // nil in the Final record and where nothing is trained
-	Search     *Score             `json:"search,omitempty"`     // supernet on the search part in evaluation mode; nil where not measured
-	Projection *Projection        `json:"projection,omitempty"` // nil where not measured
-	Hessian    *Hessian           `json:"hessian,omitempty"`    // nil where not measured
-	Alphas     []Alpha            `json:"alphas,omitempty"`     // raw architecture parameters that the cell was derived from, in tensor order
-	Seconds    map[string]float64 `json:"seconds,omitempty"`    // wall time by phase; stays last, see Canonical
+	Epoch int  `json:"epoch"`           // 0-based; the number of epochs in the Final record
+	Final bool `json:"final,omitempty"` // the extra evaluation after the last epoch
+	Cell  Cell `json:"cell,omitzero"`   // the discrete cell, in spaces of cells of NAS-Bench-101
+	// Architecture is the discrete architecture in other spaces.
+	Architecture *spaces.Architecture `json:"architecture,omitempty"`
+	Lookup       Lookup               `json:"lookup,omitzero"`      // what the table says of it; zero where there is no table
+	Warning      string               `json:"warning,omitempty"`    // what a reader must know before believing the record
+	Structure    *Structure           `json:"structure,omitempty"`  // of the cell; nil in records from before it was measured
+	Training     *Training            `json:"training,omitempty"`   // nil in the Final record and where nothing is trained
+	Search       *Score               `json:"search,omitempty"`     // supernet on the search part in evaluation mode; nil where not measured
+	Projection   *Projection          `json:"projection,omitempty"` // nil where not measured
+	Hessian      *Hessian             `json:"hessian,omitempty"`    // nil where not measured
+	Alphas       []Alpha              `json:"alphas,omitempty"`     // raw architecture parameters that the cell was derived from, in tensor order
+	Seconds      map[string]float64   `json:"seconds,omitempty"`    // wall time by phase; stays last, see Canonical
 }
 
 // Cell is a discrete cell as sent to NAS-Bench-101, before pruning.
@@ -158,7 +162,7 @@ func (e Epoch) Check() error {
 	if field, x := nonFinite(reflect.ValueOf(e), ""); field != "" {
 		return invalid(field, "%v has no place in JSON: only finite numbers can be recorded", x)
 	}
-	if err := e.Cell.check(); err != nil {
+	if err := e.checkArchitecture(); err != nil {
 		return err
 	}
 	if e.Lookup.Source == "" && e.Lookup != (Lookup{}) {
@@ -182,6 +186,21 @@ func (e Epoch) Check() error {
 		if a.Name == "" || len(a.Rows) == 0 {
 			return invalid(fmt.Sprintf("alphas[%d]", i), "has no name or no rows")
 		}
+	}
+	return nil
+}
+
+// checkArchitecture verifies what was found, which is a cell or an architecture of a
+// space without such cells.
+func (e Epoch) checkArchitecture() error {
+	if e.Architecture == nil {
+		return e.Cell.check()
+	}
+	if e.Cell.Matrix != nil || e.Lookup != (Lookup{}) {
+		return invalid("architecture", "stands beside a cell or a lookup: want one or the other")
+	}
+	if err := e.Architecture.Check(); err != nil {
+		return invalid("architecture", "%w", err)
 	}
 	return nil
 }

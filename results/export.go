@@ -20,7 +20,7 @@ type Column struct {
 func Columns() []Column {
 	columns := []Column{
 		{"run", "name of the run directory, from the configuration", func(h *History, _ Epoch) string { return h.Run.Name() }},
-		{"space", "search space, 1 to 3", func(h *History, _ Epoch) string { return strconv.Itoa(h.Run.Space) }},
+		{"space", "search space", func(h *History, _ Epoch) string { return string(h.Run.Space) }},
 		{"algorithm", "name of the algorithm", func(h *History, _ Epoch) string { return h.Run.Algorithm }},
 		{"seed", "seed of the run", func(h *History, _ Epoch) string { return strconv.FormatUint(h.Run.Seed, 10) }},
 		{"state", "how the run stands: running, finished, interrupted or failed", func(h *History, _ Epoch) string { return string(h.Status.State) }},

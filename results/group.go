@@ -10,11 +10,12 @@ import (
 	"strings"
 
 	"github.com/nb1shot/nb1shot/benchmark/stats"
+	"github.com/nb1shot/nb1shot/spaces"
 )
 
 // Curve is the runs of one configuration, apart only in their seed.
 type Curve struct {
-	Space      int
+	Space      spaces.Name
 	Algorithm  string
 	Variant    string     // the settings that tell it from other curves of its algorithm, "steps 1, cutout true"; empty where there is no other
 	Provenance Provenance // of the first run; Key is common to all
@@ -109,7 +110,7 @@ func nameVariants(curves []Curve) error {
 	apart := map[string]map[string]bool{} // algorithm → names of settings
 	// Curves that differ from each other differ from the first of them.
 	type group struct {
-		space     int
+		space     spaces.Name
 		algorithm string
 	}
 	firsts := map[group]map[string]string{}

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/nb1shot/nb1shot/spaces"
 )
 
 func TestTrajectory(t *testing.T) {
@@ -131,7 +133,7 @@ func TestStatistics(t *testing.T) {
 }
 
 func TestGroup(t *testing.T) {
-	run := func(space int, algorithm string, seed uint64, p Provenance, config string) *History {
+	run := func(space spaces.Name, algorithm string, seed uint64, p Provenance, config string) *History {
 		r, err := NewRun(space, algorithm, seed, p, json.RawMessage(config))
 		if err != nil {
 			t.Fatal(err)
@@ -144,7 +146,7 @@ func TestGroup(t *testing.T) {
 	elsewhere.Device = "another CPU"
 
 	type curve struct {
-		Space              int
+		Space              spaces.Name
 		Algorithm, Variant string
 		Seeds              []uint64
 	}
@@ -154,31 +156,31 @@ func TestGroup(t *testing.T) {
 	}{
 		"seeds and spaces, any order": {
 			[]*History{
-				run(2, "darts", 1, provenance(), `{}`), run(1, "nasp", 0, provenance(), `{}`), run(1, "darts", 5, provenance(), `{}`),
-				run(2, "darts", 0, elsewhere, `{}`),
+				run("2", "darts", 1, provenance(), `{}`), run("1", "nasp", 0, provenance(), `{}`), run("1", "darts", 5, provenance(), `{}`),
+				run("2", "darts", 0, elsewhere, `{}`),
 			},
-			[]curve{{1, "darts", "", []uint64{5}}, {1, "nasp", "", []uint64{0}}, {2, "darts", "", []uint64{0, 1}}},
+			[]curve{{"1", "darts", "", []uint64{5}}, {"1", "nasp", "", []uint64{0}}, {"2", "darts", "", []uint64{0, 1}}},
 		},
 		"precision apart": {
-			[]*History{run(1, "darts", 0, float32s, `{"a":1}`), run(1, "darts", 1, provenance(), `{"a":1}`)},
-			[]curve{{1, "darts", "precision float32", []uint64{0}}, {1, "darts", "precision float64", []uint64{1}}},
+			[]*History{run("1", "darts", 0, float32s, `{"a":1}`), run("1", "darts", 1, provenance(), `{"a":1}`)},
+			[]curve{{"1", "darts", "precision float32", []uint64{0}}, {"1", "darts", "precision float64", []uint64{1}}},
 		},
 		"settings that go with the space": {
-			[]*History{run(1, "darts", 0, provenance(), `{"dim":24}`), run(2, "darts", 0, provenance(), `{"dim":26}`)},
-			[]curve{{1, "darts", "", []uint64{0}}, {2, "darts", "", []uint64{0}}},
+			[]*History{run("1", "darts", 0, provenance(), `{"dim":24}`), run("2", "darts", 0, provenance(), `{"dim":26}`)},
+			[]curve{{"1", "darts", "", []uint64{0}}, {"2", "darts", "", []uint64{0}}},
 		},
 		"variants": {
 			[]*History{
-				run(1, "darts", 0, provenance(), `{"pgd":{"steps":1},"epochs":5,"name":"x"}`),
-				run(1, "darts", 0, provenance(), `{"pgd":{"steps":7,"start":false},"epochs":5,"name":"x"}`),
-				run(2, "darts", 0, provenance(), `{"pgd":{"steps":7,"start":false},"epochs":5,"name":"x"}`),
-				run(2, "nasp", 0, provenance(), `{"epochs":6}`),
+				run("1", "darts", 0, provenance(), `{"pgd":{"steps":1},"epochs":5,"name":"x"}`),
+				run("1", "darts", 0, provenance(), `{"pgd":{"steps":7,"start":false},"epochs":5,"name":"x"}`),
+				run("2", "darts", 0, provenance(), `{"pgd":{"steps":7,"start":false},"epochs":5,"name":"x"}`),
+				run("2", "nasp", 0, provenance(), `{"epochs":6}`),
 			},
 			[]curve{
-				{1, "darts", "pgd.start false, pgd.steps 7", []uint64{0}},
-				{1, "darts", "pgd.steps 1", []uint64{0}},
-				{2, "darts", "pgd.start false, pgd.steps 7", []uint64{0}},
-				{2, "nasp", "", []uint64{0}},
+				{"1", "darts", "pgd.start false, pgd.steps 7", []uint64{0}},
+				{"1", "darts", "pgd.steps 1", []uint64{0}},
+				{"2", "darts", "pgd.start false, pgd.steps 7", []uint64{0}},
+				{"2", "nasp", "", []uint64{0}},
 			},
 		},
 	}
@@ -209,14 +211,14 @@ func TestGroup(t *testing.T) {
 		})
 	}
 
-	_, err := Group([]*History{run(1, "darts", 3, provenance(), `{}`), run(1, "darts", 3, provenance(), `{}`)})
+	_, err := Group([]*History{run("1", "darts", 3, provenance(), `{}`), run("1", "darts", 3, provenance(), `{}`)})
 	if err == nil || !strings.Contains(err.Error(), "seed 3") {
 		t.Errorf("the same seed twice: %v", err)
 	}
 }
 
 type curveKey struct {
-	space              int
+	space              spaces.Name
 	algorithm, variant string
 }
 
@@ -233,7 +235,7 @@ func TestSettings(t *testing.T) {
 	if _, ok := got["device"]; ok {
 		t.Error("the device is a setting")
 	}
-	run, err := NewRun(2, "darts", 0, provenance(), map[string]any{"images": 320})
+	run, err := NewRun("2", "darts", 0, provenance(), map[string]any{"images": 320})
 	if err != nil {
 		t.Fatal(err)
 	}

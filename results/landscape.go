@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/nb1shot/nb1shot/internal/foreign"
+	"github.com/nb1shot/nb1shot/spaces"
 )
 
 // What the directions of a Landscape move.
@@ -22,7 +23,7 @@ const (
 // of two orthonormal directions: the gradient of the loss, along which it rises,
 // and a random one (paper, Figure 1).
 type Landscape struct {
-	Space        int         `json:"space"`         // search space, 1 to 3
+	Space        spaces.Name `json:"space"`
 	Moved        string      `json:"moved"`         // MovedAlphas or MovedSimplex
 	Seed         uint64      `json:"seed"`          // of the random direction
 	Images       int         `json:"images"`        // every point is scored on, by batch statistics
@@ -55,8 +56,8 @@ func (l Landscape) Check() error {
 	if field, x := nonFinite(reflect.ValueOf(l), ""); field != "" {
 		return invalid(field, "%v has no place in JSON: only finite numbers can be recorded", x)
 	}
-	if l.Space < 1 || l.Space > 3 {
-		return invalid("space", "%d is not a search space: 1, 2 or 3", l.Space)
+	if err := l.Space.Check(); err != nil {
+		return invalid("space", "%w", err)
 	}
 	if l.Moved != MovedAlphas && l.Moved != MovedSimplex {
 		return invalid("moved", "is %q: want %q or %q", l.Moved, MovedAlphas, MovedSimplex)
@@ -144,8 +145,9 @@ func ReadLandscape(path string) (RunLandscape, error) {
 	return l, nil
 }
 
-// runName splits a run's name at its space, algorithm with preset, and seed.
-var runName = regexp.MustCompile(`^s([1-3])-([a-z0-9-]+)-[0-9a-f]{8}-seed([0-9]+)$`)
+// runName splits what follows the space in a run's name at algorithm with preset, and
+// seed.
+var runName = regexp.MustCompile(`^([a-z0-9-]+)-[0-9a-f]{8}-seed([0-9]+)$`)
 
 // Origin returns the algorithm and the seed of the run, which stand in its name.
 // The error is a *FormatError.
@@ -153,15 +155,16 @@ func (l RunLandscape) Origin() (algorithm string, seed uint64, err error) {
 	if l.Provenance.Preset == "" {
 		return "", 0, invalid("provenance.preset", "is missing")
 	}
-	m := runName.FindStringSubmatch(l.Run)
-	if m == nil || m[1] != strconv.Itoa(l.Space) {
-		return "", 0, invalid("run", "%q is not the name of a run in space %d", l.Run, l.Space)
+	rest, inSpace := strings.CutPrefix(l.Run, l.Space.Prefix()+"-")
+	m := runName.FindStringSubmatch(rest)
+	if !inSpace || m == nil {
+		return "", 0, invalid("run", "%q is not the name of a run in space %s", l.Run, l.Space)
 	}
-	algorithm, found := strings.CutSuffix(m[2], "-"+l.Provenance.Preset)
+	algorithm, found := strings.CutSuffix(m[1], "-"+l.Provenance.Preset)
 	if !found || !name.MatchString(algorithm) {
 		return "", 0, invalid("run", "%q is not the name of a run of preset %s", l.Run, l.Provenance.Preset)
 	}
-	if seed, err = strconv.ParseUint(m[3], 10, 64); err != nil {
+	if seed, err = strconv.ParseUint(m[2], 10, 64); err != nil {
 		return "", 0, invalid("run", "%q has no seed: %w", l.Run, err)
 	}
 	return algorithm, seed, nil

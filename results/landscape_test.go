@@ -16,7 +16,7 @@ import (
 
 func landscape() results.Landscape {
 	return results.Landscape{
-		Space: 1, Moved: results.MovedAlphas, Seed: 3, Images: 40, GradientNorm: 0.25, RandomNorm: 4.5,
+		Space: "1", Moved: results.MovedAlphas, Seed: 3, Images: 40, GradientNorm: 0.25, RandomNorm: 4.5,
 		Directions:  [][]float64{{1, 0}, {0, 1}},
 		Coordinates: []float64{-2, 0, 2},
 		Accuracy:    [][]float64{{0.1, 0.2, 0.3}, {0.4, 0.5, 0.6}, {0.7, 0.8, 0.9}},
@@ -48,7 +48,7 @@ func TestLandscape(t *testing.T) {
 
 func TestLandscapeCheck(t *testing.T) {
 	for field, spoil := range map[string]func(l *results.Landscape){
-		"space":          func(l *results.Landscape) { l.Space = 4 },
+		"space":          func(l *results.Landscape) { l.Space = "4" },
 		"moved":          func(l *results.Landscape) { l.Moved = "" },
 		"images":         func(l *results.Landscape) { l.Images = 0 },
 		"directions":     func(l *results.Landscape) { l.Directions[1] = []float64{1} },

@@ -22,7 +22,7 @@ func TestLookupWhereThereIsATable(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			p := provenance()
 			p.Table = test.table
-			run, err := NewRun(2, "darts", 0, p, map[string]any{"epochs": 1})
+			run, err := NewRun("2", "darts", 0, p, map[string]any{"epochs": 1})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -19,7 +19,7 @@ func provenance() Provenance {
 
 func testRun(t *testing.T, seed uint64) Run {
 	t.Helper()
-	run, err := NewRun(2, "sdarts-adv", seed, provenance(), map[string]any{"epochs": 2, "perturbation": map[string]any{"steps": 7}})
+	run, err := NewRun("2", "sdarts-adv", seed, provenance(), map[string]any{"epochs": 2, "perturbation": map[string]any{"steps": 7}})
 	if err != nil {
 		t.Fatal(err)
 	}

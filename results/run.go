@@ -18,6 +18,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/nb1shot/nb1shot/spaces"
 )
 
 // Version is the format of the run directory, the member "format" of
@@ -126,7 +128,7 @@ func Difference(a, b Provenance) (name, inA, inB string) {
 // Run describes one search run: everything that decides its records. Make it
 // with NewRun.
 type Run struct {
-	Space      int             `json:"space"`     // search space, 1 to 3
+	Space      spaces.Name     `json:"space"`
 	Algorithm  string          `json:"algorithm"` // registered name, lower-case letters, digits and hyphens
 	Seed       uint64          `json:"seed"`
 	Provenance Provenance      `json:"provenance"`
@@ -138,7 +140,7 @@ type Run struct {
 // resolved configuration is anything that marshals to a JSON object. It must
 // not have a member "seed": the seed stands in the Run alone, so that the
 // seeds of one configuration share its hash.
-func NewRun(space int, algorithm string, seed uint64, p Provenance, config any) (Run, error) {
+func NewRun(space spaces.Name, algorithm string, seed uint64, p Provenance, config any) (Run, error) {
 	raw, err := json.Marshal(config)
 	if err != nil {
 		return Run{}, fmt.Errorf("marshal configuration: %w", err)
@@ -154,7 +156,7 @@ func NewRun(space int, algorithm string, seed uint64, p Provenance, config any) 
 // "s2-sdarts-adv-quick-1f0c9a3e-seed0": space, algorithm, preset, the first
 // eight digits of ConfigHash, seed.
 func (r Run) Name() string {
-	return fmt.Sprintf("s%d-%s-%s-%.8s-seed%d", r.Space, r.Algorithm, r.Provenance.Preset, r.ConfigHash, r.Seed)
+	return fmt.Sprintf("%s-%s-%s-%.8s-seed%d", r.Space.Prefix(), r.Algorithm, r.Provenance.Preset, r.ConfigHash, r.Seed)
 }
 
 // Setting returns a member of the configuration's top level as it stands in
@@ -216,8 +218,8 @@ var name = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
 // normalise checks every member, brings Config into its canonical form and
 // sets ConfigHash. The error is a *FormatError that names the member.
 func (r *Run) normalise() error {
-	if r.Space < 1 || r.Space > 3 {
-		return invalid("space", "%d is not a search space: 1, 2 or 3", r.Space)
+	if err := r.Space.Check(); err != nil {
+		return invalid("space", "%w", err)
 	}
 	for _, m := range []member{{"algorithm", r.Algorithm}, {"provenance.preset", r.Provenance.Preset}} {
 		if !name.MatchString(m.value) {
@@ -251,7 +253,7 @@ func (r *Run) normalise() error {
 	}
 
 	hashed, err := json.Marshal(struct {
-		Space      int             `json:"space"`
+		Space      spaces.Name     `json:"space"`
 		Algorithm  string          `json:"algorithm"`
 		Provenance Provenance      `json:"provenance"`
 		Config     json.RawMessage `json:"config"`

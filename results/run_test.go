@@ -5,6 +5,8 @@ import (
 	"errors"
 	"strings"
 	"testing"
+
+	"github.com/nb1shot/nb1shot/spaces"
 )
 
 func TestRunName(t *testing.T) {
@@ -20,7 +22,7 @@ func TestRunName(t *testing.T) {
 // Integers beyond 2^53 keep their digits.
 func TestConfigNumbers(t *testing.T) {
 	const config = `{"n":18446744073709551615,"x":3e-05}`
-	run, err := NewRun(1, "darts", 0, provenance(), json.RawMessage(config))
+	run, err := NewRun("1", "darts", 0, provenance(), json.RawMessage(config))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,7 +33,7 @@ func TestConfigNumbers(t *testing.T) {
 
 func TestConfigHash(t *testing.T) {
 	base := testRun(t, 0).ConfigHash
-	hash := func(space int, algorithm string, seed uint64, p Provenance, config string) string {
+	hash := func(space spaces.Name, algorithm string, seed uint64, p Provenance, config string) string {
 		run, err := NewRun(space, algorithm, seed, p, json.RawMessage(config))
 		if err != nil {
 			t.Fatal(err)
@@ -46,13 +48,13 @@ func TestConfigHash(t *testing.T) {
 		hash string
 		same bool
 	}{
-		"order and blanks":   {hash(2, "sdarts-adv", 0, provenance(), ` { "perturbation": {"steps":7}, "epochs":2 } `), true},
-		"seed":               {hash(2, "sdarts-adv", 9, provenance(), config), true},
-		"details and device": {hash(2, "sdarts-adv", 0, people, config), true},
-		"space":              {hash(1, "sdarts-adv", 0, provenance(), config), false},
-		"algorithm":          {hash(2, "sdarts-rs", 0, provenance(), config), false},
-		"engine":             {hash(2, "sdarts-adv", 0, engine, config), false},
-		"setting":            {hash(2, "sdarts-adv", 0, provenance(), `{"epochs":2,"perturbation":{"steps":1}}`), false},
+		"order and blanks":   {hash("2", "sdarts-adv", 0, provenance(), ` { "perturbation": {"steps":7}, "epochs":2 } `), true},
+		"seed":               {hash("2", "sdarts-adv", 9, provenance(), config), true},
+		"details and device": {hash("2", "sdarts-adv", 0, people, config), true},
+		"space":              {hash("1", "sdarts-adv", 0, provenance(), config), false},
+		"algorithm":          {hash("2", "sdarts-rs", 0, provenance(), config), false},
+		"engine":             {hash("2", "sdarts-adv", 0, engine, config), false},
+		"setting":            {hash("2", "sdarts-adv", 0, provenance(), `{"epochs":2,"perturbation":{"steps":1}}`), false},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -70,19 +72,19 @@ func TestNewRunRefuses(t *testing.T) {
 		return p
 	}
 	tests := map[string]struct {
-		space     int
+		space     spaces.Name
 		algorithm string
 		p         Provenance
 		config    string
 		field     string
 	}{
-		"space":           {4, "darts", provenance(), `{}`, "space"},
-		"algorithm":       {1, "../darts", provenance(), `{}`, "algorithm"},
-		"preset":          {1, "darts", without(func(p *Provenance) { p.Preset = "" }), `{}`, "provenance.preset"},
-		"no digest":       {1, "darts", without(func(p *Provenance) { p.TableDigest = "" }), `{}`, "provenance.table_digest"},
-		"no object":       {1, "darts", provenance(), `[1]`, "config"},
-		"null":            {1, "darts", provenance(), `null`, "config"},
-		"seed in configs": {1, "darts", provenance(), `{"seed":1}`, "config.seed"},
+		"space":           {"4", "darts", provenance(), `{}`, "space"},
+		"algorithm":       {"1", "../darts", provenance(), `{}`, "algorithm"},
+		"preset":          {"1", "darts", without(func(p *Provenance) { p.Preset = "" }), `{}`, "provenance.preset"},
+		"no digest":       {"1", "darts", without(func(p *Provenance) { p.TableDigest = "" }), `{}`, "provenance.table_digest"},
+		"no object":       {"1", "darts", provenance(), `[1]`, "config"},
+		"null":            {"1", "darts", provenance(), `null`, "config"},
+		"seed in configs": {"1", "darts", provenance(), `{"seed":1}`, "config.seed"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -120,7 +120,7 @@ func TestLargeConfiguration(t *testing.T) {
 	start := time.Now()
 	for variant := range 4 {
 		config["variant"] = variant
-		run, err := NewRun(1, "darts", 0, testRun(t, 0).Provenance, config)
+		run, err := NewRun("1", "darts", 0, testRun(t, 0).Provenance, config)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -144,14 +144,14 @@ func TestDeepConfiguration(t *testing.T) {
 	nested := func(depth int) json.RawMessage {
 		return json.RawMessage(strings.Repeat(`{"a":`, depth-1) + `{"b":1}` + strings.Repeat("}", depth-1))
 	}
-	run, err := NewRun(1, "darts", 0, testRun(t, 0).Provenance, nested(maxDepth))
+	run, err := NewRun("1", "darts", 0, testRun(t, 0).Provenance, nested(maxDepth))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if s, err := run.Settings(); err != nil || s[strings.Repeat("a.", maxDepth-1)+"b"] != "1" {
 		t.Errorf("%v, %v", s, err)
 	}
-	if _, err := NewRun(1, "darts", 0, testRun(t, 0).Provenance, nested(maxDepth+1)); err == nil || !strings.Contains(err.Error(), "nested deeper than 16") {
+	if _, err := NewRun("1", "darts", 0, testRun(t, 0).Provenance, nested(maxDepth+1)); err == nil || !strings.Contains(err.Error(), "nested deeper than 16") {
 		t.Errorf("error %v", err)
 	}
 }

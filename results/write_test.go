@@ -227,7 +227,7 @@ func TestCreateRefuses(t *testing.T) {
 			t.Errorf("moved a finished run aside: %v", err)
 		}
 	})
-	other, err := NewRun(2, "sdarts-adv", 0, provenance(), map[string]int{"epochs": 3})
+	other, err := NewRun("2", "sdarts-adv", 0, provenance(), map[string]int{"epochs": 3})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -565,7 +565,7 @@ func TestReopenOnAnotherTable(t *testing.T) {
 	on := func(content string) Run {
 		p := provenance()
 		p.TableContent = content
-		run, err := NewRun(2, "darts", 0, p, map[string]any{"epochs": 2})
+		run, err := NewRun("2", "darts", 0, p, map[string]any{"epochs": 2})
 		if err != nil {
 			t.Fatal(err)
 		}

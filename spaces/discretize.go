@@ -33,32 +33,16 @@ func ParseTies(name string) (Ties, error) {
 	return 0, fmt.Errorf("unknown tie rule %q: want one of %q", name, tiesNames)
 }
 
-// Discretize returns the architecture that the architecture parameters alpha, of
-// length Dim() (see CheckAlpha), favour: in each block the operation of largest weight, the first on
-// ties; for each node as many parents of largest weight as it takes. The
-// weights are softmaxes in single precision, which can tie where alpha does
-// not. Parameters that are not finite tie their row.
-func (s *Space) Discretize(alpha []float64, ties Ties) Architecture {
-	a := Architecture{Space: s.id, Ops: make([]Operation, s.Blocks())}
-	for i := range a.Ops {
-		offset := s.MixedOp(i + 1)
-		weights := softmax32(alpha[offset : offset+operations])
-		a.Ops[i] = Operation(lowestTop(weights, 1)[0])
+// Top returns the k candidates of a row that have the largest weights, ascending. The
+// weights are the softmax of alpha in single precision, which can tie where alpha does
+// not.
+func Top(alpha []float64, k int, ties Ties) []int {
+	weights := softmax32(alpha)
+	top := numPyTop
+	if ties == TiesLowest {
+		top = lowestTop
 	}
-	for node, choices := range s.choices {
-		parents := slices.Clone(choices[0])
-		if offset, learnable := s.InputOffset(node); learnable {
-			weights := softmax32(alpha[offset : offset+node])
-			if ties == TiesLowest {
-				parents = lowestTop(weights, len(parents))
-			} else {
-				parents = numPyTop(weights, len(parents))
-			}
-			slices.Sort(parents)
-		}
-		a.Parents = append(a.Parents, parents)
-	}
-	return a
+	return slices.Sorted(slices.Values(top(weights, k)))
 }
 
 // softmax32 is the softmax in single precision.

@@ -1,168 +1,141 @@
-// Package spaces holds the three search spaces of NAS-Bench-1Shot1 (Zela et
-// al., 2020): which cells they contain, the architecture parameters that relax
-// them, the way back from parameters to a cell of NAS-Bench-101, and their sizes.
+// Package spaces says what a search space is: rows of architecture parameters, each a
+// choice among candidates, and an architecture, which keeps some candidates of each row.
+// Algorithms, records, figures and reports know a space by its name and its rows alone.
+// What the candidates mean is the matter of the family that the space belongs to, in a
+// folder of its own: nb1shot1 has the three spaces of NAS-Bench-1Shot1.
 //
-// A cell has nodes 0..n+1: node 0 is the cell input, nodes 1..n are the choice
-// blocks, node n+1 is the cell output. A node takes a fixed number of parents
-// among the nodes before it; the in-degrees of each space sum to the nine edges
-// that NAS-Bench-101 allows.
-//
-// The architecture parameters of a space travel as one flat vector: all tensors
-// in the order of Tensors, each row-major.
+// The architecture parameters of a space travel as one flat vector: its rows, one after
+// the other.
 package spaces
 
 import (
+	"cmp"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"slices"
-	"sync"
+	"strings"
 )
 
-// Space is one of the three search spaces. It is immutable and safe for
-// concurrent use.
-type Space struct {
-	id        int
-	choices   [][][]int // choices[node] lists the sets of parents it may take, each ascending
-	tensors   []Tensor
-	rows      []Row
-	offsets   []int // of the entries of node K's parents in the flat vector; -1 if nothing is learned
-	published Published
-	enumerate func() enumeration // runs once
+// Rules are what the spaces of a family do in their own way. Kept candidates are given
+// as in Architecture.
+type Rules interface {
+	// Check returns an error where no architecture of the space keeps these
+	// candidates, which are within their rows, ascending and without repetition.
+	Check(kept [][]int) error
+	// Discretize returns the candidates that architecture parameters favour.
+	Discretize(alpha []float64, ties Ties) (kept [][]int)
+	// Sample draws an architecture: the distribution of random search.
+	Sample(r *rand.Rand) (kept [][]int)
+	// Mutate returns a copy with one decision changed, drawn uniformly.
+	Mutate(kept [][]int, r *rand.Rand) [][]int
 }
 
-// Tensor is one tensor of architecture parameters within the flat vector. Each
-// row is relaxed by a softmax of its own.
+// Space is a search space. It is immutable and safe for concurrent use.
+type Space struct {
+	name    Name
+	rows    []Row
+	tensors []Tensor
+	rules   Rules
+}
+
+// Tensor is one tensor of architecture parameters within the flat vector: consecutive
+// rows with the same number of candidates.
 type Tensor struct {
-	Name   string // "mixed_op", "output" or "input_nodeK"
+	Name   string
 	Rows   int
 	Cols   int
 	Offset int // of its first entry
 }
 
-var spaces = []*Space{
-	newSpace(1, []int{0, 1, 2, 2, 2, 2}, Published{
-		Architectures:      6240,
-		LooseEndFree:       2487,
-		MinTestError:       0.05448716878890991,
-		MinValidationError: 0.049278855323791504,
-	}),
-	newSpace(2, []int{0, 1, 1, 2, 2, 3}, Published{
-		Architectures:      29160,
-		LooseEndFree:       3609,
-		MinTestError:       0.057592153549194336,
-		MinValidationError: 0.051582515239715576,
-	}),
-	newSpace(3, []int{0, 1, 1, 1, 2, 2, 2}, Published{
-		Architectures:      363648,
-		LooseEndFree:       24066,
-		MinTestError:       0.05338543653488159,
-		MinValidationError: 0.04847759008407593,
-	}),
-}
-
-// mixedOp is the tensor of the choice blocks' operations.
-const mixedOp = "mixed_op"
-
-// newSpace lays out the space in which node K has inDegree[K] parents.
-func newSpace(id int, inDegree []int, published Published) *Space {
-	s := &Space{id: id, published: published}
-	for node, k := range inDegree {
-		s.choices = append(s.choices, combinations(node, k))
-		s.offsets = append(s.offsets, -1)
+// New returns a space of the rows, which follow one another in the flat vector without
+// a gap. It panics if they do not or if the name cannot be one.
+func New(name Name, rows []Row, rules Rules) *Space {
+	if !name.wellFormed() {
+		panic(fmt.Sprintf("spaces: %q cannot be the name of a space", name))
 	}
-	s.enumerate = sync.OnceValue(s.enumerateCells)
-
-	end := 0
-	add := func(name string, rows, cols int) int {
-		offset := end
-		s.tensors = append(s.tensors, Tensor{name, rows, cols, offset})
-		end += rows * cols
-		return offset
-	}
-	output := s.output()
-	add(mixedOp, s.Blocks(), operations)
-	s.offsets[output] = add("output", 1, output)
-	for node := range output {
-		if len(s.choices[node]) > 1 {
-			s.offsets[node] = add(fmt.Sprintf("input_node%d", node), 1, node)
+	s := &Space{name: name, rows: rows, rules: rules}
+	at := 0
+	for i, r := range rows {
+		if r.Offset != at {
+			panic(fmt.Sprintf("spaces: row %d of space %s begins at %d, want %d", i, name, r.Offset, at))
 		}
+		at = r.End()
+		last := len(s.tensors) - 1
+		if last >= 0 && s.tensors[last].Name == r.Tensor && s.tensors[last].Cols == len(r.Candidates) {
+			s.tensors[last].Rows++
+			continue
+		}
+		s.tensors = append(s.tensors, Tensor{r.Tensor, 1, len(r.Candidates), r.Offset})
 	}
-	s.rows = s.makeRows()
 	return s
 }
 
-// combinations lists the k-element subsets of 0..n-1 in lexicographic order.
-func combinations(n, k int) [][]int {
-	if k == 0 {
-		return [][]int{{}}
+var registered []*Space
+
+// Register makes a space known by its name. It is meant for the init functions of
+// families, and panics if there is one of that name.
+func Register(s *Space) {
+	i, taken := slices.BinarySearchFunc(registered, s.name, func(s *Space, n Name) int { return cmp.Compare(s.name, n) })
+	if taken {
+		panic(fmt.Sprintf("spaces: there are two spaces %s", s.name))
 	}
-	var all [][]int
-	for first := range n {
-		for _, rest := range combinations(n-first-1, k-1) {
-			set := []int{first}
-			for _, v := range rest {
-				set = append(set, first+1+v)
-			}
-			all = append(all, set)
-		}
-	}
-	return all
+	registered = slices.Insert(registered, i, s)
 }
 
-// Get returns space 1, 2 or 3.
-func Get(id int) (*Space, error) {
-	if id < 1 || id > len(spaces) {
-		return nil, fmt.Errorf("no search space %d: choose 1 to %d", id, len(spaces))
+// Get returns the registered space of a name.
+func Get(name Name) (*Space, error) {
+	i, found := slices.BinarySearchFunc(registered, name, func(s *Space, n Name) int { return cmp.Compare(s.name, n) })
+	if !found {
+		return nil, fmt.Errorf("no search space %.40q: choose %s", name, oneOf(Names()))
 	}
-	return spaces[id-1], nil
+	return registered[i], nil
 }
 
-// All returns spaces 1, 2 and 3.
-func All() []*Space { return slices.Clone(spaces) }
+func oneOf(names []Name) string {
+	var list []string
+	for _, n := range names {
+		list = append(list, string(n))
+	}
+	if len(list) < 2 {
+		return strings.Join(list, "")
+	}
+	return strings.Join(list[:len(list)-1], ", ") + " or " + list[len(list)-1]
+}
 
-// ID returns 1, 2 or 3.
-func (s *Space) ID() int { return s.id }
+// Choices lists the names of the registered spaces for a sentence: "1, 2 or 3".
+func Choices() string { return oneOf(Names()) }
 
-// Blocks returns the number n of choice blocks: 4, 4 or 5.
-func (s *Space) Blocks() int { return len(s.choices) - 2 }
+// All returns the registered spaces, by name.
+func All() []*Space { return slices.Clone(registered) }
 
-// output is the number of the output node.
-func (s *Space) output() int { return len(s.choices) - 1 }
+// Names returns the names of the registered spaces, in order.
+func Names() (names []Name) {
+	for _, s := range registered {
+		names = append(names, s.name)
+	}
+	return names
+}
 
-// InDegree returns how many parents a node 0..n+1 takes.
-func (s *Space) InDegree(node int) int { return len(s.choices[node][0]) }
+// Name returns the name of the space.
+func (s *Space) Name() Name { return s.name }
 
-// Tensors returns the tensors of architecture parameters: mixed_op, whose row b
-// belongs to block b+1, output, and an input tensor for each block that has a
-// choice of parents.
+// Rows returns the choices of the space in the order of the flat vector, which they
+// cover without a gap. They must not be changed.
+func (s *Space) Rows() []Row { return s.rows }
+
+// Tensors returns the tensors of architecture parameters, in the order of the flat
+// vector.
 func (s *Space) Tensors() []Tensor { return slices.Clone(s.tensors) }
 
-// Dim returns the number of architecture parameters: 24, 26 or 35.
-func (s *Space) Dim() int {
-	last := s.tensors[len(s.tensors)-1]
-	return last.Offset + last.Rows*last.Cols
-}
-
-// MixedOp returns where in the flat vector the 3 entries of block 1..n start,
-// which are in the order of Operation.
-func (s *Space) MixedOp(block int) (offset int) { return operations * (block - 1) }
-
-// OutputOffset returns where the n+1 entries of the edges into the output node
-// start: the cell input first, then the blocks.
-func (s *Space) OutputOffset() int { return s.offsets[s.output()] }
-
-// InputOffset returns where the entries of the edges into a node start, one for
-// each earlier node. Nothing is learned of nodes that take all earlier nodes as
-// parents: node 1 and, in space 1, node 2.
-func (s *Space) InputOffset(node int) (offset int, learnable bool) {
-	return s.offsets[node], s.offsets[node] >= 0
-}
+// Dim returns the number of architecture parameters.
+func (s *Space) Dim() int { return s.rows[len(s.rows)-1].End() }
 
 // CheckAlpha reports whether alpha can be architecture parameters of the space:
 // Dim() finite numbers. Callers that read them from outside call it first.
 func (s *Space) CheckAlpha(alpha []float64) error {
 	if len(alpha) != s.Dim() {
-		return fmt.Errorf("%d architecture parameters: space %d has %d", len(alpha), s.id, s.Dim())
+		return fmt.Errorf("%d architecture parameters: space %s has %d", len(alpha), s.name, s.Dim())
 	}
 	for _, t := range s.tensors {
 		for i, v := range alpha[t.Offset : t.Offset+t.Rows*t.Cols] {
@@ -192,4 +165,54 @@ func softmax(dst, row []float64) {
 	for i := range dst {
 		dst[i] /= sum
 	}
+}
+
+// Discretize returns the architecture that the architecture parameters alpha, of
+// length Dim() (see CheckAlpha), favour. Parameters that are not finite tie their row.
+func (s *Space) Discretize(alpha []float64, ties Ties) Architecture {
+	return Architecture{s.name, s.rules.Discretize(alpha, ties)}
+}
+
+// Sample draws an architecture as random search does: every choice uniformly.
+func (s *Space) Sample(r *rand.Rand) Architecture {
+	return Architecture{s.name, s.rules.Sample(r)}
+}
+
+// Mutate returns a copy in which one decision is another one, drawn uniformly.
+func (s *Space) Mutate(a Architecture, r *rand.Rand) Architecture {
+	return Architecture{s.name, s.rules.Mutate(a.Kept, r)}
+}
+
+// DiscreteWeights returns the mixing weights of an architecture of the space: a
+// flat vector with 1 for every kept candidate, 0 elsewhere.
+func (s *Space) DiscreteWeights(a Architecture) []float64 {
+	weights := make([]float64, s.Dim())
+	for i, r := range s.rows {
+		for _, k := range a.Kept[i] {
+			weights[r.Offset+k] = 1
+		}
+	}
+	return weights
+}
+
+// ParameterFree returns the share of the kept operations that have no parameters, in
+// [0,1]: 1 is a cell of poolings alone.
+func (s *Space) ParameterFree(a Architecture) float64 {
+	kept, share := 0, 0.0
+	for i, r := range s.rows {
+		if r.Kind == OperationRow {
+			kept += len(a.Kept[i])
+		}
+	}
+	for i, r := range s.rows {
+		if r.Kind != OperationRow {
+			continue
+		}
+		for _, k := range a.Kept[i] {
+			if r.Candidates[k].ParameterFree {
+				share += 1 / float64(kept)
+			}
+		}
+	}
+	return share
 }

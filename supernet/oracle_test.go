@@ -12,6 +12,7 @@ import (
 	"github.com/nb1shot/nb1shot/internal/engine/ref"
 	"github.com/nb1shot/nb1shot/random"
 	"github.com/nb1shot/nb1shot/spaces"
+	"github.com/nb1shot/nb1shot/spaces/nb1shot1"
 	"github.com/nb1shot/nb1shot/supernet"
 )
 
@@ -138,7 +139,11 @@ func (o *oracle) channels(x *G.Node, list []int) *G.Node {
 
 func (o *oracle) loss(c supernet.Config, images, labels *G.Node) *G.Node {
 	x := o.layer(images, "stem.op.0", "stem.op.1")
-	blocks := c.Space.Blocks()
+	space, err := nb1shot1.Get(c.Space.Name())
+	if err != nil {
+		panic(err)
+	}
+	blocks := space.Blocks()
 	for cell := range c.Cells {
 		if cell == c.Cells/3 || cell == 2*c.Cells/3 {
 			x = o.must(G.MaxPool2D(x, tensor.Shape{2, 2}, []int{1, 1}, []int{2, 2}))
@@ -149,7 +154,7 @@ func (o *oracle) loss(c supernet.Config, images, labels *G.Node) *G.Node {
 		}
 		var states []*G.Node
 		for b := range blocks {
-			at, learnable := c.Space.InputOffset(b + 1)
+			at, learnable := space.InputOffset(b + 1)
 			if !learnable {
 				at = -1
 			}
@@ -169,7 +174,7 @@ func (o *oracle) loss(c supernet.Config, images, labels *G.Node) *G.Node {
 			if groups > 1 {
 				part = o.channels(u, computed)
 			}
-			y := o.weighted(c.Space.MixedOp(b+1),
+			y := o.weighted(space.MixedOp(b+1),
 				o.must(G.MaxPool2D(part, tensor.Shape{3, 3}, []int{1, 1}, []int{1, 1})),
 				o.dropped(first, o.layer(part, name+"1.op.op.0", name+"1.op.op.1")),
 				o.dropped(first+1, o.layer(part, name+"2.op.op.0", name+"2.op.op.1")))
@@ -178,7 +183,7 @@ func (o *oracle) loss(c supernet.Config, images, labels *G.Node) *G.Node {
 			}
 			states = append(states, y)
 		}
-		out := c.Space.OutputOffset()
+		out := space.OutputOffset()
 		for i, s := range states {
 			states[i] = o.weighted(out+1+i, s)
 		}
@@ -210,13 +215,13 @@ func TestAgainstTapeMachine(t *testing.T) {
 		supernet.Config{Space: all[2].Space, Channels: 4, Variant: supernet.Variant{Partial: 4, DropPath: true}})
 	for _, config := range all {
 		space := config.Space
-		t.Run(fmt.Sprintf("space %d, %+v", space.ID(), config.Variant), func(t *testing.T) {
+		t.Run(fmt.Sprintf("space %s, %+v", space.Name(), config.Variant), func(t *testing.T) {
 			config.Cells, config.Classes, config.Side, config.BatchNormMomentum = 3, 10, 8, 0.997
 			net, err := supernet.New(config, ref.New[float64](2))
 			if err != nil {
 				t.Fatal(err)
 			}
-			r := random.New(7, "oracle", uint64(space.ID()))
+			r := random.New(7, "oracle", uint64(space.Name()[0]-'0'))
 			net.Initialize(r)
 			weights := make([]float64, net.ParameterCount())
 			net.ReadParameters(weights)

@@ -65,7 +65,7 @@ func (n *Net) touchedStretches() []stretch {
 // writeMixing sets the mixing weights of a pass.
 func (n *Net) writeMixing(mixing []float64) error {
 	if len(mixing) != n.mixing.Len() {
-		return fmt.Errorf("%d mixing weights, the network of space %d has %d", len(mixing), n.config.Space.ID(), n.mixing.Len())
+		return fmt.Errorf("%d mixing weights, the network of space %s has %d", len(mixing), n.config.Space.Name(), n.mixing.Len())
 	}
 	n.mixing.Write(mixing)
 	if s := n.sampling; s != nil {

@@ -39,9 +39,11 @@ func choices(r *rand.Rand, s *spaces.Space, choose func(block int) (weights [3]f
 		mixing[i] = r.NormFloat64()
 	}
 	s.Softmax(mixing, mixing)
-	for block := range s.Blocks() {
-		w := choose(block)
-		copy(mixing[s.MixedOp(block+1):], w[:])
+	for block, row := range s.Rows() {
+		if row.Kind == spaces.OperationRow {
+			w := choose(block)
+			copy(mixing[row.Offset:row.End()], w[:])
+		}
 	}
 	return mixing
 }
@@ -80,7 +82,8 @@ func perCell(c supernet.Config, r *rand.Rand, choose func(int) [3]float64) []flo
 // unsampled tells whether an entry of the mixing vector belongs to an operation
 // that is not executed.
 func unsampled(s *spaces.Space, mixing []float64, entry int) bool {
-	return entry%s.Dim() < s.OutputOffset() && entry%s.Dim() < 3*s.Blocks() && mixing[entry] == 0
+	i := slices.IndexFunc(s.Rows(), func(r spaces.Row) bool { return entry%s.Dim() < r.End() })
+	return s.Rows()[i].Kind == spaces.OperationRow && mixing[entry] == 0
 }
 
 // entryOf is the entry of the mixing vector that a weight or a running statistic
@@ -88,7 +91,7 @@ func unsampled(s *spaces.Space, mixing []float64, entry int) bool {
 func entryOf(c supernet.Config, name string) int {
 	var cell, block, op int
 	if n, _ := fmt.Sscanf(name, "cells.%d._choice_blocks.%d.mixed_op._ops.%d.", &cell, &block, &op); n == 3 {
-		return cell*c.Space.Dim() + c.Space.MixedOp(block+1) + op
+		return cell*c.Space.Dim() + c.Space.Rows()[block].Offset + op
 	}
 	return -1
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -17,7 +18,7 @@ import (
 
 func space(t testing.TB, id int) *spaces.Space {
 	t.Helper()
-	s, err := spaces.Get(id)
+	s, err := spaces.Get(spaces.Name(strconv.Itoa(id)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +74,7 @@ func TestParameterCounts(t *testing.T) {
 		}
 		got := [...]int{net.ParameterCount(), len(net.Parameters()), net.StatisticsCount(), len(net.Statistics()) / 2}
 		if got != [...]int{want.parameters, want.tensors, want.statistics, want.norms} {
-			t.Errorf("space %d, partial %d has %v weights, tensors, running statistics and batch norms, want %v",
+			t.Errorf("space %s, partial %d has %v weights, tensors, running statistics and batch norms, want %v",
 				want.space, want.partial, got, want)
 		}
 	}

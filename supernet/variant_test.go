@@ -12,6 +12,7 @@ import (
 	"github.com/nb1shot/nb1shot/internal/engine/cpu"
 	"github.com/nb1shot/nb1shot/internal/engine/ref"
 	"github.com/nb1shot/nb1shot/random"
+	"github.com/nb1shot/nb1shot/spaces"
 	"github.com/nb1shot/nb1shot/supernet"
 )
 
@@ -19,7 +20,15 @@ import (
 // there, and 1/keep for the others.
 func dropPath(c supernet.Config, batch int) []float64 {
 	r := random.New(6, "drop path")
-	multipliers := make([]float64, c.Cells*c.Space.Blocks()*2*batch)
+	droppable := 0
+	for _, row := range c.Space.Rows() {
+		for _, candidate := range row.Candidates {
+			if row.Kind == spaces.OperationRow && !candidate.ParameterFree {
+				droppable++
+			}
+		}
+	}
+	multipliers := make([]float64, c.Cells*droppable*batch)
 	for i := range multipliers {
 		if r.Float64() < 0.7 {
 			multipliers[i] = 1 / 0.7
@@ -124,9 +133,12 @@ func TestDropPath(t *testing.T) {
 	// Without convolutions, pooling is what is left: its weight is not touched.
 	net.SetDropPath(make([]float64, len(all)))
 	pooled := slices.Clone(mixing)
-	for block := range sp.Blocks() {
-		at := sp.MixedOp(block + 1)
-		pooled[at+1], pooled[at+2] = 0, 0
+	for _, row := range sp.Rows() {
+		for i, c := range row.Candidates {
+			if row.Kind == spaces.OperationRow && !c.ParameterFree {
+				pooled[row.Offset+i] = 0
+			}
+		}
 	}
 	l, _ = pass(net, supernet.BatchStatistics, mixing)
 	if want, _ := pass(plain, supernet.BatchStatistics, pooled); math.Abs(l-want) > 1e-12 {

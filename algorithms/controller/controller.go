@@ -13,7 +13,7 @@ import (
 	"math/rand/v2"
 	"slices"
 
-	"github.com/nb1shot/nb1shot/spaces"
+	"github.com/nb1shot/nb1shot/spaces/nb1shot1"
 )
 
 const (
@@ -36,7 +36,7 @@ var operationBias = [operations]float64{0.25, 0.25, -0.25}
 
 // Config says what a controller samples and how wide it is.
 type Config struct {
-	Space  *spaces.Space
+	Space  *nb1shot1.Space
 	Hidden int // width of the LSTM, 1 to 1024; 64 in the released code
 }
 
@@ -50,7 +50,7 @@ type Tensor struct {
 
 // Controller is the LSTM with its parameters. It is not safe for concurrent use.
 type Controller struct {
-	space      *spaces.Space
+	space      *nb1shot1.Space
 	hidden     int
 	layout     layout
 	parameters []float64
@@ -101,7 +101,7 @@ func New(c Config) (*Controller, error) {
 	l := newLayout(c.Hidden)
 	g, err := newGradientGraph(c.Space, c.Hidden, l)
 	if err != nil {
-		return nil, fmt.Errorf("controller of space %d, width %d: %w", c.Space.ID(), c.Hidden, err)
+		return nil, fmt.Errorf("controller of space %s, width %d: %w", c.Space.Name(), c.Hidden, err)
 	}
 	last := l.vAttention
 	return &Controller{

@@ -18,12 +18,13 @@ import (
 	"github.com/nb1shot/nb1shot/algorithms/controller"
 	"github.com/nb1shot/nb1shot/random"
 	"github.com/nb1shot/nb1shot/spaces"
+	"github.com/nb1shot/nb1shot/spaces/nb1shot1"
 )
 
 // manifest is the part of a golden case that is about the controller. The cases
 // come from the released PyTorch modules in float64.
 type manifest struct {
-	Space  int `json:"space"`
+	Space  spaces.Name `json:"space"`
 	Params []struct {
 		Name   string `json:"name"`
 		Shape  []int  `json:"shape"`
@@ -99,9 +100,9 @@ func golden(t testing.TB, name string) (m manifest, array func(file string) []fl
 	}
 }
 
-func newController(t testing.TB, space, hidden int) *controller.Controller {
+func newController(t testing.TB, space spaces.Name, hidden int) *controller.Controller {
 	t.Helper()
-	s, err := spaces.Get(space)
+	s, err := nb1shot1.Get(space)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -142,13 +143,18 @@ func checkCall(t *testing.T, what string, c *controller.Controller, recorded cal
 	for i := range adjacency {
 		adjacency[i] = make([]int, len(adjacency))
 	}
-	for node, parents := range s.Architecture.Parents {
+	space, err := nb1shot1.Get(s.Architecture.Space)
+	if err != nil {
+		t.Fatal(err)
+	}
+	genotype := space.Genotype(s.Architecture)
+	for node, parents := range genotype.Parents {
 		for _, parent := range parents {
 			adjacency[parent][node] = 1
 		}
 	}
 	var ops []string
-	for _, op := range s.Architecture.Ops {
+	for _, op := range genotype.Ops {
 		ops = append(ops, op.String())
 	}
 	if diff := cmp.Diff(recorded.Adjacency, adjacency) + cmp.Diff(recorded.Ops, ops); diff != "" {
@@ -280,18 +286,18 @@ func checkDifferences(t rapid.TB, c *controller.Controller, r *rand.Rand, scale,
 }
 
 func TestGradientAgainstDifferences(t *testing.T) {
-	for _, space := range spaces.All() {
+	for _, space := range nb1shot1.All() {
 		for _, hidden := range []int{1, 2, 5} {
-			t.Run(fmt.Sprintf("space %d, width %d", space.ID(), hidden), func(t *testing.T) {
-				c := newController(t, space.ID(), hidden)
+			t.Run(fmt.Sprintf("space %s, width %d", space.Name(), hidden), func(t *testing.T) {
+				c := newController(t, space.Name(), hidden)
 				rapid.Check(t, func(t *rapid.T) {
 					r := random.New(rapid.Uint64().Draw(t, "seed"), "test")
 					checkDifferences(t, c, r, rapid.Float64Range(-3, 3).Draw(t, "scale"), rapid.Float64Range(0.1, 1).Draw(t, "spread"))
 				})
 			})
 		}
-		t.Run(fmt.Sprintf("space %d, released width", space.ID()), func(t *testing.T) {
-			c := newController(t, space.ID(), 64)
+		t.Run(fmt.Sprintf("space %s, released width", space.Name()), func(t *testing.T) {
+			c := newController(t, space.Name(), 64)
 			for seed := range uint64(5) {
 				checkDifferences(t, c, random.New(seed, "test"), 1, 0.3)
 			}
@@ -300,7 +306,7 @@ func TestGradientAgainstDifferences(t *testing.T) {
 }
 
 func TestInitialize(t *testing.T) {
-	c := newController(t, 3, 64)
+	c := newController(t, "3", 64)
 	var mean [3]float64
 	const controllers = 20
 	for seed := range uint64(controllers) {
@@ -330,7 +336,7 @@ func TestInitialize(t *testing.T) {
 	}
 	for i, want := range []float64{0.421, 0.421, 0.158} {
 		if math.Abs(mean[i]-want) > 0.003 {
-			t.Errorf("mean first probability of %v is %.4f, want about %v", spaces.Operation(i), mean[i], want)
+			t.Errorf("mean first probability of %v is %.4f, want about %v", nb1shot1.Operation(i), mean[i], want)
 		}
 	}
 }
@@ -338,9 +344,9 @@ func TestInitialize(t *testing.T) {
 // Samples are architectures of the space, and their sums follow from the
 // decisions.
 func TestSample(t *testing.T) {
-	for _, space := range spaces.All() {
-		t.Run(fmt.Sprint("space ", space.ID()), func(t *testing.T) {
-			c := newController(t, space.ID(), 4)
+	for _, space := range nb1shot1.All() {
+		t.Run(fmt.Sprint("space ", space.Name()), func(t *testing.T) {
+			c := newController(t, space.Name(), 4)
 			rapid.Check(t, func(t *rapid.T) {
 				r := random.New(rapid.Uint64().Draw(t, "seed"), "test")
 				spread := rapid.Float64Range(0, 10).Draw(t, "spread")
@@ -356,9 +362,10 @@ func TestSample(t *testing.T) {
 					t.Fatal(err)
 				}
 				a := s.Architecture
-				if err := a.Check(); err != nil || a.Space != space.ID() {
+				if err := a.Check(); err != nil || a.Space != space.Name() {
 					t.Fatalf("architecture %v: %v", a, err)
 				}
+				genotype := space.Genotype(a)
 				if len(s.Decisions) != 2*space.Blocks() {
 					t.Fatalf("%d decisions", len(s.Decisions))
 				}
@@ -375,10 +382,10 @@ func TestSample(t *testing.T) {
 					}
 					block := i/2 + 1
 					if d.Kind == controller.Operation {
-						if got := int(a.Ops[block-1]); !slices.Equal(d.Chosen, []int{got}) {
+						if got := int(genotype.Ops[block-1]); !slices.Equal(d.Chosen, []int{got}) {
 							t.Errorf("block %d has operation %d, decided %v", block, got, d.Chosen)
 						}
-					} else if got := a.Parents[block+1]; !slices.Equal(got, slices.Sorted(slices.Values(d.Chosen))) {
+					} else if got := genotype.Parents[block+1]; !slices.Equal(got, slices.Sorted(slices.Values(d.Chosen))) {
 						t.Errorf("node %d has parents %v, decided %v", block+1, got, d.Chosen)
 					}
 				}
@@ -395,7 +402,7 @@ func TestSample(t *testing.T) {
 
 // Gorgonia rounds a gate of 19 and more to 1, which strong attention shows.
 func TestSaturatedGates(t *testing.T) {
-	c := newController(t, 3, 8)
+	c := newController(t, "3", 8)
 	r := random.New(5, "test")
 	values := c.Parameters()
 	for _, tensor := range c.Tensors() {
@@ -427,7 +434,7 @@ func TestSaturatedGates(t *testing.T) {
 // Equal seeds give equal samples and gradients to the last bit, whatever the
 // controller did before.
 func TestDeterminism(t *testing.T) {
-	for _, space := range spaces.All() {
+	for _, space := range nb1shot1.All() {
 		run := func(c *controller.Controller, seed uint64) (controller.Sample, []float64) {
 			r := random.New(seed, "test")
 			c.Initialize(r)
@@ -441,15 +448,15 @@ func TestDeterminism(t *testing.T) {
 			}
 			return s, gradient
 		}
-		c := newController(t, space.ID(), 8)
+		c := newController(t, space.Name(), 8)
 		sample, gradient := run(c, 1)
 		if other, _ := run(c, 2); cmp.Equal(sample, other) {
-			t.Errorf("space %d: seeds 1 and 2 give the same sample", space.ID())
+			t.Errorf("space %s: seeds 1 and 2 give the same sample", space.Name())
 		}
-		for _, again := range []*controller.Controller{c, newController(t, space.ID(), 8)} {
+		for _, again := range []*controller.Controller{c, newController(t, space.Name(), 8)} {
 			s, g := run(again, 1)
 			if diff := cmp.Diff(sample, s) + cmp.Diff(gradient, g); diff != "" {
-				t.Errorf("space %d: a second run differs:\n%s", space.ID(), diff)
+				t.Errorf("space %s: a second run differs:\n%s", space.Name(), diff)
 			}
 		}
 	}
@@ -492,7 +499,7 @@ func wantError(t *testing.T, what string, err error, text string) {
 }
 
 func TestErrors(t *testing.T) {
-	space := spaces.All()[0]
+	space := nb1shot1.All()[0]
 	for _, hidden := range []int{-1, 0, 1 << 40} {
 		_, err := controller.New(controller.Config{Space: space, Hidden: hidden})
 		wantError(t, fmt.Sprint("width ", hidden), err, "width")
@@ -500,7 +507,7 @@ func TestErrors(t *testing.T) {
 	_, err := controller.New(controller.Config{Hidden: 64})
 	wantError(t, "no space", err, "search space")
 
-	c := newController(t, 1, 4)
+	c := newController(t, "1", 4)
 	c.Initialize(random.New(1, "test"))
 	values := c.Parameters()
 	wantError(t, "too few parameters", c.SetParameters(values[1:]), "parameters")
@@ -568,7 +575,7 @@ func TestErrors(t *testing.T) {
 }
 
 func BenchmarkSample(b *testing.B) {
-	c := newController(b, 3, 64)
+	c := newController(b, "3", 64)
 	r := random.New(1, "benchmark")
 	c.Initialize(r)
 	for b.Loop() {
@@ -579,7 +586,7 @@ func BenchmarkSample(b *testing.B) {
 }
 
 func BenchmarkGradient(b *testing.B) {
-	c := newController(b, 3, 64)
+	c := newController(b, "3", 64)
 	r := random.New(1, "benchmark")
 	c.Initialize(r)
 	s, err := c.Sample(controller.Random(r))

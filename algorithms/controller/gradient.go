@@ -7,7 +7,7 @@ import (
 	G "gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 
-	"github.com/nb1shot/nb1shot/spaces"
+	"github.com/nb1shot/nb1shot/spaces/nb1shot1"
 )
 
 // tolerance is the largest difference, relative to 1 plus the value, between what
@@ -71,7 +71,7 @@ func anchorStep(node int) int {
 }
 
 // newGradientGraph builds, differentiates and compiles the graph.
-func newGradientGraph(space *spaces.Space, hidden int, l layout) (*gradientGraph, error) {
+func newGradientGraph(space *nb1shot1.Space, hidden int, l layout) (*gradientGraph, error) {
 	b := &builder{gradientGraph: &gradientGraph{}, expr: G.NewGraph(), layout: l, hidden: hidden, output: space.Blocks() + 1}
 	states := b.states()
 	parentLoss, parentEntropy := b.parents(states)
@@ -339,10 +339,10 @@ func (c *Controller) Gradient(s Sample, scale float64) ([]float64, error) {
 }
 
 // choose sets the inputs that say what was chosen.
-func (g *gradientGraph) choose(space *spaces.Space, decisions []Decision) error {
+func (g *gradientGraph) choose(space *nb1shot1.Space, decisions []Decision) error {
 	blocks := space.Blocks()
 	if len(decisions) != 2*blocks {
-		return fmt.Errorf("%d decisions: space %d has %d", len(decisions), space.ID(), 2*blocks)
+		return fmt.Errorf("%d decisions: space %s has %d", len(decisions), space.Name(), 2*blocks)
 	}
 	clear(g.parentWeights)
 	clear(g.operationWeights)

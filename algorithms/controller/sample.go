@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/nb1shot/nb1shot/spaces"
+	"github.com/nb1shot/nb1shot/spaces/nb1shot1"
 )
 
 // Kind says what a decision is about.
@@ -89,10 +90,8 @@ func (c *Controller) Sample(draw Draw) (Sample, error) {
 	if draw == nil {
 		return Sample{}, fmt.Errorf("sample without a Draw: pass Random or recorded draws")
 	}
-	s := Sample{Architecture: spaces.Architecture{
-		Space:   c.space.ID(),
-		Parents: [][]int{{}, {0}},
-	}}
+	var s Sample
+	g := nb1shot1.Genotype{Parents: [][]int{{}, {0}}}
 	decide := func(kind Kind, logits []float64, k int) ([]int, error) {
 		d := Decision{Kind: kind, Probabilities: make([]float64, len(logits))}
 		sum := 0.0
@@ -146,7 +145,7 @@ func (c *Controller) Sample(draw Draw) (Sample, error) {
 		if err != nil {
 			return Sample{}, err
 		}
-		s.Architecture.Parents = append(s.Architecture.Parents, slices.Sorted(slices.Values(parents)))
+		g.Parents = append(g.Parents, slices.Sorted(slices.Values(parents)))
 
 		step(anchors[parents[len(parents)-1]])
 		logits = times(c.of(c.layout.wSoft), h)
@@ -157,13 +156,14 @@ func (c *Controller) Sample(draw Draw) (Sample, error) {
 		if err != nil {
 			return Sample{}, err
 		}
-		s.Architecture.Ops = append(s.Architecture.Ops, spaces.Operation(op[0]))
+		g.Ops = append(g.Ops, nb1shot1.Operation(op[0]))
 
 		if node <= c.space.Blocks() { // nobody attends to the output node
 			step(embedding(1 + op[0]))
 			anchor(h)
 		}
 	}
+	s.Architecture = c.space.Architecture(g)
 	return s, nil
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/nb1shot/nb1shot/benchmark/stability"
 	"github.com/nb1shot/nb1shot/results"
+	"github.com/nb1shot/nb1shot/spaces"
 )
 
 // Verdict is what runs say of a claim, or of a part of it.
@@ -34,20 +35,20 @@ type Claim struct {
 	Definition string   `json:"definition"` // what that means of runs, and the test
 	Needs      []string `json:"needs"`      // the algorithms that it speaks of
 
-	holm  []int // spaces on which p-values are corrected for the parts
+	holm  []spaces.Name // spaces on which p-values are corrected for the parts
 	parts func(*judge) []Part
 }
 
 // Result is a claim judged on a space.
 type Result struct {
-	Claim   string   `json:"claim"` // its number
-	Space   int      `json:"space"`
-	Verdict Verdict  `json:"verdict"`
-	N       int      `json:"n,omitempty"`       // the fewest seeds behind a part that was tested
-	P       *float64 `json:"p,omitempty"`       // the highest of the parts, corrected where the claim asks for it; the lowest of the opposite where contradicted
-	Needed  int      `json:"needed,omitempty"`  // seeds of each algorithm that would decide what is undecided, at the effects seen; 0 where unknown or decided
-	Missing []string `json:"missing,omitempty"` // algorithms without a finished run that counts
-	Parts   []Part   `json:"parts"`
+	Claim   string      `json:"claim"` // its number
+	Space   spaces.Name `json:"space"`
+	Verdict Verdict     `json:"verdict"`
+	N       int         `json:"n,omitempty"`       // the fewest seeds behind a part that was tested
+	P       *float64    `json:"p,omitempty"`       // the highest of the parts, corrected where the claim asks for it; the lowest of the opposite where contradicted
+	Needed  int         `json:"needed,omitempty"`  // seeds of each algorithm that would decide what is undecided, at the effects seen; 0 where unknown or decided
+	Missing []string    `json:"missing,omitempty"` // algorithms without a finished run that counts
+	Parts   []Part      `json:"parts"`
 }
 
 // Part is one comparison of a claim.
@@ -100,7 +101,7 @@ type Setting struct {
 	Provenance results.Provenance `json:"provenance"` // of the setting alone: without details, engine and device
 	Epochs     int                `json:"epochs"`
 	Algorithms []string           `json:"algorithms"` // that count, in the order of the claims
-	Spaces     []int              `json:"spaces"`     // ascending
+	Spaces     []spaces.Name      `json:"spaces"`     // ascending
 	StandIns   []string           `json:"stand_ins"`  // sentences, where images or table are not what the benchmark is defined on
 	Changed    []Change           `json:"changed"`    // settings that are not the preset's
 	Varied     []Change           `json:"varied"`     // where the preset is not known: settings that other runs have otherwise
@@ -204,7 +205,7 @@ func unfinished(h *results.History) string {
 
 // Result returns that of a claim on a space, and false where the claim does not speak
 // of the space.
-func (s Setting) Result(number string, space int) (Result, bool) {
+func (s Setting) Result(number string, space spaces.Name) (Result, bool) {
 	i := slices.IndexFunc(s.Results, func(r Result) bool { return r.Claim == number && r.Space == space })
 	if i < 0 {
 		return Result{}, false

@@ -14,6 +14,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/nb1shot/nb1shot/results"
+	"github.com/nb1shot/nb1shot/spaces"
 )
 
 // search is how the runs of an algorithm go, in the 40 epochs of these tests.
@@ -31,7 +32,7 @@ type world map[string]search
 const epochs = 40
 
 // paper is a world in which all that the paper claims of a space holds.
-func paper(space int) world {
+func paper(space spaces.Name) world {
 	w := world{
 		"enas":       {low: 8, final: 8, decisions: 3, seconds: 10.5},
 		"darts":      {low: 6.5, final: 9, λ: [3]float64{0.1, 1, 4}, decisions: 2, seconds: 8},
@@ -43,7 +44,7 @@ func paper(space int) world {
 		"darts-hr":   {low: 7.2, final: 7.2, λ: [3]float64{0.1, 0.8, 1.8}, decisions: 2, seconds: 30},
 		oneStep:      {low: 6.8, final: 6.1, λ: [3]float64{0.1, 0.5, 0.15}, decisions: 1, seconds: 10},
 	}
-	if space == 2 {
+	if space == "2" {
 		w["pc-darts"] = search{low: 7, final: 9.5, λ: [3]float64{0.12, 1, 4.8}, decisions: 2, seconds: 6}
 	}
 	return w
@@ -89,13 +90,13 @@ func config(name string) (algorithm string, config map[string]any) {
 
 // run makes up a finished run. Seeds differ a little in all numbers, by a share of
 // them that is the same for all algorithms.
-func (s search) run(t fataler, space int, name string, seed uint64) *results.History {
+func (s search) run(t fataler, space spaces.Name, name string, seed uint64) *results.History {
 	t.Helper()
 	algorithm, c := config(name)
 	return s.runOf(t, space, algorithm, seed, provenance(), c)
 }
 
-func (s search) runOf(t fataler, space int, algorithm string, seed uint64, p results.Provenance, c map[string]any) *results.History {
+func (s search) runOf(t fataler, space spaces.Name, algorithm string, seed uint64, p results.Provenance, c map[string]any) *results.History {
 	t.Helper()
 	run, err := results.NewRun(space, algorithm, seed, p, c)
 	if err != nil {
@@ -143,7 +144,7 @@ func (s search) runOf(t fataler, space int, algorithm string, seed uint64, p res
 }
 
 // runs are the searches of a world, of these seeds.
-func (w world) runs(t fataler, space int, seeds ...uint64) (all []*results.History) {
+func (w world) runs(t fataler, space spaces.Name, seeds ...uint64) (all []*results.History) {
 	t.Helper()
 	for _, name := range slices.Sorted(maps.Keys(w)) {
 		for _, seed := range seeds {
@@ -170,7 +171,7 @@ func judged(t fataler, runs []*results.History) *Judgement {
 }
 
 // one judges runs of one setting by one claim.
-func one(t testing.TB, runs []*results.History, number string, space int) Result {
+func one(t testing.TB, runs []*results.History, number string, space spaces.Name) Result {
 	t.Helper()
 	curves, err := results.Group(runs)
 	if err != nil {
@@ -191,23 +192,23 @@ func one(t testing.TB, runs []*results.History, number string, space int) Result
 // reversals turn the paper's world into one in which a claim is wrong.
 var reversals = []struct {
 	claim  string
-	space  int
+	space  spaces.Name
 	change func(w world)
 }{
-	{"P1", 2, func(w world) {
+	{"P1", "2", func(w world) {
 		w.at("darts", func(s *search) { s.final = s.low })
 		w.at("sdarts-adv", func(s *search) { s.final = s.low + 2 })
 	}},
-	{"P2", 1, func(w world) { w.at("gdas", func(s *search) { s.low, s.final = 5, 5 }) }},
-	{"P3", 1, func(w world) { w.at("sdarts-adv", func(s *search) { s.final = 7 }) }},
-	{"P4", 1, func(w world) { w.at("nasp", func(s *search) { s.final = 5 }) }},
-	{"P4", 3, func(w world) { w.at("sdarts-adv", func(s *search) { s.final = 8 }) }},
-	{"P5", 1, func(w world) { w.at("darts", func(s *search) { s.λ[2] = s.λ[0] / 2 }) }},
-	{"P5", 2, func(w world) { w.at("nasp", func(s *search) { s.λ = [3]float64{0.1, 0.2, 0.4} }) }},
-	{"P6", 1, func(w world) { w.at("sdarts-rs", func(s *search) { s.λ = [3]float64{0.1, 0.5, 1} }) }},
-	{"P6", 2, func(w world) { w.at("sdarts-adv", func(s *search) { s.λ = [3]float64{1, 9, 5} }) }},
-	{"P7", 1, func(w world) { w.at("gdas", func(s *search) { s.λ = [3]float64{1, 1.5, 2} }) }},
-	{"P8", 1, func(w world) {
+	{"P2", "1", func(w world) { w.at("gdas", func(s *search) { s.low, s.final = 5, 5 }) }},
+	{"P3", "1", func(w world) { w.at("sdarts-adv", func(s *search) { s.final = 7 }) }},
+	{"P4", "1", func(w world) { w.at("nasp", func(s *search) { s.final = 5 }) }},
+	{"P4", "3", func(w world) { w.at("sdarts-adv", func(s *search) { s.final = 8 }) }},
+	{"P5", "1", func(w world) { w.at("darts", func(s *search) { s.λ[2] = s.λ[0] / 2 }) }},
+	{"P5", "2", func(w world) { w.at("nasp", func(s *search) { s.λ = [3]float64{0.1, 0.2, 0.4} }) }},
+	{"P6", "1", func(w world) { w.at("sdarts-rs", func(s *search) { s.λ = [3]float64{0.1, 0.5, 1} }) }},
+	{"P6", "2", func(w world) { w.at("sdarts-adv", func(s *search) { s.λ = [3]float64{1, 9, 5} }) }},
+	{"P7", "1", func(w world) { w.at("gdas", func(s *search) { s.λ = [3]float64{1, 1.5, 2} }) }},
+	{"P8", "1", func(w world) {
 		for name := range w {
 			w.at(name, func(s *search) {
 				if s.λ[2] > 0 {
@@ -216,21 +217,21 @@ var reversals = []struct {
 			})
 		}
 	}},
-	{"P9", 1, func(w world) { w.at("darts-hr", func(s *search) { s.final = 11 }) }},
-	{"P9", 2, func(w world) { w.at("darts-hr", func(s *search) { s.final = 5 }) }},
-	{"P10", 1, func(w world) { w.at("gdas", func(s *search) { s.decisions = 9 }) }},
-	{"P10", 3, func(w world) { w.at("gdas", func(s *search) { s.low, s.final = 5, 5 }) }},
-	{"P11", 1, func(w world) { w.at("pc-darts", func(s *search) { s.low, s.final = 10, 10 }) }},
-	{"P11", 3, func(w world) { w.at("enas", func(s *search) { s.low, s.final = 5, 5 }) }},
-	{"P11", 2, func(w world) {
+	{"P9", "1", func(w world) { w.at("darts-hr", func(s *search) { s.final = 11 }) }},
+	{"P9", "2", func(w world) { w.at("darts-hr", func(s *search) { s.final = 5 }) }},
+	{"P10", "1", func(w world) { w.at("gdas", func(s *search) { s.decisions = 9 }) }},
+	{"P10", "3", func(w world) { w.at("gdas", func(s *search) { s.low, s.final = 5, 5 }) }},
+	{"P11", "1", func(w world) { w.at("pc-darts", func(s *search) { s.low, s.final = 10, 10 }) }},
+	{"P11", "3", func(w world) { w.at("enas", func(s *search) { s.low, s.final = 5, 5 }) }},
+	{"P11", "2", func(w world) {
 		w.at("pc-darts", func(s *search) { s.final = s.low })
 		w.at("sdarts-rs", func(s *search) { s.final = 9 })
 	}},
-	{"P12", 1, func(w world) {
+	{"P12", "1", func(w world) {
 		w.at("sdarts-rs", func(s *search) { s.jitter = 1 })
 		w.at("nasp", func(s *search) { s.jitter = 0 })
 	}},
-	{"P14", 1, func(w world) { w.at(oneStep, func(s *search) { s.final = 8 }) }},
+	{"P14", "1", func(w world) { w.at(oneStep, func(s *search) { s.final = 8 }) }},
 }
 
 // TestVerdicts: each claim holds, is reversed, and is undecided where half of the
@@ -240,7 +241,7 @@ func TestVerdicts(t *testing.T) {
 	covered := map[string]bool{}
 	for _, c := range reversals {
 		covered[c.claim] = true
-		t.Run(fmt.Sprintf("%s on space %d", c.claim, c.space), func(t *testing.T) {
+		t.Run(fmt.Sprintf("%s on space %s", c.claim, c.space), func(t *testing.T) {
 			right := paper(c.space)
 			wrong := right.but(c.change)
 			for verdict, runs := range map[Verdict][]*results.History{
@@ -289,7 +290,7 @@ func parts(r Result) string {
 // space, and what is printed of a claim is there.
 func TestEverythingHoldsAtOnce(t *testing.T) {
 	var runs []*results.History
-	for space := 1; space <= 3; space++ {
+	for _, space := range []spaces.Name{"1", "2", "3"} {
 		runs = append(runs, paper(space).runs(t, space, upTo(7)...)...)
 	}
 	j := judged(t, runs)
@@ -302,7 +303,7 @@ func TestEverythingHoldsAtOnce(t *testing.T) {
 			want = Measured
 		}
 		if r.Verdict != want {
-			t.Errorf("%s on space %d is %s:%s", r.Claim, r.Space, r.Verdict, parts(r))
+			t.Errorf("%s on space %s is %s:%s", r.Claim, r.Space, r.Verdict, parts(r))
 		}
 	}
 	for _, c := range All {
@@ -365,39 +366,39 @@ func TestNeededSeedsSuffice(t *testing.T) {
 // TestMissingAlgorithms: without one that it needs a claim is never supported, and
 // without all of them it is not run; one baseline can contradict it all the same.
 func TestMissingAlgorithms(t *testing.T) {
-	whole := paper(1)
+	whole := paper("1")
 	for _, c := range All {
 		for _, name := range c.Needs {
 			if c.Number == "P13" || c.Number == "P8" || c.Number == "P11" && slices.Contains(smooth, name) {
 				continue
 			}
 			w := whole.but(func(w world) { delete(w, name) })
-			r := one(t, w.runs(t, 1, upTo(8)...), c.Number, 1)
+			r := one(t, w.runs(t, "1", upTo(8)...), c.Number, "1")
 			if r.Verdict == Supported || r.Verdict == Contradicted || !slices.Contains(r.Missing, name) || r.Needed != 0 {
 				t.Errorf("%s without %s: %s, missing %v, needs %d", c.Number, name, r.Verdict, r.Missing, r.Needed)
 			}
 		}
 	}
 	only := world{"sdarts-rs": whole["sdarts-rs"], "darts": whole["darts"]}
-	runs := only.runs(t, 1, upTo(8)...)
+	runs := only.runs(t, "1", upTo(8)...)
 	for number, want := range map[string]Verdict{"P1": Undecided, "P2": Undecided, "P3": NotRun, "P4": NotRun, "P7": NotRun, "P9": NotRun, "P12": NotRun, "P13": Measured, "P14": NotRun} {
-		if r := one(t, runs, number, 1); r.Verdict != want {
+		if r := one(t, runs, number, "1"); r.Verdict != want {
 			t.Errorf("%s of two algorithms: %s, want %s", number, r.Verdict, want)
 		}
 	}
 	only["darts"] = search{low: 5, final: 5, λ: [3]float64{0.1, 1, 4}, seconds: 8}
-	if r := one(t, only.runs(t, 1, upTo(8)...), "P2", 1); r.Verdict != Contradicted {
+	if r := one(t, only.runs(t, "1", upTo(8)...), "P2", "1"); r.Verdict != Contradicted {
 		t.Errorf("P2 with a better baseline: %s", r.Verdict)
 	}
 }
 
 // TestPairs: the seeds say by which test two algorithms are compared.
 func TestPairs(t *testing.T) {
-	w := paper(1)
+	w := paper("1")
 	rs, adv := w["sdarts-rs"], w["sdarts-adv"]
 	several := func(s search, name string, seeds ...uint64) (all []*results.History) {
 		for _, seed := range seeds {
-			all = append(all, s.run(t, 1, name, seed))
+			all = append(all, s.run(t, "1", name, seed))
 		}
 		return all
 	}
@@ -412,7 +413,7 @@ func TestPairs(t *testing.T) {
 		"different seeds":      {upTo(6), []uint64{10, 11, 12, 13, 14, 15}, "Mann–Whitney", 6, 6},
 		"some in common alone": {upTo(9), []uint64{3, 4, 5, 6, 7, 8, 20, 21}, "Mann–Whitney", 9, 8},
 	} {
-		p := one(t, slices.Concat(several(rs, "sdarts-rs", c.rs...), several(adv, "sdarts-adv", c.adv...)), "P3", 1).Parts[0]
+		p := one(t, slices.Concat(several(rs, "sdarts-rs", c.rs...), several(adv, "sdarts-adv", c.adv...)), "P3", "1").Parts[0]
 		if p.Test != c.test || p.N != c.n || p.M != c.m {
 			t.Errorf("%s: %s of %d and %d", name, p.Test, p.N, p.M)
 		}
@@ -424,8 +425,8 @@ func TestPairs(t *testing.T) {
 
 // TestWhatIsJudgedApart: runs of different settings never share a verdict.
 func TestWhatIsJudgedApart(t *testing.T) {
-	w := paper(1)
-	same := w.runs(t, 1, upTo(8)...)
+	w := paper("1")
+	same := w.runs(t, "1", upTo(8)...)
 	var others []*results.History
 	_, c := config("sdarts-adv")
 	for name, change := range map[string]func(*results.Provenance){
@@ -437,7 +438,7 @@ func TestWhatIsJudgedApart(t *testing.T) {
 	} {
 		p := provenance()
 		change(&p)
-		others = append(others, w["sdarts-adv"].runOf(t, 1, "sdarts-adv", 0, p, c))
+		others = append(others, w["sdarts-adv"].runOf(t, "1", "sdarts-adv", 0, p, c))
 		j := judged(t, append(slices.Clone(same), others[len(others)-1]))
 		if len(j.Settings) != 2 {
 			t.Errorf("%s: %d settings", name, len(j.Settings))
@@ -450,14 +451,14 @@ func TestWhatIsJudgedApart(t *testing.T) {
 	}
 	short := maps.Clone(c)
 	short["epochs"] = 20
-	others = append(others, w["sdarts-adv"].runOf(t, 1, "sdarts-adv", 0, provenance(), short))
+	others = append(others, w["sdarts-adv"].runOf(t, "1", "sdarts-adv", 0, provenance(), short))
 	if j := judged(t, slices.Concat(same, others)); len(j.Settings) != 7 {
 		t.Errorf("all: %d settings", len(j.Settings))
 	}
 	// Another engine and device are no other setting.
 	p := provenance()
 	p.Engine, p.Precision, p.Device = "cuda", "float64", "GPU"
-	more := w["sdarts-adv"].runOf(t, 1, "sdarts-adv", 9, p, c)
+	more := w["sdarts-adv"].runOf(t, "1", "sdarts-adv", 9, p, c)
 	if j := judged(t, append(slices.Clone(same), more)); len(j.Settings) != 1 || len(j.Settings[0].LeftOut) != 1 || len(j.Settings[0].Devices) != 1 {
 		t.Errorf("%d settings, left out %q", len(j.Settings), j.Settings[0].LeftOut)
 	}
@@ -465,7 +466,7 @@ func TestWhatIsJudgedApart(t *testing.T) {
 
 // TestUnfinishedRuns are left out, by name.
 func TestUnfinishedRuns(t *testing.T) {
-	runs := paper(1).runs(t, 1, 0, 1, 2)
+	runs := paper("1").runs(t, "1", 0, 1, 2)
 	stopped, torn := runs[0], runs[1]
 	stopped.Status.State = results.Interrupted
 	torn.Epochs = torn.Epochs[:len(torn.Epochs)-1]
@@ -487,7 +488,7 @@ func TestUnfinishedRuns(t *testing.T) {
 func (s search) variant(t fataler, name string, seed uint64, settings map[string]any) *results.History {
 	algorithm, c := config(name)
 	maps.Copy(c["settings"].(map[string]any), settings)
-	return s.runOf(t, 1, algorithm, seed, provenance(), c)
+	return s.runOf(t, "1", algorithm, seed, provenance(), c)
 }
 
 // changed is what a preset would say: momentum 0.9, pgd-steps 7 and no others.
@@ -504,7 +505,7 @@ func changed(r results.Run) map[string]string {
 
 // TestConfigurations: which configurations count as the algorithm.
 func TestConfigurations(t *testing.T) {
-	w := paper(1)
+	w := paper("1")
 	darts, adv := w["darts"], w["sdarts-adv"]
 	judge := func(runs ...*results.History) []Setting {
 		t.Helper()
@@ -518,16 +519,16 @@ func TestConfigurations(t *testing.T) {
 
 	// The preset's own counts, however many seeds another has.
 	s := judge(adv.variant(t, "sdarts-adv", 0, map[string]any{"roll-back": "on"}), adv.variant(t, "sdarts-adv", 0, map[string]any{"roll-back": "off"}),
-		adv.variant(t, "sdarts-adv", 1, map[string]any{"roll-back": "off"}), darts.run(t, 1, "darts", 0))
+		adv.variant(t, "sdarts-adv", 1, map[string]any{"roll-back": "off"}), darts.run(t, "1", "darts", 0))
 	if len(s) != 1 || len(s[0].Changed) != 0 || !slices.Equal(s[0].LeftOut, []string{"space 1, sdarts-adv, settings.roll-back off: seed 0-1"}) {
 		t.Errorf("variants of one algorithm: %+v", s)
 	}
 
 	// What all share is part of the setting; an algorithm without it stays.
-	enas := w["enas"].run(t, 1, "enas", 0)
+	enas := w["enas"].run(t, "1", "enas", 0)
 	if _, c := config("enas"); true {
 		c["settings"] = map[string]any{"clip": 1}
-		enas = w["enas"].runOf(t, 1, "enas", 0, provenance(), c)
+		enas = w["enas"].runOf(t, "1", "enas", 0, provenance(), c)
 	}
 	s = judge(darts.variant(t, "darts", 0, low), adv.variant(t, "sdarts-adv", 0, low), enas)
 	if len(s) != 1 || !slices.Equal(s[0].Algorithms, []string{"enas", "darts", "sdarts-adv"}) ||
@@ -552,13 +553,13 @@ func TestConfigurations(t *testing.T) {
 	}
 
 	// SDARTS-ADV attacks in seven steps, and in one for P14 alone.
-	s = judge(adv.variant(t, "sdarts-adv", 0, map[string]any{"pgd-steps": 3}), adv.run(t, 1, oneStep, 0), darts.run(t, 1, "darts", 0))
+	s = judge(adv.variant(t, "sdarts-adv", 0, map[string]any{"pgd-steps": 3}), adv.run(t, "1", oneStep, 0), darts.run(t, "1", "darts", 0))
 	if len(s) != 1 || !slices.Equal(s[0].Algorithms, []string{"darts", oneStep}) || len(s[0].LeftOut) != 1 || len(s[0].Changed) != 0 {
 		t.Errorf("other attacks: %+v", s)
 	}
 
 	// The same run twice is an error.
-	h := darts.run(t, 1, "darts", 0)
+	h := darts.run(t, "1", "darts", 0)
 	if _, err := Judge([]*results.History{h, h}, Options{Alpha: 0.05}); err == nil {
 		t.Error("the same run twice")
 	}
@@ -569,7 +570,7 @@ func TestConfigurations(t *testing.T) {
 
 // TestLambdaOfTwoDefinitions is not compared.
 func TestLambdaOfTwoDefinitions(t *testing.T) {
-	runs := paper(1).runs(t, 1, upTo(8)...)
+	runs := paper("1").runs(t, "1", upTo(8)...)
 	for _, h := range runs {
 		if h.Run.Algorithm == "darts" {
 			for i := range h.Epochs {
@@ -580,19 +581,19 @@ func TestLambdaOfTwoDefinitions(t *testing.T) {
 		}
 	}
 	for _, number := range []string{"P6", "P7", "P8"} {
-		r := one(t, runs, number, 1)
+		r := one(t, runs, number, "1")
 		if r.Verdict == Supported || r.Verdict == Contradicted || !strings.Contains(parts(r), "λ is defined differently (largest; norm)") {
 			t.Errorf("%s: %s%s", number, r.Verdict, parts(r))
 		}
 	}
-	if r := one(t, runs, "P5", 1); r.Verdict != Supported {
+	if r := one(t, runs, "P5", "1"); r.Verdict != Supported {
 		t.Errorf("growth within one definition: %s", r.Verdict)
 	}
 }
 
 // TestMissingNumbers: a run without a number does not count where it is asked for.
 func TestMissingNumbers(t *testing.T) {
-	runs := paper(1).runs(t, 1, upTo(8)...)
+	runs := paper("1").runs(t, "1", upTo(8)...)
 	for _, h := range runs {
 		if h.Run.Seed == 3 && h.Run.Algorithm == "sdarts-rs" {
 			h.Epochs[7].Lookup.TestError = nil
@@ -603,20 +604,20 @@ func TestMissingNumbers(t *testing.T) {
 	for number, note := range map[string]string{
 		"P1": "sdarts-rs of seed 3 has no test error in every record", "P6": "sdarts-rs of seed 3 has no λ of every epoch", "P12": "sdarts-rs of seed 3 has no two test errors in the second half",
 	} {
-		r := one(t, runs, number, 1)
+		r := one(t, runs, number, "1")
 		if r.Verdict != Supported || r.N != 7 || !strings.Contains(parts(r), note) {
 			t.Errorf("%s: %s, n %d%s", number, r.Verdict, r.N, parts(r))
 		}
 	}
-	if r := one(t, runs, "P3", 1); r.N != 8 {
+	if r := one(t, runs, "P3", "1"); r.N != 8 {
 		t.Errorf("the final error is there: n %d", r.N)
 	}
 }
 
 // TestCosts: ratios of runs on one device, beside the paper's.
 func TestCosts(t *testing.T) {
-	runs := paper(1).runs(t, 1, 0, 1, 2)
-	for _, p := range one(t, runs, "P13", 1).Parts {
+	runs := paper("1").runs(t, "1", 0, 1, 2)
+	for _, p := range one(t, runs, "P13", "1").Parts {
 		if p.Verdict != Measured || p.P != nil || math.Abs(*p.Estimate-*p.Paper) > 1e-9 || p.Interval == nil || p.Interval.Low > *p.Estimate || p.Interval.High < *p.Estimate {
 			t.Errorf("%s: %s, %v, paper %v, %v", p.Statement, p.Verdict, deref(p.Estimate), *p.Paper, p.Interval)
 		}
@@ -626,7 +627,7 @@ func TestCosts(t *testing.T) {
 			h.Run.Provenance.Device = "another"
 		}
 	}
-	for _, p := range one(t, runs, "P13", 1).Parts {
+	for _, p := range one(t, runs, "P13", "1").Parts {
 		if (p.Verdict == NotRun) != (p.Statement == "gdas to darts") || p.Verdict == NotRun && !strings.Contains(p.Note, "the devices differ: CPU of a test; another") {
 			t.Errorf("%s: %s, %s", p.Statement, p.Verdict, p.Note)
 		}
@@ -672,9 +673,9 @@ func TestWindows(t *testing.T) {
 func TestJudgeProperties(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := world{}
-		space := rapid.IntRange(1, 3).Draw(t, "space")
+		space := rapid.SampledFrom(spaces.Names()).Draw(t, "space")
 		number := rapid.Float64Range(1, 10)
-		for name := range paper(1) {
+		for name := range paper("1") {
 			if rapid.IntRange(0, 5).Draw(t, "there") == 0 {
 				continue
 			}

@@ -21,7 +21,7 @@ func (j *Judgement) CSV() []byte {
 		p := s.Provenance
 		for _, r := range s.Results {
 			for _, part := range r.Parts {
-				record := []string{p.Images, p.Table, p.Preset, p.Scale, count(s.Epochs), r.Claim, count(r.Space), string(r.Verdict), count(r.N), number(r.P), count(r.Needed), strings.Join(r.Missing, "; "),
+				record := []string{p.Images, p.Table, p.Preset, p.Scale, count(s.Epochs), r.Claim, string(r.Space), string(r.Verdict), count(r.N), number(r.P), count(r.Needed), strings.Join(r.Missing, "; "),
 					part.Statement, string(part.Verdict), part.Unit}
 				for i := range 2 { // votes have more, which are in JSON
 					if i >= len(part.Samples) {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/nb1shot/nb1shot/benchmark/stability"
 	"github.com/nb1shot/nb1shot/benchmark/stats"
+	"github.com/nb1shot/nb1shot/spaces"
 )
 
 // The algorithms of the claims.
@@ -46,7 +47,7 @@ var All = []Claim{
 		Statement:  "SDARTS-RS ends with better cells than ENAS, DARTS, GDAS, NASP and PC-DARTS.",
 		Definition: "The final error of sdarts-rs is below that of each baseline; " + twoSamples + "; corrected by Holm for the baselines.",
 		Needs:      slices.Concat([]string{"sdarts-rs"}, baselines),
-		holm:       []int{1, 2, 3},
+		holm:       []spaces.Name{"1", "2", "3"},
 		parts: func(j *judge) (parts []Part) {
 			for _, b := range baselines {
 				parts = append(parts, j.below("sdarts-rs ends below "+b, finalError, "sdarts-rs", b))
@@ -151,7 +152,7 @@ var All = []Claim{
 		Definition: "The decisions that gdas changes in the second half of the epochs are fewer than those of each other baseline, and its final error is above that of sdarts-rs; " +
 			twoSamples + "; corrected by Holm for these comparisons.",
 		Needs: slices.Concat(baselines, []string{"sdarts-rs"}),
-		holm:  []int{1, 2, 3},
+		holm:  []spaces.Name{"1", "2", "3"},
 		parts: func(j *judge) (parts []Part) {
 			for _, b := range baselines {
 				if b != "gdas" {
@@ -167,9 +168,9 @@ var All = []Claim{
 		Definition: "On spaces 1 and 3 the final error of pc-darts is below that of each other baseline, as in P2. On space 2 what P1 says of darts holds of pc-darts: " +
 			"it loses more of its lowest smoothed e than sdarts-rs, and than sdarts-adv; " + twoSamples + "; on spaces 1 and 3 corrected by Holm.",
 		Needs: slices.Concat(baselines, smooth),
-		holm:  []int{1, 3},
+		holm:  []spaces.Name{"1", "3"},
 		parts: func(j *judge) []Part {
-			if j.space == 2 {
+			if j.space == "2" {
 				return j.deteriorates("pc-darts")
 			}
 			var parts []Part

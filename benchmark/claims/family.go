@@ -9,6 +9,7 @@ import (
 
 	"github.com/nb1shot/nb1shot/benchmark/stability"
 	"github.com/nb1shot/nb1shot/results"
+	"github.com/nb1shot/nb1shot/spaces"
 )
 
 // oneStep is what SDARTS-ADV with an attack of one step is called.
@@ -29,7 +30,7 @@ type candidate struct {
 
 // place is where a candidate counts.
 type place struct {
-	space int
+	space spaces.Name
 	name  string
 }
 
@@ -175,9 +176,9 @@ func sort(curves []results.Curve, changed func(results.Run) map[string]string) (
 
 // describe says in s what the family is made of.
 func (f *family) describe(s *Setting) {
-	spaces, there, devices := map[int]bool{}, map[string]bool{}, map[string]bool{}
+	on, there, devices := map[spaces.Name]bool{}, map[string]bool{}, map[string]bool{}
 	for at, c := range f.members {
-		spaces[at.space], there[at.name] = true, true
+		on[at.space], there[at.name] = true, true
 		for _, h := range c.Runs {
 			if d := h.Run.Provenance.Device; d != "" {
 				devices[d] = true
@@ -185,7 +186,7 @@ func (f *family) describe(s *Setting) {
 		}
 	}
 	s.Algorithms, s.LeftOut = inOrder(there), []string{}
-	s.Spaces = slices.AppendSeq([]int{}, maps.Keys(spaces))
+	s.Spaces = slices.AppendSeq([]spaces.Name{}, maps.Keys(on))
 	slices.Sort(s.Spaces)
 	s.Devices = append([]string{}, slices.Sorted(maps.Keys(devices))...)
 	s.Changed = f.changes(func(c candidate) map[string]string { return c.changed })
@@ -196,7 +197,7 @@ func (f *family) describe(s *Setting) {
 		return c.varied
 	})
 	for _, c := range f.leftOut {
-		what := fmt.Sprintf("space %d, %s", c.Space, c.Algorithm)
+		what := fmt.Sprintf("space %s, %s", c.Space, c.Algorithm)
 		if c.Variant != "" {
 			what += ", " + c.Variant
 		}
@@ -241,7 +242,7 @@ func seedsOf(c results.Curve) []uint64 {
 }
 
 // result judges a claim on a space.
-func (f *family) result(c Claim, space int, alpha float64) (Result, error) {
+func (f *family) result(c Claim, space spaces.Name, alpha float64) (Result, error) {
 	j := &judge{space: space, curves: map[string]results.Curve{}, alpha: alpha}
 	for at, m := range f.members {
 		if at.space == space {
@@ -250,7 +251,7 @@ func (f *family) result(c Claim, space int, alpha float64) (Result, error) {
 	}
 	r, err := j.result(c)
 	if err != nil {
-		return r, fmt.Errorf("%s on space %d: %w", c.Number, space, err)
+		return r, fmt.Errorf("%s on space %s: %w", c.Number, space, err)
 	}
 	return r, nil
 }

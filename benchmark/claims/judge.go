@@ -11,6 +11,7 @@ import (
 	"github.com/nb1shot/nb1shot/benchmark/stability"
 	"github.com/nb1shot/nb1shot/benchmark/stats"
 	"github.com/nb1shot/nb1shot/results"
+	"github.com/nb1shot/nb1shot/spaces"
 )
 
 // power is the probability with which the seeds that an effect needs would show it.
@@ -18,7 +19,7 @@ const power = 0.8
 
 // judge makes the parts of a claim from the curves of a space.
 type judge struct {
-	space  int
+	space  spaces.Name
 	curves map[string]results.Curve // by the names that claims ask for
 	alpha  float64
 	tests  int   // among which p-values are corrected; 1 where they are not

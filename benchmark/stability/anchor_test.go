@@ -10,13 +10,14 @@ import (
 
 	"github.com/nb1shot/nb1shot/nasbench"
 	"github.com/nb1shot/nb1shot/results"
+	"github.com/nb1shot/nb1shot/spaces"
 )
 
 // checkExpectation compares what is written down with what the oracle says.
-func checkExpectation(t *testing.T, o nasbench.Oracle, known []float64) {
+func checkExpectation(t *testing.T, o nasbench.Oracle, known map[spaces.Name]float64) {
 	t.Helper()
-	for space := 1; space <= 3; space++ {
-		if space == 3 && testing.Short() {
+	for _, space := range []spaces.Name{"1", "2", "3"} {
+		if space == "3" && testing.Short() {
 			break
 		}
 		got, err := nasbench.Expectation(t.Context(), o, space)
@@ -24,14 +25,14 @@ func checkExpectation(t *testing.T, o nasbench.Oracle, known []float64) {
 			t.Fatal(err)
 		}
 		if math.Abs(got-known[space]) > 5e-8 {
-			t.Errorf("space %d: %.7f is expected, %.7f is written down", space, got, known[space])
+			t.Errorf("space %s: %.7f is expected, %.7f is written down", space, got, known[space])
 		}
 	}
 }
 
 // The errors that the embedded surrogate predicts for a random architecture.
 func TestPredictedExpectation(t *testing.T) {
-	checkExpectation(t, nasbench.Default(), predictedExpectation[:])
+	checkExpectation(t, nasbench.Default(), predictedExpectation)
 }
 
 // The errors that NAS-Bench-101 has for a random architecture, where its means lie
@@ -50,13 +51,13 @@ func TestMeasuredExpectation(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer table.Close()
-	checkExpectation(t, table, measuredExpectation[:])
+	checkExpectation(t, table, measuredExpectation)
 }
 
 // The lowest errors that the embedded surrogate predicts.
 func TestPredictedLowest(t *testing.T) {
-	for space := 1; space <= 3; space++ {
-		if space > 1 && testing.Short() {
+	for _, space := range []spaces.Name{"1", "2", "3"} {
+		if space > "1" && testing.Short() {
 			break
 		}
 		got, err := Lowest(t.Context(), nasbench.Default(), space)
@@ -64,32 +65,32 @@ func TestPredictedLowest(t *testing.T) {
 			t.Fatal(err)
 		}
 		if want, ok := Predicted(space); !ok || math.Abs(got.TestError-want.TestError) > 5e-8 {
-			t.Errorf("space %d: %.7f is the lowest, %.7f is written down", space, got.TestError, want.TestError)
+			t.Errorf("space %s: %.7f is the lowest, %.7f is written down", space, got.TestError, want.TestError)
 		}
 	}
-	if a, ok := Predicted(4); ok {
+	if a, ok := Predicted("4"); ok {
 		t.Errorf("space 4: %v", a)
 	}
 }
 
 // Only tables that the errors are known for have them.
 func TestRandom(t *testing.T) {
-	at := func(space int, kind, digest string) *results.History {
+	at := func(space spaces.Name, kind, digest string) *results.History {
 		return &results.History{Run: results.Run{Space: space, Provenance: results.Provenance{Table: kind, TableDigest: digest}}}
 	}
 	surrogate := nasbench.Default().Source().Digest
 	tests := map[string]struct {
 		runs []*results.History
-		want map[int]float64
+		want map[spaces.Name]float64
 	}{
-		"measured":          {[]*results.History{at(1, results.NASBench101, "a"), at(3, results.NASBench101, "a")}, map[int]float64{1: measuredExpectation[1], 3: measuredExpectation[3]}},
-		"means":             {[]*results.History{at(2, results.NASBench101Means, "a")}, map[int]float64{2: measuredExpectation[2]}},
-		"by NNI":            {[]*results.History{at(2, results.NASBench101NNI, "a")}, map[int]float64{2: measuredExpectation[2]}},
-		"predicted":         {[]*results.History{at(2, "surrogate", surrogate)}, map[int]float64{2: predictedExpectation[2]}},
-		"another surrogate": {[]*results.History{at(2, "surrogate", "a")}, nil},
-		"synthetic":         {[]*results.History{at(2, "synthetic", "a")}, nil},
-		"two tables":        {[]*results.History{at(2, results.NASBench101, "a"), at(2, results.NASBench101Means, "b")}, nil},
-		"no such space":     {[]*results.History{at(4, results.NASBench101, "a")}, nil},
+		"measured":          {[]*results.History{at("1", results.NASBench101, "a"), at("3", results.NASBench101, "a")}, map[spaces.Name]float64{"1": measuredExpectation["1"], "3": measuredExpectation["3"]}},
+		"means":             {[]*results.History{at("2", results.NASBench101Means, "a")}, map[spaces.Name]float64{"2": measuredExpectation["2"]}},
+		"by NNI":            {[]*results.History{at("2", results.NASBench101NNI, "a")}, map[spaces.Name]float64{"2": measuredExpectation["2"]}},
+		"predicted":         {[]*results.History{at("2", "surrogate", surrogate)}, map[spaces.Name]float64{"2": predictedExpectation["2"]}},
+		"another surrogate": {[]*results.History{at("2", "surrogate", "a")}, nil},
+		"synthetic":         {[]*results.History{at("2", "synthetic", "a")}, nil},
+		"two tables":        {[]*results.History{at("2", results.NASBench101, "a"), at("2", results.NASBench101Means, "b")}, nil},
+		"no such space":     {[]*results.History{at("4", results.NASBench101, "a")}, nil},
 		"none":              {nil, nil},
 	}
 	for name, test := range tests {
@@ -100,7 +101,7 @@ func TestRandom(t *testing.T) {
 			}
 			for space, x := range test.want {
 				if got[space] != x {
-					t.Errorf("space %d: %v, want %v", space, got[space], x)
+					t.Errorf("space %s: %v, want %v", space, got[space], x)
 				}
 			}
 		})

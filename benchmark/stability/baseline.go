@@ -17,6 +17,7 @@ import (
 
 	"github.com/nb1shot/nb1shot/internal/foreign"
 	"github.com/nb1shot/nb1shot/results"
+	"github.com/nb1shot/nb1shot/spaces"
 )
 
 // BaselineVersion is the format of baseline files, their member "format". A
@@ -31,7 +32,7 @@ type Baseline struct {
 
 // Entry is the runs of one configuration, all on one kind of device.
 type Entry struct {
-	Space      int                `json:"space"`
+	Space      spaces.Name        `json:"space"`
 	Algorithm  string             `json:"algorithm"`
 	Provenance results.Provenance `json:"provenance"`
 	Config     json.RawMessage    `json:"config"`      // as in config.json
@@ -229,7 +230,7 @@ func (b *Baseline) check() error {
 			return fmt.Errorf("%s: %w", where, err)
 		}
 		if i > 0 && b.Entries[i-1].compare(e) >= 0 {
-			return fmt.Errorf("%s: configuration %.8s of %s on space %d is there twice, or not in order", where, e.ConfigHash, e.Algorithm, e.Space)
+			return fmt.Errorf("%s: configuration %.8s of %s on space %s is there twice, or not in order", where, e.ConfigHash, e.Algorithm, e.Space)
 		}
 	}
 	return nil

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/nb1shot/nb1shot/benchmark/stats"
+	"github.com/nb1shot/nb1shot/spaces"
 )
 
 // Compared lists the measures that algorithms are compared by.
@@ -18,10 +19,10 @@ const minPairs = 6
 // Comparison is a two-sided test of one measure of an algorithm against that of a
 // reference in the same space.
 type Comparison struct {
-	Space     int    `json:"space"`
-	Measure   Name   `json:"measure"`
-	Algorithm string `json:"algorithm"` // name of the curve
-	Against   string `json:"against"`   // name of the reference
+	Space     spaces.Name `json:"space"`
+	Measure   Name        `json:"measure"`
+	Algorithm string      `json:"algorithm"` // name of the curve
+	Against   string      `json:"against"`   // name of the reference
 
 	*Tested        // nil where there is nothing to test
 	Note    string `json:"note,omitempty"` // what a reader must know before believing it
@@ -194,7 +195,7 @@ func (t *Table) Lacking() []string {
 			}
 		}
 		if parts != nil {
-			lines = append(lines, fmt.Sprintf("space %d, %s: %s", c.Space, c.Name(), strings.Join(parts, "; ")))
+			lines = append(lines, fmt.Sprintf("space %s, %s: %s", c.Space, c.Name(), strings.Join(parts, "; ")))
 		}
 	}
 	return lines

@@ -8,6 +8,7 @@ import (
 
 	"github.com/nb1shot/nb1shot/benchmark/stats"
 	"github.com/nb1shot/nb1shot/results"
+	"github.com/nb1shot/nb1shot/spaces"
 )
 
 // Gated lists the family of measures that a Gate tests, all of which are worse
@@ -50,12 +51,12 @@ type Report struct {
 
 // GatedCurve is the runs of one configuration against their entry.
 type GatedCurve struct {
-	Space      int     `json:"space"`
-	Algorithm  string  `json:"algorithm"`
-	ConfigHash string  `json:"config_hash"`
-	Against    string  `json:"against"` // ConfigHash of the entry
-	Verdict    Verdict `json:"verdict"`
-	Unknown    string  `json:"unknown,omitempty"` // why the baseline has nothing to compare it with; empty where it has
+	Space      spaces.Name `json:"space"`
+	Algorithm  string      `json:"algorithm"`
+	ConfigHash string      `json:"config_hash"`
+	Against    string      `json:"against"` // ConfigHash of the entry
+	Verdict    Verdict     `json:"verdict"`
+	Unknown    string      `json:"unknown,omitempty"` // why the baseline has nothing to compare it with; empty where it has
 
 	Changes    []Change     `json:"changes,omitempty"` // of the configuration, where GateOptions.Changed lets them pass
 	Seeds      []uint64     `json:"seeds"`             // of the complete runs
@@ -150,7 +151,7 @@ type GateNumbers struct {
 // UnknownError reports runs whose configuration is not in the baseline.
 type UnknownError struct {
 	Dir       string
-	Space     int
+	Space     spaces.Name
 	Algorithm string
 	Changes   []Change // from the entry that differs least; nil where the baseline has none of space and algorithm
 }
@@ -158,7 +159,7 @@ type UnknownError struct {
 // Error tells what differs.
 func (e *UnknownError) Error() string {
 	if e.Changes == nil {
-		return fmt.Sprintf("%s: the baseline has no runs of %s on space %d", e.Dir, e.Algorithm, e.Space)
+		return fmt.Sprintf("%s: the baseline has no runs of %s on space %s", e.Dir, e.Algorithm, e.Space)
 	}
 	var all []string
 	for _, c := range e.Changes {
@@ -221,7 +222,7 @@ func Gate(b *Baseline, runs []*results.History, o GateOptions) (*Report, error) 
 	}
 	for _, e := range b.Entries {
 		if !used[e.ConfigHash] {
-			report.NotRun = append(report.NotRun, fmt.Sprintf("space %d, %s, configuration %.8s", e.Space, e.Algorithm, e.ConfigHash))
+			report.NotRun = append(report.NotRun, fmt.Sprintf("space %s, %s, configuration %.8s", e.Space, e.Algorithm, e.ConfigHash))
 		}
 	}
 	return report, nil
@@ -252,7 +253,7 @@ func (b *Baseline) find(h *results.History, changed bool) (Entry, []Change, erro
 		return Entry{}, nil, unknown
 	}
 	if len(candidates) > 1 {
-		return Entry{}, nil, fmt.Errorf("%s: the baseline has %d configurations of %s on space %d, so it is not clear which one to compare with", h.Dir, len(candidates), h.Run.Algorithm, h.Run.Space)
+		return Entry{}, nil, fmt.Errorf("%s: the baseline has %d configurations of %s on space %s, so it is not clear which one to compare with", h.Dir, len(candidates), h.Run.Algorithm, h.Run.Space)
 	}
 	e := candidates[0]
 	if field, a, now := results.Difference(e.Provenance.Setting(), h.Run.Provenance.Setting()); field != "" {

@@ -220,7 +220,7 @@ func TestJUnitEscapes(t *testing.T) {
 func TestChangedConfiguration(t *testing.T) {
 	b := baselineOf(t, scene(t, 0, 10, 0, nil))
 	changed := func(h *results.History) {
-		h.Run = testRun(t, 2, "darts", h.Run.Seed, map[string]any{"epochs": 3, "evaluate": "before", "settings": map[string]any{"momentum": 0.5}})
+		h.Run = testRun(t, "2", "darts", h.Run.Seed, map[string]any{"epochs": 3, "evaluate": "before", "settings": map[string]any{"momentum": 0.5}})
 	}
 	runs := scene(t, 0, 10, 0, changed)
 	unknown := func(b *Baseline, runs []*results.History, o GateOptions) string {
@@ -251,7 +251,7 @@ func TestChangedConfiguration(t *testing.T) {
 		}
 	}
 
-	other := scene(t, 0, 1, 0, func(h *results.History) { h.Run = testRun(t, 2, "gdas", h.Run.Seed, map[string]any{}) })
+	other := scene(t, 0, 1, 0, func(h *results.History) { h.Run = testRun(t, "2", "gdas", h.Run.Seed, map[string]any{}) })
 	if got := unknown(b, other, GateOptions{Alpha: 0.05, Changed: true}); !strings.Contains(got, "the baseline has no runs of gdas on space 2") {
 		t.Errorf("another algorithm: %v", got)
 	}
@@ -259,7 +259,7 @@ func TestChangedConfiguration(t *testing.T) {
 		p := h.Run.Provenance
 		p.Scale = "6 cells"
 		var err error
-		if h.Run, err = results.NewRun(2, "darts", 0, p, h.Run.Config); err != nil {
+		if h.Run, err = results.NewRun("2", "darts", 0, p, h.Run.Config); err != nil {
 			t.Fatal(err)
 		}
 	})
@@ -267,7 +267,7 @@ func TestChangedConfiguration(t *testing.T) {
 		t.Errorf("another scale: %v", got)
 	}
 	two := baselineOf(t, append(scene(t, 0, 2, 0, nil), scene(t, 0, 2, 0, changed)...))
-	third := scene(t, 0, 1, 0, func(h *results.History) { h.Run = testRun(t, 2, "darts", 0, map[string]any{}) })
+	third := scene(t, 0, 1, 0, func(h *results.History) { h.Run = testRun(t, "2", "darts", 0, map[string]any{}) })
 	if got := unknown(two, third, GateOptions{Alpha: 0.05, Changed: true}); !strings.Contains(got, "2 configurations of darts") {
 		t.Errorf("two to choose from: %v", got)
 	}
@@ -352,7 +352,7 @@ func TestBaselineFile(t *testing.T) {
 	// A folder of files is one baseline.
 	dir := t.TempDir()
 	gdas, err := baselineOf(t, scene(t, 0, 2, 0, func(h *results.History) {
-		h.Run = testRun(t, 2, "gdas", h.Run.Seed, map[string]any{})
+		h.Run = testRun(t, "2", "gdas", h.Run.Seed, map[string]any{})
 	})).Marshal()
 	if err != nil {
 		t.Fatal(err)
@@ -472,7 +472,7 @@ func FuzzParseBaseline(f *testing.F) {
 // fuzzHash is that of the configuration of the first seed of the fuzzing, which so
 // is a valid baseline.
 func fuzzHash(f *testing.F) string {
-	run, err := results.NewRun(2, "darts", 0, results.Provenance{
+	run, err := results.NewRun("2", "darts", 0, results.Provenance{
 		Images: "procedural", ImagesDigest: "aa11", Table: "surrogate", TableDigest: "bb22", Preset: "quick",
 		Scale: "3 cells", Engine: "cpu", Precision: "float32",
 	}, map[string]any{"epochs": 3})

@@ -58,7 +58,7 @@ func (r *Report) JUnit() ([]byte, error) {
 
 // Title names the curve.
 func (c GatedCurve) Title() string {
-	return fmt.Sprintf("space %d, %s, configuration %.8s", c.Space, c.Algorithm, c.ConfigHash)
+	return fmt.Sprintf("space %s, %s, configuration %.8s", c.Space, c.Algorithm, c.ConfigHash)
 }
 
 func (s *junitSuites) add(name string, cases []junitCase) {

@@ -11,13 +11,14 @@ import (
 
 	"github.com/nb1shot/nb1shot/nasbench"
 	"github.com/nb1shot/nb1shot/results"
+	"github.com/nb1shot/nb1shot/spaces"
 	"github.com/nb1shot/nb1shot/spaces/cell"
 )
 
 func ptr[T any](x T) *T { return &x }
 
 // testRun describes a run on made-up images and a made-up table.
-func testRun(t testing.TB, space int, algorithm string, seed uint64, config map[string]any) results.Run {
+func testRun(t testing.TB, space spaces.Name, algorithm string, seed uint64, config map[string]any) results.Run {
 	t.Helper()
 	run, err := results.NewRun(space, algorithm, seed, results.Provenance{
 		Images: "procedural", ImagesDigest: "aa11", Table: "surrogate", TableDigest: "bb22", Preset: "quick",
@@ -35,7 +36,7 @@ func history(t testing.TB, seed uint64, errs ...float64) *results.History {
 	t.Helper()
 	h := &results.History{
 		Dir:    fmt.Sprintf("runs/%d", seed),
-		Run:    testRun(t, 2, "darts", seed, map[string]any{"epochs": len(errs) - 1, "evaluate": "before"}),
+		Run:    testRun(t, "2", "darts", seed, map[string]any{"epochs": len(errs) - 1, "evaluate": "before"}),
 		Status: results.Status{State: results.Finished},
 	}
 	for i, x := range errs {
@@ -143,7 +144,7 @@ func TestSecondsInOneOrder(t *testing.T) {
 
 func TestMeasuresEvaluatedAfter(t *testing.T) {
 	h := history(t, 0, 0.09, 0.06, 0.06)
-	h.Run = testRun(t, 2, "enas", 0, map[string]any{"evaluate": "after"})
+	h.Run = testRun(t, "2", "enas", 0, map[string]any{"evaluate": "after"})
 	m := Of(h, Anchor{})
 	if got, want := m[MeanError], 0.075; math.Abs(got-want) > 1e-12 {
 		t.Errorf("mean error %v, want %v", got, want)
@@ -187,7 +188,7 @@ func (c constant) Close() error { return nil }
 
 func TestAnchors(t *testing.T) {
 	h := history(t, 0, 0.1, 0.2)
-	h.Run.Space = 1
+	h.Run.Space = "1"
 	published := Anchor{0.05448716878890991, "published: lowest of any single training run"}
 	other := *h
 	other.Run.Provenance.TableDigest = "cc33"
@@ -212,7 +213,7 @@ func TestAnchors(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(map[int]Anchor{1: test.want}, got); diff != "" {
+			if diff := cmp.Diff(map[spaces.Name]Anchor{"1": test.want}, got); diff != "" {
 				t.Errorf("anchors (-want +got):\n%s", diff)
 			}
 		})
@@ -220,7 +221,7 @@ func TestAnchors(t *testing.T) {
 	if _, err := Anchors(t.Context(), []*results.History{h}, constant{"bb22", errors.New("broken")}); err == nil {
 		t.Error("a broken table gives an anchor")
 	}
-	if _, err := Published(4); err == nil {
+	if _, err := Published("4"); err == nil {
 		t.Error("an anchor of space 4")
 	}
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/nb1shot/nb1shot/benchmark/stats"
 	"github.com/nb1shot/nb1shot/results"
+	"github.com/nb1shot/nb1shot/spaces"
 )
 
 // Level is the confidence level of the intervals in a Table.
@@ -14,14 +15,14 @@ const Level = 0.95
 
 // Table holds the measures of curves over their seeds.
 type Table struct {
-	Anchors map[int]Anchor `json:"anchors"` // by space
-	Curves  []Curve        `json:"curves"`  // by space and algorithm
+	Anchors map[spaces.Name]Anchor `json:"anchors"` // by space
+	Curves  []Curve                `json:"curves"`  // by space and algorithm
 }
 
 // Curve is the measures of one configuration over its seeds. Every wanted seed
 // stands in exactly one of Seeds, Incomplete and Missing.
 type Curve struct {
-	Space      int          `json:"space"`
+	Space      spaces.Name  `json:"space"`
 	Algorithm  string       `json:"algorithm"`
 	Variant    string       `json:"variant,omitempty"` // see results.Curve
 	ConfigHash string       `json:"config_hash"`
@@ -75,7 +76,7 @@ type Statistic struct {
 // Tabulate measures runs and takes the statistics over their seeds. wanted are
 // the seeds that each curve should have; empty are all that any curve has. Runs
 // of different Provenance.Setting give a *results.MixedError.
-func Tabulate(runs []*results.History, anchors map[int]Anchor, wanted []uint64) (*Table, error) {
+func Tabulate(runs []*results.History, anchors map[spaces.Name]Anchor, wanted []uint64) (*Table, error) {
 	curves, err := results.Group(runs)
 	if err != nil {
 		return nil, err

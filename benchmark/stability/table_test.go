@@ -17,7 +17,7 @@ import (
 // search is a finished run of an algorithm whose final test error is given.
 func search(t testing.TB, algorithm string, seed uint64, final float64) *results.History {
 	h := history(t, seed, 0.09, 0.06, final)
-	h.Run = testRun(t, 2, algorithm, seed, map[string]any{"epochs": 2, "evaluate": "before"})
+	h.Run = testRun(t, "2", algorithm, seed, map[string]any{"epochs": 2, "evaluate": "before"})
 	h.Dir = "runs/" + h.Run.Name()
 	return h
 }
@@ -88,7 +88,7 @@ func TestMixedRunsAreRefused(t *testing.T) {
 	p := b.Run.Provenance
 	p.Scale = "6 cells"
 	var err error
-	if b.Run, err = results.NewRun(2, "gdas", 0, p, map[string]any{}); err != nil {
+	if b.Run, err = results.NewRun("2", "gdas", 0, p, map[string]any{}); err != nil {
 		t.Fatal(err)
 	}
 	_, err = Tabulate([]*results.History{a, b}, nil, nil)
@@ -102,7 +102,7 @@ func TestMixedRunsAreRefused(t *testing.T) {
 	// What trains on no images goes with everything on the same table.
 	p = b.Run.Provenance
 	p.Images, p.ImagesDigest, p.Scale, p.Engine = results.NoImages, "none", "table queries", "none"
-	if b.Run, err = results.NewRun(2, "random-search", 0, p, map[string]any{}); err != nil {
+	if b.Run, err = results.NewRun("2", "random-search", 0, p, map[string]any{}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := Tabulate([]*results.History{b, a}, nil, nil); err != nil {
@@ -140,7 +140,7 @@ func TestCompare(t *testing.T) {
 				t.Fatalf("%d comparisons, %v", len(all), err)
 			}
 			got := all[0]
-			test.want.Space, test.want.Measure, test.want.Algorithm, test.want.Against = 2, FinalError, "gdas", "darts"
+			test.want.Space, test.want.Measure, test.want.Algorithm, test.want.Against = "2", FinalError, "gdas", "darts"
 			test.want.Mean, test.want.Reference, test.want.A12 = got.Mean, got.Reference, got.A12
 			if diff := cmp.Diff(test.want, got); diff != "" {
 				t.Errorf("comparison (-want +got):\n%s", diff)

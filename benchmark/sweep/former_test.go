@@ -7,6 +7,7 @@ import (
 	"github.com/nb1shot/nb1shot/data"
 	"github.com/nb1shot/nb1shot/nasbench"
 	"github.com/nb1shot/nb1shot/results"
+	"github.com/nb1shot/nb1shot/spaces"
 )
 
 // asNamed answers as the surrogate and has the name of another table.
@@ -69,7 +70,7 @@ func TestNotRenamed(t *testing.T) {
 			t.Errorf("%s without units is called %q", preset, got)
 		}
 		r.Images = data.Procedural(20, 0)
-		if _, err := m.Grow(Grid{[]int{1}, []string{"darts"}, []uint64{0}}, r.Stem); err != nil {
+		if _, err := m.Grow(Grid{[]spaces.Name{"1"}, []string{"darts"}, []uint64{0}}, r.Stem); err != nil {
 			t.Fatal(err)
 		}
 		if got := m.Renamed(r.Oracle); got != "" {
@@ -83,12 +84,12 @@ func TestFormerRunsStayApart(t *testing.T) {
 	run := func(values, algorithm string, seed uint64) *results.History {
 		r, _ := tiny(t, "ref32")
 		r.Shared.Preset, r.Shared.Values, r.Shared.Settings = "quick", values, nil
-		config, err := r.Shared.Config(2, algorithm)
+		config, err := r.Shared.Config("2", algorithm)
 		if err != nil {
 			t.Fatal(err)
 		}
 		r.Images = data.Procedural(config.Images, 0)
-		search, err := r.prepare(Unit{Space: 2, Algorithm: algorithm, Seed: seed}, 1)
+		search, err := r.prepare(Unit{Space: "2", Algorithm: algorithm, Seed: seed}, 1)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -19,6 +19,7 @@ import (
 	"github.com/nb1shot/nb1shot/internal/durable"
 	"github.com/nb1shot/nb1shot/internal/foreign"
 	"github.com/nb1shot/nb1shot/nasbench"
+	"github.com/nb1shot/nb1shot/spaces"
 )
 
 // File is the name of the manifest in the folder of its run directories.
@@ -36,16 +37,16 @@ type Manifest struct {
 
 // Unit is one run of a sweep.
 type Unit struct {
-	Index     int    `json:"index"` // position in the manifest, which never changes
-	Space     int    `json:"space"` // 1, 2 or 3
-	Algorithm string `json:"algorithm"`
-	Seed      uint64 `json:"seed"`
-	Run       string `json:"run"` // name of the run directory, see results.Run
+	Index     int         `json:"index"` // position in the manifest, which never changes
+	Space     spaces.Name `json:"space"`
+	Algorithm string      `json:"algorithm"`
+	Seed      uint64      `json:"seed"`
+	Run       string      `json:"run"` // name of the run directory, see results.Run
 }
 
 // pair is what the units of one configuration have in common.
 type pair struct {
-	space     int
+	space     spaces.Name
 	algorithm string
 }
 
@@ -59,7 +60,7 @@ func (u Unit) suffix() string { return fmt.Sprintf("-seed%d", u.Seed) }
 
 // Grid is a set of runs.
 type Grid struct {
-	Spaces     []int
+	Spaces     []spaces.Name
 	Algorithms []string
 	Seeds      []uint64
 }
@@ -87,7 +88,7 @@ func include[T comparable](list []T, v T) []T {
 // units of the grid in the order of the manifest. stem names the configuration of
 // a space and an algorithm of which the manifest has no unit, see [Unit.Stem].
 // After an error the manifest is as it was.
-func (m *Manifest) Grow(g Grid, stem func(space int, algorithm string) (string, error)) ([]Unit, error) {
+func (m *Manifest) Grow(g Grid, stem func(space spaces.Name, algorithm string) (string, error)) ([]Unit, error) {
 	stems := map[pair]string{}
 	there := map[pair]map[uint64]bool{}
 	for _, u := range m.Units {
@@ -226,7 +227,7 @@ func (m *Manifest) check() error {
 		}
 		there[u.Run] = i
 		if stem, known := stems[u.pair()]; known && stem != u.Stem() {
-			return fmt.Errorf("units[%d].run: the configuration of space %d, %s is %s before, %s here", i, u.Space, u.Algorithm, stem, u.Stem())
+			return fmt.Errorf("units[%d].run: the configuration of space %s, %s is %s before, %s here", i, u.Space, u.Algorithm, stem, u.Stem())
 		}
 		stems[u.pair()] = u.Stem()
 	}
@@ -234,13 +235,13 @@ func (m *Manifest) check() error {
 }
 
 func (u Unit) check(preset string) error {
-	if u.Space < 1 || u.Space > 3 {
-		return fmt.Errorf("space: %d is not a search space: 1, 2 or 3", u.Space)
+	if err := u.Space.Check(); err != nil {
+		return fmt.Errorf("space: %w", err)
 	}
 	if !word.MatchString(u.Algorithm) {
 		return fmt.Errorf("algorithm: %q is not a name of lower-case letters, digits and hyphens", u.Algorithm)
 	}
-	before := fmt.Sprintf("s%d-%s-%s-", u.Space, u.Algorithm, preset)
+	before := fmt.Sprintf("%s-%s-%s-", u.Space.Prefix(), u.Algorithm, preset)
 	if digits, ok := strings.CutPrefix(u.Stem(), before); !ok || !hash.MatchString(digits) || !strings.HasSuffix(u.Run, u.suffix()) {
 		return fmt.Errorf("run: %q is not %sHASH%s, HASH of 8 digits", u.Run, before, u.suffix())
 	}

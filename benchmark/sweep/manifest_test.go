@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -16,6 +17,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/nb1shot/nb1shot/internal/formattest"
+	"github.com/nb1shot/nb1shot/spaces"
 )
 
 // shared is a configuration of tests.
@@ -27,8 +29,8 @@ func shared() Shared {
 }
 
 // stem names configurations without making them.
-func stem(space int, algorithm string) (string, error) {
-	return fmt.Sprintf("s%d-%s-smoke-%08x", space, algorithm, 16*len(algorithm)+space), nil
+func stem(space spaces.Name, algorithm string) (string, error) {
+	return fmt.Sprintf("%s-%s-smoke-%08x", space.Prefix(), algorithm, 16*len(algorithm)+int(space[0]-'0')), nil
 }
 
 func grown(t *testing.T, grids ...Grid) *Manifest {
@@ -46,11 +48,11 @@ func TestGrow(t *testing.T) {
 	runs := func(m *Manifest) string {
 		var list []string
 		for _, u := range m.Units {
-			list = append(list, fmt.Sprintf("%d:%d/%s/%d", u.Index, u.Space, u.Algorithm, u.Seed))
+			list = append(list, fmt.Sprintf("%d:%s/%s/%d", u.Index, u.Space, u.Algorithm, u.Seed))
 		}
 		return strings.Join(list, " ")
 	}
-	base := Grid{[]int{1, 2}, []string{"darts", "gdas"}, []uint64{0}}
+	base := Grid{[]spaces.Name{"1", "2"}, []string{"darts", "gdas"}, []uint64{0}}
 	const units = "0:1/darts/0 1:1/gdas/0 2:2/darts/0 3:2/gdas/0"
 	for name, test := range map[string]struct {
 		more Grid
@@ -58,11 +60,11 @@ func TestGrow(t *testing.T) {
 		asks int // units of the grid
 	}{
 		"the same":        {base, units, 4},
-		"less":            {Grid{[]int{2}, []string{"gdas"}, []uint64{0}}, units, 1},
-		"a seed":          {Grid{[]int{2, 1}, []string{"darts"}, []uint64{0, 7}}, units + " 4:2/darts/7 5:1/darts/7", 4},
-		"an algorithm":    {Grid{[]int{1}, []string{"enas", "darts"}, []uint64{0}}, units + " 4:1/enas/0", 2},
-		"a space":         {Grid{[]int{3}, []string{"darts"}, []uint64{0}}, units + " 4:3/darts/0", 1},
-		"a seed twice":    {Grid{[]int{1}, []string{"darts"}, []uint64{5, 5}}, units + " 4:1/darts/5", 1},
+		"less":            {Grid{[]spaces.Name{"2"}, []string{"gdas"}, []uint64{0}}, units, 1},
+		"a seed":          {Grid{[]spaces.Name{"2", "1"}, []string{"darts"}, []uint64{0, 7}}, units + " 4:2/darts/7 5:1/darts/7", 4},
+		"an algorithm":    {Grid{[]spaces.Name{"1"}, []string{"enas", "darts"}, []uint64{0}}, units + " 4:1/enas/0", 2},
+		"a space":         {Grid{[]spaces.Name{"3"}, []string{"darts"}, []uint64{0}}, units + " 4:3/darts/0", 1},
+		"a seed twice":    {Grid{[]spaces.Name{"1"}, []string{"darts"}, []uint64{5, 5}}, units + " 4:1/darts/5", 1},
 		"nothing of this": {Grid{}, units, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -76,12 +78,12 @@ func TestGrow(t *testing.T) {
 
 	m := grown(t, base)
 	failure := errors.New("no such thing")
-	_, err := m.Grow(Grid{[]int{3}, []string{"darts"}, []uint64{0}}, func(int, string) (string, error) { return "", failure })
+	_, err := m.Grow(Grid{[]spaces.Name{"3"}, []string{"darts"}, []uint64{0}}, func(spaces.Name, string) (string, error) { return "", failure })
 	if !errors.Is(err, failure) || runs(m) != units {
 		t.Errorf("%v left %s", err, runs(m))
 	}
 	for _, wrong := range []string{"", "s3-darts-paper-00000000", "s3-darts-smoke-0000000", "s3-darts-smoke-00000000-seed0"} {
-		if _, err := m.Grow(Grid{[]int{3}, []string{"darts"}, []uint64{0}}, func(int, string) (string, error) { return wrong, nil }); err == nil || runs(m) != units {
+		if _, err := m.Grow(Grid{[]spaces.Name{"3"}, []string{"darts"}, []uint64{0}}, func(spaces.Name, string) (string, error) { return wrong, nil }); err == nil || runs(m) != units {
 			t.Errorf("stem %q: %v left %s", wrong, err, runs(m))
 		}
 	}
@@ -96,7 +98,7 @@ func TestGrowInAnyOrder(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		m := &Manifest{Shared: shared()}
 		type key struct {
-			space     int
+			space     spaces.Name
 			algorithm string
 			seed      uint64
 		}
@@ -104,7 +106,9 @@ func TestGrowInAnyOrder(t *testing.T) {
 		named := map[string]bool{}
 		for range rapid.IntRange(1, 6).Draw(rt, "steps") {
 			var g Grid
-			g.Spaces = axis(rt, "spaces", []int{1, 2, 3})
+			for _, space := range axis(rt, "spaces", []int{1, 2, 3}) {
+				g.Spaces = append(g.Spaces, spaces.Name(strconv.Itoa(space)))
+			}
 			for _, i := range axis(rt, "algorithms", []int{0, 1, 2, 3}) {
 				g.Algorithms = append(g.Algorithms, []string{"darts", "gdas", "pc-darts", "darts-2nd"}[i])
 			}
@@ -112,7 +116,7 @@ func TestGrowInAnyOrder(t *testing.T) {
 				g.Seeds = append(g.Seeds, uint64(s))
 			}
 			before := slices.Clone(m.Units)
-			asked, err := m.Grow(g, func(space int, algorithm string) (string, error) {
+			asked, err := m.Grow(g, func(space spaces.Name, algorithm string) (string, error) {
 				name, err := stem(space, algorithm)
 				if named[name] {
 					rt.Errorf("%s is named again", name)
@@ -168,7 +172,7 @@ func TestGrowInAnyOrder(t *testing.T) {
 }
 
 func TestParse(t *testing.T) {
-	m := grown(t, Grid{[]int{1}, []string{"darts", "gdas"}, []uint64{0}})
+	m := grown(t, Grid{[]spaces.Name{"1"}, []string{"darts", "gdas"}, []uint64{0}})
 	data, err := m.Marshal()
 	if err != nil {
 		t.Fatal(err)
@@ -222,7 +226,7 @@ func TestParse(t *testing.T) {
 	if _, err := (&Manifest{m.Shared, twice}).Marshal(); err == nil || !strings.Contains(err.Error(), "the same as units[0]") {
 		t.Errorf("a unit twice: %v", err)
 	}
-	apart := append(slices.Clone(m.Units), Unit{2, 1, "darts", 1, "s1-darts-smoke-ffffffff-seed1"})
+	apart := append(slices.Clone(m.Units), Unit{2, "1", "darts", 1, "s1-darts-smoke-ffffffff-seed1"})
 	if _, err := (&Manifest{m.Shared, apart}).Marshal(); err == nil || !strings.Contains(err.Error(), "units[2].run: the configuration of space 1, darts") {
 		t.Errorf("two configurations of one algorithm: %v", err)
 	}
@@ -231,7 +235,7 @@ func TestParse(t *testing.T) {
 // What is read is written as it was read, and no input is worse than an error.
 func FuzzParse(f *testing.F) {
 	m := &Manifest{Shared: shared()}
-	if _, err := m.Grow(Grid{[]int{1, 3}, []string{"darts", "pc-darts"}, []uint64{0, 1<<64 - 1}}, stem); err != nil {
+	if _, err := m.Grow(Grid{[]spaces.Name{"1", "3"}, []string{"darts", "pc-darts"}, []uint64{0, 1<<64 - 1}}, stem); err != nil {
 		f.Fatal(err)
 	}
 	data, err := m.Marshal()
@@ -288,7 +292,7 @@ func TestExtend(t *testing.T) {
 		"setting that some lack": {func(s *Shared) { s.Settings["tau-max"] = "3" }, `"tau-max": unknown setting of darts`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			m := grown(t, Grid{[]int{1, 2}, []string{"darts", "gdas"}, []uint64{0}})
+			m := grown(t, Grid{[]spaces.Name{"1", "2"}, []string{"darts", "gdas"}, []uint64{0}})
 			other := shared()
 			test.change(&other)
 			err := m.Extend(other)
@@ -315,7 +319,7 @@ func TestExtend(t *testing.T) {
 	if err := m.Extend(shared()); err != nil || cmp.Diff(shared(), m.Shared) != "" {
 		t.Errorf("%v: %s", err, cmp.Diff(shared(), m.Shared))
 	}
-	m = grown(t, Grid{[]int{1}, []string{"darts"}, []uint64{0}})
+	m = grown(t, Grid{[]spaces.Name{"1"}, []string{"darts"}, []uint64{0}})
 	m.Shared.Images = nil
 	if err := m.Extend(shared()); err != nil || m.Shared.Images == nil {
 		t.Errorf("images where there were none: %v", err)
@@ -344,7 +348,7 @@ func TestUpdate(t *testing.T) {
 				if err := m.Extend(shared()); err != nil {
 					return err
 				}
-				_, err := m.Grow(Grid{[]int{1}, []string{"darts"}, []uint64{uint64(i), 100}}, stem)
+				_, err := m.Grow(Grid{[]spaces.Name{"1"}, []string{"darts"}, []uint64{uint64(i), 100}}, stem)
 				return err
 			})
 		})
@@ -391,7 +395,7 @@ func TestUpdate(t *testing.T) {
 }
 
 func TestFormat(t *testing.T) {
-	sample, err := grown(t, Grid{[]int{1, 2}, []string{"darts", "gdas"}, []uint64{0}}).Marshal()
+	sample, err := grown(t, Grid{[]spaces.Name{"1", "2"}, []string{"darts", "gdas"}, []uint64{0}}).Marshal()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/nb1shot/nb1shot/internal/fault"
 	"github.com/nb1shot/nb1shot/nasbench"
 	"github.com/nb1shot/nb1shot/results"
+	"github.com/nb1shot/nb1shot/spaces"
 )
 
 // State is what became of a unit.
@@ -219,11 +220,11 @@ func (r *Runner) prepare(u Unit, threads int) (*benchmark.Search, error) {
 }
 
 // Stem names the configuration of an algorithm on a space, for [Manifest.Grow].
-func (r *Runner) Stem(space int, algorithm string) (string, error) {
+func (r *Runner) Stem(space spaces.Name, algorithm string) (string, error) {
 	u := Unit{Space: space, Algorithm: algorithm}
 	search, err := r.prepare(u, 1)
 	if err != nil {
-		return "", fmt.Errorf("space %d, %s: %w", space, algorithm, err)
+		return "", fmt.Errorf("space %s, %s: %w", space, algorithm, err)
 	}
 	u.Run = search.Record().Name()
 	return u.Stem(), nil

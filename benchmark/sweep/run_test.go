@@ -18,6 +18,7 @@ import (
 	_ "github.com/nb1shot/nb1shot/internal/engine/ref"
 	"github.com/nb1shot/nb1shot/nasbench"
 	"github.com/nb1shot/nb1shot/results"
+	"github.com/nb1shot/nb1shot/spaces"
 	"github.com/nb1shot/nb1shot/spaces/cell"
 )
 
@@ -38,7 +39,7 @@ func tiny(t *testing.T, engine string) (*Runner, []Unit) {
 		},
 	}
 	m := &Manifest{Shared: r.Shared}
-	units, err := m.Grow(Grid{[]int{1}, []string{"darts", "gdas", "random-search"}, []uint64{0, 1}}, r.Stem)
+	units, err := m.Grow(Grid{[]spaces.Name{"1"}, []string{"darts", "gdas", "random-search"}, []uint64{0, 1}}, r.Stem)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,7 +156,7 @@ func TestSeveralAtATime(t *testing.T) {
 // A run of a sweep is the run that benchmark.Job makes of the same settings.
 func TestRunsAreThoseOfJobs(t *testing.T) {
 	r, units := tiny(t, "ref32")
-	config, err := r.Shared.Config(1, "gdas")
+	config, err := r.Shared.Config("1", "gdas")
 	if err != nil {
 		t.Fatal(err)
 	}

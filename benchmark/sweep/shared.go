@@ -10,6 +10,7 @@ import (
 
 	"github.com/nb1shot/nb1shot/algorithms"
 	"github.com/nb1shot/nb1shot/benchmark"
+	"github.com/nb1shot/nb1shot/spaces"
 )
 
 // Shared is what all runs of a sweep have in common. With space, algorithm and
@@ -84,7 +85,7 @@ func (s Shared) check() error {
 
 // Config returns the configuration of an algorithm on a space. A setting for all
 // algorithms that this one lacks is an error that wraps benchmark.ErrSetting.
-func (s Shared) Config(space int, algorithm string) (benchmark.Config, error) {
+func (s Shared) Config(space spaces.Name, algorithm string) (benchmark.Config, error) {
 	c, err := benchmark.NewConfig(cmp.Or(s.Values, s.Preset), space, algorithm)
 	if err != nil {
 		return benchmark.Config{}, err
@@ -160,15 +161,17 @@ func (m *Manifest) Extend(new Shared) error {
 func (m *Manifest) changedSettings(settings map[string]string) ([]string, error) {
 	with := m.Shared
 	with.Settings = settings
-	all := m.Grid().Algorithms
+	grid := m.Grid()
+	all := grid.Algorithms
 	var changes []string        // in the order in which they were found
 	of := map[string][]string{} // change → algorithms
 	for _, algorithm := range all {
-		there, err := m.Shared.Config(1, algorithm)
+		space := grid.Spaces[0] // settings are the same on all
+		there, err := m.Shared.Config(space, algorithm)
 		if err != nil {
 			return nil, fmt.Errorf("manifest: %w", err)
 		}
-		here, err := with.Config(1, algorithm)
+		here, err := with.Config(space, algorithm)
 		if err != nil {
 			return nil, err
 		}

@@ -10,6 +10,7 @@ import (
 	"github.com/nb1shot/nb1shot/benchmark/stability"
 	"github.com/nb1shot/nb1shot/plots"
 	"github.com/nb1shot/nb1shot/results"
+	"github.com/nb1shot/nb1shot/spaces"
 	"github.com/nb1shot/nb1shot/spaces/cell"
 )
 
@@ -207,11 +208,11 @@ func (s *study) alphaFigures() []figure {
 		}
 		name := plots.CurveName(c)
 		all = append(all, figure{
-			name:  fmt.Sprintf("alphas-space%d-%s", c.Space, fileName(name)),
-			title: fmt.Sprintf("Architecture parameters of %s, space %d", name, c.Space),
+			name:  fmt.Sprintf("alphas-%s-%s", c.Space.FileName(), fileName(name)),
+			title: fmt.Sprintf("Architecture parameters of %s, space %s", name, c.Space),
 			caption: s.caption([]results.Curve{{Space: c.Space, Algorithm: c.Algorithm, Variant: c.Variant, Provenance: c.Provenance, Runs: []*results.History{run}}}, false,
 				"The run of the typical seed, whose final test error is the median (the lower of two). One run is an illustration, not a mean."),
-			alt: fmt.Sprintf("Line charts of the mixing weights of %s on space %d, seed %d, a panel for each row of architecture parameters: the operations of each block, then the inputs of each node.", name, c.Space, run.Run.Seed),
+			alt: fmt.Sprintf("Line charts of the mixing weights of %s on space %s, seed %d, a panel for each row of architecture parameters: the operations of each block, then the inputs of each node.", name, c.Space, run.Run.Seed),
 			build: func(w plots.Width) (*plots.Figure, error) {
 				return plots.Alphas(run, plots.Options{Width: w})
 			},
@@ -244,7 +245,7 @@ func (s *study) absent() []string {
 	}
 	for _, space := range s.spaces {
 		if len(s.finds(space)) == 0 {
-			all = append(all, fmt.Sprintf("Cells of space %d: no finished run has one with a test error.", space))
+			all = append(all, fmt.Sprintf("Cells of space %s: no finished run has one with a test error.", space))
 		}
 	}
 	return all
@@ -267,7 +268,7 @@ func (s *study) errorFigure(some selection) figure {
 	var finals []string
 	for _, c := range some.curves {
 		if final := s.over(c, stability.FinalError); final.n > 0 {
-			finals = append(finals, fmt.Sprintf("%s, space %d: %s %%", plots.CurveName(c), c.Space, percent(final)))
+			finals = append(finals, fmt.Sprintf("%s, space %s: %s %%", plots.CurveName(c), c.Space, percent(final)))
 		}
 	}
 	return figure{
@@ -290,7 +291,7 @@ func (s *study) hessianFigure(some selection) figure {
 		if points == nil {
 			continue // none has a logarithm
 		}
-		courses = append(courses, fmt.Sprintf("%s, space %d: from %.3g to %.3g", plots.CurveName(c), c.Space, points[0].Middle, points[len(points)-1].Middle))
+		courses = append(courses, fmt.Sprintf("%s, space %s: from %.3g to %.3g", plots.CurveName(c), c.Space, points[0].Middle, points[len(points)-1].Middle))
 	}
 	return figure{
 		name:  "hessian-" + some.name,
@@ -321,7 +322,7 @@ func (s *study) landscapeFigures() []figure {
 		var curves []results.Curve
 		var drops []string
 		for _, l := range some {
-			title := fmt.Sprintf("%s, space %d, seed %d", plots.CurveName(l.curve), l.Space, l.seed)
+			title := fmt.Sprintf("%s, space %s, seed %d", plots.CurveName(l.curve), l.Space, l.seed)
 			panels = append(panels, plots.LandscapePanel{Title: title, Landscape: l.Landscape, Provenance: l.Provenance})
 			curves = append(curves, s.origin(l))
 			drops = append(drops, fmt.Sprintf("%s: %.1f %% in the middle, %.1f points less at distance %g",
@@ -365,7 +366,7 @@ func (f find) testError() float64 { return *f.last.Lookup.TestError }
 
 // finds returns, for each curve of a space that has one, the cells of its
 // complete runs, the best first.
-func (s *study) finds(space int) map[string][]find {
+func (s *study) finds(space spaces.Name) map[string][]find {
 	all := map[string][]find{}
 	for _, c := range s.on(space) {
 		var found []find
@@ -385,13 +386,13 @@ func (s *study) finds(space int) map[string][]find {
 // sheetRows is the number of algorithms on a sheet of cells that fits on a page.
 const sheetRows = 6
 
-func (s *study) cellFigures(space int) ([]figure, error) {
+func (s *study) cellFigures(space spaces.Name) ([]figure, error) {
 	finds := s.finds(space)
 	curves := choose(s.on(space), func(c results.Curve) bool { return finds[plots.CurveName(c)] != nil })
 	var all []figure
 	sheets := (len(curves) + sheetRows - 1) / sheetRows
 	for some := range slices.Chunk(curves, sheetRows) {
-		name, title := fmt.Sprintf("cells-space%d", space), fmt.Sprintf("Discovered cells, space %d", space)
+		name, title := fmt.Sprintf("cells-%s", space.FileName()), fmt.Sprintf("Discovered cells, space %s", space)
 		if sheets > 1 {
 			name, title = fmt.Sprintf("%s-%d", name, len(all)+1), fmt.Sprintf("%s (%d of %d)", title, len(all)+1, sheets)
 		}

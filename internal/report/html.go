@@ -155,12 +155,8 @@ func (s *study) summary() string {
 		runs += len(c.Runs)
 		done += len(complete(c))
 	}
-	spaces := make([]uint64, len(s.spaces))
-	for i, space := range s.spaces {
-		spaces[i] = uint64(space)
-	}
 	text := fmt.Sprintf("%d %s of %d %s on search %s %s; %d finished.",
-		runs, plural("run", runs), len(s.names), plural("algorithm", len(s.names)), plural("space", len(spaces)), ranges(spaces), done)
+		runs, plural("run", runs), len(s.names), plural("algorithm", len(s.names)), plural("space", len(s.spaces)), nameRanges(s.spaces), done)
 	if n := len(s.landscapes); n > 0 {
 		text += fmt.Sprintf(" %d %s.", n, plural("landscape", n))
 	}

@@ -18,14 +18,15 @@ import (
 	"github.com/nb1shot/nb1shot/internal/pipeline"
 	"github.com/nb1shot/nb1shot/plots"
 	"github.com/nb1shot/nb1shot/results"
+	"github.com/nb1shot/nb1shot/spaces"
 )
 
 // Input is what a report shows.
 type Input struct {
-	Runs       []*results.History       // at least one; all of one setting, see results.Provenance
-	Landscapes []results.RunLandscape   // of that setting, too; may be none
-	Anchors    map[int]stability.Anchor // of regrets, by space; a space without one has no regrets
-	Program    string                   // what made the report, for people
+	Runs       []*results.History               // at least one; all of one setting, see results.Provenance
+	Landscapes []results.RunLandscape           // of that setting, too; may be none
+	Anchors    map[spaces.Name]stability.Anchor // of regrets, by space; a space without one has no regrets
+	Program    string                           // what made the report, for people
 	// Changed is that of claims.Options; may be nil.
 	Changed  func(results.Run) map[string]string
 	Progress func(done, total int) // is told of each figure; may be nil

@@ -23,6 +23,7 @@ import (
 	"github.com/nb1shot/nb1shot/benchmark/stability"
 	"github.com/nb1shot/nb1shot/internal/printable"
 	"github.com/nb1shot/nb1shot/results"
+	"github.com/nb1shot/nb1shot/spaces"
 )
 
 func ptr[T any](x T) *T { return &x }
@@ -48,12 +49,12 @@ var (
 
 // history makes up a finished run of four epochs. Its final test error is 6 % and
 // a point for each seed, its lowest 6 %; λ doubles with each epoch from 0.1.
-func history(t testing.TB, space int, algorithm string, seed uint64) *results.History {
+func history(t testing.TB, space spaces.Name, algorithm string, seed uint64) *results.History {
 	t.Helper()
 	return historyOf(t, space, algorithm, seed, testProvenance(), testConfig)
 }
 
-func historyOf(t testing.TB, space int, algorithm string, seed uint64, p results.Provenance, config any) *results.History {
+func historyOf(t testing.TB, space spaces.Name, algorithm string, seed uint64, p results.Provenance, config any) *results.History {
 	t.Helper()
 	run, err := results.NewRun(space, algorithm, seed, p, config)
 	if err != nil {
@@ -92,7 +93,7 @@ func historyOf(t testing.TB, space int, algorithm string, seed uint64, p results
 // histories are seeds 0 and 1 of algorithms on two spaces.
 func histories(t testing.TB, algorithms ...string) []*results.History {
 	var runs []*results.History
-	for space := 1; space <= 2; space++ {
+	for _, space := range []spaces.Name{"1", "2"} {
 		for _, a := range algorithms {
 			for seed := range uint64(2) {
 				runs = append(runs, history(t, space, a, seed))
@@ -272,11 +273,11 @@ func TestWriteFails(t *testing.T) {
 	other := testProvenance()
 	other.TableDigest = "cc33"
 	// In families that no figure shows together.
-	mixed := append(histories(t, "darts", "gdas", "nasp", "enas", "sdarts-rs", "sdarts-adv"), historyOf(t, 1, "pc-darts-rs", 0, other, testConfig))
-	darts := history(t, 1, "darts", 0)
+	mixed := append(histories(t, "darts", "gdas", "nasp", "enas", "sdarts-rs", "sdarts-adv"), historyOf(t, "1", "pc-darts-rs", 0, other, testConfig))
+	darts := history(t, "1", "darts", 0)
 	elsewhere := runLandscape(darts.Run)
 	elsewhere.Provenance = other
-	unlike := runLandscape(history(t, 2, "darts", 0).Run)
+	unlike := runLandscape(history(t, "2", "darts", 0).Run)
 	unlike.Images = 7
 	invalid := runLandscape(darts.Run)
 	invalid.Accuracy = nil
@@ -490,7 +491,7 @@ func TestForeignText(t *testing.T) {
 
 // Runs that are not finished are in no mean, and are named.
 func TestSeeds(t *testing.T) {
-	runs := append(histories(t, "darts", "sdarts-adv"), history(t, 1, "darts", 2), history(t, 1, "darts", 3), history(t, 1, "darts", 5))
+	runs := append(histories(t, "darts", "sdarts-adv"), history(t, "1", "darts", 2), history(t, "1", "darts", 3), history(t, "1", "darts", 5))
 	runs[1].Status = results.Status{State: results.Failed, Message: "epoch 3: the training loss is NaN"} // DARTS, space 1, seed 1
 	runs[1].Epochs = runs[1].Epochs[:3]
 	runs[7].Epochs = runs[7].Epochs[:4] // SDARTS-ADV, space 2, seed 1
@@ -514,8 +515,8 @@ func TestSeeds(t *testing.T) {
 	if got := final.rows[1].text(1, final.columns[1]); got != "6.00 (n = 1)" {
 		t.Errorf("SDARTS-ADV, space 2: %s", got)
 	}
-	if got, err := newStudy(Input{Runs: append(histories(t, "enas"), history(t, 2, "drift", 0), history(t, 2, "drift", 1))}); err != nil ||
-		got.seedNote(got.curves) != "Seeds 0, 1, but no runs: Drift (control) (space 1)." || got.seedNote(got.on(1)) != "Seeds 0, 1, none missing or failed." {
+	if got, err := newStudy(Input{Runs: append(histories(t, "enas"), history(t, "2", "drift", 0), history(t, "2", "drift", 1))}); err != nil ||
+		got.seedNote(got.curves) != "Seeds 0, 1, but no runs: Drift (control) (space 1)." || got.seedNote(got.on("1")) != "Seeds 0, 1, none missing or failed." {
 		t.Errorf("%s, %v", got.seedNote(got.curves), err)
 	}
 	if got, err := newStudy(Input{Runs: histories(t, "enas")}); err != nil || got.seedNote(got.curves) != "Seeds 0, 1, none missing or failed." {
@@ -547,7 +548,7 @@ func TestDepartures(t *testing.T) {
 	of := func(p results.Provenance, config any, seeds int) []string {
 		var runs []*results.History
 		for seed := range seeds {
-			runs = append(runs, historyOf(t, 1, "darts", uint64(seed), p, config))
+			runs = append(runs, historyOf(t, "1", "darts", uint64(seed), p, config))
 		}
 		s, err := newStudy(Input{Runs: runs})
 		if err != nil {
@@ -592,7 +593,7 @@ func TestSelections(t *testing.T) {
 		some := rapid.Permutation(names).Draw(t, "algorithms")[:rapid.IntRange(0, len(names)).Draw(t, "number")]
 		var curves []results.Curve
 		for _, name := range some {
-			for space := 1; space <= rapid.IntRange(1, 2).Draw(t, "spaces"); space++ {
+			for _, space := range spaces.Names()[:rapid.IntRange(1, 2).Draw(t, "spaces")] {
 				curves = append(curves, results.Curve{Space: space, Algorithm: name})
 			}
 		}
@@ -654,13 +655,13 @@ func TestNumbers(t *testing.T) {
 func TestCells(t *testing.T) {
 	var runs []*results.History
 	for seed := range uint64(4) {
-		runs = append(runs, history(t, 1, "darts", seed))
+		runs = append(runs, history(t, "1", "darts", seed))
 	}
 	s, err := newStudy(Input{Runs: runs})
 	if err != nil {
 		t.Fatal(err)
 	}
-	figures, err := s.cellFigures(1)
+	figures, err := s.cellFigures("1")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -672,9 +673,9 @@ func TestCells(t *testing.T) {
 
 // What is there alone, or not at all, makes a report that says so.
 func TestPartialReports(t *testing.T) {
-	began := history(t, 1, "darts", 0)
+	began := history(t, "1", "darts", 0)
 	began.Epochs, began.Status.State = nil, results.Running
-	unknown := history(t, 1, "random-search", 0)
+	unknown := history(t, "1", "random-search", 0)
 	for i := range unknown.Epochs {
 		unknown.Epochs[i].Lookup.TestError = nil
 	}
@@ -684,7 +685,7 @@ func TestPartialReports(t *testing.T) {
 	}{
 		"just begun":    {[]*results.History{began}, "The anytime test error: no record has one."},
 		"unknown cells": {[]*results.History{unknown}, "Cells of space 1: no finished run has one with a test error."},
-		"no landscape":  {[]*results.History{history(t, 3, "drift", 0)}, "no landscape was given"},
+		"no landscape":  {[]*results.History{history(t, "3", "drift", 0)}, "no landscape was given"},
 	} {
 		dir := filepath.Join(t.TempDir(), "report")
 		if err := Write(t.Context(), dir, Input{Runs: test.runs}); err != nil {

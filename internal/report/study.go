@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,18 +13,19 @@ import (
 	"github.com/nb1shot/nb1shot/benchmark/stability"
 	"github.com/nb1shot/nb1shot/plots"
 	"github.com/nb1shot/nb1shot/results"
+	"github.com/nb1shot/nb1shot/spaces"
 )
 
 // study is the runs of a report, arranged.
 type study struct {
 	curves     []results.Curve // by space, then in the order of legends
 	names      []string        // of the curves, each once, in the order of legends
-	spaces     []int           // ascending
+	spaces     []spaces.Name   // ascending
 	seeds      []uint64        // of any run, ascending: what every curve should have
 	measures   map[*results.History]stability.Measures
-	anchors    map[int]stability.Anchor
-	random     map[int]float64 // expected test errors of random architectures, by space, where known
-	landscapes []landscape     // by space, then in the order of legends
+	anchors    map[spaces.Name]stability.Anchor
+	random     map[spaces.Name]float64 // expected test errors of random architectures, by space, where known
+	landscapes []landscape             // by space, then in the order of legends
 }
 
 // landscape is one with what a figure calls it.
@@ -63,7 +65,7 @@ func newStudy(in Input) (*study, error) {
 			s.measures[h] = stability.Of(h, in.Anchors[c.Space])
 		}
 	}
-	slices.SortStableFunc(s.curves, func(a, b results.Curve) int { return a.Space - b.Space })
+	slices.SortStableFunc(s.curves, func(a, b results.Curve) int { return cmp.Compare(a.Space, b.Space) })
 	slices.Sort(s.spaces)
 	s.spaces = slices.Compact(s.spaces)
 	slices.Sort(s.seeds)
@@ -94,7 +96,7 @@ func arrange(all []results.RunLandscape) ([]landscape, error) {
 	}
 	slices.SortFunc(arranged, func(a, b landscape) int {
 		if a.Space != b.Space {
-			return a.Space - b.Space
+			return cmp.Compare(a.Space, b.Space)
 		}
 		if order := plots.CompareCurves(a.curve, b.curve); order != 0 {
 			return order
@@ -105,7 +107,7 @@ func arrange(all []results.RunLandscape) ([]landscape, error) {
 }
 
 // on returns the curves of a space.
-func (s *study) on(space int) []results.Curve {
+func (s *study) on(space spaces.Name) []results.Curve {
 	var some []results.Curve
 	for _, c := range s.curves {
 		if c.Space == space {
@@ -162,16 +164,16 @@ func (s *study) attendance(c results.Curve) (there string, lacking []string) {
 func (s *study) seedNote(curves []results.Curve) string {
 	type exception struct {
 		what, name string
-		spaces     []uint64
+		spaces     []spaces.Name
 	}
 	var all []exception
-	except := func(what, name string, space int) {
+	except := func(what, name string, space spaces.Name) {
 		i := slices.IndexFunc(all, func(e exception) bool { return e.what == what && e.name == name })
 		if i < 0 {
 			i = len(all)
 			all = append(all, exception{what: what, name: name})
 		}
-		all[i].spaces = append(all[i].spaces, uint64(space))
+		all[i].spaces = append(all[i].spaces, space)
 	}
 	for _, space := range s.spaces {
 		on := choose(curves, func(c results.Curve) bool { return c.Space == space })
@@ -198,7 +200,7 @@ func (s *study) seedNote(curves []results.Curve) string {
 		var names []string
 		for _, e := range all {
 			if e.what == what {
-				names = append(names, fmt.Sprintf("%s (%s %s)", e.name, plural("space", len(e.spaces)), ranges(e.spaces)))
+				names = append(names, fmt.Sprintf("%s (%s %s)", e.name, plural("space", len(e.spaces)), nameRanges(e.spaces)))
 			}
 		}
 		exceptions = append(exceptions, what+": "+strings.Join(names, ", "))
@@ -230,6 +232,23 @@ func ranges(all []uint64) string {
 	}
 	if parts == nil {
 		return "none"
+	}
+	return strings.Join(parts, ", ")
+}
+
+// nameRanges writes names of spaces, in their order, likewise.
+func nameRanges(all []spaces.Name) string {
+	var numbers []uint64
+	var parts []string
+	for _, name := range all { // numbers come first
+		if n, err := strconv.ParseUint(string(name), 10, 64); err == nil {
+			numbers = append(numbers, n)
+		} else {
+			parts = append(parts, string(name))
+		}
+	}
+	if numbers != nil || parts == nil {
+		parts = slices.Insert(parts, 0, ranges(numbers))
 	}
 	return strings.Join(parts, ", ")
 }

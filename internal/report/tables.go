@@ -14,6 +14,7 @@ import (
 	"github.com/nb1shot/nb1shot/internal/printable"
 	"github.com/nb1shot/nb1shot/plots"
 	"github.com/nb1shot/nb1shot/results"
+	"github.com/nb1shot/nb1shot/spaces"
 )
 
 // statistic is a number over the seeds that have it.
@@ -182,7 +183,7 @@ func (s *study) byAlgorithm(t table, entryOf func(results.Curve) entry) table {
 }
 
 // bySpace is a table with a row for each curve of a space.
-func (s *study) bySpace(t table, space int, entriesOf func(results.Curve) []entry) table {
+func (s *study) bySpace(t table, space spaces.Name, entriesOf func(results.Curve) []entry) table {
 	for _, c := range s.on(space) {
 		t.rows = append(t.rows, row{plots.CurveName(c), len(complete(c)), entriesOf(c)})
 	}
@@ -195,7 +196,7 @@ func (s *study) finalTable() table {
 		caption: s.caption(s.curves, true, "Test error of the cell after the last epoch, in percent: mean ± standard deviation over the finished runs."),
 	}
 	for _, space := range s.spaces {
-		t.columns = append(t.columns, column{fmt.Sprintf("space%d_final_error", space), fmt.Sprintf("Space %d", space), percent})
+		t.columns = append(t.columns, column{fmt.Sprintf("%s_final_error", space.FileName()), fmt.Sprintf("Space %s", space), percent})
 	}
 	t = s.byAlgorithm(t, func(c results.Curve) entry { return entry{statistic: s.over(c, stability.FinalError)} })
 	for i := range t.rows { // the seeds that all spaces have
@@ -211,7 +212,7 @@ var runsColumn = column{"runs", "n", nil}
 
 func runsOf(c results.Curve) entry { return entry{text: strconv.Itoa(len(complete(c)))} }
 
-func (s *study) errorTable(space int) table {
+func (s *study) errorTable(space spaces.Name) table {
 	anchor := s.anchors[space]
 	regret := "No regret is known."
 	if anchor.Source != "" {
@@ -225,7 +226,7 @@ func (s *study) errorTable(space int) table {
 		{stability.FinalRegret, "Regret"}, {stability.MeanError, "Mean over epochs"},
 	}
 	t := table{
-		name: fmt.Sprintf("errors-space%d", space), title: fmt.Sprintf("Test errors (%%), space %d", space),
+		name: fmt.Sprintf("errors-%s", space.FileName()), title: fmt.Sprintf("Test errors (%%), space %s", space),
 		caption: s.caption(s.on(space), true, "Test errors in percent: after the last epoch, the lowest on the way, what the search lost from there to its end (degradation), and the mean of all epochs; "+
 			"and the epoch of the lowest. Mean ± standard deviation over n finished runs. "+regret),
 		columns: []column{runsColumn},
@@ -251,9 +252,9 @@ func whole(s statistic) string {
 	return s.show(1, 1)
 }
 
-func (s *study) hessianTable(space int) table {
+func (s *study) hessianTable(space spaces.Name) table {
 	t := table{
-		name: fmt.Sprintf("stability-space%d", space), title: fmt.Sprintf("Eigenvalue, decisions and projection gap, space %d", space),
+		name: fmt.Sprintf("stability-%s", space.FileName()), title: fmt.Sprintf("Eigenvalue, decisions and projection gap, space %s", space),
 		caption: s.caption(s.on(space), true, "Dominant eigenvalue λ of the architecture Hessian after the first and after the last epoch, and its growth, the ratio of the two of a run; "+
 			"decisions (operations of blocks, parents of nodes) that changed over the run; and what the supernet loses in accuracy when its relaxed architecture is replaced by the discrete cell, in points. "+
 			"Mean ± standard deviation over n finished runs; a dash is what an algorithm does not have.",
@@ -291,9 +292,9 @@ func end(epochs []results.Epoch, quantity func(results.Epoch) *float64, last boo
 	return found
 }
 
-func (s *study) structureTable(space int) table {
+func (s *study) structureTable(space spaces.Name) table {
 	t := table{
-		name: fmt.Sprintf("structure-space%d", space), title: fmt.Sprintf("Structure of the final cells, space %d", space),
+		name: fmt.Sprintf("structure-%s", space.FileName()), title: fmt.Sprintf("Structure of the final cells, space %s", space),
 		caption: s.caption(s.on(space), true, "Max-poolings, the only operation without parameters, in percent of all choice blocks and of those that survive pruning; "+
 			"width, in channels of a vertex, and depth, in edges, of the pruned cell (Shu et al., 2020). Cells after the last epoch, mean ± standard deviation over n finished runs.",
 			"the proportions of the paper's section 5.6 are those of normal cells of the DARTS space"),
@@ -318,7 +319,7 @@ func (s *study) structureTable(space int) table {
 	})
 }
 
-func (s *study) timeTable(space int) table {
+func (s *study) timeTable(space spaces.Name) table {
 	darts := statistic{}
 	for _, c := range s.on(space) {
 		if c.Algorithm == "darts" && c.Variant == "" {
@@ -326,7 +327,7 @@ func (s *study) timeTable(space int) table {
 		}
 	}
 	t := table{
-		name: fmt.Sprintf("time-space%d", space), title: fmt.Sprintf("Wall time, space %d", space),
+		name: fmt.Sprintf("time-%s", space.FileName()), title: fmt.Sprintf("Wall time, space %s", space),
 		caption: s.caption(s.on(space), true, "Seconds an epoch takes in all (steps, Hessian, validation, projection, lookup) and for the steps of the search alone, mean ± standard deviation over n finished runs; "+
 			"the steps relative to those of DARTS; and the same ratio of the paper, whose hours are for 100 epochs at its scale on other hardware (a GTX 1080 Ti), to compare ratios with, not times. "+
 			"Wall times depend on whatever else the machine did."),
@@ -356,7 +357,7 @@ func (s *study) seedTable() table {
 	t.caption.alone = "The seeds of the finished runs, and what became of every other seed that any run has. Means are over the finished runs alone."
 	t.caption.page = t.caption.alone
 	for _, space := range s.spaces {
-		t.columns = append(t.columns, column{fmt.Sprintf("space%d_seeds", space), fmt.Sprintf("Space %d", space), nil})
+		t.columns = append(t.columns, column{fmt.Sprintf("%s_seeds", space.FileName()), fmt.Sprintf("Space %s", space), nil})
 	}
 	return s.byAlgorithm(t, func(c results.Curve) entry {
 		there, lacking := s.attendance(c)

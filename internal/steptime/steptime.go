@@ -15,11 +15,12 @@ import (
 
 	"github.com/nb1shot/nb1shot/internal/engine"
 	"github.com/nb1shot/nb1shot/internal/fma"
+	"github.com/nb1shot/nb1shot/spaces"
 )
 
 // Config says what to time.
 type Config struct {
-	Space        int // 1, 2 or 3
+	Space        spaces.Name
 	Channels     int // of the first cells
 	Cells        int // at least 3
 	Side         int // of the images, in pixels
@@ -64,17 +65,17 @@ func (c Config) check() error {
 
 // Setup is what a bench runs on.
 type Setup struct {
-	Engine    string `json:"engine"`
-	Device    string `json:"device"`
-	Precision string `json:"precision"`
-	Threads   int    `json:"threads"`
-	Space     int    `json:"space"`
-	Batch     int    `json:"batch"` // but for the Hessian
-	Channels  int    `json:"channels"`
-	Cells     int    `json:"cells"`
-	Side      int    `json:"side"`
-	Partial   int    `json:"partial,omitempty"`
-	Sampled   bool   `json:"sampled,omitempty"` // see Config
+	Engine    string      `json:"engine"`
+	Device    string      `json:"device"`
+	Precision string      `json:"precision"`
+	Threads   int         `json:"threads"`
+	Space     spaces.Name `json:"space"`
+	Batch     int         `json:"batch"` // but for the Hessian
+	Channels  int         `json:"channels"`
+	Cells     int         `json:"cells"`
+	Side      int         `json:"side"`
+	Partial   int         `json:"partial,omitempty"`
+	Sampled   bool        `json:"sampled,omitempty"` // see Config
 }
 
 // Report is what a bench measured.

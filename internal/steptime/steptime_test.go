@@ -13,9 +13,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	_ "github.com/nb1shot/nb1shot/internal/engine/ref"
+	"github.com/nb1shot/nb1shot/spaces"
 )
 
-func tiny(space int, steps ...string) Config {
+func tiny(space spaces.Name, steps ...string) Config {
 	return Config{
 		Space: space, Channels: 3, Cells: 3, Side: 8, Batch: 6, HessianBatch: 5,
 		Steps: steps, Repeats: 1, Engine: "ref", Threads: 2,
@@ -37,10 +38,10 @@ func run(t *testing.T, c Config, progress func(Progress)) Report {
 
 // What a float64 PyTorch model of the same problem computes.
 func TestOutcomes(t *testing.T) {
-	for space, want := range map[int]struct{ train, eval, after, hessian, eigenvalue float64 }{
-		1: {2.322492235450453, 2.2972981026568244, 2.2977897939780867, 2.3470517340265227, 0.2510174299905844},
-		2: {2.2931823676651373, 2.2971475826505903, 2.297670196780036, 2.3051655945300835, 0.17739439927105957},
-		3: {2.2680059114656874, 2.2604584993707175, 2.261678189933225, 2.3130916260882066, 0.22872859401704743},
+	for space, want := range map[spaces.Name]struct{ train, eval, after, hessian, eigenvalue float64 }{
+		"1": {2.322492235450453, 2.2972981026568244, 2.2977897939780867, 2.3470517340265227, 0.2510174299905844},
+		"2": {2.2931823676651373, 2.2971475826505903, 2.297670196780036, 2.3051655945300835, 0.17739439927105957},
+		"3": {2.2680059114656874, 2.2604584993707175, 2.261678189933225, 2.3130916260882066, 0.22872859401704743},
 	} {
 		t.Run(fmt.Sprint("space ", space), func(t *testing.T) {
 			wants := map[string]Outcome{
@@ -70,12 +71,12 @@ func TestOutcomes(t *testing.T) {
 }
 
 func TestReport(t *testing.T) {
-	c := tiny(2, Names()...)
+	c := tiny("2", Names()...)
 	c.Repeats = 3
 	r := run(t, c, nil)
 	want := Setup{
 		Engine: "ref", Device: r.Device, Precision: "float64", Threads: 2,
-		Space: 2, Batch: 6, Channels: 3, Cells: 3, Side: 8,
+		Space: "2", Batch: 6, Channels: 3, Cells: 3, Side: 8,
 	}
 	if r.Setup != want || r.Device == "" {
 		t.Errorf("setup %+v, want %+v", r.Setup, want)
@@ -122,7 +123,7 @@ func TestReport(t *testing.T) {
 // The network of GDAS draws the same choices in every run, and new ones in every
 // repeat; the attack and the Hessian are not made for it.
 func TestSampled(t *testing.T) {
-	c := tiny(2, "weight", "arch", "forward")
+	c := tiny("2", "weight", "arch", "forward")
 	c.Sampled = true
 	b, err := Prepare(c)
 	if err != nil {
@@ -149,7 +150,7 @@ func TestSampled(t *testing.T) {
 		}
 	}
 	r := run(t, c, nil)
-	plain := run(t, tiny(2, c.Steps...), nil)
+	plain := run(t, tiny("2", c.Steps...), nil)
 	for i, s := range r.Steps {
 		if !(s.FLOPs > 0 && s.FLOPs < plain.Steps[i].FLOPs) {
 			t.Errorf("%s: %g operations of %g", s.Step, s.FLOPs, plain.Steps[i].FLOPs)
@@ -167,7 +168,7 @@ func TestSampled(t *testing.T) {
 }
 
 func TestProgress(t *testing.T) {
-	c := tiny(1, "hessian", "forward")
+	c := tiny("1", "hessian", "forward")
 	c.Repeats = 0
 	var got, want []Progress
 	r := run(t, c, func(p Progress) { got = append(got, p) })
@@ -186,7 +187,7 @@ func TestProgress(t *testing.T) {
 }
 
 func TestCancel(t *testing.T) {
-	c := tiny(2, "arch")
+	c := tiny("2", "arch")
 	c.Repeats = 1000
 	b, err := Prepare(c)
 	if err != nil {
@@ -210,7 +211,7 @@ func TestBadConfig(t *testing.T) {
 		spoil func(*Config)
 		want  string
 	}{
-		{"space", func(c *Config) { c.Space = 4 }, "no search space 4"},
+		{"space", func(c *Config) { c.Space = "4" }, "no search space 4"},
 		{"step", func(c *Config) { c.Steps = []string{"arch", "nap"} }, `unknown step "nap"`},
 		{"engine", func(c *Config) { c.Engine = "abacus" }, `no engine "abacus"`},
 		{"channels", func(c *Config) { c.Channels = 0 }, "channels is 0"},
@@ -225,7 +226,7 @@ func TestBadConfig(t *testing.T) {
 		{"threads", func(c *Config) { c.Threads = 0 }, "threads is 0"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			c := tiny(2, "arch")
+			c := tiny("2", "arch")
 			test.spoil(&c)
 			if _, err := Prepare(c); err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("error %v, want one with %q", err, test.want)

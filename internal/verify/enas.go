@@ -120,7 +120,7 @@ func (b *bench) enasSearcher(steps int, choose controller.Draw) (algorithms.Sear
 		}
 	}
 	s, err := algorithms.New("enas", algorithms.Config{
-		Space: b.space, Cells: b.Config().Cells, Epochs: 1, Choose: choose,
+		Space: b.space.Space, Cells: b.Config().Cells, Epochs: 1, Choose: choose,
 		Settings: algorithms.Settings{
 			"learning-rate":            hyper("child_lr0"),
 			"learning-rate-min":        hyper("eta_min"),
@@ -224,16 +224,17 @@ func (r *replay) sample(s algorithms.Searcher, at string) error {
 	}
 	r.out.set(at+"neg_log_prob_sum", sample.NegLogProb)
 	r.out.set(at+"entropy_sum", sample.Entropy)
+	genotype := r.space.Genotype(sample.Architecture)
 	nodes := r.space.Blocks() + 2
 	adjacency := make([]int, nodes*nodes)
-	for to, parents := range sample.Architecture.Parents {
+	for to, parents := range genotype.Parents {
 		for _, from := range parents {
 			adjacency[from*nodes+to] = 1
 		}
 	}
 	r.out.integers(at+"adjacency", adjacency)
 	var ops []string
-	for _, op := range sample.Architecture.Ops {
+	for _, op := range genotype.Ops {
 		ops = append(ops, op.String())
 	}
 	r.out.text(at+"ops", ops...)

@@ -14,6 +14,7 @@ import (
 	"github.com/nb1shot/nb1shot/nasbench"
 	"github.com/nb1shot/nb1shot/spaces"
 	"github.com/nb1shot/nb1shot/spaces/cell"
+	"github.com/nb1shot/nb1shot/spaces/nb1shot1"
 )
 
 // clipRows computes the simplex clip of SDARTS.
@@ -63,7 +64,7 @@ func schedules(g *golden, out *results) error {
 // derivations computes the cells that architecture parameters stand for.
 func derivations(g *golden, out *results) error {
 	for _, file := range []struct{ name, size string }{{"cases", "n"}, {"ties_informative", "ties"}} {
-		space, err := spaces.Get(g.integer(file.name + ".space"))
+		space, err := nb1shot1.Get(numbered(g.integer(file.name + ".space")))
 		if err != nil {
 			return err
 		}
@@ -76,7 +77,7 @@ func derivations(g *golden, out *results) error {
 		out.integers(file.size, []int{n})
 		for i := range n {
 			at := fmt.Sprintf("%s.cases[%d].", file.name, i)
-			a := space.Discretize(g.numbers(at+"alphas", space.Dim()), spaces.TiesNumPy)
+			a := space.Genotype(space.Discretize(g.numbers(at+"alphas", space.Dim()), spaces.TiesNumPy))
 			for node, parents := range a.Parents {
 				out.integers(fmt.Sprintf("%stop_parents.%d", at, node), parents)
 			}
@@ -158,8 +159,8 @@ func hashes(g *golden, out *results) error {
 
 // enumerations counts the spaces.
 func enumerations(_ *golden, out *results) error {
-	for _, space := range spaces.All() {
-		at := fmt.Sprintf("counts.%d.", space.ID())
+	for _, space := range nb1shot1.All() {
+		at := fmt.Sprintf("counts.%d.", space.Number())
 		c, published := space.Count(), space.Published()
 		for name, count := range map[string]int{
 			"without_loose_ends_generator_yield_adjacency": c.LooseEndFreeTopologies,
@@ -292,7 +293,7 @@ func records(g *golden, out *results) (err error) {
 			out.set(at+"validation_accuracy", e.ValidationAccuracy)
 			out.set(at+"test_accuracy", e.TestAccuracy)
 		}
-		err = table.Each(ctx, 0, b.epochs, func(e nasbench.Entry) error {
+		err = table.Each(ctx, "", b.epochs, func(e nasbench.Entry) error {
 			if e.Hash == b.hash {
 				setCell(out, at+"matrix", at+"ops", e.Spec)
 			}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 
 	"gonum.org/v1/gonum/floats"
 	"gonum.org/v1/gonum/mat"
@@ -15,6 +16,7 @@ import (
 	"github.com/nb1shot/nb1shot/internal/engine"
 	"github.com/nb1shot/nb1shot/internal/formula"
 	"github.com/nb1shot/nb1shot/spaces"
+	"github.com/nb1shot/nb1shot/spaces/nb1shot1"
 	"github.com/nb1shot/nb1shot/supernet"
 )
 
@@ -26,7 +28,7 @@ const (
 // bench is the supernet of a case.
 type bench struct {
 	*supernet.Net
-	space *spaces.Space
+	space *nb1shot1.Space
 	g     *golden
 	out   *results
 }
@@ -48,12 +50,12 @@ func newBench(g *golden, e engine.Engine, side int, out *results) (*bench, error
 	if !ok {
 		return nil, fmt.Errorf("network %q is not supported", g.text("network"))
 	}
-	space, err := spaces.Get(g.integer("space"))
+	space, err := nb1shot1.Get(numbered(g.integer("space")))
 	if err != nil {
 		return nil, err
 	}
 	net, err := supernet.New(supernet.Config{
-		Space:             space,
+		Space:             space.Space,
 		Channels:          g.integer("init_channels"),
 		Cells:             g.integer("layers"),
 		Classes:           g.integer("num_classes"),
@@ -171,7 +173,7 @@ func (b *bench) trainAndEvaluate(batch data.Batch, alphas []float64, restore fun
 	}
 	b.pass("alpha_train", pass)
 	b.out.set("alpha_train_buffers_after", b.statistics()...)
-	b.out.set("alpha_train_grad_alphas", algorithms.SoftmaxGradient(b.space, simplex, grad)...)
+	b.out.set("alpha_train_grad_alphas", algorithms.SoftmaxGradient(b.space.Space, simplex, grad)...)
 
 	restore()
 	if pass, err = b.WeightGradient(batch, simplex, batchStatistics); err != nil {
@@ -236,14 +238,17 @@ func forward(g *golden, e engine.Engine, out *results) error {
 	out.set("discrete_train_buffers_after", b.statistics()...)
 
 	b.reset()
-	return b.hessian(batch, algorithms.Softmax(b.space, alphas), "hessian", "hessian_eigenvalue_reported")
+	return b.hessian(batch, algorithms.Softmax(b.space.Space, alphas), "hessian", "hessian_eigenvalue_reported")
 }
+
+// numbered is the name of a space of NAS-Bench-1Shot1.
+func numbered(space int) spaces.Name { return spaces.Name(strconv.Itoa(space)) }
 
 // architecture reads the discrete cell of a forward case.
 func (b *bench) architecture() (spaces.Architecture, error) {
 	nodes := b.space.Blocks() + 2
 	matrix := b.g.numbers("discrete_adjacency", nodes*nodes)
-	a := spaces.Architecture{Space: b.space.ID(), Parents: make([][]int, nodes)}
+	a := nb1shot1.Genotype{Parents: make([][]int, nodes)}
 	for to := range nodes {
 		for from := range to {
 			if matrix[from*nodes+to] == 1 {
@@ -252,13 +257,13 @@ func (b *bench) architecture() (spaces.Architecture, error) {
 		}
 	}
 	for _, name := range b.g.texts("discrete_ops") {
-		for _, op := range []spaces.Operation{spaces.MaxPool3x3, spaces.Conv3x3, spaces.Conv1x1} {
+		for _, op := range []nb1shot1.Operation{nb1shot1.MaxPool3x3, nb1shot1.Conv3x3, nb1shot1.Conv1x1} {
 			if op.String() == name {
 				a.Ops = append(a.Ops, op)
 			}
 		}
 	}
-	return a, a.Check()
+	return b.space.Architecture(a), nil
 }
 
 // fullSize computes a case of the paper's network, whose weights and images
@@ -306,7 +311,7 @@ func fullSize(g *golden, e engine.Engine, out *results) error {
 	out.set("grad_total_norm", floats.Norm(gradient, 2))
 
 	restore()
-	return b.hessian(batch, algorithms.Softmax(b.space, alphas), "hessian", "hessian_eigenvalue_reported")
+	return b.hessian(batch, algorithms.Softmax(b.space.Space, alphas), "hessian", "hessian_eigenvalue_reported")
 }
 
 // attacks computes stand-alone attacks of SDARTS-ADV on one network.
@@ -331,7 +336,7 @@ func attacks(g *golden, e engine.Engine, out *results) error {
 			g.numbers(at+"delta", 0)
 		}
 		pgd := algorithms.PGD{Steps: g.integer(at + "steps"), Simplex: true, RollBack: true, BatchNorm: runningStatistics}
-		a, err := pgd.Attack(b, b.space, batch, centre, g.number(at+"epsilon"), delta)
+		a, err := pgd.Attack(b, b.space.Space, batch, centre, g.number(at+"epsilon"), delta)
 		if err != nil {
 			return err
 		}
@@ -455,7 +460,7 @@ func (b *bench) searcher(algorithm string, step *int) (algorithms.Relaxed, error
 		noise = b.gumbel()
 	}
 	s, err := algorithms.New(algorithm, algorithms.Config{
-		Space: b.space, Cells: b.Config().Cells, Epochs: 1, Settings: settings, Noise: noise,
+		Space: b.space.Space, Cells: b.Config().Cells, Epochs: 1, Settings: settings, Noise: noise,
 	})
 	if err != nil {
 		return nil, err

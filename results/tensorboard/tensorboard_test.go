@@ -28,7 +28,7 @@ var started = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 // lacks what may be missing.
 func history(t testing.TB) *results.History {
 	t.Helper()
-	run, err := results.NewRun(2, "sdarts-adv", 3, results.Provenance{
+	run, err := results.NewRun("2", "sdarts-adv", 3, results.Provenance{
 		Images: "procedural", ImagesDetail: "seed 7", ImagesDigest: "aa11",
 		Table: results.NASBench101, TableDigest: "bb22",
 		Preset: "quick", Scale: "3 cells", Engine: "ref", Precision: "float64",

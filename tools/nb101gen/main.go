@@ -62,7 +62,7 @@ func write(tablePath, path string, budgets []int) (err error) {
 	defer func() { err = errors.Join(err, file.Close()) }()
 	out := bufio.NewWriterSize(file, 1<<20)
 	cells := uint64(0)
-	err = table.Each(context.Background(), 0, nasbench.Epochs, func(e nasbench.Entry) error {
+	err = table.Each(context.Background(), "", nasbench.Epochs, func(e nasbench.Entry) error {
 		r := random.New(0, "nb101gen", cells)
 		cells++
 		for _, epochs := range budgets {

@@ -177,7 +177,7 @@ func (e weighed) Compile(p *engine.Plan, in map[string]engine.Vector, out []engi
 }
 
 // paper is a bench of the paper's setting.
-func paper(space int, steps ...string) steptime.Config {
+func paper(space spaces.Name, steps ...string) steptime.Config {
 	return steptime.Config{Space: space, Channels: 16, Cells: 9, Side: 32, Batch: 96, HessianBatch: 40, Steps: steps, Repeats: 3, Engine: "idle", Threads: 1}
 }
 
@@ -185,10 +185,10 @@ func paper(space int, steps ...string) steptime.Config {
 // run of a program, takes no memory, and launches nothing else but the arithmetic on
 // whole vectors.
 func TestPaperSetting(t *testing.T) {
-	for space := 1; space <= 3; space++ {
+	for _, space := range []spaces.Name{"1", "2", "3"} {
 		for _, step := range []string{"arch", "weight", "pgd", "forward", "hessian"} {
-			t.Run(fmt.Sprintf("%s in space %d", step, space), func(t *testing.T) {
-				if testing.Short() && (space != 2 || step != "arch") {
+			t.Run(fmt.Sprintf("%s in space %s", step, space), func(t *testing.T) {
+				if testing.Short() && (space != "2" || step != "arch") {
 					t.Skip("in short mode one step in one space is enough")
 				}
 				b, err := steptime.Prepare(paper(space, step))
@@ -308,7 +308,7 @@ func TestUnusedEnginesClose(t *testing.T) {
 
 func getSpace(t *testing.T) *spaces.Space {
 	t.Helper()
-	s, err := spaces.Get(2)
+	s, err := spaces.Get("2")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -318,7 +318,7 @@ func getSpace(t *testing.T) *spaces.Space {
 // A device that fails at any call ends in an error or a failure that has its
 // cause, never in another panic.
 func TestFailures(t *testing.T) {
-	config := paper(2, "arch", "weight")
+	config := paper("2", "arch", "weight")
 	config.Channels, config.Cells, config.Side, config.Batch, config.Repeats = 4, 3, 8, 2, 1
 	attempt := func(failsAfter int) (err error) {
 		defer engine.Catch(&err)

@@ -26,7 +26,7 @@ func TestSearchAgreesWithCPU(t *testing.T) {
 	for _, algorithm := range []string{"sdarts-adv"} {
 		t.Run(algorithm, func(t *testing.T) {
 			search := func(name string) []results.Epoch {
-				config, err := benchmark.NewConfig("smoke", 2, algorithm)
+				config, err := benchmark.NewConfig("smoke", "2", algorithm)
 				if err != nil {
 					t.Fatal(err)
 				}

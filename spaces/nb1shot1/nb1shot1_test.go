@@ -1,7 +1,8 @@
-package spaces
+package nb1shot1
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -11,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"github.com/nb1shot/nb1shot/spaces"
 	"github.com/nb1shot/nb1shot/spaces/cell"
 )
 
@@ -18,26 +20,27 @@ func TestLayout(t *testing.T) {
 	for i, want := range []struct {
 		blocks, dim int
 		inDegrees   []int
-		tensors     []Tensor
+		tensors     []spaces.Tensor
 	}{
-		{4, 24, []int{0, 1, 2, 2, 2, 2}, []Tensor{
-			{"mixed_op", 4, 3, 0}, {"output", 1, 5, 12}, {"input_node3", 1, 3, 17}, {"input_node4", 1, 4, 20},
+		{4, 24, []int{0, 1, 2, 2, 2, 2}, []spaces.Tensor{
+			{Name: "mixed_op", Rows: 4, Cols: 3, Offset: 0}, {Name: "output", Rows: 1, Cols: 5, Offset: 12}, {Name: "input_node3", Rows: 1, Cols: 3, Offset: 17}, {Name: "input_node4", Rows: 1, Cols: 4, Offset: 20},
 		}},
-		{4, 26, []int{0, 1, 1, 2, 2, 3}, []Tensor{
-			{"mixed_op", 4, 3, 0}, {"output", 1, 5, 12}, {"input_node2", 1, 2, 17}, {"input_node3", 1, 3, 19}, {"input_node4", 1, 4, 22},
+		{4, 26, []int{0, 1, 1, 2, 2, 3}, []spaces.Tensor{
+			{Name: "mixed_op", Rows: 4, Cols: 3, Offset: 0}, {Name: "output", Rows: 1, Cols: 5, Offset: 12}, {Name: "input_node2", Rows: 1, Cols: 2, Offset: 17}, {Name: "input_node3", Rows: 1, Cols: 3, Offset: 19}, {Name: "input_node4", Rows: 1, Cols: 4, Offset: 22},
 		}},
-		{5, 35, []int{0, 1, 1, 1, 2, 2, 2}, []Tensor{
-			{"mixed_op", 5, 3, 0}, {"output", 1, 6, 15}, {"input_node2", 1, 2, 21}, {"input_node3", 1, 3, 23},
-			{"input_node4", 1, 4, 26}, {"input_node5", 1, 5, 30},
+		{5, 35, []int{0, 1, 1, 1, 2, 2, 2}, []spaces.Tensor{
+			{Name: "mixed_op", Rows: 5, Cols: 3, Offset: 0}, {Name: "output", Rows: 1, Cols: 6, Offset: 15}, {Name: "input_node2", Rows: 1, Cols: 2, Offset: 21}, {Name: "input_node3", Rows: 1, Cols: 3, Offset: 23},
+			{Name: "input_node4", Rows: 1, Cols: 4, Offset: 26}, {Name: "input_node5", Rows: 1, Cols: 5, Offset: 30},
 		}},
 	} {
-		t.Run(fmt.Sprintf("space %d", i+1), func(t *testing.T) {
-			s, err := Get(i + 1)
+		name := spaces.Name(fmt.Sprint(i + 1))
+		t.Run("space "+string(name), func(t *testing.T) {
+			s, err := Get(name)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if s.ID() != i+1 || s.Blocks() != want.blocks || s.Dim() != want.dim {
-				t.Errorf("space %d with %d blocks and %d parameters, want %d, %d, %d", s.ID(), s.Blocks(), s.Dim(), i+1, want.blocks, want.dim)
+			if s.Name() != name || s.Number() != i+1 || s.Blocks() != want.blocks || s.Dim() != want.dim {
+				t.Errorf("space %s with %d blocks and %d parameters, want %d, %d, %d", s.Name(), s.Blocks(), s.Dim(), i+1, want.blocks, want.dim)
 			}
 			if diff := cmp.Diff(want.tensors, s.Tensors()); diff != "" {
 				t.Errorf("tensors (-want +got):\n%s", diff)
@@ -65,9 +68,9 @@ func TestLayout(t *testing.T) {
 			}
 		})
 	}
-	for _, id := range []int{-1, 0, 4} {
+	for _, id := range []spaces.Name{"", "0", "4", "darts"} {
 		if s, err := Get(id); err == nil {
-			t.Errorf("Get(%d) = space %d, want an error", id, s.ID())
+			t.Errorf("Get(%q) = space %s, want an error", id, s.Name())
 		}
 	}
 }
@@ -159,14 +162,14 @@ func TestSoftmaxRowsAreDistributions(t *testing.T) {
 
 // inSpace fails unless the architecture is one of its space and its hash one of
 // those enumerated.
-func inSpace(t *rapid.T, s *Space, a Architecture) {
+func inSpace(t *rapid.T, s *Space, a spaces.Architecture) {
 	if err := a.Check(); err != nil {
 		t.Fatal(err)
 	}
-	if a.Space != s.ID() {
-		t.Fatalf("architecture of space %d, want %d", a.Space, s.ID())
+	if a.Space != s.Name() {
+		t.Fatalf("architecture of space %s, want %s", a.Space, s.Name())
 	}
-	hash, err := a.Cell().Hash()
+	hash, err := s.Genotype(a).Cell().Hash()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -179,11 +182,11 @@ func TestDiscretizeStaysInSpace(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := drawSpace(t)
 		alpha := drawAlpha(t, s)
-		for _, ties := range []Ties{TiesNumPy, TiesLowest} {
+		for _, ties := range []spaces.Ties{spaces.TiesNumPy, spaces.TiesLowest} {
 			a := s.Discretize(alpha, ties)
 			inSpace(t, s, a)
 			// The weights of what is left out are never larger.
-			for node, parents := range a.Parents {
+			for node, parents := range s.Genotype(a).Parents {
 				offset, learnable := s.InputOffset(node)
 				if !learnable {
 					continue
@@ -217,7 +220,7 @@ func TestSampleIsUniform(t *testing.T) {
 		r := rand.New(rand.NewPCG(1, 2))
 		seen := map[string]int{}
 		for range draws {
-			a := s.Sample(r)
+			a := s.Genotype(s.Sample(r))
 			for node, parents := range a.Parents {
 				seen[fmt.Sprint("node ", node, parents)]++
 			}
@@ -230,7 +233,7 @@ func TestSampleIsUniform(t *testing.T) {
 			outcomes++
 			expected := draws / float64(of)
 			if got := float64(seen[key]); math.Abs(got-expected) > 5*math.Sqrt(expected) {
-				t.Errorf("space %d: %s came up %v times, expected %.0f", s.ID(), key, got, expected)
+				t.Errorf("space %s: %s came up %v times, expected %.0f", s.Name(), key, got, expected)
 			}
 		}
 		for node, choices := range s.choices {
@@ -244,7 +247,7 @@ func TestSampleIsUniform(t *testing.T) {
 			}
 		}
 		if len(seen) != outcomes {
-			t.Errorf("space %d: %d different outcomes, want %d", s.ID(), len(seen), outcomes)
+			t.Errorf("space %s: %d different outcomes, want %d", s.Name(), len(seen), outcomes)
 		}
 	}
 }
@@ -257,7 +260,7 @@ func TestDiscreteWeightsRoundTrip(t *testing.T) {
 		if err := s.CheckAlpha(weights); err != nil {
 			t.Fatal(err)
 		}
-		for _, ties := range []Ties{TiesNumPy, TiesLowest} {
+		for _, ties := range []spaces.Ties{spaces.TiesNumPy, spaces.TiesLowest} {
 			if diff := cmp.Diff(want, s.Discretize(weights, ties)); diff != "" {
 				t.Fatalf("%v (-want +got):\n%s", ties, diff)
 			}
@@ -267,11 +270,10 @@ func TestDiscreteWeightsRoundTrip(t *testing.T) {
 
 func TestDiscreteWeights(t *testing.T) {
 	s := All()[0]
-	got := s.DiscreteWeights(Architecture{
-		Space:   1,
+	got := s.DiscreteWeights(s.Architecture(Genotype{
 		Parents: [][]int{{}, {0}, {0, 1}, {0, 2}, {1, 3}, {0, 4}},
 		Ops:     []Operation{Conv3x3, Conv1x1, Conv3x3, MaxPool3x3},
-	})
+	}))
 	want := []float64{
 		0, 1, 0, 0, 0, 1, 0, 1, 0, 1, 0, 0,
 		1, 0, 0, 0, 1,
@@ -283,54 +285,14 @@ func TestDiscreteWeights(t *testing.T) {
 	}
 }
 
-func TestTies(t *testing.T) {
-	for _, tc := range []struct {
-		weights       []float32
-		k             int
-		numPy, lowest []int
-	}{
-		{[]float32{1, 1}, 1, []int{1}, []int{0}},
-		{[]float32{1, 1, 1}, 1, []int{2}, []int{0}},
-		{[]float32{1, 1, 1}, 2, []int{1, 2}, []int{0, 1}},
-		{[]float32{1, 1, 1, 1}, 2, []int{2, 3}, []int{0, 1}},
-		{[]float32{1, 1, 1, 1, 1}, 2, []int{1, 4}, []int{0, 1}},
-		{[]float32{1, 1, 1, 1, 1, 1}, 2, []int{1, 5}, []int{0, 1}},
-		{[]float32{1, 1, 1, 1, 1}, 3, []int{2, 3, 4}, []int{0, 1, 2}},
-		{[]float32{0, 1, 0, 1, 1}, 2, []int{1, 4}, []int{1, 3}},
-		{[]float32{0, 0, 2, 0, 1, 0}, 2, []int{2, 4}, []int{2, 4}},
-	} {
-		got := numPyTop(tc.weights, tc.k)
-		slices.Sort(got)
-		if diff := cmp.Diff(tc.numPy, got); diff != "" {
-			t.Errorf("NumPy, %d of %v (-want +got):\n%s", tc.k, tc.weights, diff)
-		}
-		got = lowestTop(tc.weights, tc.k)
-		slices.Sort(got)
-		if diff := cmp.Diff(tc.lowest, got); diff != "" {
-			t.Errorf("lowest, %d of %v (-want +got):\n%s", tc.k, tc.weights, diff)
-		}
-	}
-}
-
-func TestParseTies(t *testing.T) {
-	for _, want := range []Ties{TiesNumPy, TiesLowest} {
-		if got, err := ParseTies(want.String()); err != nil || got != want {
-			t.Errorf("ParseTies(%q) = %v, %v", want, got, err)
-		}
-	}
-	if got, err := ParseTies("highest"); err == nil {
-		t.Errorf("ParseTies(highest) = %v, want an error", got)
-	}
-}
-
 // Alphas that a diverged search leaves behind still name a cell.
 func TestDiscretizeNotFinite(t *testing.T) {
 	for _, s := range All() {
 		for _, v := range []float64{math.NaN(), math.Inf(1), math.Inf(-1), 1e300} {
-			got := s.Discretize(slices.Repeat([]float64{v}, s.Dim()), TiesNumPy)
-			want := s.Discretize(make([]float64, s.Dim()), TiesNumPy)
+			got := s.Discretize(slices.Repeat([]float64{v}, s.Dim()), spaces.TiesNumPy)
+			want := s.Discretize(make([]float64, s.Dim()), spaces.TiesNumPy)
 			if diff := cmp.Diff(want, got); diff != "" {
-				t.Errorf("space %d, all %v: (-all equal +got):\n%s", s.ID(), v, diff)
+				t.Errorf("space %s, all %v: (-all equal +got):\n%s", s.Name(), v, diff)
 			}
 		}
 	}
@@ -341,33 +303,33 @@ func TestDiscretizeIsSinglePrecision(t *testing.T) {
 	s := All()[0]
 	alpha := make([]float64, s.Dim())
 	alpha[1] = 1e-12
-	if got := s.Discretize(alpha, TiesNumPy).Ops[0]; got != MaxPool3x3 {
+	if got := s.Genotype(s.Discretize(alpha, spaces.TiesNumPy)).Ops[0]; got != MaxPool3x3 {
 		t.Errorf("operation %v, want the first", got)
 	}
 }
 
 func TestArchitectureCheck(t *testing.T) {
-	good := func() Architecture {
-		return Architecture{
-			Space:   1,
+	good := func() spaces.Architecture {
+		return All()[0].Architecture(Genotype{
 			Parents: [][]int{{}, {0}, {0, 1}, {0, 2}, {1, 3}, {0, 4}},
 			Ops:     []Operation{Conv3x3, Conv1x1, Conv3x3, MaxPool3x3},
-		}
+		})
 	}
-	for name, spoil := range map[string]func(*Architecture){
-		"no such space":     func(a *Architecture) { a.Space = 4 },
-		"another space":     func(a *Architecture) { a.Space = 2 },
-		"missing node":      func(a *Architecture) { a.Parents = a.Parents[:5] },
-		"missing parent":    func(a *Architecture) { a.Parents[4] = []int{1} },
-		"too many parents":  func(a *Architecture) { a.Parents[4] = []int{0, 1, 2} },
-		"later parent":      func(a *Architecture) { a.Parents[3] = []int{0, 3} },
-		"negative parent":   func(a *Architecture) { a.Parents[3] = []int{-1, 0} },
-		"descending":        func(a *Architecture) { a.Parents[3] = []int{2, 0} },
-		"repeated":          func(a *Architecture) { a.Parents[3] = []int{1, 1} },
-		"parent of input":   func(a *Architecture) { a.Parents[0] = []int{0} },
-		"missing operation": func(a *Architecture) { a.Ops = a.Ops[:3] },
-		"unknown operation": func(a *Architecture) { a.Ops[0] = 3 },
-		"negative":          func(a *Architecture) { a.Ops[0] = -1 },
+	const inputs4 = 6 // the row of block 4's parents
+	for name, spoil := range map[string]func(*spaces.Architecture){
+		"no such space":     func(a *spaces.Architecture) { a.Space = "4" },
+		"another space":     func(a *spaces.Architecture) { a.Space = "2" },
+		"missing row":       func(a *spaces.Architecture) { a.Kept = a.Kept[:6] },
+		"missing parent":    func(a *spaces.Architecture) { a.Kept[inputs4] = []int{1} },
+		"too many parents":  func(a *spaces.Architecture) { a.Kept[inputs4] = []int{0, 1, 2} },
+		"later parent":      func(a *spaces.Architecture) { a.Kept[inputs4] = []int{0, 4} },
+		"negative parent":   func(a *spaces.Architecture) { a.Kept[inputs4] = []int{-1, 0} },
+		"descending":        func(a *spaces.Architecture) { a.Kept[inputs4] = []int{2, 0} },
+		"repeated":          func(a *spaces.Architecture) { a.Kept[inputs4] = []int{1, 1} },
+		"missing operation": func(a *spaces.Architecture) { a.Kept[0] = nil },
+		"two operations":    func(a *spaces.Architecture) { a.Kept[0] = []int{0, 1} },
+		"unknown operation": func(a *spaces.Architecture) { a.Kept[0] = []int{3} },
+		"negative":          func(a *spaces.Architecture) { a.Kept[0] = []int{-1} },
 	} {
 		a := good()
 		spoil(&a)
@@ -380,46 +342,93 @@ func TestArchitectureCheck(t *testing.T) {
 	}
 }
 
+// Checkpoints of earlier versions have architectures as genotypes.
+func TestFormerArchitectures(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := drawSpace(t)
+		want := s.Sample(rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0)))
+		g := s.Genotype(want)
+		former, err := json.Marshal(struct {
+			Space   int
+			Parents [][]int
+			Ops     []Operation
+		}{s.Number(), g.Parents, g.Ops})
+		if err != nil {
+			t.Fatal(err)
+		}
+		now, err := json.Marshal(want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, text := range [][]byte{former, now} {
+			var got spaces.Architecture
+			if err := json.Unmarshal(text, &got); err != nil {
+				t.Fatalf("%s: %v", text, err)
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Fatalf("%s (-want +got):\n%s", text, diff)
+			}
+		}
+	})
+	for _, text := range []string{
+		`{"Space":1,"Parents":[[],[0]],"Ops":[0]}`, `{"Space":7,"Parents":[],"Ops":[]}`, `{"Space":1}`, `{"Space":1,"Parents":3}`,
+	} {
+		var a spaces.Architecture
+		if err := json.Unmarshal([]byte(text), &a); err == nil {
+			t.Errorf("%s is read as %v", text, a)
+		}
+	}
+}
+
 func TestCell(t *testing.T) {
 	ops1 := []Operation{Conv3x3, Conv1x1, Conv3x3, MaxPool3x3}
 	ops3 := []Operation{Conv3x3, Conv3x3, Conv3x3, MaxPool3x3, Conv1x1}
 	for _, tc := range []struct {
-		name string
-		arch Architecture
-		rows []string
-		hash string
+		name     string
+		space    spaces.Name
+		genotype Genotype
+		rows     []string
+		hash     string
 	}{
 		{
-			"space 1", Architecture{1, [][]int{{}, {0}, {0, 1}, {0, 2}, {1, 3}, {0, 4}}, ops1},
+			"space 1", "1", Genotype{[][]int{{}, {0}, {0, 1}, {0, 2}, {1, 3}, {0, 4}}, ops1},
 			[]string{"0111001", "0010100", "0001000", "0000100", "0000001", "0000000", "0000000"},
 			"4b36ea627d50212870654b497baf4ebc",
 		},
 		{
-			"space 1 with loose ends", Architecture{1, [][]int{{}, {0}, {0, 1}, {0, 1}, {0, 1}, {0, 1}}, ops1},
+			"space 1 with loose ends", "1", Genotype{[][]int{{}, {0}, {0, 1}, {0, 1}, {0, 1}, {0, 1}}, ops1},
 			[]string{"0100001", "0000001", "0000000", "0000000", "0000000", "0000000", "0000000"},
 			"d32d0b26d534203b48d866facd98cc3e",
 		},
 		{
-			"space 2", Architecture{2, [][]int{{}, {0}, {1}, {0, 2}, {2, 3}, {1, 3, 4}}, []Operation{Conv3x3, MaxPool3x3, Conv3x3, Conv1x1}},
+			"space 2", "2", Genotype{[][]int{{}, {0}, {1}, {0, 2}, {2, 3}, {1, 3, 4}}, []Operation{Conv3x3, MaxPool3x3, Conv3x3, Conv1x1}},
 			[]string{"0101000", "0010001", "0001100", "0000101", "0000001", "0000000", "0000000"},
 			"70eca48eb2992ef352948f755686074b",
 		},
 		{
-			"space 3", Architecture{3, [][]int{{}, {0}, {1}, {2}, {0, 3}, {3, 4}, {0, 5}}, ops3},
+			"space 3", "3", Genotype{[][]int{{}, {0}, {1}, {2}, {0, 3}, {3, 4}, {0, 5}}, ops3},
 			[]string{"0100101", "0010000", "0001000", "0000110", "0000010", "0000001", "0000000"},
 			"163d485b60acba2b63ccb1a192da859f",
 		},
 		{
-			"space 3 with loose ends", Architecture{3, [][]int{{}, {0}, {0}, {1}, {0, 2}, {1, 4}, {0, 3}}, ops3},
+			"space 3 with loose ends", "3", Genotype{[][]int{{}, {0}, {0}, {1}, {0, 2}, {1, 4}, {0, 3}}, ops3},
 			[]string{"0100001", "0001000", "0000000", "0000001", "0000000", "0000000", "0000000"},
 			"b5fb4f6193360330b6ff6a52cbf0cad7",
 		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			if err := tc.arch.Check(); err != nil {
+			s, err := Get(tc.space)
+			if err != nil {
 				t.Fatal(err)
 			}
-			spec := tc.arch.Cell()
+			a := s.Architecture(tc.genotype)
+			if err := a.Check(); err != nil {
+				t.Fatal(err)
+			}
+			spec, ok := CellOf(a)
+			if !ok {
+				t.Fatal("no cell")
+			}
 			var rows []string
 			for _, row := range spec.Matrix {
 				text := ""
@@ -440,25 +449,25 @@ func TestCell(t *testing.T) {
 
 func TestEnumerate(t *testing.T) {
 	for _, s := range All() {
-		if s.ID() == 3 && testing.Short() {
+		if s.Number() == 3 && testing.Short() {
 			continue
 		}
 		seen := 0
-		var previous Architecture
+		var previous Genotype
 		for a := range s.Enumerate {
 			if seen%97 == 0 { // every architecture would take too long in space 3
-				if err := a.Check(); err != nil {
+				if err := s.Architecture(a).Check(); err != nil {
 					t.Fatal(err)
 				}
 			}
-			if seen > 0 && compareArchitectures(previous, a) >= 0 {
-				t.Fatalf("space %d: %v after %v", s.ID(), a, previous)
+			if seen > 0 && compareGenotypes(previous, a) >= 0 {
+				t.Fatalf("space %s: %v after %v", s.Name(), a, previous)
 			}
 			previous = a
 			seen++
 		}
 		if want := s.Count().Architectures; seen != want {
-			t.Errorf("space %d: %d architectures, want %d", s.ID(), seen, want)
+			t.Errorf("space %s: %d architectures, want %d", s.Name(), seen, want)
 		}
 		seen = 0
 		for range s.Enumerate {
@@ -467,12 +476,12 @@ func TestEnumerate(t *testing.T) {
 			}
 		}
 		if seen != 100 {
-			t.Errorf("space %d: stopped after %d", s.ID(), seen)
+			t.Errorf("space %s: stopped after %d", s.Name(), seen)
 		}
 	}
 }
 
-func compareArchitectures(a, b Architecture) int {
+func compareGenotypes(a, b Genotype) int {
 	if c := slices.CompareFunc(a.Parents, b.Parents, slices.Compare); c != 0 {
 		return c
 	}
@@ -485,14 +494,14 @@ func TestCounts(t *testing.T) {
 		s := All()[i]
 		c, p := s.Count(), s.Published()
 		if c.WithOutgoing != want.withOutgoing || c.Surviving != want.surviving {
-			t.Errorf("space %d: %d, %d, want %v", s.ID(), c.WithOutgoing, c.Surviving, want)
+			t.Errorf("space %s: %d, %d, want %v", s.Name(), c.WithOutgoing, c.Surviving, want)
 		}
 		published := c.WithOutgoing
-		if s.ID() == 2 {
+		if s.Number() == 2 {
 			published = c.Architectures
 		}
 		if p.Architectures != published || p.LooseEndFree != c.LooseEndFree {
-			t.Errorf("space %d: published %d and %d, counted %d and %d", s.ID(), p.Architectures, p.LooseEndFree, published, c.LooseEndFree)
+			t.Errorf("space %s: published %d and %d, counted %d and %d", s.Name(), p.Architectures, p.LooseEndFree, published, c.LooseEndFree)
 		}
 	}
 }
@@ -515,10 +524,10 @@ func TestHashes(t *testing.T) {
 	for _, s := range All() {
 		hashes := s.Hashes()
 		if !slices.IsSortedFunc(hashes, func(a, b cell.Hash) int { return bytes.Compare(a[:], b[:]) }) {
-			t.Errorf("space %d: hashes are not sorted", s.ID())
+			t.Errorf("space %s: hashes are not sorted", s.Name())
 		}
 		for _, hash := range hashes {
-			union[hash] = append(union[hash], s.ID())
+			union[hash] = append(union[hash], s.Number())
 		}
 	}
 	shared := map[string]int{}
@@ -534,7 +543,6 @@ func TestHashes(t *testing.T) {
 	}
 }
 
-// The released generator, step by step, against the description by last parents.
 // TestReachable: every architecture is one of the cells.
 func TestReachable(t *testing.T) {
 	for _, s := range All() {
@@ -542,7 +550,7 @@ func TestReachable(t *testing.T) {
 		hashes := s.Hashes()
 		for i, r := range s.Reachable() {
 			if r.Hash != hashes[i] {
-				t.Errorf("space %d: cell %d is %v, want %v", s.ID(), i, r.Hash, hashes[i])
+				t.Errorf("space %s: cell %d is %v, want %v", s.Name(), i, r.Hash, hashes[i])
 			}
 			architectures += r.Architectures
 			if r.LooseEndFree {
@@ -550,11 +558,12 @@ func TestReachable(t *testing.T) {
 			}
 		}
 		if c := s.Count(); architectures != c.Architectures || looseEndFree != c.LooseEndFreeHashes {
-			t.Errorf("space %d: %d architectures, %d loose-end-free cells, want %d and %d", s.ID(), architectures, looseEndFree, c.Architectures, c.LooseEndFreeHashes)
+			t.Errorf("space %s: %d architectures, %d loose-end-free cells, want %d and %d", s.Name(), architectures, looseEndFree, c.Architectures, c.LooseEndFreeHashes)
 		}
 	}
 }
 
+// The released generator, step by step, against the description by last parents.
 func TestLooseEndFreeGenerator(t *testing.T) {
 	for _, s := range All() {
 		output := s.output()
@@ -605,7 +614,7 @@ func TestLooseEndFreeGenerator(t *testing.T) {
 			described[fmt.Sprint(walked)] = 1 // the generator never repeats itself
 		}
 		if diff := cmp.Diff(generated, described); diff != "" {
-			t.Errorf("space %d (-generated +described):\n%s", s.ID(), diff)
+			t.Errorf("space %s (-generated +described):\n%s", s.Name(), diff)
 		}
 	}
 }
@@ -615,4 +624,18 @@ func BenchmarkEnumerate(b *testing.B) {
 	for b.Loop() {
 		s.enumerateCells()
 	}
+}
+
+// softmax32 is the softmax in single precision, where ties are decided.
+func softmax32(row []float64) []float32 {
+	largest, sum := float32(slices.Max(row)), float32(0)
+	weights := make([]float32, len(row))
+	for i, v := range row {
+		weights[i] = float32(math.Exp(float64(float32(v) - largest)))
+		sum += weights[i]
+	}
+	for i := range weights {
+		weights[i] /= sum
+	}
+	return weights
 }

@@ -1,4 +1,4 @@
-package spaces
+package nb1shot1
 
 import (
 	"bytes"
@@ -16,7 +16,7 @@ import (
 func (s *Space) Cells(yield func(cell.Hash, cell.Spec) bool) {
 	seen := map[matrix]bool{}
 	for parents := range s.topologies {
-		p, err := Architecture{Space: s.id, Parents: parents, Ops: make([]Operation, s.Blocks())}.Cell().Prune()
+		p, err := Genotype{parents, make([]Operation, s.Blocks())}.Cell().Prune()
 		if err != nil {
 			panic(err) // cannot be: every ancestry ends in the cell input
 		}

@@ -1,6 +1,7 @@
-package spaces
+package nb1shot1
 
 import (
+	"fmt"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -15,18 +16,18 @@ func TestRows(t *testing.T) {
 		at := 0
 		for _, r := range s.Rows() {
 			if r.Offset != at {
-				t.Errorf("space %d: %s begins at %d, the one before ends at %d", s.ID(), r.Title, r.Offset, at)
+				t.Errorf("space %s: %s begins at %d, the one before ends at %d", s.Name(), r.Title, r.Offset, at)
 			}
 			at = r.End()
 			for _, tensor := range s.Tensors() {
 				inside := r.Offset >= tensor.Offset && r.End() <= tensor.Offset+tensor.Rows*tensor.Cols
 				if inside != (tensor.Name == r.Tensor) || inside && len(r.Candidates) != tensor.Cols {
-					t.Errorf("space %d: %s with %d candidates is said to be of %s; %s has %d columns", s.ID(), r.Title, len(r.Candidates), r.Tensor, tensor.Name, tensor.Cols)
+					t.Errorf("space %s: %s with %d candidates is said to be of %s; %s has %d columns", s.Name(), r.Title, len(r.Candidates), r.Tensor, tensor.Name, tensor.Cols)
 				}
 			}
 		}
 		if at != s.Dim() {
-			t.Errorf("space %d: the rows end at %d of %d", s.ID(), at, s.Dim())
+			t.Errorf("space %s: the rows end at %d of %d", s.Name(), at, s.Dim())
 		}
 	}
 	rapid.Check(t, func(t *rapid.T) {
@@ -46,7 +47,7 @@ func TestRows(t *testing.T) {
 
 // Names and titles, as figures show them.
 func TestRowTitles(t *testing.T) {
-	s, err := Get(1)
+	s, err := Get("1")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,28 +79,15 @@ func TestMutate(t *testing.T) {
 		space := All()[rapid.IntRange(0, 2).Draw(t, "space")]
 		r := random.New(rapid.Uint64().Draw(t, "seed"), "test")
 		a := space.Sample(r)
-		before := a.Cell()
+		before := fmt.Sprint(a)
 		b := space.Mutate(a, r)
 		if err := b.Check(); err != nil {
 			t.Fatal(err)
 		}
-		if again := a.Cell(); again.AdjacencyBits() != before.AdjacencyBits() {
+		if fmt.Sprint(a) != before {
 			t.Fatal("the parent changed")
 		}
-		changed := 0
-		for i, op := range a.Ops {
-			if op != b.Ops[i] {
-				changed++
-			}
-		}
-		for i := range a.Parents {
-			for j := range a.Parents[i] {
-				if a.Parents[i][j] != b.Parents[i][j] {
-					changed++
-					break
-				}
-			}
-		}
+		changed := b.Changed(a)
 		if changed != 1 {
 			t.Fatalf("%d decisions changed from %v to %v", changed, a, b)
 		}

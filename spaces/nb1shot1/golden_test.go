@@ -1,4 +1,4 @@
-package spaces
+package nb1shot1
 
 import (
 	"encoding/json"
@@ -9,13 +9,14 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/nb1shot/nb1shot/spaces"
 	"github.com/nb1shot/nb1shot/spaces/cell"
 )
 
 // readGolden decodes a JSON file of the golden data.
 func readGolden(t *testing.T, into any, path ...string) {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(append([]string{"..", "testdata", "golden"}, path...)...))
+	text, err := os.ReadFile(filepath.Join(append([]string{"..", "..", "testdata", "golden"}, path...)...))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,7 +32,7 @@ func TestDiscretizeGolden(t *testing.T) {
 		cases int
 	}{{"cases.json", 200}, {"ties_informative.json", 60}} {
 		for _, s := range All() {
-			t.Run(fmt.Sprintf("space %d %s", s.ID(), tc.file), func(t *testing.T) {
+			t.Run(fmt.Sprintf("space %s %s", s.Name(), tc.file), func(t *testing.T) {
 				var golden struct {
 					Cases []struct {
 						Alphas       [][]float64
@@ -43,7 +44,7 @@ func TestDiscretizeGolden(t *testing.T) {
 						Hash         cell.Hash
 					}
 				}
-				readGolden(t, &golden, fmt.Sprintf("derive_s%d", s.ID()), tc.file)
+				readGolden(t, &golden, fmt.Sprintf("derive_s%s", s.Name()), tc.file)
 				if len(golden.Cases) != tc.cases {
 					t.Fatalf("%d cases, want %d", len(golden.Cases), tc.cases)
 				}
@@ -55,7 +56,7 @@ func TestDiscretizeGolden(t *testing.T) {
 					if err := s.CheckAlpha(alpha); err != nil {
 						t.Fatal(err)
 					}
-					a := s.Discretize(alpha, TiesNumPy)
+					a := s.Genotype(s.Discretize(alpha, spaces.TiesNumPy))
 					for node, parents := range want.TopParents {
 						if diff := cmp.Diff(parents, a.Parents[node]); diff != "" {
 							t.Errorf("case %d: parents of node %d (-want +got):\n%s", i, node, diff)
@@ -122,8 +123,8 @@ func TestCountsGolden(t *testing.T) {
 			c.Hashes, nonZero(c.HashesByVertices[:]), nonZero(c.HashesByEdges[:]), c.LooseEndFreeHashes, c.AllBlocksUsed,
 			s.Fingerprint(), p.MinTestError, p.MinValidationError,
 		}
-		if diff := cmp.Diff(golden[s.ID()], got); diff != "" {
-			t.Errorf("space %d (-want +got):\n%s", s.ID(), diff)
+		if diff := cmp.Diff(golden[s.Number()], got); diff != "" {
+			t.Errorf("space %s (-want +got):\n%s", s.Name(), diff)
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package spaces
+package nb1shot1
 
 import (
 	"bytes"
@@ -138,7 +138,7 @@ func (s *Space) enumerateCells() enumeration {
 		if blocks == s.Blocks() {
 			c.AllBlocksUsed++
 		}
-		spec := Architecture{Space: s.id, Parents: parents, Ops: make([]Operation, s.Blocks())}.Cell()
+		spec := Genotype{parents, make([]Operation, s.Blocks())}.Cell()
 		p, err := spec.Prune()
 		if err != nil {
 			panic(err) // cannot be: every ancestry ends in the cell input

@@ -1,0 +1,3 @@
+package results
+
+import _ "github.com/nb1shot/nb1shot/spaces/nb1shot1" // so that records of its spaces are known
