@@ -120,7 +120,7 @@ func landscape(ctx context.Context, net LandscapeNet, space *spaces.Space, alpha
 	done := 0
 	score := func(a, b float64) (results.Score, error) {
 		s, err := p.score(ctx, a, b)
-		if done++; err == nil && o.Report != nil {
+		if done++; err == nil && o.Report != nil && ctx.Err() == nil {
 			o.Report(done, total)
 		}
 		return s, err

@@ -160,7 +160,10 @@ func isOfTheDisk(err error) bool {
 
 // PrepareUntil is Prepare that is left alone when ctx is done, with ctx's error.
 func (j Job) PrepareUntil(ctx context.Context) (*Search, error) {
-	return abandon.Do(ctx, 0, j.Prepare)
+	return abandon.Do(ctx, 0, func() (s *Search, err error) {
+		defer engine.Catch(&err)
+		return j.Prepare()
+	})
 }
 
 // Prepare checks the job and builds everything that its run needs.

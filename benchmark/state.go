@@ -13,8 +13,10 @@ import (
 
 	"github.com/nb1shot/nb1shot/algorithms"
 	"github.com/nb1shot/nb1shot/data"
+	"github.com/nb1shot/nb1shot/internal/abandon"
 	"github.com/nb1shot/nb1shot/internal/checkpoint"
 	"github.com/nb1shot/nb1shot/internal/durable"
+	"github.com/nb1shot/nb1shot/internal/engine"
 	"github.com/nb1shot/nb1shot/results"
 	"github.com/nb1shot/nb1shot/spaces"
 	"github.com/nb1shot/nb1shot/supernet"
@@ -432,5 +434,8 @@ func (s *Search) Landscape(ctx context.Context, dir string, batches int, o Lands
 			return m
 		}
 	}
-	return Landscape(ctx, s.net, s.space, relaxed.Alphas(), held, o)
+	return abandon.Do(ctx, patience, func() (l results.Landscape, err error) {
+		defer engine.Catch(&err)
+		return Landscape(ctx, s.net, s.space, relaxed.Alphas(), held, o)
+	})
 }

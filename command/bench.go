@@ -105,11 +105,14 @@ func newBench(c *cli.Context) (*steptime.Bench, error) {
 		}
 	}
 	help := fmt.Sprintf("see %s --help", c.Command.HelpName)
-	b, err := steptime.Prepare(steptime.Config{
+	b, err := steptime.Prepare(c.Context, steptime.Config{
 		Space: spaceOf(c), Channels: c.Int("channels"), Cells: c.Int("cells"), Side: c.Int("side"),
 		Partial: c.Int("partial"), Sampled: c.Bool("sampled"), Batch: c.Int("batch"), HessianBatch: c.Int("hessian-batch"),
 		Steps: steps, Repeats: c.Int("repeats"), Engine: c.String("engine"), Threads: c.Int("threads"),
 	})
+	if err != nil && c.Context.Err() != nil {
+		return nil, c.Context.Err()
+	}
 	if err != nil {
 		return nil, misuse(err, "%s", help)
 	}

@@ -166,7 +166,7 @@ func (p *sweepPlan) pace(ctx context.Context, log io.Writer) (known []timed, err
 		}
 		epochs[u.Algorithm] = config.Epochs
 		r.Shared.Settings[u.Algorithm+".epochs"] = strconv.Itoa(min(paceEpochs, config.Epochs))
-		stem, err := r.Stem(u.Space, u.Algorithm)
+		stem, err := r.Stem(ctx)(u.Space, u.Algorithm)
 		if err != nil {
 			return nil, err
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/nb1shot/nb1shot/data"
+	"github.com/nb1shot/nb1shot/internal/abandon"
 	"github.com/nb1shot/nb1shot/nasbench"
 	"github.com/nb1shot/nb1shot/results"
 )
@@ -72,7 +73,10 @@ func findImages(choice string) (string, error) {
 func openImages(ctx context.Context, path string, limit int) (train, test *data.Set, err error) {
 	share := max(limit/5, 1)
 	if path == procedural {
-		return data.Procedural(limit, 0), data.Procedural(share, 1), nil
+		sets, err := abandon.Do(ctx, 0, func() ([2]*data.Set, error) {
+			return [2]*data.Set{data.Procedural(limit, 0), data.Procedural(share, 1)}, nil
+		})
+		return sets[0], sets[1], err
 	}
 	c, err := data.OpenCIFAR10(ctx, path)
 	switch {

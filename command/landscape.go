@@ -147,7 +147,10 @@ func scoreLandscape(c *cli.Context, run *results.History) (results.Landscape, er
 		return none, err
 	}
 	defer job.Oracle.Close()
-	search, err := job.Prepare()
+	search, err := job.PrepareUntil(c.Context)
+	if err != nil && c.Context.Err() != nil {
+		return none, c.Context.Err()
+	}
 	if err != nil {
 		return none, fmt.Errorf("%s: %w", run.Dir, err)
 	}

@@ -3,6 +3,7 @@ package command
 import (
 	"bytes"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -19,7 +20,12 @@ func (f failingWriter) Write([]byte) (int, error) { return 0, f.err }
 // A command whose output cannot be written fails, even where nobody looked at the
 // error of the print; but it is quiet where nobody reads.
 func TestIncompleteOutput(t *testing.T) {
-	for _, line := range []string{"", "version", "--version", "--help", "run --help", "help sweep", "table --help", "man", "completion bash", "algos", "spaces", "spaces --json", "table info --table surrogate", "results ls ../results/study"} {
+	runs, err := filepath.Glob("../results/study/s1-darts-*-seed0")
+	if err != nil || len(runs) != 1 {
+		t.Fatalf("runs %q, %v", runs, err)
+	}
+	for _, line := range []string{"", "version", "--version", "--help", "run --help", "help sweep", "table --help", "man", "completion bash", "algos", "spaces", "spaces --json", "table info --table surrogate", "results ls ../results/study",
+		"results show $RUN", "plot $RUN -o $NEW", "report $RUN -o $NEW", "cell $RUN --table surrogate", "stability ../results/study", "claims ../results/study"} {
 		t.Run(line, func(t *testing.T) {
 			for _, test := range []struct {
 				err  error
@@ -30,10 +36,11 @@ func TestIncompleteOutput(t *testing.T) {
 				{syscall.EPIPE, 128 + 13, ""},
 			} {
 				var stderr bytes.Buffer
-				if code := run(append([]string{"nb1shot"}, strings.Fields(line)...), failingWriter{test.err}, &stderr); code != test.code {
+				given := strings.NewReplacer("$RUN", runs[0], "$NEW", filepath.Join(t.TempDir(), "new")).Replace(line)
+				if code := run(append([]string{"nb1shot"}, strings.Fields(given)...), failingWriter{test.err}, &stderr); code != test.code {
 					t.Errorf("%v: exit code %d, want %d", test.err, code, test.code)
 				}
-				if got := stderr.String(); !strings.Contains(got, test.want) || test.want == "" && got != "" {
+				if got := stderr.String(); !strings.Contains(got, test.want) || test.want == "" && strings.Contains(got, "nb1shot:") {
 					t.Errorf("%v: error %q, want %q", test.err, got, test.want)
 				}
 			}

@@ -369,7 +369,7 @@ func (p *sweepPlan) prepare(c *cli.Context, m *sweep.Manifest) error {
 	if r.Shared.Preset == "" {
 		r.Shared.Preset = cmp.Or(p.preset, defaultPreset(images, source.Kind))
 	}
-	if m.Shared.Values = m.Renamed(r.Oracle); r.Shared.Preset == m.Shared.Preset {
+	if m.Shared.Values = m.Renamed(c.Context, r.Oracle); r.Shared.Preset == m.Shared.Preset {
 		r.Shared.Values = m.Shared.Values
 	}
 	if m.Shared.Engine != "" && !c.IsSet("engine") {
@@ -402,7 +402,11 @@ func (p *sweepPlan) prepare(c *cli.Context, m *sweep.Manifest) error {
 		p.units = m.Units // which need not be a whole grid
 		return nil
 	}
-	if p.units, err = m.Grow(p.grid, r.Stem); err != nil {
+	p.units, err = m.Grow(p.grid, r.Stem(c.Context))
+	if err != nil && c.Context.Err() != nil {
+		return c.Context.Err()
+	}
+	if err != nil {
 		return misuse(err, "see %s --help", c.Command.HelpName)
 	}
 	return nil

@@ -1,6 +1,7 @@
 package sweep
 
 import (
+	"context"
 	"slices"
 
 	"github.com/nb1shot/nb1shot/benchmark"
@@ -14,7 +15,7 @@ import (
 // [Shared.Values], and the sweep goes on with them under the name that it has. It
 // is empty where they do not, and where that cannot be told. The oracle is the
 // table that the manifest names.
-func (m *Manifest) Renamed(oracle nasbench.Oracle) string {
+func (m *Manifest) Renamed(ctx context.Context, oracle nasbench.Oracle) string {
 	i := slices.IndexFunc(benchmark.Presets, func(p benchmark.Preset) bool { return p.Former == m.Shared.Preset })
 	if i < 0 || len(m.Units) == 0 {
 		return ""
@@ -29,7 +30,7 @@ func (m *Manifest) Renamed(oracle nasbench.Oracle) string {
 	// The name of a run depends on how many images there are, and on those that the
 	// manifest states: any will do to prepare it.
 	r.Images, r.Test = data.Procedural(config.Images, 0), data.Procedural(max(config.Images/5, 1), 1)
-	search, err := r.prepare(u, 1)
+	search, err := r.prepare(ctx, u, 1)
 	if err != nil {
 		return ""
 	}

@@ -34,10 +34,10 @@ func TestRenamed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := m.Renamed(nasbench.Default()); got != "" {
+	if got := m.Renamed(t.Context(), nasbench.Default()); got != "" {
 		t.Errorf("with another table it is called %q", got)
 	}
-	if m.Shared.Values = m.Renamed(formerTable); m.Shared.Values != "smoke" {
+	if m.Shared.Values = m.Renamed(t.Context(), formerTable); m.Shared.Values != "smoke" {
 		t.Fatalf("it is called %q now, want smoke", m.Shared.Values)
 	}
 	images, err := data.Downsample(data.Procedural(320, 0), 16)
@@ -47,7 +47,7 @@ func TestRenamed(t *testing.T) {
 	r := &Runner{Root: t.TempDir(), Shared: m.Shared, Images: images, Oracle: formerTable, Jobs: 1, Threads: 1}
 	for _, u := range m.Units {
 		// What is asked for next has the names that it would have had.
-		if stem, err := r.Stem(u.Space, u.Algorithm); err != nil || stem != u.Stem() {
+		if stem, err := r.Stem(t.Context())(u.Space, u.Algorithm); err != nil || stem != u.Stem() {
 			t.Errorf("%s became %s, %v", u.Stem(), stem, err)
 		}
 	}
@@ -66,14 +66,14 @@ func TestNotRenamed(t *testing.T) {
 		r, _ := tiny(t, "ref32")
 		r.Shared.Preset = preset
 		m := &Manifest{Shared: r.Shared}
-		if got := m.Renamed(r.Oracle); got != "" {
+		if got := m.Renamed(t.Context(), r.Oracle); got != "" {
 			t.Errorf("%s without units is called %q", preset, got)
 		}
 		r.Images = data.Procedural(20, 0)
-		if _, err := m.Grow(Grid{[]spaces.Name{"1"}, []string{"darts"}, []uint64{0}}, r.Stem); err != nil {
+		if _, err := m.Grow(Grid{[]spaces.Name{"1"}, []string{"darts"}, []uint64{0}}, r.Stem(t.Context())); err != nil {
 			t.Fatal(err)
 		}
-		if got := m.Renamed(r.Oracle); got != "" {
+		if got := m.Renamed(t.Context(), r.Oracle); got != "" {
 			t.Errorf("%s is called %q", preset, got)
 		}
 	}
@@ -89,7 +89,7 @@ func TestFormerRunsStayApart(t *testing.T) {
 			t.Fatal(err)
 		}
 		r.Images = data.Procedural(config.Images, 0)
-		search, err := r.prepare(Unit{Space: "2", Algorithm: algorithm, Seed: seed}, 1)
+		search, err := r.prepare(t.Context(), Unit{Space: "2", Algorithm: algorithm, Seed: seed}, 1)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -196,7 +196,7 @@ func (r *Runner) search(ctx context.Context, u Unit, threads int, report func(be
 		}
 	}()
 	defer engine.Catch(&err) // before it looks like a fault of the program
-	search, err := r.prepare(u, threads)
+	search, err := r.prepare(ctx, u, threads)
 	if err != nil {
 		return err
 	}
@@ -207,7 +207,7 @@ func (r *Runner) search(ctx context.Context, u Unit, threads int, report func(be
 	return err
 }
 
-func (r *Runner) prepare(u Unit, threads int) (*benchmark.Search, error) {
+func (r *Runner) prepare(ctx context.Context, u Unit, threads int) (*benchmark.Search, error) {
 	config, err := r.Shared.Config(u.Space, u.Algorithm)
 	if err != nil {
 		return nil, err
@@ -216,18 +216,21 @@ func (r *Runner) prepare(u Unit, threads int) (*benchmark.Search, error) {
 		Config: config, Seed: u.Seed, Images: r.Images, Test: r.Test, Oracle: r.Oracle,
 		Engine: r.Shared.Engine, Threads: threads, Root: r.Root,
 	}
-	return job.Prepare()
+	return job.PrepareUntil(ctx)
 }
 
-// Stem names the configuration of an algorithm on a space, for [Manifest.Grow].
-func (r *Runner) Stem(space spaces.Name, algorithm string) (string, error) {
-	u := Unit{Space: space, Algorithm: algorithm}
-	search, err := r.prepare(u, 1)
-	if err != nil {
-		return "", fmt.Errorf("space %s, %s: %w", space, algorithm, err)
+// Stem returns what names the configuration of an algorithm on a space, for
+// [Manifest.Grow]. When ctx is done, it returns ctx's error.
+func (r *Runner) Stem(ctx context.Context) func(space spaces.Name, algorithm string) (string, error) {
+	return func(space spaces.Name, algorithm string) (string, error) {
+		u := Unit{Space: space, Algorithm: algorithm}
+		search, err := r.prepare(ctx, u, 1)
+		if err != nil {
+			return "", fmt.Errorf("space %s, %s: %w", space, algorithm, err)
+		}
+		u.Run = search.Record().Name()
+		return u.Stem(), nil
 	}
-	u.Run = search.Record().Name()
-	return u.Stem(), nil
 }
 
 // hopeless returns the part of a run's error that any other run would meet as

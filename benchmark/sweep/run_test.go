@@ -39,7 +39,7 @@ func tiny(t *testing.T, engine string) (*Runner, []Unit) {
 		},
 	}
 	m := &Manifest{Shared: r.Shared}
-	units, err := m.Grow(Grid{[]spaces.Name{"1"}, []string{"darts", "gdas", "random-search"}, []uint64{0, 1}}, r.Stem)
+	units, err := m.Grow(Grid{[]spaces.Name{"1"}, []string{"darts", "gdas", "random-search"}, []uint64{0, 1}}, r.Stem(t.Context()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -252,7 +252,7 @@ func TestFailures(t *testing.T) {
 	})
 	t.Run("under way elsewhere", func(t *testing.T) {
 		r, units := tiny(t, "ref32")
-		search, err := r.prepare(units[1], 1)
+		search, err := r.prepare(t.Context(), units[1], 1)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/nb1shot/nb1shot/internal/abandon"
 	"github.com/nb1shot/nb1shot/internal/engine"
 	"github.com/nb1shot/nb1shot/internal/fma"
 	"github.com/nb1shot/nb1shot/spaces"
@@ -120,8 +121,16 @@ type Bench struct {
 	problem *problem
 }
 
-// Prepare checks the configuration and makes the network and the images.
-func Prepare(c Config) (*Bench, error) {
+// Prepare checks the configuration and makes the network and the images. When ctx is
+// done, it leaves them alone and returns ctx's error.
+func Prepare(ctx context.Context, c Config) (*Bench, error) {
+	return abandon.Do(ctx, 0, func() (b *Bench, err error) {
+		defer engine.Catch(&err)
+		return prepare(c)
+	})
+}
+
+func prepare(c Config) (*Bench, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
@@ -150,8 +159,15 @@ func Prepare(c Config) (*Bench, error) {
 }
 
 // Run measures, calling progress, if not nil, before every repeat. When ctx is
-// done, it stops before the next repeat with ctx's error.
+// done, it leaves the repeat at work alone and returns ctx's error.
 func (b *Bench) Run(ctx context.Context, progress func(Progress)) (Report, error) {
+	return abandon.Do(ctx, 0, func() (r Report, err error) {
+		defer engine.Catch(&err)
+		return b.run(ctx, progress)
+	})
+}
+
+func (b *Bench) run(ctx context.Context, progress func(Progress)) (Report, error) {
 	r := Report{Setup: b.Setup}
 	measured := !engine.OnDevice(b.Engine)
 	if measured {

@@ -25,7 +25,7 @@ func tiny(space spaces.Name, steps ...string) Config {
 
 func run(t *testing.T, c Config, progress func(Progress)) Report {
 	t.Helper()
-	b, err := Prepare(c)
+	b, err := Prepare(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +52,7 @@ func TestOutcomes(t *testing.T) {
 				"hessian": {Loss: &want.hessian, Eigenvalue: &want.eigenvalue},
 			}
 			// No step may see what those before it left behind.
-			b, err := Prepare(tiny(space, "weight", "hessian", "forward", "weight", "arch", "pgd", "forward"))
+			b, err := Prepare(t.Context(), tiny(space, "weight", "hessian", "forward", "weight", "arch", "pgd", "forward"))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -111,7 +111,7 @@ func TestReport(t *testing.T) {
 		t.Errorf("the attack has %v operations, want %v", flops["pgd"], want)
 	}
 	// 26 parameters in 8 softmax rows, each of which needs one direction less.
-	b, err := Prepare(c)
+	b, err := Prepare(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,7 +125,7 @@ func TestReport(t *testing.T) {
 func TestSampled(t *testing.T) {
 	c := tiny("2", "weight", "arch", "forward")
 	c.Sampled = true
-	b, err := Prepare(c)
+	b, err := Prepare(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -161,7 +161,7 @@ func TestSampled(t *testing.T) {
 	}
 	for _, step := range []string{"pgd", "hessian"} {
 		c.Steps = []string{step}
-		if _, err := Prepare(c); err == nil || !strings.Contains(err.Error(), step+" is not for sampled networks") {
+		if _, err := Prepare(t.Context(), c); err == nil || !strings.Contains(err.Error(), step+" is not for sampled networks") {
 			t.Errorf("%s: error %v", step, err)
 		}
 	}
@@ -189,7 +189,7 @@ func TestProgress(t *testing.T) {
 func TestCancel(t *testing.T) {
 	c := tiny("2", "arch")
 	c.Repeats = 1000
-	b, err := Prepare(c)
+	b, err := Prepare(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -228,7 +228,7 @@ func TestBadConfig(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			c := tiny("2", "arch")
 			test.spoil(&c)
-			if _, err := Prepare(c); err == nil || !strings.Contains(err.Error(), test.want) {
+			if _, err := Prepare(t.Context(), c); err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("error %v, want one with %q", err, test.want)
 			}
 		})

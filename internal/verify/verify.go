@@ -20,6 +20,7 @@ import (
 	"runtime"
 	"slices"
 
+	"github.com/nb1shot/nb1shot/internal/abandon"
 	"github.com/nb1shot/nb1shot/internal/engine"
 	_ "github.com/nb1shot/nb1shot/internal/engine/ref" // the float64 engine that widen measures with
 	"github.com/nb1shot/nb1shot/random"
@@ -90,7 +91,10 @@ func Run(ctx context.Context, dir, engineName string, threads int, report func(R
 		if err := ctx.Err(); err != nil {
 			return all, err
 		}
-		r := runCase(filepath.Join(dir, entry.Name()), e)
+		r, err := abandon.Do(ctx, 0, func() (Result, error) { return runCase(filepath.Join(dir, entry.Name()), e), nil })
+		if err != nil {
+			return all, err
+		}
 		if report != nil {
 			report(r)
 		}
