@@ -274,15 +274,8 @@ func (r *relief) layMaps(panels []LandscapePanel, columns int, inner vg.Length, 
 
 // plot is the map of one landscape, without title and label of the y axis.
 func (r *relief) plot(l results.Landscape) *plot.Plot {
-	p := plot.New()
-	p.BackgroundColor = nil
-	p.X.Label.Text = gradientLabel
+	p := newPlot(gradientLabel)
 	for _, a := range []*plot.Axis{&p.X, &p.Y} {
-		a.Label.TextStyle.Font = textStyle(labelSize, color.Black).Font
-		a.Label.Padding = 2
-		a.Tick.Label.Font = textStyle(tickSize, color.Black).Font
-		a.Tick.Length = 3
-		a.Padding = 0
 		a.Tick.Marker = r.ticks
 		a.LineStyle.Width = 0 // the map has a frame
 	}

@@ -4,6 +4,8 @@ import (
 	"math"
 	"slices"
 
+	"gonum.org/v1/gonum/stat"
+
 	"github.com/nb1shot/nb1shot/benchmark/stability"
 	"github.com/nb1shot/nb1shot/benchmark/stats"
 	"github.com/nb1shot/nb1shot/results"
@@ -202,13 +204,8 @@ func logSlope(s series) float64 {
 	if len(t) < 2 {
 		return math.NaN()
 	}
-	meanT, meanY := stats.Mean(t), stats.Mean(y)
-	products, squares := 0.0, 0.0
-	for i := range t {
-		products += (t[i] - meanT) * (y[i] - meanY)
-		squares += (t[i] - meanT) * (t[i] - meanT)
-	}
-	return products / squares
+	_, slope := stat.LinearRegression(t, y, nil, false)
+	return slope
 }
 
 // StepSeconds is the mean wall time of the search's steps in an epoch, without

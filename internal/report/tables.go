@@ -11,6 +11,7 @@ import (
 
 	"github.com/nb1shot/nb1shot/benchmark/claims"
 	"github.com/nb1shot/nb1shot/benchmark/stability"
+	"github.com/nb1shot/nb1shot/benchmark/stats"
 	"github.com/nb1shot/nb1shot/internal/printable"
 	"github.com/nb1shot/nb1shot/plots"
 	"github.com/nb1shot/nb1shot/results"
@@ -26,19 +27,12 @@ type statistic struct {
 // summarise is the mean and the sample standard deviation, 0 for one number.
 func summarise(x []float64) statistic {
 	s := statistic{n: len(x)}
-	if s.n == 0 {
-		return s
+	if s.n > 0 {
+		s.mean = stats.Mean(x)
 	}
-	for _, v := range x {
-		s.mean += v / float64(s.n)
+	if s.n > 1 {
+		s.std = stats.Std(x)
 	}
-	if s.n == 1 {
-		return s
-	}
-	for _, v := range x {
-		s.std += (v - s.mean) * (v - s.mean) / float64(s.n-1)
-	}
-	s.std = math.Sqrt(s.std)
 	return s
 }
 
