@@ -128,14 +128,14 @@ func TestTop(t *testing.T) {
 		}
 	}
 
-	// Of a table space 0 is all of it.
+	// Of a table no space is all of it.
 	table := importTable(t, filepath.Join(golden, "synthetic.tfrecord"))
 	var lowest []float64
 	if err := table.Each(t.Context(), "", 4, func(e Entry) error { lowest = append(lowest, e.TestError); return nil }); err != nil {
 		t.Fatal(err)
 	}
 	slices.Sort(lowest)
-	got, err := Top(t.Context(), table, "0", 4, 2)
+	got, err := Top(t.Context(), table, "", 4, 2)
 	if err != nil || len(got) != 2 || got[0].TestError != lowest[0] || got[1].TestError != lowest[1] {
 		t.Errorf("%+v, %v, want errors %v", got, err, lowest[:2])
 	}

@@ -74,7 +74,7 @@ func TestParameterCounts(t *testing.T) {
 		}
 		got := [...]int{net.ParameterCount(), len(net.Parameters()), net.StatisticsCount(), len(net.Statistics()) / 2}
 		if got != [...]int{want.parameters, want.tensors, want.statistics, want.norms} {
-			t.Errorf("space %s, partial %d has %v weights, tensors, running statistics and batch norms, want %v",
+			t.Errorf("space %d, partial %d has %v weights, tensors, running statistics and batch norms, want %v",
 				want.space, want.partial, got, want)
 		}
 	}

@@ -190,7 +190,7 @@ func TestParse(t *testing.T) {
 		"unknown member":      {`"engine"`, `"motor"`, `unknown field "motor"`},
 		"unknown unit member": {`{"index":0`, `{"x":1,"index":0`, `unknown field "x"`},
 		"index":               {`"index":1`, `"index":0`, "units[1].index: is 0"},
-		"space":               {`"space":1`, `"space":4`, "units[0].space: 4 is not"},
+		"space":               {`"space":1`, `"space":4`, "units[0].space: no search space"},
 		"algorithm":           {`"algorithm":"darts"`, `"algorithm":"Darts"`, "units[0].algorithm"},
 		"negative seed":       {`"seed":0`, `"seed":-1`, "cannot unmarshal"},
 		"other seed":          {`"seed":0`, `"seed":3`, "units[0].run"},

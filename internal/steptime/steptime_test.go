@@ -211,7 +211,7 @@ func TestBadConfig(t *testing.T) {
 		spoil func(*Config)
 		want  string
 	}{
-		{"space", func(c *Config) { c.Space = "4" }, "no search space 4"},
+		{"space", func(c *Config) { c.Space = "4" }, "no search space \"4\""},
 		{"step", func(c *Config) { c.Steps = []string{"arch", "nap"} }, `unknown step "nap"`},
 		{"engine", func(c *Config) { c.Engine = "abacus" }, `no engine "abacus"`},
 		{"channels", func(c *Config) { c.Channels = 0 }, "channels is 0"},

@@ -1,6 +1,7 @@
 package cpu
 
 import (
+	"errors"
 	"runtime"
 	"sync/atomic"
 
@@ -128,21 +129,30 @@ func (p *pool) rouse() {
 // share works off the thread's own stretch, then those of the others. A task that panics
 // counts as done, and the others are done as ever.
 func (p *pool) share(thread int, epoch uint64) {
-	for more := true; more; {
-		panicked := fault.Try(func() {
-			for i := range p.threads {
-				c := &p.stretch[(thread+i)%p.threads]
-				for t := c.claim(epoch); t >= 0; t = c.claim(epoch) {
-					p.do(thread, t)
-					p.pending.Add(-1)
-				}
-			}
-		})
-		if more = panicked != nil; more {
-			p.failed.CompareAndSwap(nil, panicked)
+	for {
+		err := p.claimed(thread, epoch)
+		if err == nil {
+			return
+		}
+		var panicked *fault.Error
+		errors.As(err, &panicked)
+		p.failed.CompareAndSwap(nil, panicked)
+		p.pending.Add(-1)
+	}
+}
+
+// claimed does the tasks that are left, up to one that panics. It is a function of its
+// own, and not a literal, because steps allocate nothing.
+func (p *pool) claimed(thread int, epoch uint64) (err error) {
+	defer fault.Catch(&err)
+	for i := range p.threads {
+		c := &p.stretch[(thread+i)%p.threads]
+		for t := c.claim(epoch); t >= 0; t = c.claim(epoch) {
+			p.do(thread, t)
 			p.pending.Add(-1)
 		}
 	}
+	return nil
 }
 
 func (p *pool) work(w *worker, thread int) {
