@@ -153,8 +153,8 @@ func (f *Figure) encode(format string) (_ []byte, err error) {
 	}
 	image := b.Bytes()
 	switch format {
-	case "svg", plainSVG: // programs that pass over the embedded font have one of the same widths
-		image = bytes.ReplaceAll(image, []byte("font-family:"+fontFamily+";"), []byte("font-family:"+fontFamily+",Arial,Helvetica,sans-serif;"))
+	case "svg", plainSVG:
+		image = compact(image)
 		if format == "svg" {
 			return embedFont(image)
 		}

@@ -108,7 +108,7 @@ func firstDifference(a, b []byte) int {
 	return min(len(a), len(b))
 }
 
-var numeral = regexp.MustCompile(`-?\d+(\.\d+)?(e-?\d+)?`)
+var numeral = regexp.MustCompile(`-?(\d+(\.\d+)?|\.\d+)(e-?\d+)?`)
 
 // unlike says where two SVG files differ by more than rounding: in anything but
 // their numbers, or in a number by more than a fiftieth of a point.
