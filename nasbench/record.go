@@ -3,13 +3,12 @@ package nasbench
 import (
 	"bytes"
 	"encoding/base64"
-	"encoding/binary"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math"
 	"strings"
 
+	"github.com/nb1shot/nb1shot/internal/protobuf"
 	"github.com/nb1shot/nb1shot/spaces/cell"
 )
 
@@ -290,18 +289,18 @@ func (m modelMetrics) repeat() (Repeat, error) {
 
 // parse adds the fields of a message.
 func (m *modelMetrics) parse(data []byte) error {
-	return eachField(data, func(number uint64, v value) error {
-		switch {
-		case number == 1 && v.wire == wireBytes:
-			e, err := parseEvaluationData(v.bytes)
+	return protobuf.Each(data, func(f protobuf.Field) error {
+		switch f.Key {
+		case protobuf.Bytes(1):
+			e, err := parseEvaluationData(f.Bytes)
 			if err != nil {
 				return fmt.Errorf("evaluation %d: %w", len(m.evaluations), err)
 			}
 			m.evaluations = append(m.evaluations, e)
-		case number == 2 && v.wire == wireVarint:
-			m.parameters = int32(v.number)
-		case number == 3 && v.wire == wireFixed64:
-			m.totalTime = math.Float64frombits(v.number)
+		case protobuf.Varint(2):
+			m.parameters = int32(f.Bits)
+		case protobuf.Fixed64(3):
+			m.totalTime = math.Float64frombits(f.Bits)
 		}
 		return nil
 	})
@@ -310,88 +309,11 @@ func (m *modelMetrics) parse(data []byte) error {
 func parseEvaluationData(data []byte) (evaluationData, error) {
 	var e evaluationData
 	fields := [...]*float64{1: &e.currentEpoch, &e.Seconds, &e.TrainAccuracy, &e.ValidationAccuracy, &e.TestAccuracy}
-	err := eachField(data, func(number uint64, v value) error {
-		if number < uint64(len(fields)) && v.wire == wireFixed64 {
-			*fields[number] = math.Float64frombits(v.number)
+	err := protobuf.Each(data, func(f protobuf.Field) error {
+		if int(f.Number) < len(fields) && f.Key == protobuf.Fixed64(f.Number) {
+			*fields[f.Number] = math.Float64frombits(f.Bits)
 		}
 		return nil
 	})
 	return e, err
-}
-
-// The wire types of protobuf. Groups (3 and 4) are not read.
-const (
-	wireVarint  = 0
-	wireFixed64 = 1
-	wireBytes   = 2
-	wireFixed32 = 5
-)
-
-// value is a protobuf field's value: number for the numeric wire types, bytes
-// for wireBytes.
-type value struct {
-	wire   uint64
-	number uint64
-	bytes  []byte
-}
-
-var errTruncatedMessage = errors.New("protobuf message is truncated")
-
-// eachField calls visit for every field of a protobuf message; unknown fields
-// are the visitor's to ignore.
-func eachField(data []byte, visit func(number uint64, v value) error) error {
-	varint := func() (uint64, error) {
-		x, n := binary.Uvarint(data)
-		switch {
-		case n == 0:
-			return 0, errTruncatedMessage
-		case n < 0:
-			return 0, errors.New("protobuf varint overflows 64 bits")
-		}
-		data = data[n:]
-		return x, nil
-	}
-	fixed := func(size uint64) ([]byte, error) {
-		if uint64(len(data)) < size {
-			return nil, errTruncatedMessage
-		}
-		b := data[:size]
-		data = data[size:]
-		return b, nil
-	}
-	for len(data) > 0 {
-		tag, err := varint()
-		if err != nil {
-			return err
-		}
-		number, v := tag>>3, value{wire: tag & 7}
-		if number == 0 {
-			return errors.New("protobuf field has number 0")
-		}
-		switch v.wire {
-		case wireVarint:
-			v.number, err = varint()
-		case wireFixed64:
-			if v.bytes, err = fixed(8); err == nil {
-				v.number = binary.LittleEndian.Uint64(v.bytes)
-			}
-		case wireBytes:
-			if v.number, err = varint(); err == nil {
-				v.bytes, err = fixed(v.number)
-			}
-		case wireFixed32:
-			if v.bytes, err = fixed(4); err == nil {
-				v.number = uint64(binary.LittleEndian.Uint32(v.bytes))
-			}
-		default:
-			err = fmt.Errorf("protobuf field %d has wire type %d, want 0, 1, 2 or 5", number, v.wire)
-		}
-		if err != nil {
-			return err
-		}
-		if err := visit(number, v); err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -3,7 +3,6 @@ package nasbench
 import (
 	"bytes"
 	"encoding/base64"
-	"encoding/binary"
 	"encoding/json"
 	"math"
 	"strings"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/nb1shot/nb1shot/spaces/cell"
 )
@@ -41,19 +41,17 @@ func TestGoldenRecords(t *testing.T) {
 // encode writes the message as protobuf.
 func (m modelMetrics) encode() []byte {
 	var b []byte
-	double := func(b []byte, field byte, x float64) []byte {
-		return binary.LittleEndian.AppendUint64(append(b, field<<3|wireFixed64), math.Float64bits(x))
+	double := func(b []byte, field protowire.Number, x float64) []byte {
+		return protowire.AppendFixed64(protowire.AppendTag(b, field, protowire.Fixed64Type), math.Float64bits(x))
 	}
 	for _, e := range m.evaluations {
 		var inner []byte
 		for i, x := range []float64{e.currentEpoch, e.Seconds, e.TrainAccuracy, e.ValidationAccuracy, e.TestAccuracy} {
-			inner = double(inner, byte(i+1), x)
+			inner = double(inner, protowire.Number(i+1), x)
 		}
-		b = append(b, 1<<3|wireBytes, byte(len(inner)))
-		b = append(b, inner...)
+		b = protowire.AppendBytes(protowire.AppendTag(b, 1, protowire.BytesType), inner)
 	}
-	b = append(b, 2<<3|wireVarint)
-	b = binary.AppendUvarint(b, uint64(int64(m.parameters)))
+	b = protowire.AppendVarint(protowire.AppendTag(b, 2, protowire.VarintType), uint64(int64(m.parameters)))
 	return double(b, 3, m.totalTime)
 }
 

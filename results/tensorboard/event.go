@@ -2,17 +2,19 @@
 // TensorBoard shows while the run goes on and beside others.
 //
 // An event file is a sequence of TFRecords, each a message Event of TensorFlow's
-// event.proto. The few fields that are needed are coded by hand.
+// event.proto. Only a few of its fields are needed, so there is no generated code.
 package tensorboard
 
 import (
 	"bytes"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 	"math"
 
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/nb1shot/nb1shot/internal/protobuf"
 	"github.com/nb1shot/nb1shot/internal/tfrecord"
 )
 
@@ -59,41 +61,29 @@ const (
 	textPlugin                 = "text"
 )
 
-// The wire types of protobuf.
-const (
-	wireVarint  = 0
-	wireFixed64 = 1
-	wireBytes   = 2
-	wireFixed32 = 5
-)
-
 // message is a protobuf message under construction.
 type message []byte
 
-func (m message) tag(field, wire int) message {
-	return binary.AppendUvarint(m, uint64(field<<3|wire))
+func (m message) varint(field protowire.Number, x uint64) message {
+	return protowire.AppendVarint(protowire.AppendTag(m, field, protowire.VarintType), x)
 }
 
-func (m message) varint(field int, x uint64) message {
-	return binary.AppendUvarint(m.tag(field, wireVarint), x)
+func (m message) double(field protowire.Number, x float64) message {
+	return protowire.AppendFixed64(protowire.AppendTag(m, field, protowire.Fixed64Type), math.Float64bits(x))
 }
 
-func (m message) double(field int, x float64) message {
-	return binary.LittleEndian.AppendUint64(m.tag(field, wireFixed64), math.Float64bits(x))
+func (m message) float(field protowire.Number, x float32) message {
+	return protowire.AppendFixed32(protowire.AppendTag(m, field, protowire.Fixed32Type), math.Float32bits(x))
 }
 
-func (m message) float(field int, x float32) message {
-	return binary.LittleEndian.AppendUint32(m.tag(field, wireFixed32), math.Float32bits(x))
+func (m message) bytes(field protowire.Number, data []byte) message {
+	return protowire.AppendBytes(protowire.AppendTag(m, field, protowire.BytesType), data)
 }
 
-func (m message) bytes(field int, data []byte) message {
-	return append(binary.AppendUvarint(m.tag(field, wireBytes), uint64(len(data))), data...)
-}
-
-func (m message) doubles(field int, x []float64) message {
+func (m message) doubles(field protowire.Number, x []float64) message {
 	var packed []byte
 	for _, v := range x {
-		packed = binary.LittleEndian.AppendUint64(packed, math.Float64bits(v))
+		packed = protowire.AppendFixed64(packed, math.Float64bits(v))
 	}
 	return m.bytes(field, packed)
 }
@@ -150,71 +140,21 @@ func Read(r io.Reader) ([]Event, error) {
 	return events, err
 }
 
-// errMessage reports what is not protobuf, or not of the expected types.
-var errMessage = errors.New("is not a protobuf message as expected")
-
-// fields calls visit with each field of a message: its number, and its content
-// as a number (wire types varint, fixed64, fixed32) or as bytes.
-func fields(data []byte, visit func(field, wire int, number uint64, content []byte) error) error {
-	for len(data) > 0 {
-		key, n := binary.Uvarint(data)
-		if n <= 0 || key>>3 == 0 || key>>3 > math.MaxInt32 {
-			return errMessage
-		}
-		data = data[n:]
-		var number uint64
-		var content []byte
-		wire := int(key & 7)
-		switch wire {
-		case wireVarint, wireBytes:
-			if number, n = binary.Uvarint(data); n <= 0 {
-				return errMessage
-			}
-			data = data[n:]
-			if wire == wireBytes {
-				if number > uint64(len(data)) {
-					return errMessage
-				}
-				content, data = data[:number], data[number:]
-			}
-		case wireFixed64:
-			if len(data) < 8 {
-				return errMessage
-			}
-			number, data = binary.LittleEndian.Uint64(data), data[8:]
-		case wireFixed32:
-			if len(data) < 4 {
-				return errMessage
-			}
-			number, data = uint64(binary.LittleEndian.Uint32(data)), data[4:]
-		default:
-			return errMessage
-		}
-		if err := visit(int(key>>3), wire, number, content); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// key is a field with its wire type.
-type key struct{ field, wire int }
-
 func decodeEvent(data []byte) (e Event, err error) {
-	err = fields(data, func(field, wire int, number uint64, content []byte) error {
-		switch (key{field, wire}) {
-		case key{eventWallTime, wireFixed64}:
-			e.WallTime = math.Float64frombits(number)
-		case key{eventStep, wireVarint}:
-			e.Step = int64(number)
-		case key{eventFileVersion, wireBytes}:
-			e.FileVersion = string(content)
-		case key{eventSummary, wireBytes}:
-			return fields(content, func(field, wire int, _ uint64, content []byte) error {
-				if (key{field, wire}) != (key{summaryValue, wireBytes}) {
+	err = protobuf.Each(data, func(f protobuf.Field) error {
+		switch f.Key {
+		case protobuf.Fixed64(eventWallTime):
+			e.WallTime = math.Float64frombits(f.Bits)
+		case protobuf.Varint(eventStep):
+			e.Step = int64(f.Bits)
+		case protobuf.Bytes(eventFileVersion):
+			e.FileVersion = string(f.Bytes)
+		case protobuf.Bytes(eventSummary):
+			return protobuf.Each(f.Bytes, func(f protobuf.Field) error {
+				if f.Key != protobuf.Bytes(summaryValue) {
 					return nil
 				}
-				v, err := decodeValue(content)
+				v, err := decodeValue(f.Bytes)
 				e.Values = append(e.Values, v)
 				return err
 			})
@@ -225,19 +165,19 @@ func decodeEvent(data []byte) (e Event, err error) {
 }
 
 func decodeValue(data []byte) (v Value, err error) {
-	err = fields(data, func(field, wire int, number uint64, content []byte) error {
-		switch (key{field, wire}) {
-		case key{valueTag, wireBytes}:
-			v.Tag = string(content)
-		case key{valueScalar, wireFixed32}:
-			v.Scalar = new(math.Float32frombits(uint32(number)))
-		case key{valueHisto, wireBytes}:
-			v.Histogram, err = decodeHistogram(content)
+	err = protobuf.Each(data, func(f protobuf.Field) error {
+		switch f.Key {
+		case protobuf.Bytes(valueTag):
+			v.Tag = string(f.Bytes)
+		case protobuf.Fixed32(valueScalar):
+			v.Scalar = new(math.Float32frombits(uint32(f.Bits)))
+		case protobuf.Bytes(valueHisto):
+			v.Histogram, err = decodeHistogram(f.Bytes)
 			return err
-		case key{valueTensor, wireBytes}:
-			return fields(content, func(field, wire int, _ uint64, content []byte) error {
-				if (key{field, wire}) == (key{tensorStrings, wireBytes}) {
-					v.Text = new(string(bytes.Clone(content)))
+		case protobuf.Bytes(valueTensor):
+			return protobuf.Each(f.Bytes, func(f protobuf.Field) error {
+				if f.Key == protobuf.Bytes(tensorStrings) {
+					v.Text = new(string(bytes.Clone(f.Bytes)))
 				}
 				return nil
 			})
@@ -249,23 +189,23 @@ func decodeValue(data []byte) (v Value, err error) {
 
 func decodeHistogram(data []byte) (*Histogram, error) {
 	h := new(Histogram)
-	err := fields(data, func(field, wire int, number uint64, content []byte) error {
-		x := math.Float64frombits(number)
-		switch (key{field, wire}) {
-		case key{histoMin, wireFixed64}:
+	err := protobuf.Each(data, func(f protobuf.Field) error {
+		x := math.Float64frombits(f.Bits)
+		switch f.Key {
+		case protobuf.Fixed64(histoMin):
 			h.Min = x
-		case key{histoMax, wireFixed64}:
+		case protobuf.Fixed64(histoMax):
 			h.Max = x
-		case key{histoNum, wireFixed64}:
+		case protobuf.Fixed64(histoNum):
 			h.Num = x
-		case key{histoSum, wireFixed64}:
+		case protobuf.Fixed64(histoSum):
 			h.Sum = x
-		case key{histoSquares, wireFixed64}:
+		case protobuf.Fixed64(histoSquares):
 			h.SumSquares = x
-		case key{histoLimits, wireBytes}:
-			return decodeDoubles(content, &h.Limits)
-		case key{histoCounts, wireBytes}:
-			return decodeDoubles(content, &h.Counts)
+		case protobuf.Bytes(histoLimits):
+			return decodeDoubles(f.Bytes, &h.Limits)
+		case protobuf.Bytes(histoCounts):
+			return decodeDoubles(f.Bytes, &h.Counts)
 		}
 		return nil
 	})
@@ -274,7 +214,7 @@ func decodeHistogram(data []byte) (*Histogram, error) {
 
 func decodeDoubles(data []byte, into *[]float64) error {
 	if len(data)%8 != 0 {
-		return errMessage
+		return fmt.Errorf("not an array of numbers: %d bytes, want a multiple of 8", len(data))
 	}
 	for ; len(data) > 0; data = data[8:] {
 		*into = append(*into, math.Float64frombits(binary.LittleEndian.Uint64(data)))

@@ -322,8 +322,8 @@ func TestOpenRefuses(t *testing.T) {
 		"other version":  {name, Event{FileVersion: "brain.Event:1"}.append(nil), `its version is "brain.Event:1"`},
 		"no version":     {name, Event{Step: 1}.append(nil), `its version is ""`},
 		"gap":            {name, Event{Step: 1}.append(version), "step 1 stands where 0 is due"},
-		"not an event":   {name, tfrecord.Append(nil, []byte("hello")), "is not a protobuf message"},
-		"cut in a field": {name, tfrecord.Append(nil, []byte{0x09, 0}), "is not a protobuf message"},
+		"not an event":   {name, tfrecord.Append(nil, []byte("hello")), "not a protobuf message"},
+		"cut in a field": {name, tfrecord.Append(nil, []byte{0x09, 0}), "not a protobuf message"},
 	} {
 		t.Run(what, func(t *testing.T) {
 			dir := t.TempDir()

@@ -14,7 +14,6 @@ import (
 	"bufio"
 	"context"
 	"encoding/base64"
-	"encoding/binary"
 	"errors"
 	"flag"
 	"fmt"
@@ -22,6 +21,8 @@ import (
 	"math/rand/v2"
 	"os"
 	"strings"
+
+	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/nb1shot/nb1shot/internal/tfrecord"
 	"github.com/nb1shot/nb1shot/nasbench"
@@ -93,15 +94,14 @@ func record(e nasbench.Entry, epochs, repeat int, r *rand.Rand) []byte {
 		test := int(float64(right) * (0.1 + 0.9*share))
 		validation := min(test+r.IntN(60), images)
 		train := min(test+r.IntN(600), images)
-		m = append(m, 0x0a, 5*9)
-		m = double(m, 1, float64(epochs)*share)
-		m = double(m, 2, float64(seconds*float32(share)))
-		for field, k := range []int{train, validation, test} {
-			m = double(m, 3+field, float64(float32(float64(k)/images)))
+		evaluation := double(nil, 1, float64(epochs)*share)
+		evaluation = double(evaluation, 2, float64(seconds*float32(share)))
+		for i, k := range []int{train, validation, test} {
+			evaluation = double(evaluation, protowire.Number(3+i), float64(float32(float64(k)/images)))
 		}
+		m = protowire.AppendBytes(protowire.AppendTag(m, 1, protowire.BytesType), evaluation)
 	}
-	m = append(m, 2<<3)
-	m = binary.AppendUvarint(m, uint64(e.Parameters))
+	m = protowire.AppendVarint(protowire.AppendTag(m, 2, protowire.VarintType), uint64(e.Parameters))
 	m = double(m, 3, float64(seconds*1.1))
 
 	var adjacency strings.Builder
@@ -115,6 +115,6 @@ func record(e nasbench.Entry, epochs, repeat int, r *rand.Rand) []byte {
 }
 
 // double appends a protobuf field of 8 bytes.
-func double(m []byte, field int, x float64) []byte {
-	return binary.LittleEndian.AppendUint64(append(m, byte(field<<3|1)), math.Float64bits(x))
+func double(m []byte, field protowire.Number, x float64) []byte {
+	return protowire.AppendFixed64(protowire.AppendTag(m, field, protowire.Fixed64Type), math.Float64bits(x))
 }
