@@ -191,7 +191,7 @@ func TestPaperSetting(t *testing.T) {
 				if testing.Short() && (space != "2" || step != "arch") {
 					t.Skip("in short mode one step in one space is enough")
 				}
-				b, err := steptime.Prepare(paper(space, step))
+				b, err := steptime.Prepare(t.Context(), paper(space, step))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -324,7 +324,7 @@ func TestFailures(t *testing.T) {
 		defer engine.Catch(&err)
 		nextIdle = newIdle()
 		nextIdle.failsAfter = failsAfter
-		b, err := steptime.Prepare(config)
+		b, err := steptime.Prepare(b.Context(), config)
 		if err == nil {
 			_, err = b.Run(context.Background(), nil)
 		}
