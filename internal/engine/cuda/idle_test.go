@@ -324,7 +324,7 @@ func TestFailures(t *testing.T) {
 		defer engine.Catch(&err)
 		nextIdle = newIdle()
 		nextIdle.failsAfter = failsAfter
-		b, err := steptime.Prepare(b.Context(), config)
+		b, err := steptime.Prepare(t.Context(), config)
 		if err == nil {
 			_, err = b.Run(context.Background(), nil)
 		}
