@@ -193,11 +193,21 @@ func (s *study) figures() ([]figure, error) {
 	return append(all, s.alphaFigures()...), nil
 }
 
-// alphaFigures shows the course of the architecture parameters, for each curve that has
-// them in the run of the typical seed.
+// alphaFigures shows the course of the architecture parameters in the run of the typical
+// seed: for each algorithm on each space, of the first of its curves that has them, so that
+// a study of many settings is not all alphas.
 func (s *study) alphaFigures() []figure {
 	var all []figure
+	type subject struct {
+		space     spaces.Name
+		algorithm string
+	}
+	shown := map[subject]bool{}
 	for _, c := range s.curves {
+		of := subject{c.Space, c.Algorithm}
+		if shown[of] {
+			continue
+		}
 		found := slices.DeleteFunc(s.finds(c.Space)[plots.CurveName(c)], func(f find) bool { return !plots.HasAlphas(f.run) })
 		if len(found) == 0 {
 			continue
@@ -206,12 +216,17 @@ func (s *study) alphaFigures() []figure {
 		if _, err := plots.Alphas(run, plots.Options{}); err != nil {
 			continue // not those of the space: another program's
 		}
+		shown[of] = true
+		text := "The run of the typical seed, whose final test error is the median (the lower of two). One run is an illustration, not a mean."
+		if siblings := choose(s.on(c.Space), func(other results.Curve) bool { return other.Algorithm == c.Algorithm }); len(siblings) > 1 {
+			text += fmt.Sprintf(" It stands for the %d curves of its algorithm on this space; nb1shot plot RUN draws the alphas of any other run.", len(siblings))
+		}
 		name := plots.CurveName(c)
 		all = append(all, figure{
 			name:  fmt.Sprintf("alphas-%s-%s", c.Space.FileName(), fileName(name)),
 			title: fmt.Sprintf("Architecture parameters of %s, space %s", name, c.Space),
 			caption: s.caption([]results.Curve{{Space: c.Space, Algorithm: c.Algorithm, Variant: c.Variant, Provenance: c.Provenance, Runs: []*results.History{run}}}, false,
-				"The run of the typical seed, whose final test error is the median (the lower of two). One run is an illustration, not a mean."),
+				text),
 			alt: fmt.Sprintf("Line charts of the mixing weights of %s on space %s, seed %d, a panel for each row of architecture parameters: the operations of each block, then the inputs of each node.", name, c.Space, run.Run.Seed),
 			build: func(w plots.Width) (*plots.Figure, error) {
 				return plots.Alphas(run, plots.Options{Width: w})
@@ -420,12 +435,12 @@ func (s *study) cellFigures(space spaces.Name) ([]figure, error) {
 			}
 			rows = append(rows, row)
 		}
-		notes := []string{"Cells after the last epoch, pruned, with their test errors: the seed of the lowest and of the median (the lower of two).", plots.ProvenanceNote(some)}
+		const shown = "Cells after the last epoch, pruned, with their test errors: of each algorithm the seed of the lowest and of the median (the lower of two)."
+		notes := []string{shown, plots.ProvenanceNote(some)}
 		all = append(all, figure{
 			name: name, title: title,
 			caption: s.caption(some, true,
-				"Cells that the searches ended with, after pruning, as NAS-Bench-101 trains them. For each algorithm the seed of the lowest final test error and the typical one, "+
-					"whose final test error is the median (the lower of two). The percentage is the test error."),
+				shown+" NAS-Bench-101 trains cells as they are after pruning."),
 			alt: "Graphs of cells. " + strings.Join(described, " "),
 			build: func(w plots.Width) (*plots.Figure, error) {
 				return plots.Cells(rows, notes, w)

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -746,5 +747,50 @@ func TestLaTeXCompiles(t *testing.T) {
 	output, err := command.CombinedOutput()
 	if err != nil || strings.Contains(string(output), "Overfull") {
 		t.Errorf("%v\n%s", err, output)
+	}
+}
+
+// Each algorithm has one figure of alphas on each space, of its first curve that has some,
+// and says for how many it stands. No caption says twice what it says.
+func TestAlphaFigures(t *testing.T) {
+	space, err := spaces.Get("1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var runs []*results.History
+	for _, rate := range []float64{0.004, 0.008, 0.016} {
+		for seed := range uint64(3) {
+			config := map[string]any{"epochs": 4, "cells": 3, "channels": 16, "settings": map[string]any{"arch-learning-rate": rate}}
+			h := historyOf(t, "1", "darts", seed, testProvenance(), config)
+			for i := range h.Epochs {
+				for _, tensor := range space.Tensors() {
+					a := results.Alpha{Name: tensor.Name}
+					for range tensor.Rows {
+						a.Rows = append(a.Rows, make([]float64, tensor.Cols))
+					}
+					h.Epochs[i].Alphas = append(h.Epochs[i].Alphas, a)
+				}
+			}
+			runs = append(runs, h)
+		}
+	}
+	dir, page := written(t, Input{Runs: runs})
+	files, err := filepath.Glob(filepath.Join(dir, "alphas-*.svg"))
+	if err != nil || len(files) != 1 {
+		t.Errorf("figures of alphas %q, %v, want one", files, err)
+	}
+	if want := "It stands for the 3 curves of its algorithm on this space"; !strings.Contains(page, want) {
+		t.Errorf("no %q in the page", want)
+	}
+	captions := regexp.MustCompile(`(?s)<figcaption.*?</figcaption>`).FindAllString(page, -1)
+	if len(captions) < 3 {
+		t.Errorf("%d captions", len(captions))
+	}
+	for _, c := range captions {
+		for _, phrase := range []string{"the median (the lower of two)", "the epochs", "Means over the seeds"} {
+			if n := strings.Count(c, phrase); n > 1 {
+				t.Errorf("%q %d times in %s", phrase, n, c)
+			}
+		}
 	}
 }
