@@ -3,6 +3,7 @@ package algorithms
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/nb1shot/nb1shot/algorithms/catalogue"
@@ -43,6 +44,12 @@ func init() {
 		}, rankingOptions(1)...),
 		After:    true,
 		Discrete: true,
+		Supports: func(s *spaces.Space) error {
+			if _, err := nb1shot1.Get(s.Name()); err != nil {
+				return errors.New("its controller samples cells of NAS-Bench-1Shot1")
+			}
+			return nil
+		},
 		Images: func(s Settings) Images {
 			return Images{Batch: 64, TrainPortion: 0.9, Normalization: data.ENASNormalization, TestSet: !s.On("reward-split")}
 		},
