@@ -42,7 +42,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	if incomplete := out.end(); err == nil {
 		err = incomplete
 	}
-	return report(log, err)
+	return printError(log, err)
 }
 
 // execute runs the app. A device that fails is an error like any other, and so is a
@@ -88,7 +88,7 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 		DisableSliceFlagSeparator: true, // a value may hold a comma
 		Action:                    group,
 		OnUsageError:              usageError,
-		ExitErrHandler:            func(*cli.Context, error) {}, // report does it
+		ExitErrHandler:            func(*cli.Context, error) {}, // printError does it
 		Writer:                    stdout,
 		ErrWriter:                 stderr,
 	}

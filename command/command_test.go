@@ -164,7 +164,7 @@ func TestReport(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var b bytes.Buffer
-			if code := report(&b, test.err); code != test.code || b.String() != test.want {
+			if code := printError(&b, test.err); code != test.code || b.String() != test.want {
 				t.Errorf("exit code %d and %q, want %d and %q", code, &b, test.code, test.want)
 			}
 		})
@@ -176,7 +176,7 @@ func TestReportFault(t *testing.T) {
 	app := newApp(io.Discard, io.Discard)
 	app.Commands = append(app.Commands, &cli.Command{Name: "break", Action: func(*cli.Context) error { panic("no font") }})
 	var b bytes.Buffer
-	if code := report(&b, execute(app, []string{"nb1shot", "break"})); code != 1 {
+	if code := printError(&b, execute(app, []string{"nb1shot", "break"})); code != 1 {
 		t.Errorf("exit code %d", code)
 	}
 	for _, want := range []string{"^nb1shot: a fault of the program: no font\nhint: ", "please report this with the command line and these lines at https://.*/issues\n  nb1shot ", `\n  .*TestReportFault.* .*command_test.go:\d+\n`} {

@@ -17,7 +17,7 @@ import (
 
 	"github.com/nb1shot/nb1shot/benchmark/sweep"
 	"github.com/nb1shot/nb1shot/internal/durable"
-	paper "github.com/nb1shot/nb1shot/internal/report"
+	"github.com/nb1shot/nb1shot/internal/report"
 	"github.com/nb1shot/nb1shot/plots"
 	"github.com/nb1shot/nb1shot/results"
 	"github.com/nb1shot/nb1shot/spaces"
@@ -85,7 +85,7 @@ func runDemo(c *cli.Context) error {
 		return err
 	}
 
-	var in paper.Input
+	var in report.Input
 	for _, o := range outcomes {
 		in.Runs = append(in.Runs, o.History)
 	}
@@ -197,11 +197,11 @@ func (p *sweepPlan) pace(ctx context.Context, log io.Writer) (known []timed, err
 }
 
 // printDemo says where the report is and what the runs have come to.
-func printDemo(w io.Writer, report string, curves []results.Curve) error {
-	fmt.Fprintf(w, "report   %s\n", filepath.Join(report, paper.Page))
+func printDemo(w io.Writer, folder string, curves []results.Curve) error {
+	fmt.Fprintf(w, "report   %s\n", filepath.Join(folder, report.Page))
 	label := "figures"
 	for _, pattern := range []string{"test-error-*.png", "hessian-*.png"} {
-		files, err := filepath.Glob(filepath.Join(report, pattern))
+		files, err := filepath.Glob(filepath.Join(folder, pattern))
 		if err != nil {
 			return err
 		}

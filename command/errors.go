@@ -57,8 +57,8 @@ func unknown(kind, name string, candidates []string, otherwise string) error {
 	return misuse(fmt.Errorf("unknown %s %q", kind, name), "%s", otherwise)
 }
 
-// report prints the error and returns the exit code.
-func report(w io.Writer, err error) int {
+// printError prints the error and returns the exit code.
+func printError(w io.Writer, err error) int {
 	if err == nil {
 		return 0
 	}

@@ -9,7 +9,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	paper "github.com/nb1shot/nb1shot/internal/report"
+	"github.com/nb1shot/nb1shot/internal/report"
 	"github.com/nb1shot/nb1shot/results"
 )
 
@@ -42,7 +42,7 @@ func makeReport(c *cli.Context) (err error) {
 		return misuse(errors.New("RUN_DIR is missing"), "an example is: nb1shot report runs -o report")
 	}
 	var dirs, landscapes []string
-	var in paper.Input
+	var in report.Input
 	for _, path := range c.Args().Slice() {
 		info, err := os.Stat(path)
 		if err != nil || info.IsDir() || filepath.Ext(path) != ".json" {
@@ -71,20 +71,20 @@ func makeReport(c *cli.Context) (err error) {
 	if err := writeReport(c, c.String("out"), in); err != nil {
 		return err
 	}
-	fmt.Fprintln(c.App.Writer, filepath.Join(c.String("out"), paper.Page))
+	fmt.Fprintln(c.App.Writer, filepath.Join(c.String("out"), report.Page))
 	return nil
 }
 
 // writeReport makes the report of in, whose Runs and Landscapes are given, in the
 // folder dir, and shows how that goes.
-func writeReport(c *cli.Context, dir string, in paper.Input) (err error) {
+func writeReport(c *cli.Context, dir string, in report.Input) (err error) {
 	in.Program, in.Changed = "nb1shot "+version(), changedSettings
 	if in.Anchors, err = findAnchors(c, in.Runs); err != nil {
 		return err
 	}
 	course := newTally(c.App.ErrWriter, "figures")
 	in.Progress = course.update
-	err = paper.Write(c.Context, dir, in)
+	err = report.Write(c.Context, dir, in)
 	course.end()
 	if mixed := (*results.MixedError)(nil); errors.As(err, &mixed) {
 		err = fmt.Errorf("%s and %s differ in %s (%q and %q), so no report shows both", mixed.Dirs[0], mixed.Dirs[1], mixed.Field, mixed.Values[0], mixed.Values[1])

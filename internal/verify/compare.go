@@ -9,34 +9,34 @@ import (
 	"slices"
 )
 
-// results holds what a computation found for each leaf of a case, possibly in
+// findings holds what a computation found for each leaf of a case, possibly in
 // several ways, all of which must meet the expectation.
-type results struct {
+type findings struct {
 	numbers map[string][][]float64
 	texts   map[string][][]string
 	scales  map[string]float64 // least magnitude that a difference is related to
 }
 
-func newResults() *results {
-	return &results{map[string][][]float64{}, map[string][][]string{}, map[string]float64{}}
+func newResults() *findings {
+	return &findings{map[string][][]float64{}, map[string][][]string{}, map[string]float64{}}
 }
 
-func (r *results) set(name string, values ...float64) {
+func (r *findings) set(name string, values ...float64) {
 	r.numbers[name] = append(r.numbers[name], slices.Clone(values))
 }
 
 // setSum records a sum of terms that may cancel: differences are related to
 // scale where that is larger than the sum.
-func (r *results) setSum(name string, sum, scale float64) {
+func (r *findings) setSum(name string, sum, scale float64) {
 	r.set(name, sum)
 	r.scales[name] = scale
 }
 
-func (r *results) text(name string, values ...string) {
+func (r *findings) text(name string, values ...string) {
 	r.texts[name] = append(r.texts[name], values)
 }
 
-func (r *results) flag(name string, value bool) {
+func (r *findings) flag(name string, value bool) {
 	if value {
 		r.set(name, 1)
 	} else {
@@ -44,7 +44,7 @@ func (r *results) flag(name string, value bool) {
 	}
 }
 
-func (r *results) integers(name string, values []int) {
+func (r *findings) integers(name string, values []int) {
 	f := make([]float64, len(values))
 	for i, v := range values {
 		f[i] = float64(v)
@@ -98,7 +98,7 @@ func (d deviation) ok() bool { return d.error <= d.tolerance }
 
 // compare holds every leaf that is neither an input nor background against the
 // results, and returns the deviations by leaf.
-func compare(g *golden, r *results, background *regexp.Regexp, tolerance func(string) float64) []deviation {
+func compare(g *golden, r *findings, background *regexp.Regexp, tolerance func(string) float64) []deviation {
 	var all []deviation
 	for _, name := range slices.Sorted(maps.Keys(g.leaves)) {
 		if g.inputs[name] || descriptive.MatchString(name) || background != nil && background.MatchString(name) {

@@ -23,7 +23,7 @@ func (b enasBatches) Batch(q algorithms.Queue, _, k int) data.Batch { return b[q
 
 // enas computes steps of the supernet, then of the controller, then single
 // evaluations, with the recorded choices.
-func enas(g *golden, e engine.Engine, out *results) error {
+func enas(g *golden, e engine.Engine, out *findings) error {
 	queues := enasBatches{
 		algorithms.Train:   batches(g, "train_images", "train_labels", 5),
 		algorithms.Search:  batches(g, "reward_images", "reward_labels", 5),
@@ -37,7 +37,7 @@ func enas(g *golden, e engine.Engine, out *results) error {
 	if children != queues.Len(algorithms.Train) || controllers != queues.Len(algorithms.Search) {
 		return fmt.Errorf("%d and %d recorded cells for %d and %d batches", children, controllers, queues.Len(algorithms.Train), queues.Len(algorithms.Search))
 	}
-	calls := &replay{bench: b}
+	calls := &replay{subject: b}
 	s, err := b.enasSearcher(controllers, calls.choose)
 	if err != nil {
 		return err
@@ -110,7 +110,7 @@ func enas(g *golden, e engine.Engine, out *results) error {
 }
 
 // enasSearcher builds the searcher of a case from its hyper-parameters.
-func (b *bench) enasSearcher(steps int, choose controller.Draw) (algorithms.Searcher, error) {
+func (b *subject) enasSearcher(steps int, choose controller.Draw) (algorithms.Searcher, error) {
 	hyper := func(name string) float64 { return b.g.number("hyper." + name) }
 	betas := b.g.numbers("hyper.betas", 2)
 	// The controller's squashing is part of its definition.
@@ -156,7 +156,7 @@ func (b *bench) enasSearcher(steps int, choose controller.Draw) (algorithms.Sear
 
 // replay makes the recorded choices of a case.
 type replay struct {
-	*bench
+	*subject
 	next  [][]int // choices still to make
 	cells []spaces.Architecture
 }

@@ -18,7 +18,7 @@ import (
 )
 
 // clipRows computes the simplex clip of SDARTS.
-func clipRows(g *golden, out *results) error {
+func clipRows(g *golden, out *findings) error {
 	n := g.lengths["cases.rows"]
 	for i := range n {
 		at := fmt.Sprintf("cases.rows[%d].", i)
@@ -34,7 +34,7 @@ func clipRows(g *golden, out *results) error {
 }
 
 // schedules computes what an epoch or step uses at the paper's settings.
-func schedules(g *golden, out *results) error {
+func schedules(g *golden, out *findings) error {
 	epochs := g.integer("schedules.epochs")
 	if epochs < 1 || epochs > 1e6 {
 		return fmt.Errorf("%d epochs", epochs)
@@ -62,7 +62,7 @@ func schedules(g *golden, out *results) error {
 }
 
 // derivations computes the cells that architecture parameters stand for.
-func derivations(g *golden, out *results) error {
+func derivations(g *golden, out *findings) error {
 	for _, file := range []struct{ name, size string }{{"cases", "n"}, {"ties_informative", "ties"}} {
 		space, err := nb1shot1.Get(numbered(g.integer(file.name + ".space")))
 		if err != nil {
@@ -96,7 +96,7 @@ func derivations(g *golden, out *results) error {
 	return nil
 }
 
-func setCell(out *results, matrix, ops string, c cell.Spec) {
+func setCell(out *findings, matrix, ops string, c cell.Spec) {
 	var entries []float64
 	for _, row := range c.Matrix {
 		for _, v := range row {
@@ -107,7 +107,7 @@ func setCell(out *results, matrix, ops string, c cell.Spec) {
 	out.text(ops, c.OpNames()...)
 }
 
-func setPruned(out *results, at string, c cell.Spec) error {
+func setPruned(out *findings, at string, c cell.Spec) error {
 	pruned, err := c.Prune()
 	if err != nil {
 		return err
@@ -118,7 +118,7 @@ func setPruned(out *results, at string, c cell.Spec) error {
 }
 
 // hashes computes prunings and hashes of NAS-Bench-101 cells.
-func hashes(g *golden, out *results) error {
+func hashes(g *golden, out *findings) error {
 	out.text("cases.canonical_ops", cell.Conv3x3.String(), cell.Conv1x1.String(), cell.MaxPool3x3.String())
 	n, invalid := g.lengths["cases.cases"], 0
 	for i := range n {
@@ -158,7 +158,7 @@ func hashes(g *golden, out *results) error {
 }
 
 // enumerations counts the spaces.
-func enumerations(_ *golden, out *results) error {
+func enumerations(_ *golden, out *findings) error {
 	for _, space := range nb1shot1.All() {
 		at := fmt.Sprintf("counts.%d.", space.Number())
 		c, published := space.Count(), space.Published()
@@ -195,7 +195,7 @@ func enumerations(_ *golden, out *results) error {
 }
 
 // augmentations transforms images with explicit parameters.
-func augmentations(g *golden, out *results) error {
+func augmentations(g *golden, out *findings) error {
 	const channels = 3
 	shape := g.shape("raw_hwc_uint8", 4)
 	n, side := shape[0], shape[1]
@@ -237,7 +237,7 @@ func widen(v [3]float32) []float64 {
 
 // records imports files in NAS-Bench-101's layout: a good one, and two that
 // must be refused.
-func records(g *golden, out *results) (err error) {
+func records(g *golden, out *findings) (err error) {
 	folder, err := durable.MkdirTemp(os.TempDir(), "nb1shot-verify-")
 	if err != nil {
 		return err

@@ -25,12 +25,12 @@ const (
 	runningStatistics = supernet.RunningStatistics
 )
 
-// bench is the supernet of a case.
-type bench struct {
+// subject is the supernet of a case.
+type subject struct {
 	*supernet.Net
 	space *nb1shot1.Space
 	g     *golden
-	out   *results
+	out   *findings
 }
 
 // variants are the networks of the released code by their names in manifests.
@@ -45,7 +45,7 @@ var variants = map[string]supernet.Variant{
 
 // newBench builds the supernet that the manifest describes, for images of the
 // given side, and records the layout of its vectors.
-func newBench(g *golden, e engine.Engine, side int, out *results) (*bench, error) {
+func newBench(g *golden, e engine.Engine, side int, out *findings) (*subject, error) {
 	variant, ok := variants[g.text("network")]
 	if !ok {
 		return nil, fmt.Errorf("network %q is not supported", g.text("network"))
@@ -82,40 +82,40 @@ func newBench(g *golden, e engine.Engine, side int, out *results) (*bench, error
 	for i, t := range space.Tensors() {
 		layout("alphas", i, t.Name, []int{t.Rows, t.Cols}, t.Offset, t.Rows*t.Cols)
 	}
-	return &bench{net, space, g, out}, nil
+	return &subject{net, space, g, out}, nil
 }
 
 // reset sets the weights and running statistics to those the case starts from.
-func (b *bench) reset() {
+func (b *subject) reset() {
 	b.WriteParameters(b.g.start(b.g.numbers("init_params", b.ParameterCount())))
 	b.WriteStatistics(b.g.numbers("init_buffers", b.StatisticsCount()))
 }
 
-func (b *bench) parameters() []float64 {
+func (b *subject) parameters() []float64 {
 	v := make([]float64, b.ParameterCount())
 	b.ReadParameters(v)
 	return v
 }
 
-func (b *bench) gradient() []float64 {
+func (b *subject) gradient() []float64 {
 	v := make([]float64, b.ParameterCount())
 	b.ReadGradient(v)
 	return v
 }
 
-func (b *bench) momentum() []float64 {
+func (b *subject) momentum() []float64 {
 	v := make([]float64, b.ParameterCount())
 	b.ReadMomentum(v)
 	return v
 }
 
-func (b *bench) statistics() []float64 {
+func (b *subject) statistics() []float64 {
 	v := make([]float64, b.StatisticsCount())
 	b.ReadStatistics(v)
 	return v
 }
 
-func (b *bench) softmax(alphas []float64) []float64 {
+func (b *subject) softmax(alphas []float64) []float64 {
 	s := make([]float64, len(alphas))
 	b.space.Softmax(s, alphas)
 	return s
@@ -142,13 +142,13 @@ func batches(g *golden, images, labels string, axes int) []data.Batch {
 }
 
 // pass records the logits and loss of a forward pass under a prefix.
-func (b *bench) pass(prefix string, p supernet.Pass) {
+func (b *subject) pass(prefix string, p supernet.Pass) {
 	b.out.set(prefix+"_logits", p.Logits...)
 	b.out.set(prefix+"_loss", p.Loss)
 }
 
 // hessian records the architecture Hessian and its spectrum under a prefix.
-func (b *bench) hessian(batch data.Batch, m algorithms.Mixing, prefix, reported string) error {
+func (b *subject) hessian(batch data.Batch, m algorithms.Mixing, prefix, reported string) error {
 	// A case is a step: Run looks at its own context between cases.
 	h, spectrum, err := algorithms.Hessian(context.Background(), b, m, batch, b.g.number("arch_weight_decay"))
 	if err != nil {
@@ -164,7 +164,7 @@ func (b *bench) hessian(batch data.Batch, m algorithms.Mixing, prefix, reported 
 // state: in training mode loss, gradients and statistics, then an evaluation
 // with the statistics left behind. The training pass is done twice, once for
 // either gradient; restore goes back to the present state between.
-func (b *bench) trainAndEvaluate(batch data.Batch, alphas []float64, restore func()) error {
+func (b *subject) trainAndEvaluate(batch data.Batch, alphas []float64, restore func()) error {
 	simplex := b.softmax(alphas)
 	grad := make([]float64, len(simplex))
 	pass, err := b.MixingGradient(batch, simplex, batchStatistics, grad)
@@ -190,7 +190,7 @@ func (b *bench) trainAndEvaluate(batch data.Batch, alphas []float64, restore fun
 }
 
 // forward computes the passes of a network in its three modes.
-func forward(g *golden, e engine.Engine, out *results) error {
+func forward(g *golden, e engine.Engine, out *findings) error {
 	batch := batches(g, "images", "labels", 4)[0]
 	b, err := newBench(g, e, batch.Side, out)
 	if err != nil {
@@ -245,7 +245,7 @@ func forward(g *golden, e engine.Engine, out *results) error {
 func numbered(space int) spaces.Name { return spaces.Name(strconv.Itoa(space)) }
 
 // architecture reads the discrete cell of a forward case.
-func (b *bench) architecture() (spaces.Architecture, error) {
+func (b *subject) architecture() (spaces.Architecture, error) {
 	nodes := b.space.Blocks() + 2
 	matrix := b.g.numbers("discrete_adjacency", nodes*nodes)
 	a := nb1shot1.Genotype{Parents: make([][]int, nodes)}
@@ -268,7 +268,7 @@ func (b *bench) architecture() (spaces.Architecture, error) {
 
 // fullSize computes a case of the paper's network, whose weights and images
 // follow a formula and whose gradients are kept as digests.
-func fullSize(g *golden, e engine.Engine, out *results) error {
+func fullSize(g *golden, e engine.Engine, out *findings) error {
 	const side = 32
 	b, err := newBench(g, e, side, out)
 	if err != nil {
@@ -315,7 +315,7 @@ func fullSize(g *golden, e engine.Engine, out *results) error {
 }
 
 // attacks computes stand-alone attacks of SDARTS-ADV on one network.
-func attacks(g *golden, e engine.Engine, out *results) error {
+func attacks(g *golden, e engine.Engine, out *findings) error {
 	batch := batches(g, "images", "labels", 4)[0]
 	b, err := newBench(g, e, batch.Side, out)
 	if err != nil {
@@ -373,8 +373,8 @@ func (f fixed) Batch(q algorithms.Queue, _, _ int) data.Batch {
 // steps returns the computation of consecutive training steps of the named
 // algorithm, the Hessian after the last, and the validation. name is what the
 // manifest calls it.
-func steps(algorithm, name string) func(*golden, engine.Engine, *results) error {
-	return func(g *golden, e engine.Engine, out *results) error {
+func steps(algorithm, name string) func(*golden, engine.Engine, *findings) error {
+	return func(g *golden, e engine.Engine, out *findings) error {
 		train := batches(g, "train_images", "train_labels", 5)
 		valid := batches(g, "valid_images", "valid_labels", 5)
 		count := g.integer("steps")
@@ -433,7 +433,7 @@ func steps(algorithm, name string) func(*golden, engine.Engine, *results) error 
 
 // searcher builds the searcher of a case with its recorded draws; perturbations
 // are those of the step that *step counts.
-func (b *bench) searcher(algorithm string, step *int) (algorithms.Relaxed, error) {
+func (b *subject) searcher(algorithm string, step *int) (algorithms.Relaxed, error) {
 	g, d := b.g, b.space.Dim()
 	betas := g.numbers("arch_betas", 2)
 	settings := algorithms.Settings{
@@ -478,7 +478,7 @@ func (b *bench) searcher(algorithm string, step *int) (algorithms.Relaxed, error
 
 // gumbel hands out the recorded Gumbel noise of a case, pass by pass: that of
 // the steps and the Hessian, then that of the validation.
-func (b *bench) gumbel() func(dst []float64) {
+func (b *subject) gumbel() func(dst []float64) {
 	n := b.g.integer("gumbel_values_per_forward")
 	b.out.integers("gumbel_draws_per_forward", []int{b.Config().Cells * len(b.space.Tensors())})
 	draws := slices.Concat(b.g.numbers("gumbel_noise", -1), b.g.numbers("gumbel_noise_infer", -1))
@@ -490,7 +490,7 @@ func (b *bench) gumbel() func(dst []float64) {
 }
 
 // step records what training step k did.
-func (b *bench) step(k int, s algorithms.Relaxed, info algorithms.StepInfo, batch int) error {
+func (b *subject) step(k int, s algorithms.Relaxed, info algorithms.StepInfo, batch int) error {
 	saved, err := s.State()
 	if err != nil {
 		return err
@@ -531,7 +531,7 @@ func (b *bench) step(k int, s algorithms.Relaxed, info algorithms.StepInfo, batc
 
 // untouched records the names of the weights that no gradient has reached so
 // far; there are some only where operations are sampled.
-func (r *results) untouched(name string, net *supernet.Net) {
+func (r *findings) untouched(name string, net *supernet.Net) {
 	var names []string
 	for i, touched := range net.ReadTouched() {
 		if !touched {
@@ -546,7 +546,7 @@ func (r *results) untouched(name string, net *supernet.Net) {
 }
 
 // mean records loss and accuracy over several batches, weighted by their sizes.
-func (b *bench) mean(prefix string, batches []data.Batch, passes []supernet.Pass) {
+func (b *subject) mean(prefix string, batches []data.Batch, passes []supernet.Pass) {
 	loss, correct, n := 0.0, 0, 0
 	for i, p := range passes {
 		loss += p.Loss * float64(batches[i].N)

@@ -59,8 +59,8 @@ type Result struct {
 type kind struct {
 	name    string
 	pattern string // of the case's name, as for path.Match
-	network func(*golden, engine.Engine, *results) error
-	host    func(*golden, *results) error // instead of network, where no supernet is involved
+	network func(*golden, engine.Engine, *findings) error
+	host    func(*golden, *findings) error // instead of network, where no supernet is involved
 	// background are leaves that cannot be compared; each declaration says why.
 	background *regexp.Regexp
 	tolerance  float64 // of host kinds; 0 means hostTolerance
@@ -177,7 +177,7 @@ func (k kind) run(dir string, e engine.Engine) ([]deviation, error) {
 	return all, nil
 }
 
-func (k kind) compute(g *golden, e engine.Engine) (*results, error) {
+func (k kind) compute(g *golden, e engine.Engine) (*findings, error) {
 	r := newResults()
 	var err error
 	if k.network != nil {
@@ -192,7 +192,7 @@ func (k kind) compute(g *golden, e engine.Engine) (*results, error) {
 	return r, err
 }
 
-func (k kind) compare(g *golden, r *results, precision string) []deviation {
+func (k kind) compare(g *golden, r *findings, precision string) []deviation {
 	tolerance := networkTolerance(precision)
 	if k.network == nil {
 		tolerance = func(string) float64 {

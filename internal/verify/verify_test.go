@@ -24,7 +24,7 @@ const goldenDir = "../../testdata/golden"
 type computed struct {
 	kind    kind
 	golden  *golden
-	results *results
+	results *findings
 	err     error
 }
 
@@ -96,7 +96,7 @@ func TestCorruptionIsFound(t *testing.T) {
 		}
 		for i, d := range expected {
 			want := c.golden.leaves[d.leaf]
-			found := func(how string, corrupt leaf, r *results) {
+			found := func(how string, corrupt leaf, r *findings) {
 				g := &golden{leaves: map[string]leaf{d.leaf: corrupt}}
 				got := c.kind.compare(g, r, "float64")
 				if len(got) != 1 || got[0].ok() {

@@ -624,8 +624,8 @@ func (c *compiler) dot(v, u *value, block int) *coef {
 	return d
 }
 
-// moments of a block: mean and 1/√(variance + Eps), from statistics [2, C].
-func (c *compiler) moments(stats *parameter, block int) (mean, scale *coef) {
+// meanAndScale of a block: mean and 1/√(variance + Eps), from statistics [2, C].
+func (c *compiler) meanAndScale(stats *parameter, block int) (mean, scale *coef) {
 	channels := stats.shape[1]
 	n := min(lanes, channels-block*lanes)
 	mean = c.channelwise(stats, block*lanes, n)

@@ -105,12 +105,12 @@ func (c *compiler) lower(s engine.Step) (*value, error) {
 		return param(c.batchStats(in[0], n(in[0])))
 	case graph.Normalize, graph.NormalizeFixed:
 		return each(in[0], func(i int, e expression) expression {
-			mean, scale := c.moments(in[1].param, i)
+			mean, scale := c.meanAndScale(in[1].param, i)
 			return c.plus(c.times(e, scale), expression{b: c.mul(c.scaled(-1, mean), scale)})
 		})
 	case graph.ScaleFixed:
 		return each(in[0], func(i int, e expression) expression {
-			_, scale := c.moments(in[1].param, i)
+			_, scale := c.meanAndScale(in[1].param, i)
 			return c.times(e, scale)
 		})
 	case graph.NormalizeBack:
@@ -372,7 +372,7 @@ func (c *compiler) normalizeBack(v, x *value, stats *parameter, g *value, n floa
 	c.simple(x, 1)
 	c.simple(g, 2)
 	for i := range x.blocks {
-		m, r := c.moments(stats, i)
+		m, r := c.meanAndScale(stats, i)
 		sg := c.orZero(c.sum(g.blocks[i], int(n)))
 		sgx := c.orZero(c.dot(g, x, i))
 		// of x: -r³·(sgx - m·sg)/n
@@ -392,7 +392,7 @@ func (c *compiler) normalizeBackBack(v, x *value, stats *parameter, g, u *value,
 	c.simple(g, 2)
 	c.simple(u, 2)
 	for i := range x.blocks {
-		m, r := c.moments(stats, i)
+		m, r := c.meanAndScale(stats, i)
 		sg, su := c.orZero(c.sum(g.blocks[i], int(n))), c.orZero(c.sum(u.blocks[i], int(n)))
 		sgx, sux, sug := c.orZero(c.dot(g, x, i)), c.orZero(c.dot(u, x, i)), c.orZero(c.dot(u, g, i))
 		mg, mu, mug := c.divided(sg, n), c.divided(su, n), c.divided(sug, n)
