@@ -176,6 +176,29 @@ func (c *Config) Set(name, value string) error {
 	return err
 }
 
+// Settings of the run that mean something to every algorithm, and those that only mean
+// something to one that has alphas. All others need a supernet.
+var (
+	forAll    = []string{"epochs", "evaluate"}
+	forAlphas = []string{"ties", "hessian", "hessian-batches", "hessian-decay", "hessian-report", "projection-batches"}
+)
+
+// CheckEffect reports a setting of the run that the algorithm would not look at: an
+// error that wraps ErrNoEffect. It is for settings that somebody asks for; configurations
+// have them all.
+func (c Config) CheckEffect(name string) error {
+	definition, err := algorithms.Lookup(c.Algorithm)
+	switch {
+	case err != nil || !slices.ContainsFunc(Options, func(o Option) bool { return o.Name == name }):
+		return err
+	case definition.TableOnly && !slices.Contains(forAll, name):
+		return fmt.Errorf("%s %w: %s trains no supernet, it asks the table alone", name, ErrNoEffect, c.Algorithm)
+	case definition.Discrete && slices.Contains(forAlphas, name):
+		return fmt.Errorf("%s %w: %s has no architecture parameters", name, ErrNoEffect, c.Algorithm)
+	}
+	return nil
+}
+
 // Settable lists the names that Set accepts for an algorithm.
 func Settable(algorithm string) []string {
 	var names []string

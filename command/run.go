@@ -270,9 +270,22 @@ func newConfig(c *cli.Context, preset string) (benchmark.Config, error) {
 		if err := set(&config, "--set "+pair, name, value); err != nil {
 			return benchmark.Config{}, err
 		}
+		if err := checkEffect(config, "--set "+pair, name); err != nil {
+			return benchmark.Config{}, err
+		}
+	}
+	if tableOnly(algorithm) {
+		for _, name := range []string{"engine", "data"} {
+			if c.IsSet(name) {
+				return benchmark.Config{}, misuse(fmt.Errorf("--%s %w: %s trains no supernet, it asks the table alone", name, benchmark.ErrNoEffect, algorithm), "leave it out")
+			}
+		}
 	}
 	for _, name := range scaleFlags {
 		if c.IsSet(name) {
+			if err := config.CheckEffect(name); err != nil {
+				return benchmark.Config{}, misuse(fmt.Errorf("--%w", err), "leave it out")
+			}
 			if err := config.Set(name, strconv.Itoa(c.Int(name))); err != nil {
 				return benchmark.Config{}, misuse(fmt.Errorf("--%w", err), "see %s --help", c.Command.HelpName)
 			}
@@ -308,6 +321,18 @@ func set(config *benchmark.Config, where, name, value string) error {
 	return nil
 }
 
+// checkEffect refuses a setting, which set has taken, that the algorithm would not look at.
+func checkEffect(config benchmark.Config, where, name string) error {
+	_, setting, err := sweep.SplitSetting(name)
+	if err == nil {
+		err = config.CheckEffect(setting)
+	}
+	if err != nil {
+		return misuse(fmt.Errorf("%s: %w", where, err), "leave it out")
+	}
+	return nil
+}
+
 // readSettings changes a configuration by a file of settings, which may be one of a
 // sweep: tables of other algorithms are checked, and of no effect. What its own
 // table has goes before what stands outside of all.
@@ -336,6 +361,11 @@ func readSettings(config *benchmark.Config, path string) error {
 			}
 			if err := set(of, a.where, a.name, a.value); err != nil {
 				return err
+			}
+			if ofOne { // what is for all is good for one of them at least
+				if err := checkEffect(*of, a.where, a.name); err != nil {
+					return err
+				}
 			}
 		}
 	}

@@ -507,6 +507,8 @@ func assign(configs map[string]*benchmark.Config, all []string, a assignment) er
 		of = []string{algorithm}
 	}
 	var without, with, candidates []string
+	var idle error
+	effective := false
 	for _, algorithm := range of {
 		err := configs[algorithm].Set(name, a.value)
 		candidates = append(candidates, benchmark.Settable(algorithm)...)
@@ -518,6 +520,11 @@ func assign(configs map[string]*benchmark.Config, all []string, a assignment) er
 			return misuse(fmt.Errorf("%s: %w", a.where, err), "nb1shot algos lists the settings of %s", algorithm)
 		}
 		with = append(with, algorithm)
+		if err := configs[algorithm].CheckEffect(name); err != nil {
+			idle = err
+		} else {
+			effective = true
+		}
 	}
 	switch {
 	case len(with) == 0:
@@ -525,6 +532,8 @@ func assign(configs map[string]*benchmark.Config, all []string, a assignment) er
 	case len(without) > 0:
 		return misuse(fmt.Errorf("%s: no such setting of %s", a.where, strings.Join(without, ", ")),
 			"for one algorithm: --set %s.%s=%s", with[0], name, a.value)
+	case !effective: // a list for several algorithms is good for one of them at least
+		return misuse(fmt.Errorf("%s: %w", a.where, idle), "leave it out")
 	}
 	return nil
 }
