@@ -274,12 +274,8 @@ func newConfig(c *cli.Context, preset string) (benchmark.Config, error) {
 			return benchmark.Config{}, err
 		}
 	}
-	if tableOnly(algorithm) {
-		for _, name := range []string{"engine", "data"} {
-			if c.IsSet(name) {
-				return benchmark.Config{}, misuse(fmt.Errorf("--%s %w: %s trains no supernet, it asks the table alone", name, benchmark.ErrNoEffect, algorithm), "leave it out")
-			}
-		}
+	if tableOnly(algorithm) && c.IsSet("engine") { // --data may decide on the preset
+		return benchmark.Config{}, misuse(fmt.Errorf("--engine %w: %s trains no supernet, it asks the table alone", benchmark.ErrNoEffect, algorithm), "leave it out")
 	}
 	for _, name := range scaleFlags {
 		if c.IsSet(name) {
