@@ -14,6 +14,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/nb1shot/nb1shot/internal/fault"
+	"github.com/nb1shot/nb1shot/internal/foreign"
 	"github.com/nb1shot/nb1shot/internal/pipeline"
 	"github.com/nb1shot/nb1shot/nasbench"
 	"github.com/nb1shot/nb1shot/spaces/cell"
@@ -86,7 +87,7 @@ type lines struct {
 func (q question) answerLines(ctx context.Context, in io.Reader, out io.Writer) (failed int, err error) {
 	err = pipeline.Run(
 		func(emit func(*lines) bool) error {
-			r := bufio.NewReaderSize(in, longestLine)
+			r := bufio.NewReaderSize(foreign.Decode(in), longestLine)
 			batch := new(lines)
 			for {
 				line, err := r.ReadSlice('\n')

@@ -221,7 +221,7 @@ func readCell(c *cli.Context) (*cell.Spec, cell.Hash, error) {
 const largestCell = 1 << 20
 
 func readCellFile(path string) (cell.Spec, error) {
-	text, err := foreign.ReadFile(path, largestCell)
+	text, err := foreign.ReadText(path, largestCell)
 	if err != nil {
 		return cell.Spec{}, err
 	}

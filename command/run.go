@@ -379,7 +379,7 @@ const maxSettings = 64 << 10
 func decodeSettings(path string) ([]assignment, error) {
 	const example = "the file has lines such as: pgd-steps = 1"
 	var values map[string]any
-	text, err := foreign.ReadFile(path, maxSettings)
+	text, err := foreign.ReadText(path, maxSettings)
 	if err == nil {
 		err = toml.Unmarshal(text, &values)
 	}
