@@ -161,7 +161,7 @@ type StepInfo struct {
 	Epsilon      float64       // radius of the perturbation; 0 without one
 	Mixing       []float64     // mixing weights of the weight step: Simplex, possibly perturbed
 	Attack       *Attack       // how SDARTS-ADV found Mixing; nil for the others
-	Images       int           // in the training batch; 0 where there was no weight step
+	Trained      int           // in the training batch; 0 where there was no weight step
 	Weights      supernet.Pass // weight step on the training batch
 	GradientNorm float64       // 2-norm of the weight gradient before clipping
 	LearningRate float64       // of the weight step

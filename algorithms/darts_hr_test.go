@@ -31,7 +31,7 @@ func realNet(t *testing.T, v supernet.Variant) (*supernet.Net, data.Batch) {
 		t.Fatal(err)
 	}
 	net.Initialize(random.New(3, "weights"))
-	b := data.Batch{N: images, Side: side, Images: formula.Images(5, images, side), Labels: []int{1, 4, 2, 8, 5, 7}}
+	b := data.Batch{N: images, Side: side, Images: formula.Pixels(5, images, side), Labels: []int{1, 4, 2, 8, 5, 7}}
 	return net, b
 }
 

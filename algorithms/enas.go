@@ -50,8 +50,8 @@ func init() {
 			}
 			return nil
 		},
-		Images: func(s Settings) Images {
-			return Images{Batch: 64, TrainPortion: 0.9, Normalization: data.ENASNormalization, TestSet: !s.On("reward-split")}
+		Preparation: func(s Settings) Preparation {
+			return Preparation{Batch: 64, TrainPortion: 0.9, Normalization: data.ENASNormalization, TestSet: !s.On("reward-split")}
 		},
 		Warning: func(s Settings) string {
 			if s.On("reward-split") {

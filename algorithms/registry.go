@@ -36,9 +36,9 @@ type Definition struct {
 	// After tells that the cell of an epoch is what the search delivers after it.
 	// Otherwise it is that of the alphas before it, as in the released code (quirk Q11).
 	After bool
-	// Images says what the algorithm learns from with these settings; nil is what
-	// DARTS learns from.
-	Images func(Settings) Images
+	// Preparation says how the images are prepared with these settings; nil is as
+	// for DARTS.
+	Preparation func(Settings) Preparation
 	// Warning is what every record of a run with these settings must say; nil, or
 	// an empty text, is nothing.
 	Warning func(Settings) string
@@ -47,16 +47,16 @@ type Definition struct {
 	New func(Config) (Searcher, error)
 }
 
-// Images is how an algorithm's released code divides and prepares CIFAR-10.
-type Images struct {
+// Preparation is how an algorithm's released code divides and prepares CIFAR-10.
+type Preparation struct {
 	Batch         int                // images in a batch at the paper's setting
 	TrainPortion  float64            // of the training images for the queue Train; the others are for Search
 	Normalization data.Normalization // of every queue
 	TestSet       bool               // whether the queue TestSet is needed
 }
 
-// dartsImages are those of every algorithm that does not say otherwise.
-var dartsImages = Images{Batch: 96, TrainPortion: 0.5, Normalization: data.DARTSNormalization}
+// dartsPreparation is that of every algorithm that does not say otherwise.
+var dartsPreparation = Preparation{Batch: 96, TrainPortion: 0.5, Normalization: data.DARTSNormalization}
 
 // Kind is the type of an option's value.
 type Kind int
@@ -182,12 +182,12 @@ func (d Definition) Variant(given Settings) (supernet.Variant, error) {
 
 // LearnsFrom returns what the algorithm learns from with the given settings, the
 // defaults where they are left out.
-func (d Definition) LearnsFrom(given Settings) (Images, error) {
+func (d Definition) LearnsFrom(given Settings) (Preparation, error) {
 	all, err := d.Resolve(given)
-	if err != nil || d.Images == nil {
-		return dartsImages, err
+	if err != nil || d.Preparation == nil {
+		return dartsPreparation, err
 	}
-	return d.Images(all), nil
+	return d.Preparation(all), nil
 }
 
 // Resolve returns a value for every option: the given settings, checked, and

@@ -231,7 +231,7 @@ func (r *Relaxation) stepWeights(net Supernet, train data.Batch, info *StepInfo)
 	if r.Before != nil {
 		r.Before(net, ForWeights, train.N)
 	}
-	info.Images = train.N
+	info.Trained = train.N
 	if info.Weights, err = net.WeightGradient(train, info.Mixing, supernet.BatchStatistics); err != nil {
 		return err
 	}

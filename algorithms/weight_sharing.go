@@ -36,8 +36,8 @@ func init() {
 		Options:  append(options, rankingOptions(10)...),
 		After:    true,
 		Discrete: true,
-		Images: func(Settings) Images {
-			images := dartsImages
+		Preparation: func(Settings) Preparation {
+			images := dartsPreparation
 			images.Batch = 64
 			return images
 		},
@@ -199,7 +199,7 @@ func trainDiscrete(net Supernet, train data.Batch, a spaces.Architecture, sgd su
 		return info, err
 	}
 	sgd.LearningRate = rate
-	info.LearningRate, info.Images, info.Mixing = rate, train.N, space.DiscreteWeights(a)
+	info.LearningRate, info.Trained, info.Mixing = rate, train.N, space.DiscreteWeights(a)
 	if info.Weights, err = net.WeightGradient(train, info.Mixing, supernet.BatchStatistics); err != nil {
 		return info, err
 	}

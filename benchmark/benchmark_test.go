@@ -32,13 +32,13 @@ func tiny(t *testing.T, algorithm string, space spaces.Name) benchmark.Job {
 	if err != nil {
 		t.Fatal(err)
 	}
-	config.Epochs, config.Channels, config.Side, config.Images, config.Batch = 2, 4, 8, 20, 4
+	config.Epochs, config.Channels, config.Side, config.Limit, config.Batch = 2, 4, 8, 20, 4
 	if algorithm == "enas" { // whose search part is a tenth
 		config.Batch = 2
 	}
 	maps.Copy(config.Settings, algorithmstest.Small(algorithm))
 	return benchmark.Job{
-		Config: config, Images: data.Procedural(20, 0), Oracle: nasbench.Default(),
+		Config: config, Train: data.Procedural(20, 0), Oracle: nasbench.Default(),
 		Test:   data.Procedural(4, 1),
 		Engine: "ref32", Threads: 1, Root: t.TempDir(),
 	}
@@ -322,7 +322,7 @@ func TestBadConfigurations(t *testing.T) {
 		"cells":              {func(j *benchmark.Job) { j.Config.Cells = 2 }, "cells is 2"},
 		"memory":             {func(j *benchmark.Job) { j.Config.Channels = 100_000_000 }, "channels is 100000000"},
 		"side":               {func(j *benchmark.Job) { j.Config.Side = 9 }, "side 9"},
-		"images":             {func(j *benchmark.Job) { j.Config.Images = 21 }, "21 images"},
+		"images":             {func(j *benchmark.Job) { j.Config.Limit = 21 }, "21 images"},
 		"ties":               {func(j *benchmark.Job) { j.Config.Ties = "coin" }, "coin"},
 		"algorithm":          {func(j *benchmark.Job) { j.Config.Algorithm = "dart" }, "dart"},
 		"engine":             {func(j *benchmark.Job) { j.Engine = "abacus" }, "abacus"},

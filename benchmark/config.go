@@ -23,7 +23,7 @@ type Config struct {
 	Channels          int     `json:"channels"` // of the first cells
 	Cells             int     `json:"cells"`    // at least 3
 	Side              int     `json:"side"`     // of the images, which are averaged down to it
-	Images            int     `json:"images"`   // training images used, training and search part together; 0 is all
+	Limit             int     `json:"images"`   // training images used, training and search part together; 0 is all
 	Batch             int     `json:"batch"`    // images in a batch, the last of an epoch may be smaller
 	BatchNormMomentum float64 `json:"batch_norm_momentum"`
 	Augment           bool    `json:"augment"`          // also of the search part, quirk Q10
@@ -102,7 +102,7 @@ var Presets = []Preset{
 // scale is the released setting with a supernet, images and batch of another size.
 func scale(channels, cells, side, images, batch int) Config {
 	return Config{
-		Epochs: 100, Channels: channels, Cells: cells, Side: side, Images: images, Batch: batch,
+		Epochs: 100, Channels: channels, Cells: cells, Side: side, Limit: images, Batch: batch,
 		BatchNormMomentum: 0.997, Augment: true, Ties: spaces.TiesNumPy.String(),
 		Hessian: hessianLast, HessianBatches: 1, HessianDecay: true, HessianReport: reportAlgebraic, ProjectionBatches: 10,
 	}
@@ -146,7 +146,7 @@ func NewConfig(preset string, space spaces.Name, algorithm string) (Config, erro
 		return Config{}, err
 	}
 	images, err := definition.LearnsFrom(c.Settings)
-	if c.Images == 0 { // the paper's setting, where the batch is the algorithm's own
+	if c.Limit == 0 { // the paper's setting, where the batch is the algorithm's own
 		c.Batch = images.Batch
 	}
 	return c, err

@@ -259,10 +259,10 @@ func (s *Search) steps(ctx context.Context, epoch int, record results.Epoch, sec
 		if err != nil {
 			return nil, err
 		}
-		if info.Images > 0 {
-			sum.Images += info.Images
+		if info.Trained > 0 {
+			sum.Images += info.Trained
 			sum.Correct += info.Weights.Correct
-			sum.Loss += info.Weights.Loss * float64(info.Images)
+			sum.Loss += info.Weights.Loss * float64(info.Trained)
 			sum.LearningRate, sum.Epsilon = info.LearningRate, info.Epsilon
 		}
 		part.Steps++

@@ -28,8 +28,8 @@ func (q *queues) Batch(queue algorithms.Queue, epoch, k int) data.Batch {
 // newQueues makes the queues of an algorithm. Parity validates on augmented
 // images too, so the validation is a queue of its own over the search part
 // (quirk Q10). Raw batches have no images but a recipe of them.
-func (j Job) newQueues(from algorithms.Images, raw bool) (*queues, error) {
-	train, search, err := data.Split(j.Images, from.TrainPortion, j.Config.Images)
+func (j Job) newQueues(from algorithms.Preparation, raw bool) (*queues, error) {
+	train, search, err := data.Split(j.Train, from.TrainPortion, j.Config.Limit)
 	if err != nil {
 		return nil, err
 	}
@@ -51,10 +51,10 @@ func (j Job) newQueues(from algorithms.Images, raw bool) (*queues, error) {
 		transform data.Transform
 		inOrder   bool
 	}{
-		{&q.loaders[algorithms.Train], "train", j.Images, train, augmented, false},
-		{&q.loaders[algorithms.Search], "search", j.Images, search, augmented, false},
-		{&q.loaders[algorithms.Held], "held", j.Images, search, clean, true},
-		{&q.validation, "validation", j.Images, search, validation, false},
+		{&q.loaders[algorithms.Train], "train", j.Train, train, augmented, false},
+		{&q.loaders[algorithms.Search], "search", j.Train, search, augmented, false},
+		{&q.loaders[algorithms.Held], "held", j.Train, search, clean, true},
+		{&q.validation, "validation", j.Train, search, validation, false},
 	}
 	if from.TestSet {
 		if j.Test == nil {

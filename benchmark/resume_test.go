@@ -36,13 +36,13 @@ func resumable(algorithm, root string) (benchmark.Job, error) {
 	if err != nil {
 		return benchmark.Job{}, err
 	}
-	config.Epochs, config.Channels, config.Side, config.Images, config.Batch, config.ProjectionBatches = 3, 4, 8, 20, 4, 1
+	config.Epochs, config.Channels, config.Side, config.Limit, config.Batch, config.ProjectionBatches = 3, 4, 8, 20, 4, 1
 	if algorithm == "enas" { // whose search part is a tenth
 		config.Batch = 2
 	}
 	maps.Copy(config.Settings, algorithmstest.Small(algorithm))
 	return benchmark.Job{
-		Config: config, Images: data.Procedural(20, 0), Oracle: nasbench.Default(),
+		Config: config, Train: data.Procedural(20, 0), Oracle: nasbench.Default(),
 		Test: data.Procedural(4, 1), Engine: "cpu", Threads: 1, Root: root,
 	}, nil
 }

@@ -28,7 +28,7 @@ import (
 type Job struct {
 	Config Config
 	Seed   uint64
-	Images *data.Set       // training images at any side that Config.Side divides
+	Train  *data.Set       // training images at any side that Config.Side divides
 	Test   *data.Set       // test images likewise, for the algorithms that rank cells on them; else nil
 	Oracle nasbench.Oracle // answers for the cells
 	Engine string          // name of an engine, or engine.Auto
@@ -216,7 +216,7 @@ var nothingTrained = results.Provenance{
 
 // prepareNet brings images and supernet.
 func (s *Search) prepareNet(definition algorithms.Definition) (err error) {
-	if s.Images, err = data.Downsample(s.Images, s.Config.Side); err != nil {
+	if s.Train, err = data.Downsample(s.Train, s.Config.Side); err != nil {
 		return err
 	}
 	if s.Test != nil {
@@ -247,7 +247,7 @@ func (s *Search) prepareNet(definition algorithms.Definition) (err error) {
 		return err
 	}
 	s.net.Initialize(random.New(s.Seed, "weights"))
-	images := s.Images.Source
+	images := s.Train.Source
 	// The division and the batch are the algorithm's own: figures that compare
 	// algorithms at one scale must not part them for that.
 	detail := fmt.Sprintf("%s; %d to train, %d to search, batch %d", images.Detail, s.queues.images[0], s.queues.images[1], s.Config.Batch)

@@ -132,11 +132,11 @@ func scoreLandscape(c *cli.Context, run *results.History) (results.Landscape, er
 	if path, err = findImages(path); err != nil {
 		return none, err
 	}
-	limit := job.Config.Images
+	limit := job.Config.Limit
 	if limit == 0 {
 		limit = officialImages
 	}
-	if job.Images, job.Test, err = openImages(c.Context, path, limit); err != nil {
+	if job.Train, job.Test, err = openImages(c.Context, path, limit); err != nil {
 		return none, err
 	}
 	table := c.String("table")

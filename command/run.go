@@ -203,11 +203,11 @@ func newJob(c *cli.Context) (benchmark.Job, error) {
 		preset = defaultPreset(path, oracle.Source().Kind)
 	}
 	if job.Config, err = newConfig(c, preset); err == nil && !tableOnly(job.Config.Algorithm) {
-		limit := job.Config.Images
+		limit := job.Config.Limit
 		if limit == 0 {
 			limit = officialImages
 		}
-		job.Images, job.Test, err = openImages(c.Context, path, limit)
+		job.Train, job.Test, err = openImages(c.Context, path, limit)
 	}
 	if err != nil {
 		oracle.Close()

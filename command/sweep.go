@@ -380,7 +380,7 @@ func (p *sweepPlan) prepare(c *cli.Context, m *sweep.Manifest) error {
 		return err
 	}
 	for _, algorithm := range p.grid.Algorithms {
-		if config := configs[algorithm]; !tableOnly(algorithm) && r.Images == nil {
+		if config := configs[algorithm]; !tableOnly(algorithm) && r.Train == nil {
 			if err := p.openImages(c, images, config); err != nil {
 				return err
 			}
@@ -541,7 +541,7 @@ func assign(configs map[string]*benchmark.Config, all []string, a assignment) er
 // openImages opens the images that all runs share, at the side that they are
 // searched at.
 func (p *sweepPlan) openImages(c *cli.Context, path string, config *benchmark.Config) error {
-	limit := config.Images
+	limit := config.Limit
 	if limit == 0 {
 		limit = officialImages
 	}
@@ -550,13 +550,13 @@ func (p *sweepPlan) openImages(c *cli.Context, path string, config *benchmark.Co
 	if err != nil {
 		return err
 	}
-	if r.Images, err = data.Downsample(train, config.Side); err == nil {
+	if r.Train, err = data.Downsample(train, config.Side); err == nil {
 		r.Test, err = data.Downsample(test, config.Side)
 	}
 	if err != nil {
 		return misuse(err, "see %s --help", c.Command.HelpName)
 	}
-	r.Shared.Images = &sweep.Source{Kind: r.Images.Source.Kind, Digest: r.Images.Source.Digest}
+	r.Shared.Images = &sweep.Source{Kind: r.Train.Source.Kind, Digest: r.Train.Source.Digest}
 	return nil
 }
 
@@ -567,9 +567,9 @@ func (p *sweepPlan) introduce(w io.Writer) error {
 	grid := (&sweep.Manifest{Units: p.units}).Grid()
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(t, "sweep\tspaces %s; %s; seeds %s; units %d\n", joinNames(grid.Spaces), strings.Join(grid.Algorithms, ", "), formatSeeds(grid.Seeds), len(p.units))
-	if r.Images != nil {
-		images := r.Images.Source.Detail
-		if r.Images.Source.Kind == procedural {
+	if r.Train != nil {
+		images := r.Train.Source.Detail
+		if r.Train.Source.Kind == procedural {
 			images = "a stand-in, generated; for the real ones: " + program + " data fetch"
 		}
 		fmt.Fprintf(t, "images\t%s\n", images)

@@ -183,7 +183,7 @@ func Conform(t *testing.T, name string, space *spaces.Space, newNet func(superne
 					t.Errorf("step %d: %s[%d] = %v", i, field, j, v[j])
 				}
 			}
-			if info.Images == 0 {
+			if info.Trained == 0 {
 				continue
 			}
 			trained++

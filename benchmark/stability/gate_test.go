@@ -334,7 +334,7 @@ func TestBaselineFile(t *testing.T) {
 		"unknown field":                               change(`"entries"`, `"extra": 1, "entries"`),
 		"after top-level value":                       string(text) + "{}",
 		"is not the hash of this configuration":       change(`"darts"`, `"gdas"`),
-		"no search space":                       change(`"space": 2`, `"space": 4`),
+		"no search space":                             change(`"space": 2`, `"space": 4`),
 		"seed 1 is there twice":                       change(`"seed": 0`, `"seed": 1`),
 		"64 lower-case hex digits":                    change(`"sha256": "`, `"sha256": "x`),
 		"letters for each record":                     change(`"digests": "`, `"digests": "x`),

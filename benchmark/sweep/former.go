@@ -29,7 +29,7 @@ func (m *Manifest) Renamed(ctx context.Context, oracle nasbench.Oracle) string {
 	}
 	// The name of a run depends on how many images there are, and on those that the
 	// manifest states: any will do to prepare it.
-	r.Images, r.Test = data.Procedural(config.Images, 0), data.Procedural(max(config.Images/5, 1), 1)
+	r.Train, r.Test = data.Procedural(config.Limit, 0), data.Procedural(max(config.Limit/5, 1), 1)
 	search, err := r.prepare(ctx, u, 1)
 	if err != nil {
 		return ""

@@ -44,7 +44,7 @@ func TestRenamed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &Runner{Root: t.TempDir(), Shared: m.Shared, Images: images, Oracle: formerTable, Jobs: 1, Threads: 1}
+	r := &Runner{Root: t.TempDir(), Shared: m.Shared, Train: images, Oracle: formerTable, Jobs: 1, Threads: 1}
 	for _, u := range m.Units {
 		// What is asked for next has the names that it would have had.
 		if stem, err := r.Stem(t.Context())(u.Space, u.Algorithm); err != nil || stem != u.Stem() {
@@ -69,7 +69,7 @@ func TestNotRenamed(t *testing.T) {
 		if got := m.Renamed(t.Context(), r.Oracle); got != "" {
 			t.Errorf("%s without units is called %q", preset, got)
 		}
-		r.Images = data.Procedural(20, 0)
+		r.Train = data.Procedural(20, 0)
 		if _, err := m.Grow(Grid{[]spaces.Name{"1"}, []string{"darts"}, []uint64{0}}, r.Stem(t.Context())); err != nil {
 			t.Fatal(err)
 		}
@@ -88,7 +88,7 @@ func TestFormerRunsStayApart(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r.Images = data.Procedural(config.Images, 0)
+		r.Train = data.Procedural(config.Limit, 0)
 		search, err := r.prepare(t.Context(), Unit{Space: "2", Algorithm: algorithm, Seed: seed}, 1)
 		if err != nil {
 			t.Fatal(err)

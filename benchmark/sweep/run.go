@@ -52,7 +52,7 @@ type Outcome struct {
 type Runner struct {
 	Root   string // folder of the manifest and of the run directories
 	Shared Shared
-	Images *data.Set // as benchmark.Job has them; nil where no unit needs any
+	Train  *data.Set // as benchmark.Job has them; nil where no unit needs any
 	Test   *data.Set
 	Oracle nasbench.Oracle
 	Jobs   int // runs at a time, at least 1
@@ -213,7 +213,7 @@ func (r *Runner) prepare(ctx context.Context, u Unit, threads int) (*benchmark.S
 		return nil, err
 	}
 	job := benchmark.Job{
-		Config: config, Seed: u.Seed, Images: r.Images, Test: r.Test, Oracle: r.Oracle,
+		Config: config, Seed: u.Seed, Train: r.Train, Test: r.Test, Oracle: r.Oracle,
 		Engine: r.Shared.Engine, Threads: threads, Root: r.Root,
 	}
 	return job.PrepareUntil(ctx)

@@ -32,7 +32,7 @@ func tiny(t *testing.T, engine string) (*Runner, []Unit) {
 		t.Fatal(err)
 	}
 	r := &Runner{
-		Root: filepath.Join(t.TempDir(), "runs"), Images: images, Oracle: nasbench.Default(), Jobs: 1, Threads: 1,
+		Root: filepath.Join(t.TempDir(), "runs"), Train: images, Oracle: nasbench.Default(), Jobs: 1, Threads: 1,
 		Shared: Shared{
 			Preset: "smoke", Engine: engine, Table: Source{"surrogate", nasbench.Default().Source().Digest},
 			Settings: map[string]string{"epochs": "2", "channels": "2", "side": "8", "limit": "20", "batch": "4", "random-search.queries": "4"},
@@ -161,7 +161,7 @@ func TestRunsAreThoseOfJobs(t *testing.T) {
 		t.Fatal(err)
 	}
 	search, err := benchmark.Job{
-		Config: config, Seed: 1, Images: data.Procedural(20, 0), Oracle: nasbench.Default(), Engine: "ref32", Threads: 1, Root: r.Root,
+		Config: config, Seed: 1, Train: data.Procedural(20, 0), Oracle: nasbench.Default(), Engine: "ref32", Threads: 1, Root: r.Root,
 	}.Prepare()
 	if err != nil {
 		t.Fatal(err)

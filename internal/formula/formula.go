@@ -55,5 +55,5 @@ func Weights(tensors []supernet.Tensor, seed int) []float64 {
 	return slices.Concat(parts...)
 }
 
-// Images returns n images [N, 3, side, side] with values in -2..2.
-func Images(seed, n, side int) []float64 { return Uniform(seed, n*3*side*side, 4, -2) }
+// Pixels returns n images [N, 3, side, side] with values in -2..2.
+func Pixels(seed, n, side int) []float64 { return Uniform(seed, n*3*side*side, 4, -2) }

@@ -59,8 +59,8 @@ func TestWeights(t *testing.T) {
 
 // The images of a small batch are the first of a larger one.
 func TestImages(t *testing.T) {
-	large := Images(700, 5, 4)
-	if len(large) != 5*3*16 || !slices.Equal(Images(700, 2, 4), large[:2*3*16]) {
+	large := Pixels(700, 5, 4)
+	if len(large) != 5*3*16 || !slices.Equal(Pixels(700, 2, 4), large[:2*3*16]) {
 		t.Error("a batch of 2 is not the beginning of one of 5")
 	}
 }

@@ -88,7 +88,7 @@ func (p *problem) nextMixing() []float64 {
 }
 
 func newBatch(n, side int) data.Batch {
-	b := data.Batch{N: n, Side: side, Images: formula.Images(imageSeed, n, side), Labels: make([]int, n), Serial: data.NewSerial()}
+	b := data.Batch{N: n, Side: side, Images: formula.Pixels(imageSeed, n, side), Labels: make([]int, n), Serial: data.NewSerial()}
 	for i := range b.Labels {
 		b.Labels[i] = i % data.Classes
 	}

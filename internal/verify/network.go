@@ -287,7 +287,7 @@ func fullSize(g *golden, e engine.Engine, out *findings) error {
 	}
 	out.set("alphas", alphas...)
 	n := g.integer("batch")
-	batch := data.Batch{N: n, Side: side, Images: formula.Images(g.integer("image_seed"), n, side)}
+	batch := data.Batch{N: n, Side: side, Images: formula.Pixels(g.integer("image_seed"), n, side)}
 	for _, l := range g.numbers("labels", n) {
 		batch.Labels = append(batch.Labels, int(l))
 	}

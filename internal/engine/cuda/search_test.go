@@ -30,8 +30,8 @@ func TestSearchAgreesWithCPU(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				config.Epochs, config.Channels, config.Side, config.Images, config.Batch, config.ProjectionBatches = 3, 4, 8, 20, 4, 1
-				job := benchmark.Job{Config: config, Images: data.Procedural(20, 0), Oracle: nasbench.Default(), Engine: name, Threads: 1, Root: t.TempDir()}
+				config.Epochs, config.Channels, config.Side, config.Limit, config.Batch, config.ProjectionBatches = 3, 4, 8, 20, 4, 1
+				job := benchmark.Job{Config: config, Train: data.Procedural(20, 0), Oracle: nasbench.Default(), Engine: name, Threads: 1, Root: t.TempDir()}
 				dir, err := job.Run(context.Background(), nil)
 				if err != nil {
 					t.Fatal(err)
