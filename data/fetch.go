@@ -38,13 +38,17 @@ type FetchOptions struct {
 // of the official ones, gets the final name; anything else is removed, and the error
 // is an ErrChecksum.
 func Fetch(ctx context.Context, dir string, opts FetchOptions) (string, error) {
-	f := officialArchive
+	return fetchAs(ctx, dir, opts, officialArchive, cifarFormats)
+}
+
+// fetchAs fetches an archive, or another one of batches in these formats.
+func fetchAs(ctx context.Context, dir string, opts FetchOptions, f fetch.File, formats []format) (string, error) {
 	if opts.URL != "" {
 		f.URL = opts.URL
 	}
 	f.Note = opts.Note
 	f.Accept = func(ctx context.Context, path string) error {
-		_, err := OpenCIFAR10(ctx, path)
+		_, err := openCIFAR(ctx, path, formats)
 		return err
 	}
 	path, err := f.Fetch(ctx, dir, opts.Progress)
