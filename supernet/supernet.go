@@ -14,6 +14,7 @@ package supernet
 import (
 	"context"
 	"fmt"
+	"iter"
 	"math"
 	"math/rand/v2"
 
@@ -134,6 +135,17 @@ func (n *Net) Config() Config { return n.config }
 
 // Parameters lists the weight tensors in the order of the flat vectors.
 func (n *Net) Parameters() []Tensor { return n.parameters }
+
+// Shapes yields the name and the shape of every tensor of Parameters.
+func (n *Net) Shapes() iter.Seq2[string, []int] {
+	return func(yield func(string, []int) bool) {
+		for _, t := range n.parameters {
+			if !yield(t.Name, t.Shape) {
+				return
+			}
+		}
+	}
+}
 
 // Statistics lists the running batch-norm statistics in the order of their flat
 // vector: mean and variance of each batch norm in turn.

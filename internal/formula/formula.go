@@ -4,11 +4,10 @@
 package formula
 
 import (
+	"iter"
 	"math"
 	"slices"
 	"strings"
-
-	"github.com/nb1shot/nb1shot/supernet"
 )
 
 // stream is the state of SplitMix64 (Steele, Lea and Flood, 2014).
@@ -33,24 +32,28 @@ func Uniform(seed, n int, scale, shift float64) []float64 {
 	return v
 }
 
-// Weights returns values for the weight tensors of a supernet one after another,
-// those of tensor k from the stream of seed+k: kernels and the classifier within
+// Weights returns values for the weight tensors of a supernet, given by name and shape, one
+// after another: those of tensor k from the stream of seed+k, kernels and the classifier within
 // ±1/√(fan in), weights of batch norms in 0.5..1.5, biases in ±0.2.
-func Weights(tensors []supernet.Tensor, seed int) []float64 {
-	parts := make([][]float64, len(tensors))
+func Weights(tensors iter.Seq2[string, []int], seed int) []float64 {
+	var parts [][]float64
 	fanIn := 0
-	for k, t := range tensors {
-		if len(t.Shape) > 1 {
-			fanIn = t.Size / t.Shape[0]
+	for name, shape := range tensors {
+		size := 1
+		for _, d := range shape {
+			size *= d
+		}
+		if len(shape) > 1 {
+			fanIn = size / shape[0]
 		}
 		scale, shift := 1.0, 0.5
 		switch bound := 1 / math.Sqrt(float64(fanIn)); {
-		case len(t.Shape) > 1, t.Name == "classifier.bias":
+		case len(shape) > 1, name == "classifier.bias":
 			scale, shift = 2*bound, -bound
-		case strings.HasSuffix(t.Name, ".bias"):
+		case strings.HasSuffix(name, ".bias"):
 			scale, shift = 0.4, -0.2
 		}
-		parts[k] = Uniform(seed+k, t.Size, scale, shift)
+		parts = append(parts, Uniform(seed+len(parts), size, scale, shift))
 	}
 	return slices.Concat(parts...)
 }

@@ -4,8 +4,6 @@ import (
 	"math"
 	"slices"
 	"testing"
-
-	"github.com/nb1shot/nb1shot/supernet"
 )
 
 // The outputs are those of the generator's published C code.
@@ -28,28 +26,38 @@ func TestStream(t *testing.T) {
 }
 
 func TestWeights(t *testing.T) {
-	tensors := []supernet.Tensor{
-		{Name: "stem.op.0.weight", Shape: []int{30, 3, 3, 3}, Size: 810},
-		{Name: "stem.op.1.weight", Shape: []int{300}, Size: 300},
-		{Name: "stem.op.1.bias", Shape: []int{300}, Size: 300},
-		{Name: "classifier.weight", Shape: []int{10, 64}, Size: 640},
-		{Name: "classifier.bias", Shape: []int{200}, Size: 200},
+	tensors := []struct {
+		name  string
+		shape []int
+		size  int
+	}{
+		{"stem.op.0.weight", []int{30, 3, 3, 3}, 810},
+		{"stem.op.1.weight", []int{300}, 300},
+		{"stem.op.1.bias", []int{300}, 300},
+		{"classifier.weight", []int{10, 64}, 640},
+		{"classifier.bias", []int{200}, 200},
 	}
-	all := Weights(tensors, 40)
+	all := Weights(func(yield func(string, []int) bool) {
+		for _, t := range tensors {
+			if !yield(t.name, t.shape) {
+				return
+			}
+		}
+	}, 40)
 	at := 0
 	for i, want := range []struct{ low, high float64 }{
 		{-1 / math.Sqrt(27), 1 / math.Sqrt(27)}, {0.5, 1.5}, {-0.2, 0.2}, {-0.125, 0.125}, {-0.125, 0.125},
 	} {
-		part := all[at : at+tensors[i].Size]
-		at += tensors[i].Size
+		part := all[at : at+tensors[i].size]
+		at += tensors[i].size
 		near := (want.high - want.low) / 20
 		low, high := slices.Min(part), slices.Max(part)
 		if low < want.low || low > want.low+near || high > want.high || high < want.high-near {
-			t.Errorf("%s lies in %.4f..%.4f, want to fill %.4f..%.4f", tensors[i].Name, low, high, want.low, want.high)
+			t.Errorf("%s lies in %.4f..%.4f, want to fill %.4f..%.4f", tensors[i].name, low, high, want.low, want.high)
 		}
 		u := Uniform(40+i, 1, 1, 0)[0]
 		if first := want.low + u*(want.high-want.low); math.Abs(part[0]-first) > 1e-15 {
-			t.Errorf("%s starts with %v, want %v", tensors[i].Name, part[0], first)
+			t.Errorf("%s starts with %v, want %v", tensors[i].name, part[0], first)
 		}
 	}
 	if at != len(all) {

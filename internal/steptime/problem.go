@@ -52,7 +52,7 @@ func newProblem(c Config, e engine.Engine) (*problem, error) {
 	d := net.Config().MixingLen()
 	p := &problem{
 		net: net, space: space,
-		weights:       formula.Weights(net.Parameters(), weightSeed),
+		weights:       formula.Weights(net.Shapes(), weightSeed),
 		statistics:    make([]float64, net.StatisticsCount()),
 		alphas:        formula.Uniform(alphaSeed, space.Dim(), 2, -1),
 		mixing:        make([]float64, d),

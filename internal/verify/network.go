@@ -275,7 +275,7 @@ func fullSize(g *golden, e engine.Engine, out *findings) error {
 		return err
 	}
 	seed := g.integer("formula_seed")
-	parameters := formula.Weights(b.Parameters(), seed)
+	parameters := formula.Weights(b.Shapes(), seed)
 	statistics := b.statistics() // as a new network has them: means 0, variances 1
 	restore := func() {
 		b.WriteParameters(g.start(parameters))
