@@ -71,6 +71,7 @@ func runDemo(c *cli.Context) error {
 	if err := sweep.Update(plan.root, func(m *sweep.Manifest) error { return plan.prepare(c, m) }); err != nil {
 		return err
 	}
+	plan.note()
 	log := c.App.ErrWriter
 	if err := plan.introduce(log); err != nil {
 		return err

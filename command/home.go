@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/nb1shot/nb1shot/data"
 	"github.com/nb1shot/nb1shot/internal/abandon"
+	"github.com/nb1shot/nb1shot/internal/advice"
 	"github.com/nb1shot/nb1shot/nasbench"
 	"github.com/nb1shot/nb1shot/results"
 )
@@ -50,9 +52,10 @@ func defaultTable() (string, error) {
 }
 
 // findImages returns the path that data.OpenCIFAR10 shall read, or procedural.
-// An empty choice is CIFAR-10 in the data home if it is there.
+// An empty choice is that of NB1SHOT_DATA, or else CIFAR-10 in the data home if it is
+// there.
 func findImages(choice string) (string, error) {
-	if choice != "" {
+	if choice = cmp.Or(choice, os.Getenv("NB1SHOT_DATA")); choice != "" {
 		return choice, nil
 	}
 	home, err := dataHome()
@@ -103,21 +106,11 @@ func openTable(ctx context.Context, choice string) (nasbench.Oracle, error) {
 }
 
 // openUnverified opens the table at the path, or the surrogate, for looking up single
-// cells, which are verified one by one. An empty choice is
-// the table in the data home if it is there, and otherwise the surrogate.
+// cells, which are verified one by one. The choice is as findTable's.
 func openUnverified(choice string) (nasbench.Oracle, error) {
-	if choice == "" {
-		path, err := defaultTable()
-		if err != nil {
-			return nil, err
-		}
-		ok, err := exists(path)
-		if err != nil {
-			return nil, err
-		}
-		if choice = path; !ok {
-			choice = surrogate
-		}
+	choice, err := findTable(choice)
+	if err != nil {
+		return nil, err
 	}
 	if choice == surrogate {
 		return nasbench.Default(), nil
@@ -127,6 +120,38 @@ func openUnverified(choice string) (nasbench.Oracle, error) {
 		return nil, hinted(err, "to build a table: nb1shot table import FILE; to do without: --table surrogate")
 	}
 	return t, nil
+}
+
+// findTable returns the path of a table, or surrogate. An empty choice is that of
+// NB1SHOT_TABLE, or else the table in the data home if it is there, and otherwise the
+// surrogate.
+func findTable(choice string) (string, error) {
+	if choice = cmp.Or(choice, os.Getenv("NB1SHOT_TABLE")); choice != "" {
+		return choice, nil
+	}
+	path, err := defaultTable()
+	if err != nil {
+		return "", err
+	}
+	ok, err := exists(path)
+	if !ok {
+		path = surrogate
+	}
+	return path, err
+}
+
+// paths are where a command found its images and its table.
+type paths struct{ images, table string }
+
+// note remembers in a folder of runs where the images and the table were that have these
+// digests. What can be generated is nowhere. It is advice, so that failing does no harm.
+func (p paths) note(dir, images, table string) {
+	if p.images != procedural && images != "" {
+		advice.Note(dir, advice.Images, images, p.images)
+	}
+	if p.table != surrogate {
+		advice.Note(dir, advice.Table, table, p.table)
+	}
 }
 
 // openTableAt opens the table of --table, which must have results after so many

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/nb1shot/nb1shot/algorithms"
 	"github.com/nb1shot/nb1shot/benchmark"
+	"github.com/nb1shot/nb1shot/internal/advice"
 	"github.com/nb1shot/nb1shot/plots"
 	"github.com/nb1shot/nb1shot/results"
 )
@@ -125,10 +127,11 @@ func scoreLandscape(c *cli.Context, run *results.History) (results.Landscape, er
 		return none, fmt.Errorf("%s: %s trains no supernet, so there is no landscape", run.Dir, job.Config.Algorithm)
 	}
 	job.Threads = c.Int("threads")
-	path := c.String("data")
-	if path == "" && run.Run.Provenance.Images == procedural {
+	path, provenance := c.String("data"), run.Run.Provenance
+	if path == "" && provenance.Images == procedural {
 		path = procedural
 	}
+	path = cmp.Or(path, advice.Path(filepath.Dir(run.Dir), advice.Images, provenance.ImagesDigest))
 	if path, err = findImages(path); err != nil {
 		return none, err
 	}
@@ -140,9 +143,10 @@ func scoreLandscape(c *cli.Context, run *results.History) (results.Landscape, er
 		return none, err
 	}
 	table := c.String("table")
-	if table == "" && run.Run.Provenance.Table == surrogate {
+	if table == "" && provenance.Table == surrogate {
 		table = surrogate
 	}
+	table = cmp.Or(table, advice.Path(filepath.Dir(run.Dir), advice.Table, provenance.TableDigest))
 	if job.Oracle, err = openTable(c.Context, table); err != nil {
 		return none, err
 	}

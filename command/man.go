@@ -41,7 +41,7 @@ Options may stand before or behind the arguments; behind -- everything is an arg
 	b.WriteString(".SH COMMANDS\n")
 	manCommands(&b, program, app.Commands)
 	b.WriteString(".SH EXIT STATUS\n.TP\n0\nsuccess\n.TP\n1\nfailure; for results diff, the runs differ\n.TP\n2\nthe command line is wrong\n.TP\n3\na run is finished, but its figures could not be drawn\n.TP\n128+N\nended by signal N\n")
-	b.WriteString(".SH ENVIRONMENT\n.TP\n.B NB1SHOT_HOME\nfolder of CIFAR\\-10 and of the default table; by default $XDG_DATA_HOME/nb1shot or else ~/.local/share/nb1shot\n")
+	b.WriteString(".SH ENVIRONMENT\n.TP\n.B NB1SHOT_HOME\nfolder of CIFAR\\-10 and of the default table; by default $XDG_DATA_HOME/nb1shot or else ~/.local/share/nb1shot\n.TP\n.B NB1SHOT_DATA, NB1SHOT_TABLE\nwhat \\-\\-data and \\-\\-table are where they are left out\n")
 	b.WriteString(".SH FILES\n.TP\n.I runs/\nrun directories, described in docs/run\\-directory.md of the source\n")
 	return b.String()
 }

@@ -95,7 +95,7 @@ func runSearch(c *cli.Context) error {
 	}
 	course := newCourse(log)
 	course.hint("opening images and table")
-	job, err := newJob(c)
+	job, at, err := newJob(c)
 	if err != nil {
 		return err
 	}
@@ -125,11 +125,16 @@ func runSearch(c *cli.Context) error {
 	course.estimate.preset = run.Provenance.Preset
 	events := &eventWriter{root: c.String("tensorboard"), dir: dir}
 	defer events.close()
-	var at benchmark.Progress
+	var progress benchmark.Progress
+	noted := false
 	ctx, cancel := context.WithCancelCause(c.Context)
 	defer cancel(nil)
 	_, err = search.Run(ctx, func(p benchmark.Progress) {
-		at = p
+		progress = p
+		if !noted { // the folder is there now
+			at.note(job.Root, run.Provenance.ImagesDigest, run.Provenance.TableDigest)
+			noted = true
+		}
 		if err := events.update(p.Last); err != nil {
 			cancel(err)
 		}
@@ -147,7 +152,7 @@ func runSearch(c *cli.Context) error {
 	case events.err != nil:
 		return hinted(fmt.Errorf("--tensorboard: %w", events.err), "the run was interrupted; without --tensorboard the same command continues it")
 	case err != nil:
-		return stopped(err, dir, at)
+		return stopped(err, dir, progress)
 	}
 
 	history, err := results.Read(dir)
@@ -174,46 +179,48 @@ func runSearch(c *cli.Context) error {
 }
 
 // newJob reads the command line and opens images and table.
-func newJob(c *cli.Context) (benchmark.Job, error) {
+func newJob(c *cli.Context) (job benchmark.Job, at paths, err error) {
 	if err := noArguments(c); err != nil {
-		return benchmark.Job{}, err
+		return job, at, err
 	}
 	for _, name := range []string{"space", "algo"} {
 		if !c.IsSet(name) {
-			return benchmark.Job{}, misuse(fmt.Errorf("option --%s is missing", name), "an example is: nb1shot run --space 2 --algo sdarts-adv --epochs 100")
+			return job, at, misuse(fmt.Errorf("option --%s is missing", name), "an example is: nb1shot run --space 2 --algo sdarts-adv --epochs 100")
 		}
 	}
 	if err := checkEngine(c); err != nil {
-		return benchmark.Job{}, err
+		return job, at, err
 	}
-	path, err := findImages(c.String("data"))
+	if at.images, err = findImages(c.String("data")); err != nil {
+		return job, at, err
+	}
+	if at.table, err = findTable(c.String("table")); err != nil {
+		return job, at, err
+	}
+	oracle, err := openTable(c.Context, at.table)
 	if err != nil {
-		return benchmark.Job{}, err
+		return job, at, err
 	}
-	oracle, err := openTable(c.Context, c.String("table"))
-	if err != nil {
-		return benchmark.Job{}, err
-	}
-	job := benchmark.Job{
+	job = benchmark.Job{
 		Seed: c.Uint64("seed"), Oracle: oracle,
 		Engine: c.String("engine"), Threads: c.Int("threads"), Root: c.String("out"),
 	}
 	preset := c.String("preset")
 	if preset == "" {
-		preset = defaultPreset(path, oracle.Source().Kind)
+		preset = defaultPreset(at.images, oracle.Source().Kind)
 	}
 	if job.Config, err = newConfig(c, preset); err == nil && !tableOnly(job.Config.Algorithm) {
 		limit := job.Config.Limit
 		if limit == 0 {
 			limit = officialImages
 		}
-		job.Train, job.Test, err = openImages(c.Context, path, limit)
+		job.Train, job.Test, err = openImages(c.Context, at.images, limit)
 	}
 	if err != nil {
 		oracle.Close()
-		return benchmark.Job{}, err
+		return job, at, err
 	}
-	return job, nil
+	return job, at, nil
 }
 
 // tableOnly tells whether the algorithm needs no images.

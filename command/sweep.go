@@ -21,6 +21,7 @@ import (
 	"github.com/nb1shot/nb1shot/benchmark/stability"
 	"github.com/nb1shot/nb1shot/benchmark/sweep"
 	"github.com/nb1shot/nb1shot/data"
+	"github.com/nb1shot/nb1shot/internal/advice"
 	"github.com/nb1shot/nb1shot/internal/engine"
 	"github.com/nb1shot/nb1shot/spaces"
 )
@@ -88,6 +89,8 @@ func runSweep(c *cli.Context) error {
 		}
 	} else if err := sweep.Update(root, func(m *sweep.Manifest) error { return plan.prepare(c, m) }); err != nil {
 		return err
+	} else {
+		plan.note()
 	}
 	if c.Bool("dry-run") || c.Bool("manifest-only") {
 		return listUnits(c, &plan.runner, plan.units)
@@ -307,6 +310,7 @@ type sweepPlan struct {
 	defaults sweep.Grid
 	preset   string
 
+	paths  paths
 	runner sweep.Runner
 	units  []sweep.Unit // to be run, or finished already
 }
@@ -330,6 +334,15 @@ func (p *sweepPlan) run(ctx context.Context, log io.Writer, known []timed) ([]sw
 	return p.runner.Run(ctx, p.units)
 }
 
+// note remembers beside the manifest where images and table were.
+func (p *sweepPlan) note() {
+	images := ""
+	if p.runner.Train != nil {
+		images = p.runner.Train.Source.Digest
+	}
+	p.paths.note(p.root, images, p.runner.Oracle.Source().Digest)
+}
+
 // prepare resolves the command line by the manifest, which it extends, and opens
 // images and table.
 func (p *sweepPlan) prepare(c *cli.Context, m *sweep.Manifest) error {
@@ -351,10 +364,19 @@ func (p *sweepPlan) prepare(c *cli.Context, m *sweep.Manifest) error {
 	if table == "" && m.Shared.Table.Kind == surrogate {
 		table = surrogate
 	}
-	images, err := findImages(images)
-	if err != nil {
+	if images == "" && m.Shared.Images != nil {
+		images = advice.Path(r.Root, advice.Images, m.Shared.Images.Digest)
+	}
+	table = cmp.Or(table, advice.Path(r.Root, advice.Table, m.Shared.Table.Digest))
+	var err error
+	if p.paths.images, err = findImages(images); err != nil {
 		return err
 	}
+	images = p.paths.images
+	if p.paths.table, err = findTable(table); err != nil {
+		return err
+	}
+	table = p.paths.table
 	if r.Oracle, err = openTable(c.Context, table); err != nil {
 		return err
 	}
@@ -389,7 +411,11 @@ func (p *sweepPlan) prepare(c *cli.Context, m *sweep.Manifest) error {
 	if err := m.Extend(r.Shared); err != nil {
 		var different *sweep.DifferentError
 		if errors.As(err, &different) {
-			return hinted(fmt.Errorf("%s holds %w", r.Root, err), "another folder takes another sweep: --out DIR; figures take several folders")
+			hint := "another folder takes another sweep: --out DIR; figures take several folders"
+			if strings.HasPrefix(different.Differences[0], "images ") || strings.HasPrefix(different.Differences[0], "table ") {
+				hint = "--data PATH and --table PATH name the images and the table of the sweep; another folder takes another sweep: --out DIR"
+			}
+			return hinted(fmt.Errorf("%s holds %w", r.Root, err), "%s", hint)
 		}
 		return err
 	}
