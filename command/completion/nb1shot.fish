@@ -6,7 +6,8 @@ function __nb1shot_candidates
     set -l found ($words[1] completion candidates -- $words[2..-1] "$current" 2>/dev/null)
     for line in $found
         if test "$line" = \tfiles
-            __fish_complete_path "$current"
+            set -l option (string match -r '^-[^=]*=' -- "$current"; or echo) # before the name of the file
+            printf '%s\n' $option(__fish_complete_path (string replace -- "$option" '' "$current"))
         else
             printf '%s\n' $line
         end

@@ -18,9 +18,12 @@ _nb1shot() {
             plain+=("$word") plain_docs+=("$word${doc:+  -- $doc}")
         fi
     done
-    (( files )) && _files
     (( ${#plain} )) && compadd -l -d plain_docs -a plain
     (( ${#open} )) && compadd -S '' -l -d open_docs -a open
+    if (( files )); then
+        compset -P '-*=' # the option before the name of the file
+        _files
+    fi
     return 0
 }
 
