@@ -112,6 +112,7 @@ func (s *Search) Run(ctx context.Context, report func(Progress)) (dir string, er
 	if err != nil {
 		return dir, err
 	}
+	s.keeper.owned = s.writer.Owned
 	s.keeper.dir, s.keeper.kept, s.keeper.wrote = dir, time.Now(), time.Now()
 	// Compiling, or a step, may take longer than the one who interrupts will wait: it is
 	// left alone then, and not recorded.

@@ -118,6 +118,7 @@ const patience = 700 * time.Millisecond
 type keeper struct {
 	mutex   sync.Mutex
 	dir     string
+	owned   func() error // an error where another process has taken the run over
 	newest  *checkpoint.State
 	written bool // newest is on the disk
 	kept    time.Time
@@ -176,6 +177,11 @@ func (k *keeper) write() error {
 func (k *keeper) save() error {
 	if k.newest == nil || k.written {
 		return nil
+	}
+	if k.owned != nil {
+		if err := k.owned(); err != nil {
+			return err
+		}
 	}
 	path := filepath.Join(k.dir, CheckpointFile)
 	if err := checkpoint.Save(path, filepath.Join(k.dir, PreviousCheckpointFile), *k.newest); err != nil {

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 	"text/tabwriter"
+	"time"
 
 	"github.com/BurntSushi/toml"
 	"github.com/urfave/cli/v2"
@@ -514,6 +515,8 @@ func stopped(err error, dir string, at benchmark.Progress) error {
 	switch {
 	case errors.As(err, &misfit):
 		return hinted(err, "restore the file, or move %s aside to run again", dir)
+	case errors.As(err, &locked) && locked.Wait > 0:
+		return hinted(err, "if that process has died, the same command continues the run in %v", locked.Wait.Round(time.Second))
 	case errors.As(err, &locked):
 		return hinted(err, "wait for it, or choose another folder by --out")
 	case errors.As(err, &unfinished):

@@ -56,7 +56,7 @@ func (s Status) Killed() bool {
 	if n, err := fmt.Sscanf(s.Process, "%d on %s", &id, &host); s.State != Running || n != 2 || err != nil {
 		return false
 	}
-	here, err := os.Hostname()
+	here, err := hostname()
 	return err == nil && host == here && errors.Is(syscall.Kill(id, 0), syscall.ESRCH)
 }
 
@@ -88,6 +88,9 @@ func (e *UnfinishedError) Error() string {
 type LockedError struct {
 	Dir    string
 	Status Status
+	// Wait is for how long a process of another machine must stay silent until the run
+	// may be continued here; 0 where the process is known to be at work.
+	Wait time.Duration
 }
 
 // Error names the process.
@@ -95,6 +98,9 @@ func (e *LockedError) Error() string {
 	process := e.Status.Process
 	if process == "" {
 		process = "unknown"
+	}
+	if e.Wait > 0 {
+		return fmt.Sprintf("a process of another machine (%s) worked on %s less than %v ago", process, e.Dir, Silence)
 	}
 	return fmt.Sprintf("another process (%s) works on %s", process, e.Dir)
 }
@@ -109,6 +115,8 @@ type Writer struct {
 	mark     Mark
 	sum      digest // SHA-256 of what mark counts
 	err      error  // of a write that may have left half a line: nothing may follow it
+	owner    string // what status.json says of the process while it is this one
+	rest     func() // ends the signs of life; nil where there are none
 }
 
 // digest is a hash.Hash.
@@ -199,6 +207,7 @@ func Create(root string, run Run) (_ *Writer, err error) {
 	if err != nil {
 		return nil, err
 	}
+	w.live()
 	return w, nil
 }
 
@@ -230,6 +239,9 @@ func Reopen(dir string, run Run) (_ *Writer, err error) {
 		return nil, fmt.Errorf("continue run: %w", err)
 	case errors.As(there, &unfinished):
 		w.status = unfinished.Status
+		if wait := remaining(dir, w.status); wait > 0 {
+			return nil, &LockedError{Dir: dir, Status: w.status, Wait: wait}
+		}
 	default: // finished meanwhile, or not this run
 		return nil, there
 	}
@@ -313,6 +325,7 @@ func (w *Writer) Rewind(m Mark) ([]Epoch, error) {
 	}
 	w.sequence, w.sum, w.mark, w.err = due, sha256.New(), Mark{}, nil
 	w.count(lines)
+	w.live()
 	return epochs, nil
 }
 
@@ -321,6 +334,10 @@ func (w *Writer) Close() error {
 	if w.epochs == nil {
 		return nil
 	}
+	if w.rest != nil {
+		w.rest()
+		w.rest = nil
+	}
 	err := w.epochs.Close()
 	w.epochs = nil
 	return err
@@ -328,7 +345,7 @@ func (w *Writer) Close() error {
 
 // process names this process.
 func process() string {
-	host, err := os.Hostname()
+	host, err := hostname()
 	if err != nil {
 		host = "unknown host"
 	}
@@ -371,6 +388,9 @@ func MoveAside(dir string) (string, error) {
 		defer f.Close()
 		if err := durable.Lock(f); errors.Is(err, durable.ErrLocked) {
 			return "", &LockedError{Dir: dir, Status: status}
+		}
+		if wait := remaining(dir, status); wait > 0 {
+			return "", &LockedError{Dir: dir, Status: status, Wait: wait}
 		}
 	}
 	for i := 1; ; i++ {
@@ -416,6 +436,10 @@ func (w *Writer) Append(e Epoch) error {
 	if err != nil {
 		return fmt.Errorf("epoch %d not recorded: %w", e.Epoch, err)
 	}
+	if err := w.Owned(); err != nil {
+		w.err = fmt.Errorf("epoch %d not recorded: %w", e.Epoch, err)
+		return w.err
+	}
 	line = append(line, '\n')
 	if _, err = w.epochs.Write(line); err == nil {
 		err = w.epochs.Sync()
@@ -441,6 +465,9 @@ func (w *Writer) Fail(cause error) error { return w.end(Failed, cause.Error()) }
 func (w *Writer) end(state State, message string) error {
 	if w.epochs == nil {
 		return fmt.Errorf("the run %s has ended already", w.dir)
+	}
+	if err := w.Owned(); err != nil {
+		return errors.Join(fmt.Errorf("end run: %w", err), w.Close())
 	}
 	w.status.State, w.status.Message, w.status.Ended = state, message, now()
 	if w.err == nil {

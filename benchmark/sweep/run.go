@@ -156,16 +156,29 @@ func (r *Runner) Inspect(u Unit) Outcome {
 // one runs a unit.
 func (r *Runner) one(ctx context.Context, u Unit, threads int, mutex *sync.Mutex) Outcome {
 	start := time.Now()
-	err := r.search(ctx, u, threads, func(p benchmark.Progress) {
-		if r.Progress != nil {
-			mutex.Lock()
-			defer mutex.Unlock()
-			r.Progress(u, p)
+	search := func() error {
+		return r.search(ctx, u, threads, func(p benchmark.Progress) {
+			if r.Progress != nil {
+				mutex.Lock()
+				defer mutex.Unlock()
+				r.Progress(u, p)
+			}
+		})
+	}
+	err := search()
+	var locked *results.LockedError
+	if errors.As(err, &locked) && locked.Wait > 0 {
+		// Its machine may have died with it, as a node of a cluster does: the task that is
+		// started in its place has nothing else to do but wait until that is certain.
+		select {
+		case <-ctx.Done():
+			err = ctx.Err()
+		case <-time.After(locked.Wait + time.Second):
+			err = search()
 		}
-	})
+	}
 	o := Outcome{Unit: u, State: Failed, Ran: true, Elapsed: time.Since(start), Err: err}
 	var finished *results.FinishedError
-	var locked *results.LockedError
 	switch {
 	case err == nil, errors.As(err, &finished):
 		if o.History, err = results.Read(filepath.Join(r.Root, u.Run)); err == nil {
