@@ -298,16 +298,16 @@ func TestCourse(t *testing.T) {
 			"epoch 0/3, compiling",
 			"epoch 0/3, step 1/2",
 			"epoch 0/3, hessian",
-			"epoch 1/3, step 1/2; epoch 0: error 8.00 %, best 8.00 %, λ 0.5, 1m30s left",
-			"epoch 1/3, step 2/2; epoch 0: error 8.00 %, best 8.00 %, λ 0.5, 1m20s left",
+			"epoch 1/3, step 1/2; epoch 0: error 8.00 %, best 8.00 %, λ 0.5, 1 min 30 s left",
+			"epoch 1/3, step 2/2; epoch 0: error 8.00 %, best 8.00 %, λ 0.5, 1 min 20 s left",
 			"time    about 49 s",
-			"epoch 1/3, validation; epoch 0: error 8.00 %, best 8.00 %, λ 0.5, 49s left",
+			"epoch 1/3, validation; epoch 0: error 8.00 %, best 8.00 %, λ 0.5, 49 s left",
 			"epoch 2/3, step 1/2; epoch 1: error 7.00 %, best 7.00 %, λ 0.25",
 		}},
 		{"no terminal", 0, []string{
-			"epoch 0/3, error 8.00 %, best 8.00 %, λ 0.5, 1m30s left",
+			"epoch 0/3, error 8.00 %, best 8.00 %, λ 0.5, 1 min 30 s left",
 			"time    about 49 s",
-			"epoch 1/3, validation; epoch 0: error 8.00 %, best 8.00 %, λ 0.5, 49s left",
+			"epoch 1/3, validation; epoch 0: error 8.00 %, best 8.00 %, λ 0.5, 49 s left",
 			"epoch 1/3, error 7.00 %, best 7.00 %, λ 0.25",
 		}},
 	} {
@@ -359,13 +359,13 @@ func TestEstimate(t *testing.T) {
 		want         []string
 	}{
 		{"slow steps", "paper", []report{{9 * time.Second, 0}, {12 * time.Second, 22 * time.Hour}, {15 * time.Second, 21 * time.Hour}}, []string{
-			"", "time    about 22 h 0 min, by the pace of the first steps; in minutes, at a smaller scale: --preset quick or --preset small", "",
+			"", "time    about 22 h, by the pace of the first steps; in minutes, at a smaller scale: --preset quick or --preset small", "",
 		}},
 		{"quick steps", "small", []report{{0, 0}, {1, time.Hour}, {2, time.Hour}, {3, 20 * time.Minute}, {4, time.Hour}}, []string{
-			"", "", "", "time    about 20 min 0 s, by the pace of the first steps; in minutes, at a smaller scale: --preset quick", "",
+			"", "", "", "time    about 20 min, by the pace of the first steps; in minutes, at a smaller scale: --preset quick", "",
 		}},
-		{"many epochs", "quick", []report{{time.Minute, time.Hour}}, []string{"time    about 1 h 0 min, by the pace of the first steps; fewer epochs take less: --epochs"}},
-		{"minutes", "paper", []report{{time.Minute, 19 * time.Minute}}, []string{"time    about 19 min 0 s"}},
+		{"many epochs", "quick", []report{{time.Minute, 76 * time.Minute}}, []string{"time    about 1 h 20 min, by the pace of the first steps; fewer epochs take less: --epochs"}},
+		{"minutes", "paper", []report{{time.Minute, 19 * time.Minute}}, []string{"time    about 19 min"}},
 		{"seconds", "paper", []report{{time.Minute, 20 * time.Second}, {time.Minute, time.Hour}}, []string{"", ""}},
 	} {
 		t.Run(test.name, func(t *testing.T) {

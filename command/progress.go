@@ -157,7 +157,7 @@ func (c *course) update(p benchmark.Progress) {
 		}
 	}
 	if p.Remaining >= time.Second {
-		parts = append(parts, p.Remaining.Round(time.Second).String()+" left")
+		parts = append(parts, duration(p.Remaining)+" left")
 	}
 	where := fmt.Sprintf("epoch %d/%d, ", p.Epoch, p.Epochs) + progressOf(p)
 	switch {
@@ -208,11 +208,24 @@ func (e *estimate) of(now time.Time, left time.Duration) string {
 	if left < within {
 		return ""
 	}
-	text := "time    about " + duration(left)
+	text := "time    about " + roughly(left)
 	if left < long {
 		return text
 	}
 	return text + ", by the pace of the first steps" + shorter(e.preset)
+}
+
+// roughly writes a time with what an estimate of it can be worth.
+func roughly(d time.Duration) string {
+	switch {
+	case d >= 10*time.Hour:
+		return fmt.Sprintf("%d h", int(d.Round(time.Hour).Hours()))
+	case d >= time.Hour:
+		return duration(d.Round(10 * time.Minute))
+	case d >= 2*time.Minute:
+		return fmt.Sprintf("%d min", int(d.Round(time.Minute).Minutes()))
+	}
+	return duration(d)
 }
 
 // shorter names the presets that take less time than one.

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -25,7 +26,7 @@ CREATE TABLE nb101intermediatestats (id INTEGER NOT NULL PRIMARY KEY, trial_id I
 `
 
 // asNNI writes the synthetic records as NNI would have, and returns the path.
-func asNNI(t *testing.T, change ...string) string {
+func asNNI(t testing.TB, change ...string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "nasbench101.db")
 	db, err := sql.Open("sqlite3", path)
@@ -150,6 +151,53 @@ func TestImportNNIRefuses(t *testing.T) {
 			t.Errorf("got %v, want an error with %q", err, name)
 		}
 	}
+}
+
+// Whatever stands in a file of NNI's, the import makes a sound table of it or none, and
+// comes to an end.
+func FuzzImportNNI(f *testing.F) {
+	file, err := os.ReadFile(asNNI(f))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(0, []byte{0xff})
+	f.Add(16, []byte{0, 1})
+	f.Add(100, make([]byte, 8))
+	f.Add(4096+100, []byte("op1"))
+	f.Add(len(file)-2000, []byte{0xff, 0xff, 0xff, 0xff, 0x7f})
+	dir := f.TempDir()
+	f.Fuzz(func(t *testing.T, at int, patch []byte) {
+		if at < 0 || at > len(file) {
+			return
+		}
+		damaged := bytes.Clone(file)
+		copy(damaged[at:], patch)
+		path, dst := filepath.Join(dir, "nasbench101.db"), filepath.Join(dir, "table")
+		if err := os.WriteFile(path, damaged, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		os.Remove(dst)
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		err := Import(ctx, path, dst, nil)
+		if ctx.Err() != nil {
+			t.Fatal("it does not end")
+		}
+		if err != nil {
+			if _, err := os.Stat(dst); err == nil {
+				t.Error("a table was left after an error")
+			}
+			return
+		}
+		table, err := Open(dst)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer table.Close()
+		if err := table.Verify(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // FuzzArchitecture: any text gives a cell with its vertices, or an error.

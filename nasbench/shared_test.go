@@ -39,7 +39,7 @@ func (g goldenRecord) evaluation(i int) Evaluation {
 
 func (g goldenRecord) repeat() Repeat { return Repeat{g.evaluation(1), g.evaluation(2)} }
 
-func goldenRecords(t *testing.T) []goldenRecord {
+func goldenRecords(t testing.TB) []goldenRecord {
 	t.Helper()
 	var expected struct {
 		Records []goldenRecord `json:"records_in_file_order"`
