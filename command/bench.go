@@ -19,9 +19,9 @@ func benchCommand() *cli.Command {
 		Usage: "time the steps of a search on this machine",
 		Description: `Times the steps on weights and images that are given by formula, after a warm-up
 that does not count, and the machine's peak before and after them: multiply-adds in
-registers, in single precision, on as many threads. A step's GFLOP/s are those of
-its convolutions. The memory is the most that the program has needed until the end
-of the step, so time a step alone to see its own.
+registers, in single precision, on the same number of threads. A step's GFLOP/s are
+those of its convolutions. The memory is the most that the program has needed until
+the end of the step, so time a step alone to see what it needs itself.
 
 Steps:
 ` + stepList() + `
@@ -32,12 +32,12 @@ Example:
 			spaceFlag("2", ""),
 			&cli.StringFlag{Name: "steps", Usage: "time these `STEPS`, in this order", Value: strings.Join(steptime.Names(), ",")},
 			&cli.IntFlag{Name: "batch", Usage: "`N` images in a batch", Value: 96},
-			&cli.IntFlag{Name: "hessian-batch", Usage: "`N` images in that of the Hessian", Value: 40},
+			&cli.IntFlag{Name: "hessian-batch", Usage: "`N` images in the batch of the Hessian", Value: 40},
 			&cli.IntFlag{Name: "channels", Usage: "`N` channels of the first cells", Value: 16},
 			&cli.IntFlag{Name: "cells", Usage: "`N` cells in the supernet, at least 3", Value: 9},
 			&cli.IntFlag{Name: "side", Usage: "images of `N` pixels a side", Value: 32},
-			&cli.IntFlag{Name: "partial", Usage: "let 1/`N` of the channels through the operations, as PC-DARTS, which takes 4", DefaultText: "all"},
-			&cli.BoolFlag{Name: "sampled", Usage: "the network of GDAS, one operation for each block drawn in every repeat; no pgd, no hessian", DisableDefaultText: true},
+			&cli.IntFlag{Name: "partial", Usage: "send 1/`N` of the channels through the operations, as PC-DARTS does with 4", DefaultText: "all"},
+			&cli.BoolFlag{Name: "sampled", Usage: "time the network of GDAS, with one operation of each block drawn in every repeat; without pgd and hessian", DisableDefaultText: true},
 			bounded(&cli.IntFlag{Name: "repeats", Usage: "time each step `N` times", DefaultText: "10, the Hessian 3"}, 1, 1_000_000),
 			engineFlag(engine.Auto),
 			bounded(&cli.IntFlag{Name: "threads", Usage: "compute on `N` threads", Value: runtime.GOMAXPROCS(0)}, 1, maxThreads),

@@ -20,14 +20,14 @@ import (
 func claimsCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "claims",
-		Usage:     "hold runs against what the paper claims",
+		Usage:     "judge the paper's claims by runs",
 		ArgsUsage: "RUN_DIR...",
 		Description: `Judges each claim of the paper on each space: supported, contradicted where the
-opposite is significant, undecided, or not run. Behind the table stand, claim by claim,
-the definition that the runs were held against and the numbers, with the seeds that what
-is undecided would need. RUN_DIR is a run directory or a folder of run directories. Runs
-of different images, table, preset, scale or number of epochs are judged apart; those
-that are not finished are left out. docs/claims.md explains the definitions.
+opposite is significant, undecided, or not run. After the table it prints for each
+claim the definition, the numbers, and how many seeds an undecided claim would need.
+RUN_DIR is a run directory or a folder of run directories. Runs of different images,
+table, preset, scale or number of epochs are judged apart; unfinished runs are left
+out. docs/claims.md explains the definitions.
 
 Example:
   nb1shot claims runs --csv claims.csv`,

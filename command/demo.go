@@ -47,9 +47,9 @@ func demoCommand() *cli.Command {
 		Usage:     "show in minutes what the benchmark is about",
 		UsageText: "nb1shot demo [options]",
 		Description: `Searches a space by DARTS, SDARTS-RS and SDARTS-ADV from a few seeds at a small scale,
-makes the report with its figures, and tells what came out. It says at the start how
-long that takes. Stopped, it goes on where it was when the same command is given again.
-DIR/runs holds the runs, a sweep as any other; DIR/report is the report.
+makes the report with its figures, and prints the results. It says at the start how
+long that takes. The same command resumes it where it was stopped. DIR/runs holds the
+runs, an ordinary sweep, and DIR/report the report.
 
 Example:
   nb1shot demo`,
@@ -178,7 +178,7 @@ func (p *sweepPlan) pace(ctx context.Context, log io.Writer) (known []timed, err
 	outcomes, err := r.Run(ctx, units)
 	timing.end()
 	if errors.Is(err, context.Canceled) {
-		return nil, hinted(errors.New("interrupted before the first run"), "the same command goes on")
+		return nil, hinted(errors.New("interrupted before the first run"), "the same command resumes it")
 	}
 	if err != nil {
 		return nil, err

@@ -14,7 +14,7 @@ import (
 )
 
 func skipDamagedFlag() cli.Flag {
-	return &cli.BoolFlag{Name: "skip-damaged", Usage: "exit with 0 although runs were left out that are damaged or no runs", DisableDefaultText: true}
+	return &cli.BoolFlag{Name: "skip-damaged", Usage: "exit with 0 even if folders were left out that are damaged or are no runs", DisableDefaultText: true}
 }
 
 // damage counts what a command reads and leaves out.

@@ -25,10 +25,10 @@ func plotCommand() *cli.Command {
 		ArgsUsage: "RUN_DIR...",
 		Description: `Draws the anytime test error and the trajectory of the dominant eigenvalue, one
 panel per space, or one per algorithm where there are more than four: means over the
-seeds with bands of one standard deviation, geometric ones of the eigenvalue. Of a
-single run it draws the architecture parameters as well. RUN_DIR is a run directory or
+seeds with bands of one standard deviation, geometric ones of the eigenvalue. For a
+single run it also draws the architecture parameters. RUN_DIR is a run directory or
 a folder of run directories. Each figure is written as PNG, SVG and PDF. With --table
-the recorded cells are looked up again, such as in a table that was imported later.
+the recorded cells are looked up again, for example in a table imported later.
 Regrets count from the lowest mean error of the table that the runs were looked up in,
 if it is that of --table or in the data home, and else from the published error.
 
@@ -46,7 +46,7 @@ Example:
 			&cli.BoolFlag{Name: "regret", Usage: "draw how far the test errors are above the lowest of the space"},
 			&cli.BoolFlag{Name: "spectral-norm", Usage: "draw the spectral norm of the Hessian instead of the eigenvalue that the runs report"},
 			&cli.StringFlag{Name: "width", Usage: "`WIDTH` of the figures in print: column (85 mm), page (170 mm) or millimetres", DefaultText: "column for one space, else page"},
-			&cli.BoolFlag{Name: "no-caption", Usage: "leave out what is written below the panels, for a text that says itself what was measured on what"},
+			&cli.BoolFlag{Name: "no-caption", Usage: "leave out the text below the panels, which says what was measured on what"},
 			&cli.StringFlag{Name: "table", Usage: "look the cells up again in the table at `PATH`, or in \"surrogate\"", DefaultText: "what the runs recorded"},
 		},
 		Action: interruptible(plotRuns),

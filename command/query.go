@@ -35,10 +35,10 @@ Example:
 			&cli.StringFlag{Name: "ops", Usage: "`NAMES` of the operations separated by commas, or a list of them; input and output may be left out"},
 			&cli.StringFlag{Name: "file", Usage: "read the cell from `FILE`, JSON or Python"},
 			budgetFlag(),
-			&cli.BoolFlag{Name: "halfway", Usage: "as it was after half of the epochs", DisableDefaultText: true},
-			&cli.BoolFlag{Name: "mean", Usage: "without the training runs one by one", DisableDefaultText: true},
+			&cli.BoolFlag{Name: "halfway", Usage: "show the cell as it was after half of the epochs", DisableDefaultText: true},
+			&cli.BoolFlag{Name: "mean", Usage: "print the means alone, without each training run", DisableDefaultText: true},
 			&cli.BoolFlag{Name: "stdin", Usage: "answer every line of the standard input", DisableDefaultText: true},
-			&cli.BoolFlag{Name: "keep-going", Usage: "with --stdin: exit with 0 though lines could not be answered", DisableDefaultText: true},
+			&cli.BoolFlag{Name: "keep-going", Usage: "with --stdin: exit with 0 even if lines could not be answered", DisableDefaultText: true},
 			tableFlag(),
 			jsonFlag(),
 		},
@@ -51,7 +51,7 @@ func tableFlag() cli.Flag {
 }
 
 func budgetFlag() cli.Flag {
-	return &cli.IntFlag{Name: "budget", Aliases: []string{"epochs"}, Usage: "after so many `EPOCHS` of training: 4, 12, 36 or 108", Value: nasbench.Epochs}
+	return &cli.IntFlag{Name: "budget", Aliases: []string{"epochs"}, Usage: "results after `EPOCHS` of training: 4, 12, 36 or 108", Value: nasbench.Epochs}
 }
 
 // answer is what is known of a cell; it is the output of query --json.

@@ -18,7 +18,7 @@ const exitTrouble = 2
 func diffRunsCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "diff",
-		Usage:     "show in what two runs differ",
+		Usage:     "show how two runs differ",
 		ArgsUsage: "RUN_DIR RUN_DIR",
 		Description: `Compares settings, provenance and records, wall times aside: byte for byte, so that
 a run and its exact repetition are the same. The exit code is 0 where they are, 1

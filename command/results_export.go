@@ -26,8 +26,8 @@ func exportRunsCommand() *cli.Command {
 		ArgsUsage: "RUN_DIR...",
 		Description: `csv and jsonl are one file, a row or a line for each record, with the run and what it
 was measured on. tensorboard is a folder with the events of each run in a folder of
-its own. Events that are there already are continued, so that the same command brings
-those of a run that goes on up to date; nothing else is overwritten without --force.
+its own. Existing events are continued, so the same command brings those of an unfinished
+run up to date; nothing else is overwritten without --force.
 docs/results-commands.md describes the columns and the tags.
 
 Example:

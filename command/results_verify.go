@@ -17,7 +17,7 @@ import (
 func verifyRunsCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "verify",
-		Usage:     "check runs of others before they are believed",
+		Usage:     "check other people's runs",
 		ArgsUsage: "RUN_DIR...",
 		Description: `Checks the format of each run, its record against the digest that it was closed with
 and that of its checkpoint, the hash of each cell against its matrix, the provenance,

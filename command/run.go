@@ -51,7 +51,7 @@ Example:
   nb1shot run --space 2 --algo sdarts-adv --epochs 100`,
 		Flags: []cli.Flag{
 			spaceFlag("", "must be given"),
-			&cli.StringFlag{Name: "algo", Usage: "search by `ALGORITHM` " + strings.Join(algorithms.Names(), ", "), DefaultText: "must be given"},
+			&cli.StringFlag{Name: "algo", Usage: "search by `ALGORITHM`: " + strings.Join(algorithms.Names(), ", "), DefaultText: "must be given"},
 			scale("epochs", "train for `N` epochs"),
 			&cli.Uint64Flag{Name: "seed", Usage: "`SEED` of every random number"},
 			&cli.StringFlag{Name: "preset", Usage: "`PRESET` that the configuration starts from: " + strings.Join(benchmark.PresetNames(), ", "), DefaultText: "paper where images and table are the real ones, else quick"},

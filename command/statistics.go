@@ -22,13 +22,12 @@ import (
 func tableStatsCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "stats",
-		Usage: "tell how the test errors of a space are distributed",
+		Usage: "show how the test errors of a space are distributed",
 		Description: `Summarises the mean test errors of the cells that a search can end in, each counting
 once, and breaks them down by what pruning keeps of the cell: its max-poolings, the
 only operation without parameters, its width and depth; and by the parameters of the
-network, in quartiles. With -o it draws the distribution as well, and with it the
-breakdown, each as PNG, SVG and PDF. Without a table it tells what the surrogate
-predicts.
+network, in quartiles. With -o it also draws the distribution and the breakdown, each as
+PNG, SVG and PDF. Without a table it shows what the surrogate predicts.
 
 Example:
   nb1shot table stats --space 1 -o figures`,

@@ -50,9 +50,9 @@ func sweepCommand() *cli.Command {
 		UsageText: "nb1shot sweep --spaces LIST --algos LIST --seeds N [options]",
 		Description: `Runs every algorithm on every space from every seed, several at a time. The
 manifest, sweep.json in the folder of the run directories, lists the runs as units.
-The same command again goes on where it stopped and does only what is missing; more
-spaces, algorithms or seeds append units. What is left out of the command line is
-as in the manifest. --set ALGORITHM.SETTING=VALUE is for one algorithm.
+The same command again resumes it and does only what is missing; more spaces,
+algorithms or seeds append units. Options that are left out are as in the manifest.
+--set ALGORITHM.SETTING=VALUE is for one algorithm.
 
 Example:
   nb1shot sweep --spaces 1,2,3 --algos all --seeds 6
@@ -125,9 +125,9 @@ func unfinished(s sweepSummary, stopped error) error {
 	var hopeless *sweep.StoppedError
 	switch {
 	case errors.As(stopped, &hopeless):
-		return hinted(stopped, "the same command goes on where it stopped")
+		return hinted(stopped, "the same command resumes it")
 	case errors.Is(stopped, context.Canceled):
-		return hinted(fmt.Errorf("interrupted with %d of %d units finished", count.finished, len(s.Units)), "the same command goes on where it stopped")
+		return hinted(fmt.Errorf("interrupted with %d of %d units finished", count.finished, len(s.Units)), "the same command resumes it")
 	case stopped != nil:
 		return stopped
 	case count.finished < len(s.Units):

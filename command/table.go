@@ -30,7 +30,7 @@ func tableCommand() *cli.Command {
 				Usage:     "build a table from a file of NAS-Bench-101",
 				ArgsUsage: "FILE",
 				Description: `FILE is NAS-Bench-101's own nasbench_only108.tfrecord or nasbench_full.tfrecord, or
-a TSV of means, both also compressed by gzip, or NNI's nasbench101.db. Every cell
+a TSV of means, either of which may be gzipped, or NNI's nasbench101.db. Every cell
 is hashed anew.
 With --only-spaces the table is a sixth as large and serves every search.
 

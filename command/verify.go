@@ -14,8 +14,8 @@ func verifyCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "verify",
 		Usage: "check this program against golden numbers of the released code",
-		Description: `Computes every case in a folder of golden data and compares. It fails where a
-number is off and where a case is of a kind that is not supported.
+		Description: `Recomputes every case in a folder of golden data and compares the numbers. It fails if
+a number differs, or if a case is of a kind that is not supported.
 
 Example:
   nb1shot verify --golden testdata/golden`,
