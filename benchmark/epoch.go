@@ -70,6 +70,7 @@ func (s *Search) append(record results.Epoch) error {
 	if err := s.writer.Append(record); err != nil {
 		return err
 	}
+	s.journal.epoch(record)
 	s.last = &record
 	if record.Final {
 		s.progress(record.Epoch, 0)

@@ -64,6 +64,7 @@ type Search struct {
 	previous *spaces.Architecture // of the newest lookup
 	writer   *results.Writer
 	keeper   keeper
+	journal  journal
 	last     *results.Epoch // newest record
 	clock    clock
 	left     time.Duration // by the clock, at the newest step or record
@@ -113,6 +114,15 @@ func (s *Search) Run(ctx context.Context, report func(Progress)) (dir string, er
 		return dir, err
 	}
 	s.keeper.owned = s.writer.Owned
+	s.journal.open(dir)
+	defer func() {
+		s.journal.end(err, ctx)
+		s.journal.close()
+	}()
+	s.journal.line("%s on %s with %s", s.writer.Process(), s.record.Provenance.Device, s.record.Provenance.Engine)
+	for _, note := range s.notes {
+		s.journal.line("%s", note)
+	}
 	s.keeper.dir, s.keeper.kept, s.keeper.wrote = dir, time.Now(), time.Now()
 	// Compiling, or a step, may take longer than the one who interrupts will wait: it is
 	// left alone then, and not recorded.

@@ -135,7 +135,7 @@ func isRecord(path string) bool {
 		_, err := os.Lstat(path)
 		return err == nil
 	}
-	records := append(results.Files(), benchmark.CheckpointFile, benchmark.PreviousCheckpointFile)
+	records := append(results.Files(), benchmark.CheckpointFile, benchmark.PreviousCheckpointFile, benchmark.LogFile)
 	return slices.Contains(records, name) && results.IsRun(filepath.Dir(path))
 }
 

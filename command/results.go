@@ -22,7 +22,7 @@ import (
 func resultsCommand() *cli.Command {
 	return &cli.Command{
 		Name:        "results",
-		Usage:       "list, show, compare, export and verify runs",
+		Usage:       "list, show, compare, export, verify and remove runs",
 		Description: "Example:\n  nb1shot results ls",
 		Subcommands: []*cli.Command{
 			{
@@ -47,6 +47,8 @@ Example:
 			diffRunsCommand(),
 			exportRunsCommand(),
 			verifyRunsCommand(),
+			collectCommand(),
+			removeRunsCommand(),
 		},
 	}
 }

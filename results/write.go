@@ -409,6 +409,9 @@ func MoveAside(dir string) (string, error) {
 // asideMark stands between a run's name and the number of a moved directory.
 const asideMark = ".old-"
 
+// Process names the process that writes the run: "4711 on host".
+func (w *Writer) Process() string { return w.owner }
+
 // Dir is the run directory.
 func (w *Writer) Dir() string { return w.dir }
 
