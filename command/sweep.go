@@ -59,9 +59,20 @@ Example:
   nb1shot sweep --out runs --unit $SLURM_ARRAY_TASK_ID`,
 		Flags: append(flags,
 			&cli.BoolFlag{Name: "quiet", Usage: "print errors and the final table only", DisableDefaultText: true},
+			statusFlag(),
+			watchFlag("with --status: tell"),
+			finishFlag(),
 			jsonFlag(),
 		),
-		Action: interruptible(runSweep),
+		Action: func(c *cli.Context) error {
+			if c.Bool("status") {
+				return sweepStatus(c) // which nothing has to stop gently
+			}
+			if c.IsSet("watch") {
+				return misuse(errors.New("--watch needs --status"), "nb1shot sweep --status --watch --out DIR")
+			}
+			return interruptible(runSweep)(c)
+		},
 	}
 }
 
@@ -109,13 +120,14 @@ func runSweep(c *cli.Context) error {
 	if c.Bool("json") {
 		print = func(w io.Writer) error { return writeJSON(w, s) }
 	}
-	if err := print(c.App.Writer); err != nil {
-		return err
-	}
+	err = print(c.App.Writer)
 	if s.count().finished > 0 {
 		fmt.Fprintf(log, "figures: %s plot %s -o figures; report: %s report %s\n", program, root, program, root)
 	}
-	return unfinished(s, stopped)
+	if err == nil {
+		err = unfinished(s, stopped)
+	}
+	return onFinish(c, s, err)
 }
 
 // unfinished is the error of a sweep that has come to s, because of what stopped
@@ -151,7 +163,7 @@ func readSweepLine(c *cli.Context) (line sweepLine, err error) {
 		return line, err
 	}
 	if c.IsSet("unit") {
-		for _, name := range append([]string{"manifest-only", "dry-run", "jobs"}, gridFlags...) {
+		for _, name := range append([]string{"manifest-only", "dry-run", "jobs", "on-finish"}, gridFlags...) {
 			if c.IsSet(name) {
 				return line, misuse(fmt.Errorf("--unit and --%s do not go together", name), "a unit is of the manifest: nb1shot sweep --out DIR --unit K")
 			}

@@ -54,7 +54,12 @@ var States = []State{Running, Finished, Interrupted, Failed}
 // other departure from the format is a *FormatError. Members it does not know
 // are passed over: they are additions of a later program.
 func Read(dir string) (*History, error) {
-	h, err := read(foreign.Dir(dir), dir)
+	return ReadFS(foreign.Dir(dir), dir)
+}
+
+// ReadFS is Read of a run directory whose files are in fsys; dir is what errors call it.
+func ReadFS(fsys fs.FS, dir string) (*History, error) {
+	h, err := read(fsys, dir)
 	if err != nil {
 		return nil, fmt.Errorf("read run: %w", err)
 	}
@@ -113,11 +118,7 @@ func Find(paths ...string) ([]string, error) {
 		}
 		found := len(dirs)
 		for _, entry := range entries {
-			if strings.HasPrefix(entry.Name(), ".") {
-				continue // left by a crash while it was made
-			}
-			dir := filepath.Join(path, entry.Name())
-			if IsRun(dir) && !strings.Contains(entry.Name(), asideMark) {
+			if dir := filepath.Join(path, entry.Name()); Listed(entry.Name()) && IsRun(dir) {
 				dirs = append(dirs, dir)
 			}
 		}
@@ -126,6 +127,12 @@ func Find(paths ...string) ([]string, error) {
 		}
 	}
 	return dirs, nil
+}
+
+// Listed tells whether a folder of this name is listed among the runs beside it: none
+// that a crash left while it was made, and none that MoveAside renamed.
+func Listed(name string) bool {
+	return !strings.HasPrefix(name, ".") && !strings.Contains(name, asideMark)
 }
 
 // read reads a run directory whose files are in fsys; dir is its name.

@@ -5,7 +5,9 @@ import (
 	"compress/gzip"
 	"errors"
 	"io/fs"
+	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/nb1shot/nb1shot/internal/foreign"
 )
@@ -23,6 +25,17 @@ const maxRecords = 256 << 20
 func Records(dir string) ([]byte, error) {
 	data, _, err := records(foreign.Dir(dir), dir)
 	return data, err
+}
+
+// Recorded is when the record of the run directory dir was last written: its file's
+// time, zero where there is none.
+func Recorded(dir string) time.Time {
+	for _, name := range []string{epochsFile, packedFile} {
+		if info, err := os.Stat(filepath.Join(dir, name)); err == nil {
+			return info.ModTime()
+		}
+	}
+	return time.Time{}
 }
 
 // records reads the records of a run directory whose files are in fsys; path is

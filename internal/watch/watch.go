@@ -1,0 +1,269 @@
+// Package watch tells how a folder of runs stands: what is done, what runs where, what
+// is missing, what failed and why, how much time is left. It reads files alone, takes no
+// lock and writes nothing, so any machine that sees the folder can watch it while others
+// work there.
+package watch
+
+import (
+	"cmp"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nb1shot/nb1shot/benchmark/stats"
+	"github.com/nb1shot/nb1shot/benchmark/sweep"
+	"github.com/nb1shot/nb1shot/results"
+	"github.com/nb1shot/nb1shot/spaces"
+)
+
+// State is how a run stands, as its files and, on its own host, its process tell.
+type State string
+
+// The states: those of results, and three that no status.json has.
+const (
+	Finished    = State(results.Finished)
+	Running     = State(results.Running)
+	Killed      = State("killed") // stands as running, and its process on this host is there no more
+	Interrupted = State(results.Interrupted)
+	Failed      = State(results.Failed)
+	Damaged     = State("damaged") // cannot be read
+	Missing     = State("missing") // in the manifest, and not begun
+)
+
+// States lists them in the order in which they are counted.
+var States = []State{Finished, Running, Missing, Interrupted, Killed, Failed, Damaged}
+
+// Run is how one run stands. Times are in seconds; what is not known is nil.
+type Run struct {
+	Name      string      `json:"run"`            // of its directory
+	Unit      *int        `json:"unit,omitempty"` // its index in the manifest; nil for a run beside it
+	Space     spaces.Name `json:"space,omitempty"`
+	Algorithm string      `json:"algorithm,omitempty"`
+	Seed      uint64      `json:"seed"`
+	State     State       `json:"state"`
+	Reason    string      `json:"reason,omitempty"`  // why it failed or cannot be read
+	Process   string      `json:"process,omitempty"` // that runs it or did last, "4711 on host"
+	Epochs    int         `json:"epochs"`            // recorded
+	// Configured are the epochs that it is to have; 0 where its configuration has none.
+	Configured int       `json:"configured"`
+	Spent      *float64  `json:"seconds"`              // wall time of its records
+	Left       *float64  `json:"seconds_left"`         // of a running one, by the pace of its last epochs
+	Record     time.Time `json:"last_record,omitzero"` // when its record was last written
+	Bytes      int64     `json:"bytes"`                // of all files in its directory
+}
+
+// pace is over how many of the last epochs the time of one is taken.
+const pace = 5
+
+// Of tells how a run stands that was read. recorded is when its record was last written.
+// The time left is that at the time of now.
+func Of(name string, h *results.History, recorded, now time.Time) Run {
+	r := Run{
+		Name: name, Space: h.Run.Space, Algorithm: h.Run.Algorithm, Seed: h.Run.Seed,
+		State: State(h.Status.State), Reason: h.Status.Message, Process: h.Status.Process, Epochs: h.Trained(), Record: recorded,
+	}
+	if h.Misfit != nil {
+		r.State, r.Reason = Damaged, strings.TrimPrefix(h.Misfit.Error(), h.Dir+string(filepath.Separator))
+	}
+	if h.Status.Killed() {
+		r.State = Killed
+	}
+	r.Configured, _ = strconv.Atoi(h.Run.Setting("epochs")) // 0 where there is none
+	var seconds []float64
+	for _, e := range h.Epochs {
+		if !e.Final {
+			seconds = append(seconds, e.Duration())
+		}
+	}
+	if len(seconds) == 0 {
+		return r
+	}
+	spent := stats.Mean(seconds) * float64(r.Epochs) // of a long record both ends alone were read
+	r.Spent = &spent
+	if r.State == Running && r.Configured > 0 {
+		each := stats.Mean(seconds[max(len(seconds)-pace, 0):])
+		left := max(each*float64(r.Configured-r.Epochs)-max(now.Sub(recorded).Seconds(), 0), 0)
+		r.Left = &left
+	}
+	return r
+}
+
+// Survey is how a folder of runs stands.
+type Survey struct {
+	Dir    string        `json:"dir"`
+	Sweep  bool          `json:"sweep"` // whether it has a manifest
+	Counts map[State]int `json:"counts"`
+	Runs   []Run         `json:"runs"` // those of the manifest in its order, then the others by name
+	// Left is the time until all is done but what failed, by the records, with as many at
+	// a time as run now, or one; nil where nothing tells and where nothing is left.
+	Left  *float64 `json:"seconds_left"`
+	Bytes int64    `json:"bytes"` // of all files in the folder
+}
+
+// Take looks at the folder at root, whose manifest is m; nil where there is none.
+func Take(root string, m *sweep.Manifest, now time.Time) (*Survey, error) {
+	entries, err := os.ReadDir(root)
+	if err != nil {
+		return nil, fmt.Errorf("look at %s: %w", root, err)
+	}
+	var runs []Run
+	var bytes int64
+	for _, entry := range entries {
+		path := filepath.Join(root, entry.Name())
+		size := sizeOf(path)
+		bytes += size
+		if !results.Listed(entry.Name()) || !results.IsRun(path) {
+			continue
+		}
+		r := look(path, now)
+		r.Bytes = size
+		runs = append(runs, r)
+	}
+	s := Assemble(root, m, runs)
+	s.Bytes = bytes
+	return s, nil
+}
+
+// look reads one run.
+func look(path string, now time.Time) Run {
+	name := filepath.Base(path)
+	h, _, err := results.Skim(path)
+	if err != nil {
+		return Run{Name: name, State: Damaged, Reason: strings.TrimPrefix(err.Error(), "read run: ")}
+	}
+	return Of(name, h, results.Recorded(path), now)
+}
+
+// Assemble puts together how the runs of a folder stand, and what of the manifest, nil
+// where there is none, is missing.
+func Assemble(dir string, m *sweep.Manifest, runs []Run) *Survey {
+	s := &Survey{Dir: dir, Sweep: m != nil, Counts: map[State]int{}, Runs: []Run{}}
+	named := map[string]Run{}
+	for _, r := range runs {
+		named[r.Name] = r
+	}
+	if m != nil {
+		for i, u := range m.Units {
+			r, ok := named[u.Run]
+			if !ok {
+				r = Run{Name: u.Run, State: Missing}
+			}
+			delete(named, u.Run)
+			r.Unit, r.Space, r.Algorithm, r.Seed = &i, u.Space, u.Algorithm, u.Seed
+			s.Runs = append(s.Runs, r)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(named)) {
+		s.Runs = append(s.Runs, named[name])
+	}
+	for _, r := range s.Runs {
+		s.Counts[r.State]++
+		s.Bytes += r.Bytes
+	}
+	s.Left = left(s.Runs)
+	return s
+}
+
+// left estimates the time until what is not done, and has not failed, is done.
+func left(runs []Run) *float64 {
+	known := newTimes(runs)
+	total, longest, running, open := 0.0, 0.0, 0, 0
+	for _, r := range runs {
+		var seconds float64
+		switch r.State {
+		case Running, Missing, Interrupted, Killed:
+			if r.Left != nil {
+				seconds = *r.Left
+				break
+			}
+			all, ok := known.expected(r)
+			if !ok {
+				return nil
+			}
+			if seconds = all; r.Spent != nil {
+				seconds = max(all-*r.Spent, 0)
+			}
+		default:
+			continue
+		}
+		if open++; r.State == Running {
+			running++
+		}
+		total += seconds
+		longest = max(longest, seconds)
+	}
+	if open == 0 {
+		return nil
+	}
+	all := max(total/float64(max(running, 1)), longest)
+	return &all
+}
+
+// kind is what runs have in common that take about as long: an algorithm on a space, an
+// algorithm, or nothing.
+type kind struct {
+	space     spaces.Name
+	algorithm string
+}
+
+// times are how long runs take, by their kind.
+type times map[kind][]float64
+
+func newTimes(runs []Run) times {
+	t := times{}
+	for _, r := range runs {
+		if r.Spent == nil || r.State != Finished && r.Left == nil {
+			continue
+		}
+		seconds := *r.Spent
+		if r.Left != nil {
+			seconds += *r.Left
+		}
+		for _, k := range []kind{{r.Space, r.Algorithm}, {"", r.Algorithm}, {}} {
+			t[k] = append(t[k], seconds)
+		}
+	}
+	return t
+}
+
+// expected is the mean time of the runs that are most like r; false where there are none.
+func (t times) expected(r Run) (float64, bool) {
+	for _, k := range []kind{{r.Space, r.Algorithm}, {"", r.Algorithm}, {}} {
+		if len(t[k]) > 0 {
+			return stats.Mean(t[k]), true
+		}
+	}
+	return 0, false
+}
+
+// sizeOf is the number of bytes of the file at path or of all files in the folder, links
+// not followed; what vanishes meanwhile has none.
+func sizeOf(path string) int64 {
+	var sum int64
+	filepath.WalkDir(path, func(_ string, d fs.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() {
+			if info, err := d.Info(); err == nil {
+				sum += info.Size()
+			}
+		}
+		return nil
+	})
+	return sum
+}
+
+// Counted is the counts in words, "3 finished, 1 running".
+func (s *Survey) Counted() string {
+	var parts []string
+	for _, state := range States {
+		if n := s.Counts[state]; n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, state))
+		}
+	}
+	return cmp.Or(strings.Join(parts, ", "), "no runs")
+}
