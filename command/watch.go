@@ -206,9 +206,6 @@ func ofEpochs(r watch.Run) string {
 
 func seconds(s float64) string { return duration(time.Duration(s * float64(time.Second))) }
 
-// megabytes is a size on disk.
-func megabytes(n int64) string { return fmt.Sprintf("%.1f MB", float64(n)/1e6) }
-
 // finishFlag is for sweeps.
 func finishFlag() cli.Flag {
 	return &cli.StringFlag{Name: "on-finish", Usage: "run `CMD` by sh when the sweep has ended, however: $NB1SHOT_SWEEP is its folder, $NB1SHOT_DONE, _FAILED and _MISSING count runs"}
