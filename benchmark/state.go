@@ -288,7 +288,7 @@ func (s *Search) checkBegun(meta checkpointMeta) error {
 	}
 	sum := part.Training
 	if sum.Images < 0 || sum.Correct < 0 || sum.Correct > sum.Images {
-		return fmt.Errorf("%d of %d images are right", sum.Correct, sum.Images)
+		return fmt.Errorf("it counts %d right images of %d", sum.Correct, sum.Images)
 	}
 	if (part.Lookup != nil) != (s.Config.Evaluate == evaluateBefore) {
 		return fmt.Errorf("the cell is looked up %s an epoch", s.Config.Evaluate)
@@ -297,7 +297,7 @@ func (s *Search) checkBegun(meta checkpointMeta) error {
 		return nil
 	}
 	if part.Lookup.Epoch != meta.Epochs || part.Lookup.Final {
-		return fmt.Errorf("the lookup is of epoch %d, due is %d", part.Lookup.Epoch, meta.Epochs)
+		return fmt.Errorf("the lookup is of epoch %d, want that of epoch %d", part.Lookup.Epoch, meta.Epochs)
 	}
 	if err := part.Lookup.Check(); err != nil {
 		return fmt.Errorf("lookup: %w", err)
@@ -334,7 +334,7 @@ func (s *Search) restore(state checkpoint.State) error {
 }
 
 // errUncontinuable reports a checkpoint from before runs could be continued.
-var errUncontinuable = errors.New("the checkpoint is of an older program and does not say to which record it belongs")
+var errUncontinuable = errors.New("the checkpoint is of an older program and does not say which record it belongs to")
 
 // resume takes up the unfinished run in dir where its newest whole checkpoint
 // left it, and cuts off the records beyond that, which will be made again. Nothing

@@ -190,7 +190,7 @@ func checkHash(c results.Cell) error {
 		return fmt.Errorf("the recorded cell: %w", err)
 	}
 	if hash.String() != c.Hash {
-		return fmt.Errorf("the hash of its matrix is %v, recorded is %s", hash, c.Hash)
+		return fmt.Errorf("the hash of its matrix is %v, but %s is recorded", hash, c.Hash)
 	}
 	return nil
 }

@@ -1,5 +1,6 @@
-// Package command is the command line of nb1shot. A program of one's own that calls Main
-// has all its commands under its own name, with the algorithms that it registered besides.
+// Package command is the command line of nb1shot. Another module's program that
+// calls Main has all its commands under its own name, with the algorithms that it
+// registers in addition.
 //
 // A command prints what was asked for on standard output, and everything else on
 // standard error. It exits with 0 on success, 1 on failure, 2 where the command

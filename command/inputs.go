@@ -32,7 +32,7 @@ func (d *damage) skip(err error) {
 // fail makes a command that has succeeded without all of its runs fail. Defer it.
 func (d *damage) fail(err *error) {
 	if *err == nil && d.skipped > 0 && !d.c.Bool("skip-damaged") {
-		*err = hinted(fmt.Errorf("damaged or no runs: %d of %d, left out", d.skipped, d.all), "--skip-damaged takes no offence at them")
+		*err = hinted(fmt.Errorf("damaged or no runs: %d of %d, left out", d.skipped, d.all), "--skip-damaged ignores them")
 	}
 }
 

@@ -1,7 +1,6 @@
-// Package nasbench answers what a cell of NAS-Bench-101 (Ying et al., 2019) is
-// worth: from a table of measured results that Import built, or, when there is
-// none, from a small embedded model of them. Both are an Oracle, and both say
-// which of the two they are.
+// Package nasbench looks up cells of NAS-Bench-101 (Ying et al., 2019): in a table of
+// measured results that Import built or, when there is none, in a small embedded model
+// of them. Both are an Oracle, and both say which of the two they are.
 package nasbench
 
 import (

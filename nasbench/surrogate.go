@@ -84,7 +84,7 @@ func parseSurrogate(file []byte) (*Surrogate, error) {
 	}
 	head, weights, ok := bytes.Cut(rest, []byte("\n"))
 	if !ok {
-		return nil, errors.New("decode surrogate: it ends in its head")
+		return nil, errors.New("decode surrogate: it ends within its header")
 	}
 	s := &Surrogate{network: new(dagnet.Network)}
 	decoder := json.NewDecoder(bytes.NewReader(head))

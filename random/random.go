@@ -1,6 +1,6 @@
 // Package random derives the independent random streams of a run.
 //
-// Every draw of a run comes from a PCG stream named by what it is for, so that
+// Every draw of a run comes from a PCG stream named by its purpose, so that
 // adding a consumer never shifts the numbers of another, and a resumed run can
 // re-create the stream of any epoch without replaying the earlier ones. Two runs of the
 // released code from one seed differ (quirk Q28); those from these streams do not.

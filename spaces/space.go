@@ -1,8 +1,8 @@
 // Package spaces says what a search space is: rows of architecture parameters, each a
 // choice among candidates, and an architecture, which keeps some candidates of each row.
 // Algorithms, records, figures and reports know a space by its name and its rows alone.
-// What the candidates mean is the matter of the family that the space belongs to, in a
-// folder of its own: nb1shot1 has the three spaces of NAS-Bench-1Shot1.
+// The family of the space, in a folder of its own, knows what the candidates mean: nb1shot1
+// has the three spaces of NAS-Bench-1Shot1.
 //
 // The architecture parameters of a space travel as one flat vector: its rows, one after
 // the other.

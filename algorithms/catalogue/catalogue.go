@@ -1,7 +1,8 @@
-// Package catalogue knows of every registered algorithm what figures and reports need: its
-// title, its colour, its place in legends, and which algorithms it is shown with. An
-// algorithm says all that in its definition (algorithms.Definition), whose registration
-// fills the catalogue; who draws reads it here, without what algorithms depend on.
+// Package catalogue has what figures and reports need to know of every registered
+// algorithm: its title, its colour, its place in legends, and which algorithms it is
+// shown with. An algorithm says all that in its definition (algorithms.Definition), and
+// its registration fills the catalogue. Packages that draw read it here, so that they need
+// not import what algorithms depend on.
 package catalogue
 
 import (

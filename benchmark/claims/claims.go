@@ -1,5 +1,5 @@
-// Package claims holds runs against what the paper says of NAS-Bench-1Shot1: each of
-// its statements with an operational definition and a test, judged space by space.
+// Package claims judges what the paper says of NAS-Bench-1Shot1 by runs: each statement
+// has an operational definition and a test, and is judged space by space.
 // docs/claims.md explains the definitions and the verdicts.
 package claims
 

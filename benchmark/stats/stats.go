@@ -1,7 +1,7 @@
 // Package stats holds the statistics that comparisons of searches need: small
 // samples, many ties, skewed values. All functions are pure, leave their
-// arguments as they are and are deterministic: what is simulated or resampled
-// draws from a fixed stream of package random.
+// arguments as they are and are deterministic: simulations and
+// resampling draw from a fixed stream of package random.
 package stats
 
 import (

@@ -198,7 +198,7 @@ func TestParse(t *testing.T) {
 		"other preset":        {"s1-darts-smoke", "s1-darts-paper", "units[0].run"},
 		"no preset":           {`"preset": "smoke"`, `"preset": ""`, "shared.preset"},
 		"setting":             {`"gdas.clip"`, `"gdas."`, "shared.settings"},
-		"setting of all":      {`"gdas.clip"`, `"gdas.side"`, "side is of all"},
+		"setting of all":      {`"gdas.clip"`, `"gdas.side"`, "side applies to all"},
 		"no algorithm":        {`"gdas.clip"`, `".clip"`, "shared.settings"},
 		"setting's type":      {`"4"`, `4`, "cannot unmarshal"},
 		"no images":           {`"0123456789"`, `""`, "shared.images"},

@@ -214,7 +214,7 @@ func (r *Runner) search(ctx context.Context, u Unit, threads int, report func(be
 		return err
 	}
 	if name := search.Record().Name(); name != u.Run {
-		return fmt.Errorf("this program would make %s of it: the manifest is of another version of the program, or the engine computes differently", name)
+		return fmt.Errorf("this program would name it %s: the manifest is of another version of the program, or the engine computes differently", name)
 	}
 	_, err = search.Run(ctx, report)
 	return err

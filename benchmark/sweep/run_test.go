@@ -206,7 +206,7 @@ func TestFailures(t *testing.T) {
 		if got := states(outcomes); err != nil || got != "finished failed finished finished failed finished" {
 			t.Errorf("%s, %v", got, err)
 		}
-		if o := outcomes[1]; o.Err == nil || !strings.Contains(o.Err.Error(), "this program would make s1-gdas-smoke-") {
+		if o := outcomes[1]; o.Err == nil || !strings.Contains(o.Err.Error(), "this program would name it s1-gdas-smoke-") {
 			t.Errorf("message %v", o.Err)
 		}
 	})

@@ -42,7 +42,7 @@ func (s Source) String() string { return fmt.Sprintf("%s %.8s", s.Kind, s.Digest
 var ofAll = []string{"limit", "side"}
 
 // ErrOfAll reports a setting that only all runs together can have.
-var ErrOfAll = errors.New("is of all algorithms: the runs share their images")
+var ErrOfAll = errors.New("applies to all algorithms: the runs share their images")
 
 // SplitSetting divides the name of a setting into the algorithm that it is for,
 // empty for all, and its name there. A setting that cannot be of one algorithm is

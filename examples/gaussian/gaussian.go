@@ -1,4 +1,4 @@
-// Command gaussian is nb1shot with an algorithm of one's own: SmoothDARTS with random
+// Command gaussian is nb1shot with one more algorithm: SmoothDARTS with random
 // smoothing whose noise is Gaussian instead of uniform. The algorithm is composed from
 // the parts of DARTS' search, so nb1shot itself stays as it is. All commands know it:
 //

@@ -1,5 +1,5 @@
-// Package fault makes errors of panics: of faults of this program or of a library,
-// which whoever uses it can do nothing about but report them.
+// Package fault turns panics into errors: faults of this program or of a library, which
+// its user can only report.
 package fault
 
 import (

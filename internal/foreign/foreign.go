@@ -1,7 +1,7 @@
 // Package foreign opens files that somebody else made. Nothing but a regular file
 // is opened, so that no pipe or device can keep the program waiting; nothing is
-// read beyond the bound that the format's document states; and what a file is
-// that was not expected is told by its first bytes.
+// read beyond the bound that the format's document states; and an unexpected file is
+// identified by its first bytes.
 package foreign
 
 import (

@@ -1,3 +1,3 @@
-// Package needcgo is imported by the packages that are partly in C. Where the go
-// command does not compile C, it is the one that fails, and says why.
+// Package needcgo is imported by the packages that are partly in C. If the go command does
+// not compile C, this package fails to build and says why.
 package needcgo

@@ -1,8 +1,8 @@
-// Package printable makes text of others fit to be shown. Names, messages and notes that
-// come from files and servers may hold what a terminal obeys, what turns the order of
-// the letters around, or what no XML may hold; it is shown as an escape instead. What
-// writes for people to read does so through this package: the terminal, figures, pages
-// and tables.
+// Package printable makes foreign text safe to show. Names, messages and notes that come
+// from files and servers may hold control sequences of a terminal, marks that turn the
+// direction of writing, or characters that XML forbids; these are shown as escapes.
+// Everything that writes for people goes through this package: the terminal, figures,
+// pages and tables.
 package printable
 
 import (

@@ -1,7 +1,7 @@
 // Package steptime times the steps that a search consists of, on an engine and in
 // one run with the machine's peak, so that its rates can be compared with what
 // the machine can do and, through a problem given by formula, with other
-// programs. What algorithms are compared by is package benchmark.
+// programs. Package benchmark compares algorithms.
 package steptime
 
 import (

@@ -1,4 +1,4 @@
-// Package verify holds the program against golden data: numbers that the
+// Package verify checks the program against golden data: numbers that the
 // released code of NAS-Bench-1Shot1 and SmoothDARTS computed in float64.
 //
 // A directory of golden data has one folder per case, and the first part of a

@@ -31,7 +31,7 @@ func (n *Network) AppendBinary(to []byte) ([]byte, error) {
 // UnmarshalBinary reads what AppendBinary wrote, and nothing else behind it.
 func (n *Network) UnmarshalBinary(data []byte) error {
 	if len(data) < 2 {
-		return errors.New("network: it ends before it begins")
+		return errors.New("network: it is too short to have a header")
 	}
 	s := shape{int(binary.LittleEndian.Uint16(data))}
 	if s.hidden < 1 || s.hidden > mostHidden {

@@ -129,7 +129,7 @@ func Get(name spaces.Name) (*Space, error) {
 			return s, nil
 		}
 	}
-	return nil, fmt.Errorf("space %.40q is none of NAS-Bench-1Shot1, which are 1, 2 and 3", name)
+	return nil, fmt.Errorf("space %.40q is not one of NAS-Bench-1Shot1: want 1, 2 or 3", name)
 }
 
 // All returns spaces 1, 2 and 3.

@@ -8,7 +8,7 @@
 // host touches nothing in between: what the CPU engine computes between phases is a
 // kernel here, and so is the packing of weights.
 //
-// Without the build tag gpu the engine is there to say how to get it.
+// Without the build tag gpu the engine only says how to get it.
 package cuda
 
 import (

@@ -99,7 +99,7 @@ func check(dir string) error {
 		return err
 	}
 	if record(sources, binary) != string(recorded) {
-		return errors.New("kernels.fatbin is not what the sources make: run go generate ./engine/cuda/... (docs/cuda.md)")
+		return errors.New("kernels.fatbin is not what the sources make: run go generate ./internal/engine/cuda/... (docs/cuda.md)")
 	}
 	return nil
 }
