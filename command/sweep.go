@@ -8,10 +8,13 @@ import (
 	"io"
 	"io/fs"
 	"maps"
+	"os"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"text/tabwriter"
 
 	"github.com/urfave/cli/v2"
@@ -23,6 +26,7 @@ import (
 	"github.com/nb1shot/nb1shot/data"
 	"github.com/nb1shot/nb1shot/internal/advice"
 	"github.com/nb1shot/nb1shot/internal/engine"
+	"github.com/nb1shot/nb1shot/internal/slurm"
 	"github.com/nb1shot/nb1shot/spaces"
 )
 
@@ -35,9 +39,11 @@ func sweepCommand() *cli.Command {
 		bounded(&cli.IntFlag{Name: "jobs", Usage: "`N` runs at a time, which share the threads", DefaultText: "one for each thread"}, 1, maxThreads),
 		bounded(&cli.IntFlag{Name: "unit", Usage: "run unit `K` of the manifest alone", DefaultText: "all that are asked for"}, 0, 10_000_000),
 		&cli.BoolFlag{Name: "manifest-only", Usage: "write the manifest, list its units, run nothing", DisableDefaultText: true},
-		&cli.BoolFlag{Name: "dry-run", Usage: "list the units, write and run nothing", DisableDefaultText: true},
+		&cli.BoolFlag{Name: "dry-run", Usage: "list the units, or print what --on would submit; write and run nothing", DisableDefaultText: true},
+		&cli.BoolFlag{Name: "check", Usage: "print how all units of the manifest stand, run nothing; exit with 1 unless they are finished", DisableDefaultText: true},
 		&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "keep manifest and run directories in `DIR`", Value: "runs"},
 	}
+	flags = append(flags, clusterFlags()...)
 	like := append([]string{"preset", "data", "table", "engine", "threads", "set", "settings"}, scaleFlags...)
 	for _, f := range runCommand().Flags {
 		if slices.Contains(like, f.Names()[0]) {
@@ -54,9 +60,12 @@ The same command again resumes it and does only what is missing; more spaces,
 algorithms or seeds append units. Options that are left out are as in the manifest.
 --set ALGORITHM.SETTING=VALUE is for one algorithm.
 
+With --on slurm the units that are missing become tasks of an array job, and the
+options behind -- are for sbatch.
+
 Example:
   nb1shot sweep --spaces 1,2,3 --algos all --seeds 6
-  nb1shot sweep --out runs --unit $SLURM_ARRAY_TASK_ID`,
+  nb1shot sweep --on slurm --time 8:00:00 --report report -- --qos long`,
 		Flags: append(flags,
 			&cli.BoolFlag{Name: "quiet", Usage: "print errors and the final table only", DisableDefaultText: true},
 			statusFlag(),
@@ -82,6 +91,9 @@ func runSweep(c *cli.Context) error {
 		return err
 	}
 	root := c.String("out")
+	if c.Bool("check") {
+		return checkSweep(c, root)
+	}
 	plan := &sweepPlan{sweepLine: line, root: root}
 	defer plan.close()
 	if c.Bool("dry-run") || c.IsSet("unit") {
@@ -103,6 +115,9 @@ func runSweep(c *cli.Context) error {
 	} else {
 		plan.note()
 	}
+	if line.cluster != nil && !c.IsSet("unit") {
+		return submitSweep(c, plan)
+	}
 	if c.Bool("dry-run") || c.Bool("manifest-only") {
 		return listUnits(c, &plan.runner, plan.units)
 	}
@@ -114,20 +129,49 @@ func runSweep(c *cli.Context) error {
 	if err := plan.introduce(log); err != nil {
 		return err
 	}
+	announced := make(chan os.Signal, 1)
+	if line.cluster != nil {
+		signal.Notify(announced, syscall.SIGUSR1)
+		defer signal.Stop(announced)
+	}
 	outcomes, stopped := plan.run(c.Context, log, nil)
 	s := summariseSweep(root, outcomes)
-	print := s.print
-	if c.Bool("json") {
-		print = func(w io.Writer) error { return writeJSON(w, s) }
-	}
-	err = print(c.App.Writer)
+	err = showSweep(c, s)
 	if s.count().finished > 0 {
 		fmt.Fprintf(log, "figures: %s plot %s -o figures; report: %s report %s\n", program, root, program, root)
 	}
 	if err == nil {
 		err = unfinished(s, stopped)
 	}
+	if err != nil && len(announced) > 0 {
+		return requeue(c, err, plan.advanced)
+	}
 	return onFinish(c, s, err)
+}
+
+// showSweep prints what a sweep has come to.
+func showSweep(c *cli.Context, s sweepSummary) error {
+	if c.Bool("json") {
+		return writeJSON(c.App.Writer, s)
+	}
+	return s.print(c.App.Writer)
+}
+
+// checkSweep prints how the units of a manifest stand.
+func checkSweep(c *cli.Context, root string) error {
+	m, err := sweep.Read(root)
+	if err != nil {
+		return err
+	}
+	var outcomes []sweep.Outcome
+	for _, u := range m.Units {
+		outcomes = append(outcomes, sweep.Standing(root, u))
+	}
+	s := summariseSweep(root, outcomes)
+	if err := showSweep(c, s); err != nil {
+		return err
+	}
+	return unfinished(s, nil)
 }
 
 // unfinished is the error of a sweep that has come to s, because of what stopped
@@ -152,20 +196,28 @@ func unfinished(s sweepSummary, stopped error) error {
 type sweepLine struct {
 	grid     sweep.Grid   // nil where it is left out
 	settings []assignment // a later one replaces an earlier one of its name
+	cluster  *slurm.Sweep // nil without --on
 }
 
 // readSweepLine reads what can be read before anything is opened.
 func readSweepLine(c *cli.Context) (line sweepLine, err error) {
-	if err := noArguments(c); err != nil {
+	if line.cluster, err = readCluster(c); err != nil {
 		return line, err
 	}
 	if err := checkEngine(c); err != nil {
 		return line, err
 	}
 	if c.IsSet("unit") {
-		for _, name := range append([]string{"manifest-only", "dry-run", "jobs", "on-finish"}, gridFlags...) {
+		for _, name := range slices.Concat([]string{"manifest-only", "dry-run", "check", "jobs", "on-finish"}, gridFlags) {
 			if c.IsSet(name) {
 				return line, misuse(fmt.Errorf("--unit and --%s do not go together", name), "a unit is of the manifest: nb1shot sweep --out DIR --unit K")
+			}
+		}
+	}
+	if c.Bool("check") {
+		for _, name := range slices.Concat([]string{"manifest-only", "dry-run", "jobs", "on", "on-finish"}, gridFlags) {
+			if c.IsSet(name) {
+				return line, misuse(fmt.Errorf("--check and --%s do not go together", name), "it is of all units of a manifest: nb1shot sweep --out DIR --check")
 			}
 		}
 	}
@@ -322,9 +374,10 @@ type sweepPlan struct {
 	defaults sweep.Grid
 	preset   string
 
-	paths  paths
-	runner sweep.Runner
-	units  []sweep.Unit // to be run, or finished already
+	paths    paths
+	runner   sweep.Runner
+	units    []sweep.Unit // to be run, or finished already
+	advanced bool         // a step was done, or a record made
 }
 
 func (p *sweepPlan) close() {
@@ -341,7 +394,11 @@ func (p *sweepPlan) run(ctx context.Context, log io.Writer, known []timed) ([]sw
 	if known == nil { // who knows has said it
 		course.estimate = estimate{preset: p.runner.Shared.Preset, start: course.now()}
 	}
-	p.runner.Progress, p.runner.Done = course.update, course.done
+	p.runner.Progress = func(u sweep.Unit, at benchmark.Progress) {
+		p.advanced = p.advanced || at.Doing == ""
+		course.update(u, at)
+	}
+	p.runner.Done = course.done
 	defer course.end()
 	return p.runner.Run(ctx, p.units)
 }

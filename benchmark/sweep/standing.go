@@ -1,0 +1,44 @@
+package sweep
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/nb1shot/nb1shot/results"
+)
+
+// Standing tells from its run directory alone how a unit of the manifest in the folder
+// root stands. Missing stands for what is not begun, and for what is begun and not
+// finished with nobody at work on it.
+func Standing(root string, u Unit) Outcome {
+	o := Outcome{Unit: u, State: Missing}
+	dir := filepath.Join(root, u.Run)
+	if _, err := os.Lstat(dir); errors.Is(err, fs.ErrNotExist) {
+		return o
+	}
+	if results.InUse(dir) {
+		o.State, o.Err = Elsewhere, &results.LockedError{Dir: dir}
+		if h, err := results.Read(dir); err == nil {
+			o.Err = &results.LockedError{Dir: dir, Status: h.Status}
+		}
+		return o
+	}
+	h, err := results.Read(dir)
+	switch {
+	case err != nil:
+		o.State, o.Err = Failed, err
+	case h.Run.Name() != u.Run:
+		o.State, o.Err = Failed, errors.New("it holds another run, "+h.Run.Name())
+	case h.Misfit != nil:
+		o.State, o.Err, o.History = Failed, h.Misfit, h
+	case h.Status.State == results.Finished:
+		o.State, o.History = Finished, h
+	case h.Status.State == results.Failed:
+		o.State, o.Err, o.History = Failed, errors.New(h.Status.Message), h
+	default:
+		o.History = h
+	}
+	return o
+}
