@@ -1,6 +1,7 @@
 package benchmark
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -221,4 +222,30 @@ func (c Config) network(space *spaces.Space, variant supernet.Variant) supernet.
 		Space: space, Channels: c.Channels, Cells: c.Cells, Classes: data.Classes,
 		Side: c.Side, BatchNormMomentum: c.BatchNormMomentum, Variant: variant, Unpadded: c.Unpadded,
 	}
+}
+
+// Memory returns the bytes that a run takes on a CPU engine at most, for values of so many
+// bytes; 0 for one without a supernet. See supernet.Config.Memory.
+func (c Config) Memory(element int) (int64, error) {
+	definition, err := algorithms.Lookup(c.Algorithm)
+	if err != nil || definition.TableOnly {
+		return 0, err
+	}
+	space, err := spaces.Get(c.Space)
+	if err != nil {
+		return 0, err
+	}
+	hessian := 0
+	if c.Hessian != hessianOff && !definition.Discrete {
+		hessian = c.Batch
+		half := cmp.Or(c.Limit, 50_000) / 2 // without a limit, all of CIFAR-10
+		if left := half % c.Batch; left > 0 && c.Hessian == hessianLast {
+			hessian = left
+		}
+	}
+	variant, err := definition.Variant(c.Settings)
+	if err != nil {
+		return 0, err
+	}
+	return c.network(space, variant).Memory(c.Batch, hessian, element)
 }

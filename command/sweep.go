@@ -389,6 +389,9 @@ func (p *sweepPlan) close() {
 // run runs the units. known are times of runs by which to estimate the end, beside
 // those of the units themselves.
 func (p *sweepPlan) run(ctx context.Context, log io.Writer, known []timed) ([]sweep.Outcome, error) {
+	if err := p.fitMemory(ctx, log); err != nil {
+		return nil, err
+	}
 	course := newSweepCourse(log, p.units, min(p.runner.Jobs, len(p.units)))
 	course.took = known
 	if known == nil { // who knows has said it

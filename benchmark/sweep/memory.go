@@ -1,0 +1,34 @@
+package sweep
+
+// Memory returns the bytes that the largest of the units takes at most, see
+// benchmark.Config.Memory.
+func (r *Runner) Memory(units []Unit) (largest int64, err error) {
+	element := 4
+	if r.Shared.Engine == "ref" {
+		element = 8
+	}
+	type shape struct {
+		space                 string
+		batch, channels, side int
+	}
+	seen := map[shape]bool{} // of networks alike: planning takes a while
+	for _, u := range units {
+		c, err := r.Shared.Config(u.Space, u.Algorithm)
+		if err != nil {
+			return 0, err
+		}
+		s := shape{string(u.Space), c.Batch, c.Channels, c.Side}
+		if seen[s] {
+			continue
+		}
+		bytes, err := c.Memory(element)
+		if err != nil {
+			return 0, err
+		}
+		if bytes > 0 {
+			seen[s] = true
+		}
+		largest = max(largest, bytes)
+	}
+	return largest, nil
+}
