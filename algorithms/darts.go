@@ -10,7 +10,7 @@ func init() {
 		Doc: "First-order DARTS (Liu et al., ICLR 2019): one Adam step of the architecture parameters on a search batch, " +
 			"then one SGD step of the weights on a training batch, both mixing by the softmax.",
 		Options: append(RelaxationOptions(),
-			Option{Name: "accumulate", Kind: Switch, Doc: "weights: during the warm start each step adds to the clipped gradient of the one before, as the released script does for want of zeroing it (quirk Q22)"},
+			Option{Name: "accumulate", Kind: Switch, Doc: "weights: during the warm start each step adds to the clipped gradient of the one before, as the released script does because it never zeroes it (quirk Q22)"},
 		),
 		New: func(cfg Config) (Searcher, error) {
 			r := NewRelaxation("darts", cfg, 0)

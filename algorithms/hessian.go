@@ -16,8 +16,8 @@ import (
 // search batch alone (quirk Q8).
 //
 // With g = ∂L/∂m for mixing weights m and t the direction in which they move
-// with an alpha, the alpha's column is what ∂²L/∂m²·t is worth to the alphas plus
-// what g is worth where the softmax bends (see Mixing). Adding a constant to a
+// with an alpha, the alpha's column is ∂²L/∂m²·t carried to the alphas by the chain rule,
+// plus g times the curvature of the softmax (see Mixing). Adding a constant to a
 // row of alphas changes nothing, so a row's columns sum to zero and its last one
 // needs no product.
 func Hessian(ctx context.Context, net HessianNet, m Mixing, b data.Batch, decay float64) (*mat.SymDense, Spectrum, error) {

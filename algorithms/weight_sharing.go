@@ -64,8 +64,8 @@ func rankingOptions(batches float64) []Option {
 	}
 }
 
-// ranking finds a good cell by the weights of a supernet: candidates are scored
-// on a few batches each, which go round, and the best of them on all. The released
+// ranking finds a good cell with the weights of a supernet: candidates are scored
+// on a few batches each, in rotation, and the best of them on all. The released
 // code then calls a lookup that it does not have (quirk Q24).
 type ranking struct {
 	candidates, batches, finalists int

@@ -27,7 +27,7 @@ func (q *queues) Batch(queue algorithms.Queue, epoch, k int) data.Batch {
 
 // newQueues makes the queues of an algorithm. Parity validates on augmented
 // images too, so the validation is a queue of its own over the search part
-// (quirk Q10). Raw batches have no images but a recipe of them.
+// (quirk Q10). Raw batches have a recipe of their images instead of the images.
 func (j Job) newQueues(from algorithms.Preparation, raw bool) (*queues, error) {
 	train, search, err := data.Split(j.Train, from.TrainPortion, j.Config.Limit)
 	if err != nil {

@@ -74,7 +74,7 @@ type Search struct {
 	from    int      // epochs done
 	begun   *begun   // the next one, if it was begun
 	stopped bool     // the search has ended itself
-	devices []string // that computed it, in turn, this one last
+	devices []string // that computed it, in order, this one last
 	notes   []string // for the first report
 }
 

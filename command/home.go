@@ -154,8 +154,8 @@ func (p paths) note(dir, images, table string) {
 	}
 }
 
-// openTableAt opens the table of --table, which must have results after so many
-// epochs of training, the budget.
+// openTableAt opens the table of --table, which must have results after the given number
+// of epochs of training, the budget.
 func openTableAt(c *cli.Context, epochs int) (nasbench.Oracle, error) {
 	oracle, err := openUnverified(c.String("table"))
 	if err != nil {
@@ -183,7 +183,7 @@ func exists(path string) (bool, error) {
 	return err == nil, err
 }
 
-// tableTitle says in a few words what a kind of table is worth.
+// tableTitle says in a few words what a kind of table is.
 func tableTitle(kind string) string {
 	switch kind {
 	case nasbench.KindNASBench101:

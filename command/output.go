@@ -54,7 +54,7 @@ func duration(d time.Duration) string {
 	return fmt.Sprintf("%d h %d min", s/3600, s/60%60)
 }
 
-// wrap breaks a text into lines of at most so many characters.
+// wrap breaks a text into lines of at most width characters.
 func wrap(text string, width int) []string {
 	var lines []string
 	for word := range strings.FieldsSeq(text) {

@@ -31,10 +31,9 @@ func forceFlag() cli.Flag {
 // inputOptions name what a command reads.
 var inputOptions = []string{"table", "data", "settings", "baseline", "file"}
 
-// reserve refuses files that the command must not write: those that are there,
-// without --force, and with it what is worth more than an output: the record of a
-// run, a table, what the command itself reads. Empty paths stand for options that
-// are not given.
+// reserve refuses files that the command must not write: without --force all that exist,
+// and in any case the record of a run, a table, and what the command itself reads. Empty
+// paths are those of options that are not given.
 func reserve(c *cli.Context, paths ...string) error {
 	paths = slices.DeleteFunc(slices.Clone(paths), func(path string) bool { return path == "" })
 	if len(paths) == 0 && c.Bool("force") {

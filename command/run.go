@@ -420,7 +420,7 @@ func decodeSettings(path string) ([]assignment, error) {
 	return list, add("", values)
 }
 
-// introduce says what the run will be, and what it uses for want of the real things.
+// introduce says what the run will be, and what it uses instead of the real things.
 func introduce(w io.Writer, job benchmark.Job, run results.Run, dir string) error {
 	definition, err := algorithms.Lookup(run.Algorithm)
 	if err != nil {

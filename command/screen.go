@@ -88,8 +88,7 @@ func (s *screen) erase() {
 	}
 }
 
-// fit returns the beginning of a printable line that so many columns of any terminal
-// can hold. Characters that are wide in some terminals alone, such as λ, count as wide.
+// fit returns the beginning of a printable line that fits into the columns of any terminal. Characters that are wide in some terminals alone, such as λ, count as wide.
 func fit(line string, columns int) string {
 	for i, r := range line {
 		if columns -= columnsOf(r); columns < 0 {

@@ -658,7 +658,7 @@ func (p *sweepPlan) openImages(c *cli.Context, path string, config *benchmark.Co
 	return nil
 }
 
-// introduce says what the sweep will be, and what it uses for want of the real
+// introduce says what the sweep will be, and what it uses instead of the real
 // things.
 func (p *sweepPlan) introduce(w io.Writer) error {
 	r := &p.runner

@@ -86,7 +86,7 @@ func assign(row []driver.Value, to ...any) error {
 	return nil
 }
 
-// collect returns the rows of a query, at most so many.
+// collect returns the rows of a query, of which there must not be more than most.
 func collect(conn *sqlite3.SQLiteConn, query string, columns, most int) (all [][]driver.Value, err error) {
 	rows, err := conn.Query(query, nil)
 	if err != nil {

@@ -48,7 +48,7 @@ func heldOut(h cell.Hash) bool { return h[len(h)-1]%5 == 0 }
 
 // Fit fits a surrogate to the 108-epoch test and validation errors of a table, in
 // some minutes for all of NAS-Bench-101. The same table and options give the same
-// surrogate, to the byte, as far as dagnet.Train does.
+// bytes wherever dagnet.Train does.
 func Fit(ctx context.Context, t *Table, o FitOptions) (*Surrogate, error) {
 	if o.Hidden == 0 {
 		o.Hidden = 96

@@ -21,9 +21,8 @@ import (
 // database/sql, which takes nearly as long for a row as SQLite itself.
 type readers struct {
 	database *database
-	// Each of so many places is a reader that waits for work, or that is at work; one
-	// not yet made; or one that cannot be made any more, since another file has taken
-	// the place of the table.
+	// A place is a reader that waits for work or is at work, one that is not made yet, or one
+	// that can no longer be made, since another file has replaced the table.
 	places int
 	idle   chan *reader
 	spare  chan struct{}

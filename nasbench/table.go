@@ -256,8 +256,8 @@ type Entry struct {
 }
 
 // Each calls visit with the cells that a search in the given space (one of
-// NAS-Bench-1Shot1, or "" for the whole table) can reach, as far as their test error after the given
-// number of epochs is known, by ascending hash. An error of visit ends it.
+// NAS-Bench-1Shot1, or "" for the whole table) can reach and whose test error after the given number of
+// epochs is known, by ascending hash. An error of visit ends it.
 func (t *Table) Each(ctx context.Context, space spaces.Name, epochs int, visit func(Entry) error) (err error) {
 	defer func() {
 		if err != nil {

@@ -358,7 +358,7 @@ func (g *layered) weight(link [2]int) float64 {
 }
 
 // settle finds the heights of the stops, in their order, at which the weighted
-// sum of squares of all rises and falls is lowest, as far as so many rounds go.
+// sum of squares of all rises and falls is lowest, or comes near to them in the given number of rounds.
 func (g *layered) settle(rounds int) {
 	for _, layer := range g.layers {
 		for i, s := range layer {

@@ -24,8 +24,8 @@ import (
 	"github.com/nb1shot/nb1shot/internal/printable"
 )
 
-// Width is the width of a figure in print, in millimetres. Panels stand side by
-// side as far as it allows.
+// Width is the width of a figure in print, in millimetres. It decides how many panels stand
+// side by side.
 type Width float64
 
 // Widths that papers have.

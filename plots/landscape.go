@@ -27,7 +27,7 @@ type LandscapePanel struct {
 // LandscapeContours draws the validation accuracy around the architecture
 // parameters (paper, Figure 1), one map for each panel, with the same colours
 // and axes. Panels of different provenance, plane or number of images give a
-// *results.MixedError, a landscape that is none a *results.FormatError.
+// *results.MixedError, an invalid landscape a *results.FormatError.
 func LandscapeContours(panels []LandscapePanel, width Width) (*Figure, error) {
 	r, err := newRelief(panels)
 	if err != nil {

@@ -59,8 +59,8 @@ func (f Figures) Draw(path, digest string) {
 	f[name] = versions
 }
 
-// ReadFigures returns what was drawn into the run directory dir: nothing where no
-// list is. Lines that are none of such a list are passed over.
+// ReadFigures returns what was drawn into the run directory dir: nothing if
+// there is no list. Lines that do not belong to such a list are passed over.
 func ReadFigures(dir string) (Figures, error) {
 	drawn := Figures{}
 	text, err := foreign.ReadFile(filepath.Join(dir, figuresFile), maxFigures)

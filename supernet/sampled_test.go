@@ -163,7 +163,7 @@ func TestSampledIsPlainWithTheSameChoices(t *testing.T) {
 					t.Fatal(err)
 				}
 				near(t, "loss", []float64{got.Loss}, []float64{want.Loss})
-				near(t, "gradient by the mixing weights", sumCells(gotGrad), masked(wantGrad))
+				near(t, "gradient with respect to the mixing weights", sumCells(gotGrad), masked(wantGrad))
 
 				after, all := read(net.StatisticsCount(), net.ReadStatistics), read(net.StatisticsCount(), plain.ReadStatistics)
 				for _, st := range net.Statistics() {
@@ -200,7 +200,7 @@ func TestSampledIsPlainWithTheSameChoices(t *testing.T) {
 						t.Fatal(err)
 					}
 					gradient := read(net.ParameterCount(), net.ReadGradient)
-					near(t, "gradient by the weights", gradient, read(net.ParameterCount(), plain.ReadGradient))
+					near(t, "gradient with respect to the weights", gradient, read(net.ParameterCount(), plain.ReadGradient))
 					for _, p := range net.Parameters() {
 						if e := entryOf(net.Config(), p.Name); e >= 0 && repeated[e] == 0 && slices.ContainsFunc(gradient[p.Offset:p.Offset+p.Size], func(g float64) bool { return g != 0 }) {
 							t.Errorf("%s has a gradient", p.Name)
@@ -213,7 +213,7 @@ func TestSampledIsPlainWithTheSameChoices(t *testing.T) {
 	}
 }
 
-// With other choices in every cell the gradient by the mixing weights is the
+// With other choices in every cell the gradient with respect to the mixing weights is the
 // slope of the loss, and the Hessian that of the gradient.
 func TestSampledDerivatives(t *testing.T) {
 	s := shape{2, 3, 3, 8, 6}
@@ -293,7 +293,7 @@ func TestSampledStepsMoveWhatWasTouched(t *testing.T) {
 			t.Fatal(err)
 		}
 		if !slices.Equal(net.ReadTouched(), touched) {
-			t.Fatal("a pass without gradients by weights or mixing weights has touched weights")
+			t.Fatal("a pass without gradients with respect to weights or mixing weights has touched weights")
 		}
 		if step%2 == 1 {
 			other := perCell(net.Config(), r, oneEach(r))
@@ -513,10 +513,10 @@ func TestSampledAgreesWithPlainOnLargeBatches(t *testing.T) {
 			}
 		}
 		if d := distance(sum, want); !(d < 1e-3) {
-			t.Errorf("the gradient by the mixing weights is off by %.1e of its norm", d)
+			t.Errorf("the gradient with respect to the mixing weights is off by %.1e of its norm", d)
 		}
 		if d := distance(read(net.ParameterCount(), net.ReadGradient), read(net.ParameterCount(), plain.ReadGradient)); !(d < 1e-3) {
-			t.Errorf("the gradient by the weights is off by %.1e of its norm", d)
+			t.Errorf("the gradient with respect to the weights is off by %.1e of its norm", d)
 		}
 	}
 }

@@ -43,7 +43,7 @@ func (s *study) claimsTables(changed func(results.Run) map[string]string) ([]cla
 		}
 		t.raw = string((&claims.Judgement{Settings: []claims.Setting{setting}}).CSV())
 		for _, space := range setting.Spaces {
-			t.columns = append(t.columns, column{fmt.Sprintf("%s", space.FileName()), fmt.Sprintf("Space %s", space), nil})
+			t.columns = append(t.columns, column{space.FileName(), fmt.Sprintf("Space %s", space), nil})
 		}
 		for _, c := range j.Claims {
 			r := row{name: c.Number + " " + c.Title}

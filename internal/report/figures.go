@@ -312,7 +312,7 @@ func (s *study) hessianFigure(some selection) figure {
 		name:  "hessian-" + some.name,
 		title: "Dominant eigenvalue of the architecture Hessian: " + some.title(),
 		caption: s.caption(some.curves, true,
-			"Dominant eigenvalue λ of the Hessian of the validation loss by the architecture parameters, geometric means over the seeds."+like(some.eigenvalues),
+			"Dominant eigenvalue λ of the Hessian of the validation loss with respect to the architecture parameters, geometric means over the seeds."+like(some.eigenvalues),
 			"λ is what the notes below the figure define, as the released code computes it (quirks Q8 to Q9b), where the text has the spectral norm"),
 		alt: "Line charts of the dominant eigenvalue over the epochs on a logarithmic axis, one for each space. " + strings.Join(courses, "; ") + ".",
 		build: func(w plots.Width) (*plots.Figure, error) {

@@ -169,8 +169,8 @@ func (g *golden) add(name string, l leaf) error {
 	return nil
 }
 
-// checkFiles compares the arrays with the manifest's list of files, so that a
-// case that lost one does not pass for want of it.
+// checkFiles compares the arrays with the manifest's list of files, so that a case
+// from which an array is missing does not pass.
 func (g *golden) checkFiles() error {
 	for name, l := range g.leaves {
 		file, ok := strings.CutSuffix(name, ".npy.shape")

@@ -24,7 +24,7 @@ HESSIAN_TOLERANCE = 1e-6
 PARTIAL = 4  # PC-DARTS lets one channel in four take part
 
 # What takes a network, images, labels and mixing weights, and returns logits and
-# the gradient by the mixing weights, leaving those of the parameters in place.
+# the gradient with respect to the mixing weights, leaving those of the parameters in place.
 Gradients = Callable[[Supernet, Tensor, Tensor, Tensor], "tuple[Tensor, Tensor]"]
 Value = "Tensor | float | list[float]"
 
@@ -208,7 +208,7 @@ def check_big(case: Case) -> None:
         case.compare(f"{name}: training logits", logits, case.array("alpha_train_logits"))
         case.compare(f"{name}: training loss", F.cross_entropy(logits, labels).item(), m["alpha_train_loss"])
         case.compare(
-            f"{name}: gradient by alphas", torch.autograd.grad(mixing, a, g)[0], case.array("alpha_train_grad_alphas")
+            f"{name}: gradient with respect to alphas", torch.autograd.grad(mixing, a, g)[0], case.array("alpha_train_grad_alphas")
         )
         buffers = torch.cat([b.reshape(-1) for b in statistics(net)])
         case.compare(f"{name}: running statistics", buffers, case.array("alpha_train_buffers_after"))

@@ -149,7 +149,7 @@ class Plain:
         return self.loss(mixing).item()
 
     def evaluate_gradient(self, mixing: Tensor) -> Tensor:
-        """The gradient by the mixing weights, once prepare_attack has been called."""
+        """The gradient with respect to the mixing weights, once prepare_attack has been called."""
         q = mixing.clone().requires_grad_()
         self.net.zero_grad()
         self.loss(q).backward()
@@ -166,7 +166,7 @@ class Plain:
         return {}
 
     def hessian(self) -> Result:
-        """All second derivatives of the loss by the alphas, in training mode, and
+        """All second derivatives of the loss with respect to the alphas, in training mode, and
         the largest eigenvalue."""
         loss, h = self.full_hessian()
         h = h.double().cpu()
@@ -270,7 +270,7 @@ class Hand(Careful):
         return hand.Pass(self.net, images, mixing, folded, keep)
 
     def gradient(self, mixing: Tensor, weights: bool) -> tuple[float, Tensor]:
-        """The loss and its gradient by the mixing weights; with weights, also
+        """The loss and its gradient with respect to the mixing weights; with weights, also
         stores those of the parameters."""
         done = self.run(self.images, mixing, keep=True)
         log = F.log_softmax(done.logits, dim=1)

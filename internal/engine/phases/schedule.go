@@ -151,7 +151,7 @@ func (c *compiler) sink() {
 	}
 }
 
-// arena places storages of different lifetimes in one stretch of memory.
+// arena places storages of different lifetimes in one contiguous run of memory.
 type arena struct {
 	live []extent // by position
 	size int
