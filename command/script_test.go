@@ -82,6 +82,12 @@ func TestScripts(t *testing.T) {
 			env.Setenv("TABLE", table)
 			return nil
 		},
+		Condition: func(name string) (bool, error) {
+			if name != "uts" {
+				return false, fmt.Errorf("unknown condition %s", name)
+			}
+			return exec.Command("unshare", "--uts", "hostname", "other").Run() == nil, nil
+		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits":     exits,
 			"jsonlines": jsonLines,
