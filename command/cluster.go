@@ -162,8 +162,8 @@ func submitSweep(c *cli.Context, plan *sweepPlan) error {
 	made := &submission{Dir: plan.root, Arrays: []submittedArray{}}
 	missing := made.missing(plan, queue)
 	err = submitMissing(c.Context, s, queue, missing, made)
-	if shown := made.show(c, s); shown != nil {
-		err = errors.Join(err, shown)
+	if err == nil || len(made.Arrays) > 0 {
+		err = errors.Join(err, made.show(c, s))
 	}
 	return ofSlurm(err)
 }

@@ -406,17 +406,6 @@ func MoveAside(dir string) (string, error) {
 	}
 }
 
-// InUse tells whether another process works on the run in dir. Where the file system
-// has no locks, there is no telling, and it is false.
-func InUse(dir string) bool {
-	f, err := foreign.OpenFile(filepath.Join(dir, epochsFile), os.O_RDWR, 0)
-	if err != nil {
-		return false
-	}
-	defer f.Close()
-	return errors.Is(durable.Lock(f), durable.ErrLocked)
-}
-
 // asideMark stands between a run's name and the number of a moved directory.
 const asideMark = ".old-"
 

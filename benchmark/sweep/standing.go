@@ -18,12 +18,14 @@ func Standing(root string, u Unit) Outcome {
 	if _, err := os.Lstat(dir); errors.Is(err, fs.ErrNotExist) {
 		return o
 	}
-	if results.InUse(dir) {
-		o.State, o.Err = Elsewhere, &results.LockedError{Dir: dir}
-		if h, err := results.Read(dir); err == nil {
-			o.Err = &results.LockedError{Dir: dir, Status: h.Status}
-		}
+	release, err := results.Claim(dir)
+	var locked *results.LockedError
+	if errors.As(err, &locked) {
+		o.State, o.Err = Elsewhere, err
 		return o
+	}
+	if err == nil {
+		release()
 	}
 	h, err := results.Read(dir)
 	switch {
