@@ -16,7 +16,7 @@ func init() {
 		Title: "DARTS, 2nd order",
 		Look:  catalogue.Look{Family: catalogue.Stabilised, Colour: catalogue.Purple, Place: 11},
 		Doc: "Second-order DARTS (Liu et al., ICLR 2019): the architecture step looks one weight step ahead, and the " +
-			"product of mixed second derivatives that this needs is a finite difference. The released option --unrolled.",
+			"product of mixed second derivatives that this needs is a finite difference. It is the released option --unrolled.",
 		Options: append(RelaxationOptions(), unrollOptions()...),
 		New: func(cfg Config) (Searcher, error) {
 			r := NewRelaxation("darts-2nd", cfg, 0)
@@ -28,7 +28,7 @@ func init() {
 
 func unrollOptions() []Option {
 	return []Option{
-		{Name: "unroll-radius", Default: 0.01, Min: 1e-9, Max: 1, Doc: "second order: length of the finite difference's way in weight space"},
+		{Name: "unroll-radius", Default: 0.01, Min: 1e-9, Max: 1, Doc: "second order: step length of the finite difference in weight space"},
 	}
 }
 

@@ -22,7 +22,7 @@ func init() {
 			"hyper-parameters are our own.",
 		Options: append(RelaxationOptions(),
 			Option{Name: "hr-strength", Default: 0.1, Max: 1e6, Doc: "Hessian regularisation: factor of the added term"},
-			Option{Name: "hr-radius", Default: 0.01, Min: 1e-6, Max: 1, Doc: "Hessian regularisation: length of the finite difference's way, either side"},
+			Option{Name: "hr-radius", Default: 0.01, Min: 1e-6, Max: 1, Doc: "Hessian regularisation: step length of the finite difference, to either side"},
 			Option{Name: "hr-squared", Kind: Switch, Doc: "Hessian regularisation: ‖v‖²/2 instead of ‖v‖"},
 		),
 		New: func(cfg Config) (Searcher, error) {

@@ -12,8 +12,8 @@ func init() {
 		Name:  "drift",
 		Title: "Drift (control)",
 		Look:  catalogue.Look{Family: catalogue.References, Colour: catalogue.Orange, Place: 18},
-		Doc: "A control, not a search: DARTS whose architecture steps follow random numbers instead of a gradient. What another " +
-			"algorithm does not do better than this, it does not owe to what it learned about architectures.",
+		Doc: "A control, not a search: DARTS whose architecture steps follow random numbers instead of a gradient. Where " +
+			"another algorithm does no better than this, it has gained nothing from what it learned about architectures.",
 		Options: RelaxationOptions(),
 		New: func(cfg Config) (Searcher, error) {
 			r := NewRelaxation("drift", cfg, 0)

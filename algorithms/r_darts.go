@@ -20,8 +20,8 @@ func init() {
 		Name:  "r-darts-l2",
 		Title: "R-DARTS (L2)",
 		Look:  catalogue.Look{Family: catalogue.Stabilised, Colour: catalogue.Green, Place: 13},
-		Doc: "First-order DARTS with a larger weight decay of the supernet's weights (Zela et al., ICLR 2020), who take the best " +
-			"of several searches with different values; one search is one value.",
+		Doc: "First-order DARTS with a larger weight decay of the supernet's weights (Zela et al., ICLR 2020). They take the best " +
+			"of several searches with different values; a run here has one value.",
 		Options: strong,
 		New:     func(cfg Config) (Searcher, error) { return NewRelaxation("r-darts-l2", cfg, 0), nil },
 	})

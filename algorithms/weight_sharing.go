@@ -59,7 +59,7 @@ func init() {
 func rankingOptions(batches float64) []Option {
 	return []Option{
 		{Name: "candidates", Kind: Count, Default: 1000, Min: 1, Max: 1e6, Doc: "evaluation: cells drawn after each epoch"},
-		{Name: "candidate-batches", Kind: Count, Default: batches, Min: 1, Max: 1e6, Doc: "evaluation: batches that a cell is scored on, the next cell on the next ones"},
+		{Name: "candidate-batches", Kind: Count, Default: batches, Min: 1, Max: 1e6, Doc: "evaluation: batches that a cell is scored on; the next cell takes the next batches"},
 		{Name: "finalists", Kind: Count, Default: 5, Min: 1, Max: 1e6, Doc: "evaluation: best cells that are scored on all images"},
 	}
 }

@@ -59,7 +59,7 @@ func (s *study) claimsTables(changed func(results.Run) map[string]string) ([]cla
 			}
 		}
 		t.caption.alone = paragraphs(
-			fmt.Sprintf("What the paper says of these spaces, held against the runs by definitions of our own: supported where one-sided tests are significant at %g for all that a claim says, contradicted where the opposite of any of it is, undecided otherwise. "+
+			fmt.Sprintf("What the paper says of these spaces, judged by the runs with definitions of our own: supported where one-sided tests are significant at %g for all that a claim says, contradicted where the opposite of any of it is, undecided otherwise. "+
 				"n is the fewest seeds behind a verdict, p the highest of its tests, corrected where several baselines are compared, or of the opposite. What it would take is the seeds of each algorithm that would show the effects that were seen.", alpha),
 			settingNote(setting))
 		t.caption.page = t.caption.alone

@@ -251,7 +251,7 @@ func (s *study) hessianTable(space spaces.Name) table {
 		name: fmt.Sprintf("stability-%s", space.FileName()), title: fmt.Sprintf("Eigenvalue, decisions and projection gap, space %s", space),
 		caption: s.caption(s.on(space), true, "Dominant eigenvalue λ of the architecture Hessian after the first and after the last epoch, and its growth, the ratio of the two of a run; "+
 			"decisions (operations of blocks, parents of nodes) that changed over the run; and what the supernet loses in accuracy when its relaxed architecture is replaced by the discrete cell, in points. "+
-			"Mean ± standard deviation over n finished runs; a dash is what an algorithm does not have.",
+			"Mean ± standard deviation over n finished runs; a dash means that an algorithm has no such number.",
 			"λ is defined as the released code computes it (quirks Q8 to Q9b), where the text has the spectral norm"),
 		columns: []column{
 			runsColumn, {"eigenvalue_first", "λ, first", significant}, {"eigenvalue_last", "λ, last", significant},
