@@ -23,7 +23,7 @@ func TestSlurm(t *testing.T) {
 		for name, test := range map[string]func(*testing.T, *cluster){
 			"Twelve": testTwelve, "TimeLimit": testTimeLimit, "Killed": testKilled, "Cancelled": testCancelled,
 			"Failing": testFailing, "TwoAtOnce": testTwoAtOnce, "Split": testSplit, "Refused": testRefused,
-			"Hopeless": testHopeless,
+			"Hopeless": testHopeless, "Later": testLater,
 		} {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
@@ -382,6 +382,26 @@ func testSplit(t *testing.T, c *cluster) {
 	if s := c.submit(t, out, args...); len(s.Arrays) > 0 || s.Finished != 4 {
 		t.Errorf("afterwards: %+v, want 4 finished", s)
 	}
+}
+
+// A report job that waits for tasks waits for those as well that are submitted later.
+func testLater(t *testing.T, c *cluster) {
+	out := t.TempDir()
+	args := append(untrained(1), "--spaces", "1", "--algos", "random-search", "--report", filepath.Join(out, "report"))
+	first := c.submit(t, out, append(args, "--seeds", "1", "--", "--begin=now+4")...)
+	second := c.submit(t, out, append(args, "--seeds", "2", "--", "--begin=now+8")...)
+	if len(first.Arrays) != 1 || len(second.Arrays) != 1 || !slices.Equal(second.Arrays[0].Units, []int{1}) || first.Report != second.Report {
+		t.Fatalf("submitted %+v, then %+v, want one report job", first, second)
+	}
+	for _, s := range []submission{first, second} {
+		if wait := c.must(t, "squeue", "--noheader", "--format=%E", fmt.Sprintf("--jobs=%d", first.Report)); !strings.Contains(wait, fmt.Sprintf("afterany:%d_", s.Arrays[0].Job)) {
+			t.Errorf("the report job waits for %s, want job %d too", wait, s.Arrays[0].Job)
+		}
+	}
+	if code := c.exitCode(t, first.Report); code != "0:0" {
+		t.Errorf("the report job ended with %s", code)
+	}
+	c.finished(t, out, 2)
 }
 
 // What Slurm refuses is said in its words.
