@@ -10,6 +10,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/urfave/cli/v2"
+
+	"github.com/nb1shot/nb1shot/internal/watch"
 )
 
 func jsonFlag() cli.Flag {
@@ -42,17 +44,8 @@ func withBar(x float64, bar *float64) string {
 // eigenvalue writes a λ.
 func eigenvalue(x float64) string { return fmt.Sprintf("%.3g", x) }
 
-// duration writes a time as people say it: 42 s, 3 min 7 s, 2 h 5 min.
-func duration(d time.Duration) string {
-	s := int(d.Round(time.Second).Seconds())
-	switch {
-	case s < 60:
-		return fmt.Sprintf("%d s", s)
-	case s < 3600:
-		return fmt.Sprintf("%d min %d s", s/60, s%60)
-	}
-	return fmt.Sprintf("%d h %d min", s/3600, s/60%60)
-}
+// duration writes a time as people say it.
+func duration(d time.Duration) string { return watch.Duration(d) }
 
 // wrap breaks a text into lines of at most width characters.
 func wrap(text string, width int) []string {

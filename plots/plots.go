@@ -113,6 +113,26 @@ func HessianTrajectory(curves []results.Curve, o Options) (*Figure, error) {
 	return draw(curves, q, o)
 }
 
+// SearchAccuracy draws the accuracy of the supernet on the search part of the images, in
+// percent, after each epoch, as HessianTrajectory draws λ.
+func SearchAccuracy(curves []results.Curve, o Options) (*Figure, error) {
+	return draw(curves, ofSupernet(results.SearchAccuracy, "accuracy of the supernet", "Search accuracy (%)"), o)
+}
+
+// ProjectionGap draws what the supernet loses in accuracy, in percentage points, when its
+// relaxed architecture is replaced by the discrete cell, likewise.
+func ProjectionGap(curves []results.Curve, o Options) (*Figure, error) {
+	return draw(curves, ofSupernet(results.ProjectionGap, "projection gap", "Projection gap (points)"), o)
+}
+
+// ofSupernet is a share of images at the end of each epoch, in percent.
+func ofSupernet(of func(results.Epoch) *float64, name, label string) quantity {
+	return quantity{
+		of: of, name: name, label: label, axis: linearAxis, statistic: results.Arithmetic, atTheEnd: true,
+		scale: func(_ spaces.Name, x float64) float64 { return 100 * x },
+	}
+}
+
 // quantity is what a figure shows of a record, and how.
 type quantity struct {
 	of        func(results.Epoch) *float64

@@ -132,6 +132,15 @@ func SpectralNorm(e Epoch) *float64 {
 	return &e.Hessian.SpectralNorm
 }
 
+// SearchAccuracy is the accuracy of the supernet on the search part of a record, a
+// quantity for Curve.Trajectory.
+func SearchAccuracy(e Epoch) *float64 {
+	if e.Search == nil {
+		return nil
+	}
+	return &e.Search.Accuracy
+}
+
 // ProjectionGap is the projection gap of a record, a quantity for
 // Curve.Trajectory.
 func ProjectionGap(e Epoch) *float64 {

@@ -20,6 +20,7 @@ type figure struct {
 	title   string
 	caption caption
 	alt     string // what it shows, for those who cannot see it
+	of      []results.Curve
 	build   func(plots.Width) (*plots.Figure, error)
 }
 
@@ -222,12 +223,13 @@ func (s *study) alphaFigures() []figure {
 			text += fmt.Sprintf(" It stands for the %d curves of its algorithm on this space; nb1shot plot RUN draws the alphas of any other run.", len(siblings))
 		}
 		name := plots.CurveName(c)
+		alone := []results.Curve{{Space: c.Space, Algorithm: c.Algorithm, Variant: c.Variant, Provenance: c.Provenance, Runs: []*results.History{run}}}
 		all = append(all, figure{
-			name:  fmt.Sprintf("alphas-%s-%s", c.Space.FileName(), fileName(name)),
-			title: fmt.Sprintf("Architecture parameters of %s, space %s", name, c.Space),
-			caption: s.caption([]results.Curve{{Space: c.Space, Algorithm: c.Algorithm, Variant: c.Variant, Provenance: c.Provenance, Runs: []*results.History{run}}}, false,
-				text),
-			alt: fmt.Sprintf("Line charts of the mixing weights of %s on space %s, seed %d, a panel for each row of architecture parameters: the operations of each block, then the inputs of each node.", name, c.Space, run.Run.Seed),
+			name:    fmt.Sprintf("alphas-%s-%s", c.Space.FileName(), fileName(name)),
+			title:   fmt.Sprintf("Architecture parameters of %s, space %s", name, c.Space),
+			of:      alone,
+			caption: s.caption(alone, false, text),
+			alt:     fmt.Sprintf("Line charts of the mixing weights of %s on space %s, seed %d, a panel for each row of architecture parameters: the operations of each block, then the inputs of each node.", name, c.Space, run.Run.Seed),
 			build: func(w plots.Width) (*plots.Figure, error) {
 				return plots.Alphas(run, plots.Options{Width: w})
 			},
@@ -289,6 +291,7 @@ func (s *study) errorFigure(some selection) figure {
 	return figure{
 		name:  "test-error-" + some.name,
 		title: "Anytime test error: " + some.title(),
+		of:    some.curves,
 		caption: s.caption(some.curves, true,
 			"Test error of each epoch's discrete cell, means over the seeds; diamonds: after the last epoch."+like(some.errors),
 			"the evaluation after the last epoch is added, which the released code never makes (quirk Q11)"),
@@ -311,6 +314,7 @@ func (s *study) hessianFigure(some selection) figure {
 	return figure{
 		name:  "hessian-" + some.name,
 		title: "Dominant eigenvalue of the architecture Hessian: " + some.title(),
+		of:    some.curves,
 		caption: s.caption(some.curves, true,
 			"Dominant eigenvalue λ of the Hessian of the validation loss with respect to the architecture parameters, geometric means over the seeds."+like(some.eigenvalues),
 			"λ is what the notes below the figure define, as the released code computes it (quirks Q8 to Q9b), where the text has the spectral norm"),
@@ -350,9 +354,9 @@ func (s *study) landscapeFigures() []figure {
 			"radius, normalisation and batch statistics are choices of this program, as the paper does not give them")
 		alt := strings.Join(drops, "; ") + "."
 		all = append(all,
-			figure{"landscape-contours" + suffix, "Accuracy around the architecture parameters, from above", caption, "Contour maps of the validation accuracy. " + alt,
+			figure{"landscape-contours" + suffix, "Accuracy around the architecture parameters, from above", caption, "Contour maps of the validation accuracy. " + alt, curves,
 				func(w plots.Width) (*plots.Figure, error) { return plots.LandscapeContours(panels, w) }},
-			figure{"landscape-surface" + suffix, "Accuracy around the architecture parameters, in perspective", caption, "Surfaces of the validation accuracy. " + alt,
+			figure{"landscape-surface" + suffix, "Accuracy around the architecture parameters, in perspective", caption, "Surfaces of the validation accuracy. " + alt, curves,
 				func(w plots.Width) (*plots.Figure, error) { return plots.LandscapeSurfaces(panels, w) }})
 	}
 	return all
@@ -371,7 +375,7 @@ func (s *study) origin(l landscape) results.Curve {
 	return l.curve
 }
 
-// find is the cell that a run ended with.
+// find is a cell that a run found, on a page of reports the one that it ended with.
 type find struct {
 	run  *results.History
 	last results.Epoch
@@ -438,7 +442,7 @@ func (s *study) cellFigures(space spaces.Name) ([]figure, error) {
 		const shown = "Cells after the last epoch, pruned, with their test errors: of each algorithm the seed of the lowest and of the median (the lower of two)."
 		notes := []string{shown, plots.ProvenanceNote(some)}
 		all = append(all, figure{
-			name: name, title: title,
+			name: name, title: title, of: some,
 			caption: s.caption(some, true,
 				shown+" NAS-Bench-101 trains cells as they are after pruning."),
 			alt: "Graphs of cells. " + strings.Join(described, " "),
@@ -459,10 +463,11 @@ func (f find) drawing(name, role string) (plots.CellDrawing, error) {
 	if spec, err = spec.Prune(); err != nil {
 		return plots.CellDrawing{}, fmt.Errorf("%s: epoch %d: %w", f.run.Dir, f.last.Epoch, err)
 	}
-	return plots.CellDrawing{
-		Spec: spec, Title: fmt.Sprintf("%s, seed %d: %s", name, f.run.Run.Seed, role),
-		Caption: []string{fmt.Sprintf("%.2f %%", 100*f.testError())}, Pruned: true,
-	}, nil
+	d := plots.CellDrawing{Spec: spec, Title: fmt.Sprintf("%s, seed %d: %s", name, f.run.Run.Seed, role), Pruned: true}
+	if f.last.Lookup.TestError != nil {
+		d.Caption = []string{fmt.Sprintf("%.2f %%", 100*f.testError())}
+	}
+	return d, nil
 }
 
 // describe tells a cell in words.
@@ -488,5 +493,5 @@ func describe(d plots.CellDrawing) string {
 	if vertices == nil {
 		vertices = []string{"no operations"}
 	}
-	return fmt.Sprintf("%s, %s: %s; edges %s.", d.Title, d.Caption[0], strings.Join(vertices, ", "), strings.Join(edges, ", "))
+	return fmt.Sprintf("%s: %s; edges %s.", strings.Join(append([]string{d.Title}, d.Caption...), ", "), strings.Join(vertices, ", "), strings.Join(edges, ", "))
 }

@@ -17,10 +17,14 @@ import (
 var (
 	//go:embed page.html
 	pageText string
+	// Style is the style sheet of a report's page, without its font.
 	//go:embed page.css
-	pageStyle string
+	Style string
+	// Rows is the template "rows", a Table as HTML.
+	//go:embed rows.html
+	Rows string
 
-	pageTemplate = template.Must(template.New("page").Parse(pageText))
+	pageTemplate = template.Must(template.Must(template.New("page").Parse(pageText)).Parse(Rows))
 )
 
 // pageContent is what the template of the page fills in.
@@ -35,7 +39,7 @@ type pageContent struct {
 	Absent     []string
 	Verdicts   []pageVerdicts
 	Figures    []pageFigure
-	Tables     []pageTable
+	Tables     []Table
 	Program    string
 	SealFile   string
 }
@@ -50,19 +54,20 @@ type pageFigure struct {
 
 // pageVerdicts is a table of verdicts, with the claims that they are on.
 type pageVerdicts struct {
-	pageTable
+	Table
 	Claims []claims.Claim
 }
 
-type pageTable struct {
+// Table is a table on a page.
+type Table struct {
 	ID, Title string
-	First     string // heading of the names
-	Caption   []string
+	First     string   // heading of the names
+	Caption   []string // paragraphs
 	Number    int
-	Header    []string
-	Words     bool
+	Header    []string   // of the other columns
+	Words     bool       // whether they are of words, not of numbers
 	Rows      [][]string // name first
-	Files     []string
+	Files     []string   // that have the same
 }
 
 // page is the page of HTML. It loads nothing: figures and their font are in it.
@@ -77,7 +82,7 @@ func (s *study) page(verdicts []claimsTable, figures []*drawing, tables []table,
 		return nil, err
 	}
 	content := pageContent{
-		Style:      template.CSS(face + "\n" + pageStyle),
+		Style:      template.CSS(face + "\n" + Style),
 		Summary:    s.summary(),
 		StandIns:   s.standIns(),
 		Provenance: []string{plots.ProvenanceNote(s.curves), devices(s.curves)},
@@ -119,8 +124,8 @@ func (d *drawing) paragraphs() []string {
 	return all
 }
 
-func (t table) onPage(number int) pageTable {
-	p := pageTable{
+func (t table) onPage(number int) Table {
+	p := Table{
 		ID: "table-" + t.name, Title: t.title, First: t.heading(), Caption: strings.Split(t.caption.page, "\n"), Number: number, Words: t.words,
 		Files: []string{t.name + ".csv", t.name + ".tex"},
 	}

@@ -267,3 +267,15 @@ func (s *Survey) Counted() string {
 	}
 	return cmp.Or(strings.Join(parts, ", "), "no runs")
 }
+
+// Duration writes a time as people say it: 42 s, 3 min 7 s, 2 h 5 min.
+func Duration(d time.Duration) string {
+	s := int(d.Round(time.Second).Seconds())
+	switch {
+	case s < 60:
+		return fmt.Sprintf("%d s", s)
+	case s < 3600:
+		return fmt.Sprintf("%d min %d s", s/60, s%60)
+	}
+	return fmt.Sprintf("%d h %d min", s/3600, s/60%60)
+}
