@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -24,25 +25,30 @@ const onSlurm = "slurm"
 // resourceFlags say what each task of a cluster gets.
 func resourceFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "partition", Usage: "with --on: submit to the partition `NAME`", DefaultText: "the site's"},
-		&cli.StringFlag{Name: "account", Usage: "with --on: charge the account `NAME`", DefaultText: "the site's"},
-		&cli.StringFlag{Name: "time", Usage: "with --on: each task has `TIME`, such as 8:00:00; what is not finished then goes on in another", DefaultText: "the site's"},
+		&cli.StringFlag{Name: "partition", Usage: "with --on slurm: submit to the partition `NAME`", DefaultText: "the site's"},
+		&cli.StringFlag{Name: "account", Usage: "with --on slurm: charge the account `NAME`", DefaultText: "the site's"},
+		&cli.StringFlag{Name: "time", Usage: "with --on slurm: each task has `TIME`, such as 8:00:00; what is not finished then goes on in another", DefaultText: "the site's"},
 		bounded(&cli.IntFlag{Name: "cpus", Usage: "with --on: each task has `N` processors", DefaultText: "1"}, 1, maxThreads),
 		&cli.StringFlag{Name: "mem", Usage: "with --on: each task has so much `MEMORY`, such as 2G", DefaultText: "the site's"},
-		&cli.StringFlag{Name: "gres", Usage: "with --on: each task has the generic `RESOURCES`, such as gpu:1", DefaultText: "none"},
+		&cli.StringFlag{Name: "gres", Usage: "with --on: each task has the generic `RESOURCES`, such as gpu:1, nvidia.com/gpu:1 on kubernetes", DefaultText: "none"},
 		bounded(&cli.IntFlag{Name: "max-running", Usage: "with --on: at most `N` tasks at a time", DefaultText: "as many as there is room for"}, 1, 1_000_000),
 		&cli.StringFlag{Name: "report", Usage: "with --on: when all tasks have ended, make report and claims in the folder `DIR`", DefaultText: "no report"},
 	}
 }
 
 func clusterFlags() []cli.Flag {
-	on := &cli.StringFlag{Name: "on", Usage: "run the units on a `CLUSTER`: slurm", DefaultText: "this machine"}
-	return append([]cli.Flag{on}, resourceFlags()...)
+	on := &cli.StringFlag{Name: "on", Usage: "run the units on a `CLUSTER`: slurm, or kubernetes, for which their Job is printed", DefaultText: "this machine"}
+	return slices.Concat([]cli.Flag{on}, resourceFlags(), podFlags())
 }
 
 // readCluster reads how a sweep is run on a cluster, nil where it is not.
 func readCluster(c *cli.Context) (*slurm.Sweep, error) {
 	example := "an example is: nb1shot sweep --on slurm --time 8:00:00"
+	for _, f := range podFlags() {
+		if name := f.Names()[0]; c.IsSet(name) {
+			return nil, misuse(fmt.Errorf("--%s goes with --on %s", name, onKubernetes), "%s", podExample)
+		}
+	}
 	if !c.IsSet("on") {
 		for _, f := range resourceFlags() {
 			if name := f.Names()[0]; c.IsSet(name) {
@@ -52,7 +58,7 @@ func readCluster(c *cli.Context) (*slurm.Sweep, error) {
 		return nil, noArguments(c)
 	}
 	if on := c.String("on"); on != onSlurm {
-		return nil, misuse(fmt.Errorf("--on is %q, want %s", on, onSlurm), "%s", example)
+		return nil, misuse(fmt.Errorf("--on is %q, want %s or %s", on, onSlurm, onKubernetes), "%s", example)
 	}
 	if c.IsSet("unit") { // a task of the cluster
 		for _, f := range resourceFlags() {

@@ -26,6 +26,7 @@ import (
 	"github.com/nb1shot/nb1shot/data"
 	"github.com/nb1shot/nb1shot/internal/advice"
 	"github.com/nb1shot/nb1shot/internal/engine"
+	"github.com/nb1shot/nb1shot/internal/kubernetes"
 	"github.com/nb1shot/nb1shot/internal/slurm"
 	"github.com/nb1shot/nb1shot/spaces"
 )
@@ -61,7 +62,7 @@ algorithms or seeds append units. Options that are left out are as in the manife
 --set ALGORITHM.SETTING=VALUE is for one algorithm.
 
 With --on slurm the units that are missing become tasks of an array job, and the
-options behind -- are for sbatch.
+options behind -- are for sbatch. With --on kubernetes they are printed as a Job.
 
 Example:
   nb1shot sweep --spaces 1,2,3 --algos all --seeds 6
@@ -114,6 +115,9 @@ func runSweep(c *cli.Context) error {
 		return err
 	} else {
 		plan.note()
+	}
+	if line.pods != nil {
+		return printPods(c, plan)
 	}
 	if line.cluster != nil && !c.IsSet("unit") {
 		return submitSweep(c, plan)
@@ -194,14 +198,20 @@ func unfinished(s sweepSummary, stopped error) error {
 
 // sweepLine is the command line of a sweep.
 type sweepLine struct {
-	grid     sweep.Grid   // nil where it is left out
-	settings []assignment // a later one replaces an earlier one of its name
-	cluster  *slurm.Sweep // nil without --on
+	grid     sweep.Grid        // nil where it is left out
+	settings []assignment      // a later one replaces an earlier one of its name
+	cluster  *slurm.Sweep      // nil without --on slurm
+	pods     *kubernetes.Sweep // nil without --on kubernetes
 }
 
 // readSweepLine reads what can be read before anything is opened.
 func readSweepLine(c *cli.Context) (line sweepLine, err error) {
-	if line.cluster, err = readCluster(c); err != nil {
+	if c.String("on") == onKubernetes {
+		line.pods, err = readPods(c)
+	} else {
+		line.cluster, err = readCluster(c)
+	}
+	if err != nil {
 		return line, err
 	}
 	if err := checkEngine(c); err != nil {
