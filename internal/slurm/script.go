@@ -191,10 +191,8 @@ func (s *Sweep) ArrayScript(a Array, after []int) (string, error) {
 	b.note("checkpoint and puts itself back into the queue, from where it goes on.")
 	b.directive("signal", fmt.Sprintf("B:USR1@%d", s.warning()))
 	b.directive("requeue", "")
-	cpus := s.Resources.CPUs
-	if cpus > 0 {
-		b.directive("cpus-per-task", strconv.Itoa(cpus))
-	}
+	// Else a shell within a job would hand on the number of that one.
+	b.directive("cpus-per-task", strconv.Itoa(max(s.Resources.CPUs, 1)))
 	for _, d := range [][2]string{
 		{"time", s.Resources.Time}, {"mem", s.Resources.Memory}, {"gres", s.Resources.Generic},
 	} {
@@ -209,7 +207,7 @@ func (s *Sweep) ArrayScript(a Array, after []int) (string, error) {
 		unit = fmt.Sprintf(`"$((SLURM_ARRAY_TASK_ID + %d))"`, a.Offset)
 	}
 	b.note("The program takes the place of this shell, so that Slurm's signals reach it.")
-	b.line(`exec %s sweep --on slurm --out %s --unit %s --threads "${SLURM_CPUS_PER_TASK:-1}"%s`,
+	b.line(`exec %s sweep --on slurm --out %s --unit %s --threads "$SLURM_CPUS_PER_TASK"%s`,
 		quoteShell(s.Program), quoteShell(s.Root), unit, quoteAll(s.Arguments))
 	return b.script()
 }

@@ -105,7 +105,7 @@ func TestScript(t *testing.T) {
 		`#SBATCH --output=slurm-%A_%a+40.log`, `#SBATCH --open-mode=append`, `#SBATCH --requeue`, `#SBATCH --signal=B:USR1@60`, `#SBATCH --cpus-per-task=4`,
 		`#SBATCH --time=8:00:00`, `#SBATCH --mem=2G`, `#SBATCH --gres=gpu:1`, `#SBATCH --partition=main`, `#SBATCH --account=lab`,
 		`#SBATCH --qos "long one"`, `#SBATCH --nice=5`, `export SLURM_CONF='/etc/x y'`,
-		`exec /bin/nb1shot sweep --on slurm --out '/data/my runs' --unit "$((SLURM_ARRAY_TASK_ID + 40))" --threads "${SLURM_CPUS_PER_TASK:-1}" --data '/data/it'\''s'`,
+		`exec /bin/nb1shot sweep --on slurm --out '/data/my runs' --unit "$((SLURM_ARRAY_TASK_ID + 40))" --threads "$SLURM_CPUS_PER_TASK" --data '/data/it'\''s'`,
 	} {
 		if !strings.Contains(script, "\n"+line+"\n") {
 			t.Errorf("no line %s in\n%s", line, script)
@@ -169,6 +169,19 @@ func TestCommands(t *testing.T) {
 	fake("sbatch", `read line; [ "$line" = "#!/bin/bash" ] && [ "$1" = --parsable ] && echo "17;cluster"`)
 	if job, err := Submit(t.Context(), "#!/bin/bash\n"); job != 17 || err != nil {
 		t.Errorf("%d, %v, want 17", job, err)
+	}
+	t.Setenv("SBATCH_TIMELIMIT", "1")
+	t.Setenv("SBATCH_QOS", "long")
+	t.Setenv("SBATCH_NO_REQUEUE", "1")
+	t.Setenv("SBATCH_ACCOUNT", "mine")
+	fake("sbatch", `[ "$SBATCH_TIMELIMIT$SBATCH_QOS$SBATCH_NO_REQUEUE" = "" ] && [ "$SBATCH_ACCOUNT" = mine ] && echo 18`)
+	if job, err := Submit(t.Context(), "#!/bin/bash\n#SBATCH --time=5\n#SBATCH --qos short\n#SBATCH --requeue\n"); job != 18 || err != nil {
+		t.Errorf("%d, %v: habits go before options", job, err)
+	}
+	t.Setenv("SQUEUE_USERS", "nobody")
+	fake("squeue", `[ "$SQUEUE_USERS" = "" ]`)
+	if _, err := (&Sweep{}).Queue(t.Context()); err != nil {
+		t.Errorf("the queue is filtered: %v", err)
 	}
 	fake("sbatch", `echo hello`)
 	if _, err := Submit(t.Context(), ""); err == nil || !strings.Contains(err.Error(), `"hello`) {

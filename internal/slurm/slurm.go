@@ -6,9 +6,11 @@ package slurm
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"slices"
 	"strconv"
@@ -41,6 +43,7 @@ func call(ctx context.Context, input string, name string, args ...string) (strin
 	cmd := exec.CommandContext(ctx, path, args...)
 	var out, words bytes.Buffer
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(input), &out, &words
+	cmd.Env = environment(os.Environ(), input)
 	err = cmd.Run()
 	var exit *exec.ExitError
 	switch {
@@ -52,6 +55,31 @@ func call(ctx context.Context, input string, name string, args ...string) (strin
 		return "", fmt.Errorf("%s: %w", name, err)
 	}
 	return out.String(), nil
+}
+
+// irregular are the variables of sbatch that are not named as their options are.
+var irregular = map[string]string{"time": "TIMELIMIT", "mem": "MEM_PER_NODE", "array": "ARRAY_INX", "requeue": "NO_REQUEUE"}
+
+// environment leaves out the variables by which somebody may have made a habit of what
+// must be otherwise here: they go before what a script says, and filter the queue.
+func environment(all []string, script string) []string {
+	drop := map[string]bool{"SBATCH_WAIT": true}
+	for line := range strings.Lines(script) {
+		option, ok := strings.CutPrefix(line, "#SBATCH --")
+		if !ok {
+			continue
+		}
+		option = strings.TrimSpace(option)
+		if i := strings.IndexAny(option, "= "); i >= 0 {
+			option = option[:i]
+		}
+		name := cmp.Or(irregular[option], strings.ToUpper(strings.ReplaceAll(option, "-", "_")))
+		drop["SBATCH_"+name] = true
+	}
+	return slices.DeleteFunc(all, func(variable string) bool {
+		name, _, _ := strings.Cut(variable, "=")
+		return drop[name] || strings.HasPrefix(name, "SQUEUE_")
+	})
 }
 
 // maxWords bounds what is repeated of a command's words, in bytes.
