@@ -5,12 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -92,6 +94,7 @@ func TestScripts(t *testing.T) {
 			"exits":     exits,
 			"jsonlines": jsonLines,
 			"await":     await,
+			"fetch":     fetch,
 		},
 		RequireUniqueNames: true,
 	})
@@ -148,4 +151,21 @@ func await(ts *testscript.TestScript, neg bool, args []string) {
 		}
 	}
 	ts.Fatalf("no content in %s", args[0])
+}
+
+// fetch prints what the server whose address is in a file answers to a path as it stands,
+// with its status in front.
+func fetch(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: fetch FILE PATH")
+	}
+	request, err := http.NewRequest(http.MethodGet, strings.TrimSpace(ts.ReadFile(args[0])), nil)
+	ts.Check(err)
+	request.URL.Opaque = "//" + request.URL.Host + args[1]
+	answer, err := http.DefaultClient.Do(request)
+	ts.Check(err)
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	ts.Check(err)
+	fmt.Fprintf(ts.Stdout(), "%s\n%s", answer.Status, text)
 }

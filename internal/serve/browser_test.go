@@ -180,12 +180,15 @@ func (b *browser) await(expression string) {
 	b.t.Fatalf("in 30 seconds it did not become true that %s", expression)
 }
 
+// drawn is that all figures are there but those that are folded away.
+const drawn = `[...document.images].every((i) => i.closest("details:not([open])") || i.complete && i.naturalWidth > 0)`
+
 // open opens an address at a width, and waits for its figures.
 func (b *browser) open(address string, width int) {
 	b.t.Helper()
 	b.call("Emulation.setDeviceMetricsOverride", map[string]any{"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}, nil)
 	b.call("Page.navigate", map[string]any{"url": address}, nil)
-	b.await(fmt.Sprintf(`location.href === %q && document.readyState === "complete" && [...document.images].every((i) => i.complete && i.naturalWidth > 0)`, address))
+	b.await(fmt.Sprintf(`location.href === %q && document.readyState === "complete" && %s`, address, drawn))
 }
 
 // screenshot takes a picture of the whole page to a file.
@@ -260,12 +263,17 @@ func TestBrowserRefresh(t *testing.T) {
 	}
 	write(t, runs[0], "epochs.jsonl", bytes.Join(bytes.SplitAfter(records, []byte("\n"))[:6], nil))
 	b.await(`document.querySelector("tbody").textContent.includes("6/100") && document.querySelector("img").src !== before`)
-	b.await(`[...document.images].every((i) => i.complete && i.naturalWidth > 0)`)
+	b.await(drawn)
 	if got := b.evaluate(`window.stays && document.querySelector("#part-table-final-error").dataset.mine === "1" && !document.getElementById("table-final-error-details").open`); got != "true" {
 		t.Error("what did not change was made anew")
 	}
-	copyRuns(t, dir, "s2-darts-small-a1151768-seed0", 3)
+	copyRuns(t, dir, "s2-darts-small-a1151768-seed0", 0)
 	b.await(`document.querySelectorAll("table.runs tbody tr").length === 2 && document.body.textContent.includes("Space 2")`)
+	// What is unfolded is drawn, and stays unfolded with the next record.
+	b.evaluate(`const d = document.querySelector("[id^=part-alphas] details"); d.open = true; d.scrollIntoView(); 0`)
+	b.await(drawn)
+	write(t, runs[0], "epochs.jsonl", bytes.Join(bytes.SplitAfter(records, []byte("\n"))[:7], nil))
+	b.await(`document.querySelector("tbody").textContent.includes("7/100") && ` + drawn)
 	for _, fault := range b.faults {
 		t.Errorf("the page complains: %.600s", fault)
 	}

@@ -31,13 +31,17 @@
 
   // replace puts a part in place of an older one, once its figures are there.
   async function replace(old, part) {
-    await Promise.all([...part.querySelectorAll("img")].map((image) => image.decode().catch(() => {})));
     for (const details of part.querySelectorAll("details[id]")) {
       const before = document.getElementById(details.id);
       if (before) {
         details.open = before.open;
       }
     }
+    for (const image of part.querySelectorAll("details[open] img")) {
+      image.loading = "eager";
+    }
+    const awaited = [...part.querySelectorAll("img")].filter((image) => image.loading !== "lazy"); // others are folded away
+    await Promise.all(awaited.map((image) => image.decode().catch(() => {})));
     const scrolled = [...old.querySelectorAll(".scroll")].map((e) => [e.scrollLeft, e.scrollTop]);
     const focused = document.activeElement && old.contains(document.activeElement) ? document.activeElement.id : "";
     old.replaceWith(part);

@@ -172,12 +172,13 @@ type shownFigure struct {
 	Caption        []string
 	Key            string // of its drawings
 	Half           bool   // drawn for half of a wide page
+	Folded         bool   // not drawn until it is opened
 	Trouble        string // why there are none
 }
 
-func (s *Handler) figure(id string, f report.Figure, digests map[*results.History]string, random map[string]string, half bool) (part, error) {
+func (s *Handler) figure(id string, f report.Figure, digests map[*results.History]string, random map[string]string, half, folded bool) (part, error) {
 	key := keyOf(f, digests, random)
-	shown := shownFigure{ID: id, Title: f.Title, Alt: f.Alt, Caption: f.Caption, Key: key, Half: half}
+	shown := shownFigure{ID: id, Title: f.Title, Alt: f.Alt, Caption: f.Caption, Key: key, Half: half, Folded: folded}
 	notes, err := s.figures.hang(key, f).explain()
 	if err != nil {
 		shown.Trouble = err.Error()
@@ -190,6 +191,12 @@ func (s *Handler) figure(id string, f report.Figure, digests map[*results.Histor
 	p, err := newPart(id, "figure", shown)
 	p.Half = half
 	return p, err
+}
+
+// shownTable is a table on a page, open or folded.
+type shownTable struct {
+	report.Table
+	Open bool
 }
 
 // row is a run in the list.
@@ -350,11 +357,12 @@ func (s *Handler) front() ([]part, error) {
 		}
 		random := references(histories)
 		for _, f := range g.live.Figures {
-			add(s.figure(id+f.Name, f, digests, random, false))
+			add(s.figure(id+f.Name, f, digests, random, false, strings.HasPrefix(f.Name, "alphas-")))
 		}
 		for _, t := range g.live.Tables {
+			open := t.ID == "table-final-error" || t.ID == "table-seeds"
 			t.ID, t.Files = id+t.ID, nil
-			add(newPart(t.ID, "table", t))
+			add(newPart(t.ID, "table", shownTable{t, open}))
 		}
 	}
 	return parts, failed
@@ -440,10 +448,10 @@ func (s *Handler) ofRun(r *run) ([]part, error) {
 	}
 	digests := map[*results.History]string{h: r.digest}
 	for _, f := range figures {
-		add(s.figure(f.Name, f, digests, nil, f.Name != "cells" && f.Name != "alphas"))
+		add(s.figure(f.Name, f, digests, nil, f.Name != "cells" && f.Name != "alphas", false))
 	}
 	if table := course(h); table.Rows != nil {
-		add(newPart(table.ID, "table", table))
+		add(newPart(table.ID, "table", shownTable{table, true}))
 	}
 	p := h.Run.Provenance
 	add(newPart("provenance", "pairs", struct {
