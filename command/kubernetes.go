@@ -162,7 +162,8 @@ func printPods(c *cli.Context, plan *sweepPlan) error {
 	return p.err
 }
 
-// namePodSources tells the pods where images and table are, which must be in the claim.
+// namePodSources tells the pods where images and table are, which must be in the claim. A
+// pod has no data home to look for them.
 func namePodSources(plan *sweepPlan) error {
 	s := plan.pods
 	for _, source := range []struct {
@@ -174,7 +175,7 @@ func namePodSources(plan *sweepPlan) error {
 	} {
 		path := source.path
 		if !source.needed {
-			continue
+			path = source.standIn // so that no pod looks for it
 		}
 		if path != source.standIn {
 			var err error
@@ -184,9 +185,9 @@ func namePodSources(plan *sweepPlan) error {
 			if err := s.Within(source.what, path); err != nil {
 				return ofPods(err)
 			}
-			if source.standIn == surrogate {
-				s.ReportArguments = []string{source.option, path}
-			}
+		}
+		if source.standIn == surrogate { // the report looks for it as well
+			s.ReportArguments = []string{source.option, path}
 		}
 		s.Arguments = append(s.Arguments, source.option, path)
 	}
