@@ -255,7 +255,7 @@ func TestBrowserRefresh(t *testing.T) {
 	server := httptest.NewServer(newTest(t, dir))
 	defer server.Close()
 	b.open(server.URL+"/", 1280)
-	b.evaluate(`document.getElementById("table-final-error-details").open = false; window.stays = true;
+	b.evaluate(`document.getElementById("table-final-error-details").open = document.getElementById("table-seeds-details").open = false; window.stays = true;
 		document.querySelector("#part-table-final-error").dataset.mine = "1"; window.before = document.querySelector("img").src; 0`)
 	records, err := results.Records(filepath.Join(study, filepath.Base(runs[0])))
 	if err != nil {
@@ -269,6 +269,10 @@ func TestBrowserRefresh(t *testing.T) {
 	}
 	copyRuns(t, dir, "s2-darts-small-a1151768-seed0", 0)
 	b.await(`document.querySelectorAll("table.runs tbody tr").length === 2 && document.body.textContent.includes("Space 2")`)
+	b.await(`document.getElementById("table-seeds-details").textContent.includes("Space 2")`)
+	if b.evaluate(`document.getElementById("table-seeds-details").open`) != "false" {
+		t.Error("what was folded is unfolded")
+	}
 	// What is unfolded is drawn, and stays unfolded with the next record.
 	b.evaluate(`const d = document.querySelector("[id^=part-alphas] details"); d.open = true; d.scrollIntoView(); 0`)
 	b.await(drawn)

@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nb1shot/nb1shot/internal/fault"
 	"github.com/nb1shot/nb1shot/results"
 )
 
@@ -261,7 +262,7 @@ func TestHostile(t *testing.T) {
 	check(os.Symlink(secret, filepath.Join(dir, "link-out")))
 	check(os.Symlink(good[0], filepath.Join(dir, "link-absolute")))
 	check(os.Symlink("nowhere", filepath.Join(dir, "link-nowhere")))
-	check(os.Symlink(filepath.Base(good[0]), filepath.Join(dir, "same")))
+	check(os.Symlink(filepath.Base(good[0]), filepath.Join(dir, "again")))
 	file := in("file-out")
 	check(os.Remove(filepath.Join(file, "status.json")))
 	check(os.Symlink(filepath.Join(secret, "status.json"), filepath.Join(file, "status.json")))
@@ -310,7 +311,7 @@ func TestHostile(t *testing.T) {
 	for _, want := range []string{
 		"4 finished, 16 damaged", "link-out: damaged", "path escapes from parent", "file-out: damaged", "pipe: damaged", "epochs.jsonl: want a regular file", "device: damaged",
 		"huge: damaged", "too large", "changed: damaged", "was changed after the run had ended", "sweep.json: ", "esc\\u001b[31m",
-		"3 runs of 1 algorithm on search space 1; 3 finished.", "same: finished", "a copy of the run s1-darts-small-eb491bd4-seed0",
+		"3 runs of 1 algorithm on search space 1; 3 finished.", "again: finished", "a copy of the run s1-darts-small-eb491bd4-seed0",
 	} {
 		if !strings.Contains(html.UnescapeString(front), want) {
 			t.Errorf("the front page lacks %q", want)
@@ -337,7 +338,6 @@ func TestRefresh(t *testing.T) {
 	if front.Code != 200 || !strings.Contains(front.Body.String(), "1 finished, 1 running") || !strings.Contains(front.Body.String(), "5/100") {
 		t.Fatalf("%d %s", front.Code, front.Body)
 	}
-	before := h.folder
 	again := func() *httptest.ResponseRecorder {
 		h.looked = time.Time{}
 		return get(h, "/", "If-None-Match", front.Header().Get("ETag"))
@@ -345,11 +345,25 @@ func TestRefresh(t *testing.T) {
 	if w := again(); w.Code != http.StatusNotModified || w.Body.Len() > 0 {
 		t.Errorf("the same again: %d, %d bytes", w.Code, w.Body.Len())
 	}
-	for i, r := range h.folder.runs {
-		if r != before.runs[i] {
-			t.Errorf("%s was read again", r.name)
+	status, err := os.ReadFile(filepath.Join(runs[0], "status.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(filepath.Join(runs[0], "status.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := func(status []byte, at time.Time) {
+		path := filepath.Join(runs[0], "status.json")
+		if err := errors.Join(os.WriteFile(path, status, 0o666), os.Chtimes(path, at, at)); err != nil {
+			t.Fatal(err)
 		}
 	}
+	in(bytes.Replace(status, []byte("elsewhere"), []byte("somewhere"), 1), info.ModTime())
+	if w := again(); w.Code != http.StatusNotModified {
+		t.Error("a file is read again whose size and time are as they were")
+	}
+	in(status, info.ModTime())
 	addresses := figureAddress.FindAllString(front.Body.String(), -1)
 	drawn := get(h, addresses[0])
 	if etag := drawn.Header().Get("ETag"); get(h, addresses[0], "If-None-Match", etag).Code != http.StatusNotModified || !strings.Contains(drawn.Header().Get("Cache-Control"), "immutable") {
@@ -386,20 +400,10 @@ func TestRefresh(t *testing.T) {
 		t.Error("a page that was just sent has lost its figures")
 	}
 	// A file that changes within the tick of its clock.
-	text, err := os.ReadFile(filepath.Join(runs[0], "status.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
 	now := time.Now()
-	set := func(text []byte) {
-		path := filepath.Join(runs[0], "status.json")
-		if err := errors.Join(os.WriteFile(path, text, 0o666), os.Chtimes(path, now, now)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	set(text)
+	in(status, now)
 	again()
-	set(bytes.Replace(text, []byte("elsewhere"), []byte("somewhere"), 1))
+	in(bytes.Replace(status, []byte("elsewhere"), []byte("somewhere"), 1), now)
 	if w := again(); !strings.Contains(w.Body.String(), "4711 on somewhere") {
 		t.Error("a change of the same length and time is not seen")
 	}
@@ -434,4 +438,41 @@ func TestSettings(t *testing.T) {
 	if !strings.Contains(empty, "No run is here yet") || !strings.Contains(empty, "no runs") {
 		t.Error(empty)
 	}
+}
+
+// Several readers at once, while records arrive, get whole pages and their figures.
+func TestConcurrent(t *testing.T) {
+	dir := t.TempDir()
+	runs := copyRuns(t, dir, "s1-darts-small-eb491bd4-seed0", 3)
+	records, err := results.Records(filepath.Join(study, filepath.Base(runs[0])))
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := bytes.SplitAfter(records, []byte("\n"))
+	h := newTest(t, dir)
+	var readers fault.Group
+	for i := range 4 {
+		readers.Go(func() {
+			for range 5 {
+				path := []string{"/", linkOf(filepath.Base(runs[0]))}[i%2]
+				text := get(h, path).Body.String()
+				if !strings.HasSuffix(text, "</html>\n") {
+					t.Errorf("%s: %.200s", path, text)
+				}
+				for _, figure := range figureAddress.FindAllString(text, 2) {
+					if w := get(h, figure); w.Code != http.StatusOK {
+						t.Errorf("%s: %d", figure, w.Code)
+					}
+				}
+			}
+		})
+	}
+	for n := range 8 {
+		write(t, runs[0], "epochs.jsonl", bytes.Join(lines[:4+n], nil))
+		h.mutex.Lock()
+		h.looked = time.Time{}
+		h.mutex.Unlock()
+		time.Sleep(5 * time.Millisecond)
+	}
+	readers.Wait()
 }
