@@ -81,6 +81,9 @@ Example:
 			if c.IsSet("watch") {
 				return misuse(errors.New("--watch needs --status"), "nb1shot sweep --status --watch --out DIR")
 			}
+			if c.IsSet("on-finish") && c.IsSet("on") {
+				return misuse(errors.New("--on-finish and --on do not go together: the sweep goes on when the command has ended"), "--report has a job made that starts when all others have ended")
+			}
 			return interruptible(runSweep)(c)
 		},
 	}
