@@ -16,8 +16,10 @@ import (
 	"time"
 
 	"github.com/urfave/cli/v2"
+	"golang.org/x/term"
 
 	"github.com/nb1shot/nb1shot/benchmark/sweep"
+	"github.com/nb1shot/nb1shot/internal/printable"
 	"github.com/nb1shot/nb1shot/internal/watch"
 )
 
@@ -76,14 +78,8 @@ func repeated(action cli.ActionFunc) cli.ActionFunc {
 			}
 			switch {
 			case inPlace:
-				// Down the lines that are there, so that nothing flickers.
-				io.WriteString(raw.text, "\x1b[H")
-				for line := range strings.Lines(text.String()) {
-					io.WriteString(w, strings.TrimSuffix(line, "\n"))
-					io.WriteString(raw.text, "\x1b[K\r\n")
-				}
-				fmt.Fprintf(w, "\n%s, every %s; Ctrl-C ends", time.Now().Format(time.TimeOnly), duration(pause))
-				io.WriteString(raw.text, "\x1b[K\x1b[J")
+				note := fmt.Sprintf("%s, every %s; Ctrl-C ends", time.Now().Format(time.TimeOnly), duration(pause))
+				redraw(w, raw, text.String(), note)
 			case !bytes.Equal(text.Bytes(), before):
 				if !first && !c.Bool("json") {
 					fmt.Fprintln(w)
@@ -101,6 +97,30 @@ func repeated(action cli.ActionFunc) cli.ActionFunc {
 			}
 		}
 	}
+}
+
+// redraw writes a text over what is on the terminal, line by line so that nothing flickers,
+// as much of it as there is room for above a note.
+func redraw(w io.Writer, raw *screenWriter, text, note string) {
+	columns, rows := 80, 24
+	if file, ok := raw.text.(*os.File); ok {
+		if c, r, err := term.GetSize(int(file.Fd())); err == nil && c > 0 && r > 0 {
+			columns, rows = c, r
+		}
+	}
+	lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
+	if most := max(rows-2, 1); len(lines) > most {
+		note = fmt.Sprintf("%d lines more; %s", len(lines)-most, note)
+		lines = lines[:most]
+	}
+	control := func(sequence string) { io.WriteString(raw.text, sequence) }
+	control("\x1b[H")
+	for _, line := range append(lines, "") {
+		io.WriteString(w, fit(printable.Line(line), columns))
+		control("\x1b[K\n")
+	}
+	io.WriteString(w, fit(note, columns-1))
+	control("\x1b[J")
 }
 
 // statusFlag is for sweeps.

@@ -2,6 +2,7 @@ package serve
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	_ "embed"
 	"encoding/hex"
@@ -333,8 +334,9 @@ func (s *Handler) front() ([]part, error) {
 	slices.SortStableFunc(rows, compareRows)
 	add(newPart("runs", "runs", struct {
 		Rows, Troubles []row
+		StandIns       bool
 		Running        bool
-	}{rows, troubles, survey.Counts[watch.Running] > 0}))
+	}{rows, troubles, standIns != nil, survey.Counts[watch.Running] > 0}))
 	for i, g := range groups {
 		id := ""
 		if len(groups) > 1 {
@@ -380,25 +382,9 @@ func compareRows(a, b row) int {
 		}
 		return 1
 	}
-	if d := rank(a) - rank(b); d != 0 {
-		return d
-	}
-	if a.Space != b.Space {
-		return strings.Compare(string(a.Space), string(b.Space))
-	}
-	if d := plots.CompareCurves(results.Curve{Algorithm: a.Algorithm}, results.Curve{Algorithm: b.Algorithm}); d != 0 {
-		return d
-	}
-	if a.Preset != b.Preset {
-		return strings.Compare(a.Preset, b.Preset)
-	}
-	switch {
-	case a.Seed < b.Seed:
-		return -1
-	case a.Seed > b.Seed:
-		return 1
-	}
-	return strings.Compare(a.Name, b.Name)
+	return cmp.Or(rank(a)-rank(b), strings.Compare(string(a.Space), string(b.Space)),
+		plots.CompareCurves(results.Curve{Algorithm: a.Algorithm}, results.Curve{Algorithm: b.Algorithm}),
+		cmp.Compare(a.Seed, b.Seed), strings.Compare(a.Preset, b.Preset), strings.Compare(a.Name, b.Name))
 }
 
 // pair is a line of a list of names and values.

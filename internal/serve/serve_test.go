@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"html"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -20,7 +21,9 @@ import (
 	"time"
 
 	"github.com/nb1shot/nb1shot/internal/fault"
+	"github.com/nb1shot/nb1shot/internal/watch"
 	"github.com/nb1shot/nb1shot/results"
+	"github.com/nb1shot/nb1shot/spaces"
 )
 
 // study is recorded runs.
@@ -475,4 +478,26 @@ func TestConcurrent(t *testing.T) {
 		time.Sleep(5 * time.Millisecond)
 	}
 	readers.Wait()
+}
+
+// What goes on comes first, then all by space, algorithm and seed, also what is missing,
+// and last what has no algorithm.
+func TestCompareRows(t *testing.T) {
+	of := func(space spaces.Name, algorithm string, seed uint64, state watch.State, preset string) row {
+		return row{Run: watch.Run{Name: fmt.Sprint(algorithm, seed), Space: space, Algorithm: algorithm, Seed: seed, State: state}, Preset: preset}
+	}
+	want := []row{
+		of("1", "darts", 2, watch.Running, "smoke"), of("2", "darts", 0, watch.Running, "smoke"),
+		of("1", "darts", 0, watch.Finished, "smoke"), of("1", "darts", 1, watch.Missing, ""), of("1", "darts", 3, watch.Finished, "quick"),
+		of("1", "darts", 3, watch.Finished, "smoke"), of("1", "sdarts-rs", 0, watch.Failed, "smoke"), of("2", "darts", 10, watch.Finished, "smoke"),
+		of("", "", 0, watch.Damaged, ""),
+	}
+	got := slices.Clone(want)
+	for range 20 {
+		rand.Shuffle(len(got), func(i, j int) { got[i], got[j] = got[j], got[i] })
+		slices.SortFunc(got, compareRows)
+		if !slices.Equal(got, want) {
+			t.Fatalf("%v\nwant\n%v", got, want)
+		}
+	}
 }
