@@ -68,11 +68,11 @@ func readCluster(c *cli.Context) (*slurm.Sweep, error) {
 		}
 		return &slurm.Sweep{}, noArguments(c)
 	}
-	for name, instead := range map[string]string{
-		"jobs": "--max-running N", "threads": "--cpus N", "manifest-only": "--dry-run", "on-finish": "--report DIR",
+	for _, other := range []struct{ name, instead string }{
+		{"jobs", "--max-running N"}, {"threads", "--cpus N"}, {"manifest-only", "--dry-run"}, {"on-finish", "--report DIR"},
 	} {
-		if c.IsSet(name) {
-			return nil, misuse(fmt.Errorf("--on and --%s do not go together", name), "with --on it is %s", instead)
+		if c.IsSet(other.name) {
+			return nil, misuse(fmt.Errorf("--on and --%s do not go together", other.name), "with --on it is %s", other.instead)
 		}
 	}
 	s := &slurm.Sweep{
@@ -398,5 +398,5 @@ func requeue(c *cli.Context, err error, advanced bool) error {
 	if failed := slurm.Requeue(ctx, array+"_"+task); failed != nil {
 		return hinted(fmt.Errorf("%w; back into the queue: %w", err, failed), "the same sweep --on slurm submits it again")
 	}
-	return err
+	return hinted(err, "the task resumes it by itself")
 }

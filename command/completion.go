@@ -197,6 +197,8 @@ func namedValues(option, begun string, line []string) []candidate {
 		}
 	case "engine":
 		plain(engineNames()...)
+	case "on":
+		plain(onSlurm, onKubernetes)
 	case "state":
 		plain(stateNames()...)
 	case "format":
