@@ -55,6 +55,11 @@ func serveRuns(c *cli.Context) error {
 	if err != nil {
 		return misuse(fmt.Errorf("--addr is %q, want HOST:PORT", addr), "an example is: --addr 127.0.0.1:8080")
 	}
+	if c.IsSet("table") { // which is opened again when there are runs
+		if _, err := findAnchors(c, nil); err != nil {
+			return err
+		}
+	}
 	ctx, stop := signal.NotifyContext(c.Context, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	handler, err := serve.New(serve.Options{

@@ -157,12 +157,14 @@ func (s *Handler) arrange(runs []*run) (live *report.Live, err error) {
 		}
 		slices.Sort(of)
 		key := strings.Join(slices.Compact(of), "\n")
-		if _, ok := s.anchors[key]; !ok {
-			if s.anchors[key], err = s.options.Anchors(histories); err != nil {
-				return nil, err
+		known, ok := s.anchors[key]
+		if !ok {
+			if known, err = s.options.Anchors(histories); err != nil {
+				return nil, fmt.Errorf("what regrets are counted from is not known: %w", err)
 			}
+			s.anchors[key] = known
 		}
-		in.Anchors = s.anchors[key]
+		in.Anchors = known
 	}
 	return report.Arrange(in)
 }
