@@ -7,10 +7,11 @@ bench-peer: # the engine against PyTorch, see tools/peer/README.md
 bench-hog: # the engine beside a process that takes a core
 	tools/bench-hog $(ARGS)
 
+SANITIZED = ./internal/engine/cpu ./supernet
 # Not what agrees with the reference: that is tested without sanitizers, and slow with them.
 sanitize: # the kernels, and whole networks, under the address and undefined-behaviour sanitizers
 	CGO_CFLAGS='-O1 -g -fsanitize=undefined -fno-sanitize-recover=undefined' CGO_LDFLAGS=-fsanitize=undefined \
-		ASAN_OPTIONS=allocator_may_return_null=1 go test -asan -short -run 'Conformance|OutOfMemory|CPUEngineIsDeterministic' ./internal/engine/cpu ./supernet
+		ASAN_OPTIONS=allocator_may_return_null=1 go test -asan -short -run 'Conformance|OutOfMemory|CPUEngineIsDeterministic' $(SANITIZED)
 
 sanitize-cuda: # the kernels for GPUs, on the emulated device; three minutes
 	CGO_CFLAGS='-O1 -g -fsanitize=undefined -fno-sanitize-recover=undefined' CGO_LDFLAGS=-fsanitize=undefined \
