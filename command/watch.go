@@ -20,6 +20,7 @@ import (
 
 	"github.com/nb1shot/nb1shot/benchmark/sweep"
 	"github.com/nb1shot/nb1shot/internal/printable"
+	"github.com/nb1shot/nb1shot/internal/slurm"
 	"github.com/nb1shot/nb1shot/internal/watch"
 )
 
@@ -125,11 +126,11 @@ func redraw(w io.Writer, raw *screenWriter, text, note string) {
 
 // statusFlag is for sweeps.
 func statusFlag() cli.Flag {
-	return &cli.BoolFlag{Name: "status", Usage: "tell how the sweep stands, from its files alone, and run nothing", DisableDefaultText: true}
+	return &cli.BoolFlag{Name: "status", Usage: "tell how the sweep stands, and run nothing", DisableDefaultText: true}
 }
 
-// sweepStatus tells how the sweep in --out stands. It needs neither images nor table and
-// takes no lock.
+// sweepStatus tells how the sweep in --out stands, by its files and, where there is one, by
+// the queue of Slurm. It needs neither images nor table and takes no lock.
 func sweepStatus(c *cli.Context) error {
 	if err := noArguments(c); err != nil {
 		return err
@@ -155,11 +156,29 @@ func sweepStatus(c *cli.Context) error {
 		if err != nil {
 			return err
 		}
+		if queue := queueOf(c.Context, root); queue != nil {
+			s.Queue(queue.Pending)
+		}
 		if c.Bool("json") {
 			return writeJSON(c.App.Writer, s)
 		}
 		return printSurvey(c.App.Writer, s, time.Now())
 	})(c)
+}
+
+// queueOf asks Slurm what of the sweep waits; nil where there is none that answers soon.
+func queueOf(ctx context.Context, root string) *slurm.Queue {
+	root, err := resolved(root)
+	if err != nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	queue, err := (&slurm.Sweep{Root: root}).Queue(ctx)
+	if err != nil {
+		return nil
+	}
+	return queue
 }
 
 // printSurvey prints the counts, then a line for each run that is not simply finished or
@@ -182,7 +201,7 @@ func printSurvey(w io.Writer, s *watch.Survey, now time.Time) error {
 	lines := [][]string{{"unit", "space", "algorithm", "seed", "state", "epochs", "left", "last record", "process"}}
 	var reasons []string
 	for _, r := range s.Runs {
-		if r.State == watch.Finished || r.State == watch.Missing {
+		if r.State == watch.Finished || r.State == watch.Missing || r.State == watch.Queued {
 			continue
 		}
 		unit, left, last := "-", "-", "-"

@@ -151,6 +151,9 @@ func (e Exact) drifted() string {
 func (t GateTest) String() string {
 	switch t.Verdict {
 	case Lacks:
+		if len(t.Lacking) == 0 {
+			return "missing: the baseline has it, and no run here is complete"
+		}
 		return fmt.Sprintf("missing: the baseline has it, of these runs %d do not (seed %s)", len(t.Lacking), List(t.Lacking))
 	case Unknown:
 		return "not in the baseline"

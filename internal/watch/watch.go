@@ -25,7 +25,7 @@ import (
 // State is how a run stands, as its files and, on its own host, its process tell.
 type State string
 
-// The states: those of results, and three that no status.json has.
+// The states: those of results, and four that no status.json has.
 const (
 	Finished    = State(results.Finished)
 	Running     = State(results.Running)
@@ -34,10 +34,11 @@ const (
 	Failed      = State(results.Failed)
 	Damaged     = State("damaged") // cannot be read
 	Missing     = State("missing") // in the manifest, and not begun
+	Queued      = State("queued")  // waits in the queue of a cluster, begun or not
 )
 
 // States lists them in the order in which they are counted.
-var States = []State{Finished, Running, Missing, Interrupted, Killed, Failed, Damaged}
+var States = []State{Finished, Running, Queued, Missing, Interrupted, Killed, Failed, Damaged}
 
 // Run is how one run stands. Times are in seconds; what is not known is nil.
 type Run struct {
@@ -168,6 +169,19 @@ func Assemble(dir string, m *sweep.Manifest, runs []Run) *Survey {
 	}
 	s.Left = left(s.Runs)
 	return s
+}
+
+// Queue marks the units that wait in the queue of a cluster.
+func (s *Survey) Queue(pending map[int]bool) {
+	for i := range s.Runs {
+		r := &s.Runs[i]
+		if r.Unit == nil || !pending[*r.Unit] || r.State == Finished || r.State == Running {
+			continue
+		}
+		s.Counts[r.State]--
+		r.State, r.Reason = Queued, ""
+		s.Counts[Queued]++
+	}
 }
 
 // left estimates the time until what is not done, and has not failed, is done.

@@ -83,6 +83,10 @@ func TestAssemble(t *testing.T) {
 			t.Errorf("place %d: %+v", i, r)
 		}
 	}
+	s.Queue(map[int]bool{0: true, 1: true, 2: true, 5: true}) // of which two are done and at work
+	if got := s.Counted(); got != "2 finished, 1 running, 2 queued, 1 missing, 1 killed" {
+		t.Error(got)
+	}
 	if s.Bytes != 8 || !s.Sweep {
 		t.Errorf("%d bytes", s.Bytes)
 	}
