@@ -99,7 +99,7 @@ func TestFilesWithoutEnd(t *testing.T) {
 // copyRun copies a finished run into dir.
 func copyRun(t *testing.T, dir string) {
 	t.Helper()
-	from, err := filepath.Glob("../results/study/s2-darts-*-seed0")
+	from, err := filepath.Glob("../results/study/s2-darts-small-*-seed0")
 	if err != nil || len(from) == 0 {
 		t.Fatalf("no run to copy: %v", err)
 	}

@@ -20,7 +20,7 @@ func (f failingWriter) Write([]byte) (int, error) { return 0, f.err }
 // A command whose output cannot be written fails, even where nobody looked at the
 // error of the print; but it is quiet where nobody reads.
 func TestIncompleteOutput(t *testing.T) {
-	runs, err := filepath.Glob("../results/study/s1-darts-*-seed0")
+	runs, err := filepath.Glob("../results/study/s1-darts-small-*-seed0")
 	if err != nil || len(runs) != 1 {
 		t.Fatalf("runs %q, %v", runs, err)
 	}

@@ -146,10 +146,14 @@ func checked(t *testing.T, h *Handler, path string) string {
 }
 
 func TestPages(t *testing.T) {
+	all, err := filepath.Glob(filepath.Join(study, "s*-seed*"))
+	if err != nil || len(all) == 0 {
+		t.Fatalf("%d runs, %v", len(all), err)
+	}
 	h := newTest(t, study)
 	front := checked(t, h, "/")
 	for _, want := range []string{
-		"Runs in study", "18 finished; ", `<a href="/run/s1-darts-small-eb491bd4-seed0">DARTS, space 1, seed 0</a>`,
+		"Runs in study", fmt.Sprintf("%d finished; ", len(all)), `<a href="/run/s1-darts-small-eb491bd4-seed0">DARTS, space 1, seed 0</a>`,
 		"Anytime test error: DARTS, SDARTS-RS, SDARTS-ADV", "Discovered cells, space 2", "Final test error (%)",
 		"Device: CPU, amd64", "Preset small: 3 cells",
 	} {
