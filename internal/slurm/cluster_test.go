@@ -89,7 +89,7 @@ SwitchType=switch/none
 ReturnToService=2
 MaxArraySize=40
 MinJobAge=300
-KillWait=5
+KillWait=30
 CommunicationParameters=NoCtldInAddrAny,NoInAddrAny
 SlurmdParameters=config_overrides
 SchedulerParameters=batch_sched_delay=0,sched_interval=1,sched_min_interval=0,bf_interval=1
@@ -227,7 +227,7 @@ func (c *cluster) must(t *testing.T, name string, args ...string) string {
 }
 
 // patience bounds every wait.
-const patience = 3 * time.Minute
+const patience = 5 * time.Minute
 
 func (c *cluster) until(t *testing.T, what string, done func() bool) {
 	t.Helper()
