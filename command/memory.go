@@ -9,7 +9,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/nb1shot/nb1shot/benchmark/sweep"
 	"github.com/nb1shot/nb1shot/internal/abandon"
 )
 
@@ -22,7 +21,7 @@ func (p *sweepPlan) fitMemory(ctx context.Context, log io.Writer) error {
 	if jobs < 2 || free == 0 || r.Shared.Engine == "cuda" {
 		return nil
 	}
-	run, err := abandon.Do(ctx, 0, func() (int64, error) { return r.Memory(largestOnes(p.units)) })
+	run, err := abandon.Do(ctx, 0, func() (int64, error) { return r.Memory(p.units) })
 	if err != nil {
 		return err
 	}
@@ -42,18 +41,6 @@ func fitting(jobs int, run, free int64) int {
 		return jobs
 	}
 	return int(min(int64(jobs), max(free/10*9/run, 1)))
-}
-
-// largestOnes picks one unit of each configuration.
-func largestOnes(units []sweep.Unit) (picked []sweep.Unit) {
-	seen := map[string]bool{}
-	for _, u := range units {
-		if !seen[u.Stem()] {
-			seen[u.Stem()] = true
-			picked = append(picked, u)
-		}
-	}
-	return picked
 }
 
 // freeMemory is how many bytes a process may still take, in the limits of its control

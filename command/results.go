@@ -10,11 +10,11 @@ import (
 	"strconv"
 	"strings"
 	"text/tabwriter"
-	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/nb1shot/nb1shot/algorithms"
+	"github.com/nb1shot/nb1shot/internal/watch"
 	"github.com/nb1shot/nb1shot/results"
 	"github.com/nb1shot/nb1shot/spaces"
 )
@@ -206,12 +206,7 @@ func errorOf(o *outcome) string {
 }
 
 // secondsOf is a wall time, empty where it is not known.
-func secondsOf(seconds *float64) string {
-	if seconds == nil {
-		return ""
-	}
-	return duration(time.Duration(*seconds * float64(time.Second)))
-}
+func secondsOf(seconds *float64) string { return watch.Seconds(seconds) }
 
 // marked marks the kind of a stand-in.
 func marked(kind string, standIn bool) string {

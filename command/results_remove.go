@@ -15,6 +15,7 @@ import (
 
 	"github.com/nb1shot/nb1shot/benchmark"
 	"github.com/nb1shot/nb1shot/internal/foreign"
+	"github.com/nb1shot/nb1shot/internal/watch"
 	"github.com/nb1shot/nb1shot/results"
 )
 
@@ -247,4 +248,4 @@ func (f freeing) print(out, log io.Writer, whole bool) error {
 	return nil
 }
 
-func megabytes(n int64) string { return fmt.Sprintf("%.1f MB", float64(n)/1e6) }
+func megabytes(n int64) string { return watch.Megabytes(n) }

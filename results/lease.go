@@ -29,21 +29,20 @@ const pulse = 30 * time.Second
 // hostname is that of this machine, which tests replace.
 var hostname = os.Hostname
 
-// host is the machine of the process, or "".
-func (s Status) host() string {
-	var id int
-	var host string
+// where is the number of the process and its machine, or 0 and "".
+func (s Status) where() (id int, host string) {
 	if n, err := fmt.Sscanf(s.Process, "%d on %s", &id, &host); n != 2 || err != nil {
-		return ""
+		return 0, ""
 	}
-	return host
+	return id, host
 }
 
 // remaining returns how long the run of another machine must stay silent until it may be
 // continued here; 0 is now.
 func remaining(dir string, s Status) time.Duration {
+	_, host := s.where()
 	here, err := hostname()
-	if s.State != Running || err != nil || s.host() == "" || s.host() == here {
+	if s.State != Running || err != nil || host == "" || host == here {
 		return 0
 	}
 	last, err := os.Stat(filepath.Join(dir, statusFile))

@@ -51,9 +51,8 @@ type Status struct {
 // Killed tells of a run that stands as running whether its process, on this
 // host, is there no more. Of another host nothing is known.
 func (s Status) Killed() bool {
-	var id int
-	var host string
-	if n, err := fmt.Sscanf(s.Process, "%d on %s", &id, &host); s.State != Running || n != 2 || err != nil {
+	id, host := s.where()
+	if s.State != Running || host == "" {
 		return false
 	}
 	here, err := hostname()

@@ -1,5 +1,7 @@
 package sweep
 
+import "github.com/nb1shot/nb1shot/spaces"
+
 // Memory returns the bytes that the largest of the units takes at most, see
 // benchmark.Config.Memory.
 func (r *Runner) Memory(units []Unit) (largest int64, err error) {
@@ -8,16 +10,21 @@ func (r *Runner) Memory(units []Unit) (largest int64, err error) {
 		element = 8
 	}
 	type shape struct {
-		space                 string
+		space                 spaces.Name
 		batch, channels, side int
 	}
 	seen := map[shape]bool{} // of networks alike: planning takes a while
+	known := map[pair]bool{}
 	for _, u := range units {
+		if known[u.pair()] {
+			continue
+		}
+		known[u.pair()] = true
 		c, err := r.Shared.Config(u.Space, u.Algorithm)
 		if err != nil {
 			return 0, err
 		}
-		s := shape{string(u.Space), c.Batch, c.Channels, c.Side}
+		s := shape{u.Space, c.Batch, c.Channels, c.Side}
 		if seen[s] {
 			continue
 		}

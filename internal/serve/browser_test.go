@@ -209,7 +209,7 @@ func (b *browser) screenshot(path string) {
 // complain of nothing. With NB1SHOT_SCREENSHOTS, a folder, pictures of them are left there.
 func TestBrowser(t *testing.T) {
 	if testing.Short() {
-		t.Skip("starts a browser")
+		t.Skip("starts Chromium for every page: not in short mode")
 	}
 	b := startBrowser(t)
 	hostile := t.TempDir()
@@ -247,7 +247,7 @@ func TestBrowser(t *testing.T) {
 // opened or scrolled stays so.
 func TestBrowserRefresh(t *testing.T) {
 	if testing.Short() {
-		t.Skip("starts a browser")
+		t.Skip("starts Chromium for every page: not in short mode")
 	}
 	b := startBrowser(t)
 	dir := t.TempDir()

@@ -264,17 +264,10 @@ func percent(x *float64) string {
 }
 
 // LeftText is the time left, for people.
-func (w row) LeftText() string { return secondsText(w.Left) }
+func (w row) LeftText() string { return watch.Seconds(w.Left) }
 
 // SpentText is the time spent.
-func (w row) SpentText() string { return secondsText(w.Spent) }
-
-func secondsText(s *float64) string {
-	if s == nil {
-		return ""
-	}
-	return watch.Duration(time.Duration(*s * float64(time.Second)))
-}
+func (w row) SpentText() string { return watch.Seconds(w.Spent) }
 
 // Moment is a time that the page shows, and how long ago it was.
 type Moment struct{ Machine, People string }
@@ -289,8 +282,6 @@ func momentOf(t time.Time) *Moment {
 
 // Written is when the record was last written.
 func (w row) Written() *Moment { return momentOf(w.Record) }
-
-func megabytes(n int64) string { return fmt.Sprintf("%.1f MB", float64(n)/1e6) }
 
 // front is the parts of the page of the folder.
 func (s *Handler) front() ([]part, error) {
@@ -318,7 +309,7 @@ func (s *Handler) front() ([]part, error) {
 		Title, Counted, Left, Disk string
 		Running                    bool
 		Trouble, StandIns          []string
-	}{s.title, survey.Counted(), secondsText(survey.Left), megabytes(survey.Bytes), survey.Counts[watch.Running] > 0, s.folder.trouble, standIns}))
+	}{s.title, survey.Counted(), watch.Seconds(survey.Left), watch.Megabytes(survey.Bytes), survey.Counts[watch.Running] > 0, s.folder.trouble, standIns}))
 	var rows []row
 	var troubles []row
 	shown := s.shown()

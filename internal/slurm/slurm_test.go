@@ -16,7 +16,7 @@ import (
 // On a real Slurm. The tests run side by side: most of their time they wait.
 func TestSlurm(t *testing.T) {
 	if testing.Short() {
-		t.Skip("takes two minutes")
+		t.Skip("starts a Slurm and waits for its limits of time, two minutes: not in short mode")
 	}
 	c := startCluster(t)
 	t.Run("tests", func(t *testing.T) { // ends when all have

@@ -282,6 +282,17 @@ func (s *Survey) Counted() string {
 	return cmp.Or(strings.Join(parts, ", "), "no runs")
 }
 
+// Seconds writes seconds as Duration does, and "" where they are not known.
+func Seconds(s *float64) string {
+	if s == nil {
+		return ""
+	}
+	return Duration(time.Duration(*s * float64(time.Second)))
+}
+
+// Megabytes writes a size: 1.2 MB.
+func Megabytes(n int64) string { return fmt.Sprintf("%.1f MB", float64(n)/1e6) }
+
 // Duration writes a time as people say it: 42 s, 3 min 7 s, 2 h 5 min.
 func Duration(d time.Duration) string {
 	s := int(d.Round(time.Second).Seconds())
