@@ -121,7 +121,7 @@ func NewPlan(g *graph.Graph, outputs []*graph.Node, varying ...string) (*Plan, e
 		switch {
 		case step.Kind == graph.Add:
 			v.Role = p.Values[step.Operands[0]].Role
-		case step.Kind != graph.ConvWeight && len(v.Shape) == 4:
+		case step.Kind != graph.ConvWeight && step.Kind != graph.DepthwiseWeight && len(v.Shape) == 4:
 			v.Role = graph.Activation
 		}
 		p.Values = append(p.Values, v)

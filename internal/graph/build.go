@@ -27,12 +27,47 @@ func NewConv(x, w *Node) *Node {
 	return apply(Conv, Attr{K: k, S: 1, P: k / 2}, tensor.Shape{xs[0], ws[0], xs[2], xs[3]}, x, w)
 }
 
+// NewDepthwise adds a convolution of each channel of x [N, C, H, W] with its own K×K
+// kernel of w [C, 1, K, K].
+func NewDepthwise(x, w *Node, stride, padding, dilation int) *Node {
+	xs, ws := x.Shape(), w.Shape()
+	assert(isActivation(x) && len(ws) == 4 && ws[0] == xs[1] && ws[1] == 1 && ws[2] == ws[3], "depthwise convolution of %v with %v", xs, ws)
+	assert(stride > 0 && dilation > 0, "depthwise convolution of stride %d and dilation %d", stride, dilation)
+	a := Attr{K: ws[2], S: stride, P: padding, D: dilation}
+	return apply(Depthwise, a, windowed(x, a, dilation*(a.K-1)+1), x, w)
+}
+
+// windowed is the shape of what windows make of x that reach over a number of its rows
+// and columns.
+func windowed(x *Node, a Attr, reach int) tensor.Shape {
+	xs := x.Shape()
+	assert(xs[2]+2*a.P >= reach && xs[3]+2*a.P >= reach, "windows over %d rows and columns of %v with padding %d", reach, xs, a.P)
+	out := func(n int) int { return (n+2*a.P-reach)/a.S + 1 }
+	return tensor.Shape{xs[0], xs[1], out(xs[2]), out(xs[3])}
+}
+
 // NewMaxPool adds a max-pooling with the given window, stride and padding.
 func NewMaxPool(x *Node, k, s, p int) *Node {
+	return pool(MaxPool, x, Attr{K: k, S: s, P: p})
+}
+
+// NewAveragePool adds an average-pooling with the given window, stride and padding.
+func NewAveragePool(x *Node, k, s, p int) *Node {
+	return pool(AveragePool, x, Attr{K: k, S: s, P: p})
+}
+
+func pool(kind Kind, x *Node, a Attr) *Node {
+	assert(isActivation(x) && a.P < a.K, "%d×%d %s of %v with padding %d", a.K, a.K, kind, x.Shape(), a.P)
+	return apply(kind, a, windowed(x, a, a.K), x)
+}
+
+// NewSubsample takes of x every row and column whose number is from plus a multiple of
+// the stride.
+func NewSubsample(x *Node, stride, from int) *Node {
 	xs := x.Shape()
-	assert(isActivation(x) && p < k && xs[2]+2*p >= k && xs[3]+2*p >= k, "%d×%d max-pool of %v", k, k, xs)
-	out := func(n int) int { return (n+2*p-k)/s + 1 }
-	return apply(MaxPool, Attr{K: k, S: s, P: p}, tensor.Shape{xs[0], xs[1], out(xs[2]), out(xs[3])}, x)
+	assert(isActivation(x) && stride > 0 && from >= 0 && from < xs[2] && from < xs[3], "every %dth row and column of %v from %d", stride, xs, from)
+	out := func(n int) int { return (n-from-1)/stride + 1 }
+	return apply(Subsample, Attr{S: stride, From: from}, tensor.Shape{xs[0], xs[1], out(xs[2]), out(xs[3])}, x)
 }
 
 // NewBatchStats adds the mean and biased variance of every channel of x, [2, C].
@@ -122,6 +157,13 @@ func NewShuffle(x *Node, groups int) *Node {
 func NewScaleImages(x, d *Node) *Node {
 	assert(isActivation(x) && d.Shape().Eq(tensor.Shape{x.Shape()[0], 1, 1, 1}), "images of %v times %v", x.Shape(), d.Shape())
 	return apply(ScaleImages, Attr{}, x.Shape(), x, d)
+}
+
+// NewMask multiplies x by the activation m of the same shape, through which no
+// derivative flows.
+func NewMask(x, m *Node) *Node {
+	assert(isActivation(x) && m.Shape().Eq(x.Shape()), "mask of %v for %v", m.Shape(), x.Shape())
+	return apply(Mask, Attr{}, x.Shape(), x, m)
 }
 
 // NewMean adds the mean over the positions of x, [N, C, 1, 1].

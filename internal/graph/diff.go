@@ -22,6 +22,7 @@ var constant = map[Kind][]int{
 	ScaleFixed:        {1},
 	ReLUBack:          {0},
 	ScaleImages:       {1},
+	Mask:              {1},
 
 	CrossEntropy:         {1},
 	CrossEntropyBack:     {1},
@@ -56,6 +57,22 @@ func (o *Op) SymDiff(in gorgonia.Nodes, out, g *Node) (gorgonia.Nodes, error) {
 		return gorgonia.Nodes{like(ConvWeight, in[0], g, in[1]), like(Conv, in[1], g, in[0])}, nil
 	case ConvWeight: // x, g'
 		return gorgonia.Nodes{like(ConvData, in[0], g, in[1]), like(Conv, in[1], in[0], g)}, nil
+
+	case Depthwise: // x, w
+		return gorgonia.Nodes{like(DepthwiseData, in[0], in[1], g), like(DepthwiseWeight, in[1], in[0], g)}, nil
+	case DepthwiseData: // w, g'
+		return gorgonia.Nodes{like(DepthwiseWeight, in[0], g, in[1]), like(Depthwise, in[1], g, in[0])}, nil
+	case DepthwiseWeight: // x, g'
+		return gorgonia.Nodes{like(DepthwiseData, in[0], g, in[1]), like(Depthwise, in[1], in[0], g)}, nil
+
+	case AveragePool:
+		return gorgonia.Nodes{like(AveragePoolBack, in[0], g)}, nil
+	case AveragePoolBack:
+		return gorgonia.Nodes{like(AveragePool, in[0], g)}, nil
+	case Subsample:
+		return gorgonia.Nodes{like(SubsampleBack, in[0], g)}, nil
+	case SubsampleBack:
+		return gorgonia.Nodes{like(Subsample, in[0], g)}, nil
 
 	case MaxPool:
 		return gorgonia.Nodes{like(MaxPoolBack, in[0], in[0], g)}, nil
@@ -127,6 +144,8 @@ func (o *Op) SymDiff(in gorgonia.Nodes, out, g *Node) (gorgonia.Nodes, error) {
 		return gorgonia.Nodes{NewShuffle(g, in[0].Shape()[1]/a.K)}, nil
 	case ScaleImages: // x, d
 		return gorgonia.Nodes{NewScaleImages(g, in[1]), nil}, nil
+	case Mask: // x, m
+		return gorgonia.Nodes{NewMask(g, in[1]), nil}, nil
 
 	case Mean:
 		return gorgonia.Nodes{like(MeanBack, in[0], g)}, nil

@@ -23,9 +23,19 @@ const (
 	ConvData   Kind = "conv-data"   // w, g → gradient of x
 	ConvWeight Kind = "conv-weight" // x, g → gradient of w
 
+	Depthwise       Kind = "depthwise"        // x, w [C, 1, K, K] → y: each channel with a K×K kernel of its own, stride S, zero padding P, dilation D
+	DepthwiseData   Kind = "depthwise-data"   // w, g → gradient of x
+	DepthwiseWeight Kind = "depthwise-weight" // x, g → gradient of w
+
 	MaxPool     Kind = "max-pool"      // x → y: window K, stride S, padding P with -∞; ties go to the first in row-major order
 	MaxPoolBack Kind = "max-pool-back" // x, g → g scattered to where x had its maxima
 	MaxPoolTake Kind = "max-pool-take" // x, u → u gathered from where x has its maxima
+
+	AveragePool     Kind = "average-pool"      // x → y: window K, stride S, padding P, which does not count: the divisor is the number of positions of x in the window
+	AveragePoolBack Kind = "average-pool-back" // g → gradient of x
+
+	Subsample     Kind = "subsample"      // x → its rows and columns From, From+S, From+2S, …
+	SubsampleBack Kind = "subsample-back" // g → gradient of x: g at those rows and columns, 0 elsewhere
 
 	BatchStats        Kind = "batch-stats"         // x → [2, C]: mean and biased variance of each channel; not differentiated by itself
 	Normalize         Kind = "normalize"           // x, stats → (x - mean)/√(var + Eps), stats being BatchStats(x) and differentiated as such
@@ -53,6 +63,7 @@ const (
 
 	Shuffle     Kind = "shuffle"      // x → its channels, K groups of C/K one after another, taken in turn from each group
 	ScaleImages Kind = "scale-images" // x, d [N, 1, 1, 1] → each image of x times its entry of d, which is a constant
+	Mask        Kind = "mask"         // x, m → x times m, entry by entry; m is a constant of the shape of x
 
 	Mean     Kind = "mean"      // x → [N, C, 1, 1]: mean over the positions
 	MeanBack Kind = "mean-back" // g → g/(H·W) at every position
@@ -68,9 +79,10 @@ const Eps = 1e-5
 
 // Attr holds the constants of an operation; which ones count depends on its kind.
 type Attr struct {
-	K, S, P int // Conv*, MaxPool*: window, stride, padding; Shuffle: K groups
+	K, S, P int // Conv*, Depthwise*, MaxPool*, AveragePool*: window, stride, padding; Subsample*: stride; Shuffle: K groups
+	D       int // Depthwise*: dilation
 	At      int // WeightedSum, InnerProducts: first entry of the mixing vector
-	From    int // Slice, Pad: first channel
+	From    int // Slice, Pad: first channel; Subsample*: first row and column
 }
 
 // Op is an operation of the graph: a gorgonia operation with a symbolic

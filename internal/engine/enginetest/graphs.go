@@ -95,6 +95,34 @@ var Graphs = []Graph{
 		func(n map[string]*graph.Node) *graph.Node {
 			return graph.NewReLU(graph.NewScaleImages(graph.NewShiftChannels(graph.NewScaleImages(n["x"], n["d"]), n["b"]), n["e"]))
 		}},
+	depthwise("3×3", 2, 3, 5, 4, graph.Attr{K: 3, S: 1, P: 1, D: 1}),
+	depthwise("3×3, stride 2", 3, 2, 5, 6, graph.Attr{K: 3, S: 2, P: 1, D: 1}),
+	depthwise("3×3, dilation 2", 2, 17, 5, 3, graph.Attr{K: 3, S: 1, P: 2, D: 2}),
+	depthwise("5×5", 1, 33, 4, 3, graph.Attr{K: 5, S: 1, P: 2, D: 1}),
+	depthwise("5×5, stride 2, dilation 2", 2, 3, 7, 6, graph.Attr{K: 5, S: 2, P: 4, D: 2}),
+	depthwise("7×7, stride 2, window larger than the image", 2, 2, 3, 2, graph.Attr{K: 7, S: 2, P: 3, D: 1}),
+	{"3×3 average-pool", []Input{activation("x", 2, 3, 4, 3)},
+		func(n map[string]*graph.Node) *graph.Node { return graph.NewAveragePool(n["x"], 3, 1, 1) }},
+	{"3×3 average-pool, stride 2", []Input{activation("x", 2, 18, 5, 6)},
+		func(n map[string]*graph.Node) *graph.Node { return graph.NewAveragePool(n["x"], 3, 2, 1) }},
+	{"5×5 average-pool, stride 3, without padding", []Input{activation("x", 2, 2, 8, 9)},
+		func(n map[string]*graph.Node) *graph.Node { return graph.NewAveragePool(n["x"], 5, 3, 0) }},
+	{"3×3 max-pool, stride 2, odd sides", []Input{activation("x", 2, 3, 5, 7)},
+		func(n map[string]*graph.Node) *graph.Node { return graph.NewMaxPool(n["x"], 3, 2, 1) }},
+	{"every second row and column", []Input{activation("x", 2, 3, 5, 4)},
+		func(n map[string]*graph.Node) *graph.Node { return graph.NewSubsample(n["x"], 2, 0) }},
+	{"every second row and column from the second", []Input{activation("x", 2, 17, 4, 6)},
+		func(n map[string]*graph.Node) *graph.Node { return graph.NewSubsample(n["x"], 2, 1) }},
+	{"masked activation", []Input{activation("x", 2, 3, 2, 3), {Name: "m", Role: graph.Activation, Shape: []int{2, 3, 2, 3}, Constant: true, Draw: positive}},
+		func(n map[string]*graph.Node) *graph.Node { return graph.NewMask(n["x"], n["m"]) }},
+	{"factorised reduction", []Input{activation("x", 3, 5, 6, 4), parameter("even", 3, 5, 1, 1), parameter("odd", 3, 5, 1, 1)},
+		func(n map[string]*graph.Node) *graph.Node {
+			r := graph.NewReLU(n["x"])
+			half := func(from int, w string) *graph.Node { return graph.NewConv(graph.NewSubsample(r, 2, from), n[w]) }
+			return normalize(graph.NewConcat(half(0, "even"), half(1, "odd")))
+		}},
+	mixedOperation(1, 3, 5, 4),
+	mixedOperation(2, 20, 6, 7),
 	{"mean over positions", []Input{activation("x", 2, 3, 3, 2)},
 		func(n map[string]*graph.Node) *graph.Node { return graph.NewMean(n["x"]) }},
 	{"cross-entropy",
@@ -115,6 +143,33 @@ var Graphs = []Graph{
 			c := graph.NewReLU(normalize(graph.NewConv(n["x"], n["w"])))
 			return graph.NewWeightedSum(n["m"], 0, graph.NewScaleImages(c, n["d"]), graph.NewMaxPool(n["x"], 3, 1, 1))
 		}},
+}
+
+// depthwise is a depthwise convolution of n images of channels·h·w.
+func depthwise(name string, n, channels, h, w int, a graph.Attr) Graph {
+	return Graph{name + " depthwise convolution", []Input{activation("x", n, channels, h, w), parameter("w", channels, 1, a.K, a.K)},
+		func(n map[string]*graph.Node) *graph.Node {
+			return graph.NewDepthwise(n["x"], n["w"], a.S, a.P, a.D)
+		}}
+}
+
+// mixedOperation is an edge of the DARTS space with one operation of each kind, of
+// which noise is an input.
+func mixedOperation(stride, channels, h, w int) Graph {
+	oh, ow := (h-1)/stride+1, (w-1)/stride+1
+	return Graph{fmt.Sprintf("mixed operation of stride %d on %d channels", stride, channels), []Input{
+		activation("x", 2, channels, h, w), parameter("m", 7), {Name: "noise", Role: graph.Activation, Shape: []int{2, channels, oh, ow}, Constant: true, Draw: normal},
+		parameter("d1", channels, 1, 3, 3), parameter("p1", channels, channels, 1, 1), parameter("d2", channels, 1, 3, 3), parameter("p2", channels, channels, 1, 1),
+		parameter("d3", channels, 1, 5, 5), parameter("p3", channels, channels, 1, 1),
+	}, func(n map[string]*graph.Node) *graph.Node {
+		x := n["x"]
+		separable := normalize(graph.NewConv(graph.NewDepthwise(graph.NewReLU(x), n["d1"], stride, 1, 1), n["p1"]))
+		separable = normalize(graph.NewConv(graph.NewDepthwise(graph.NewReLU(separable), n["d2"], 1, 1, 1), n["p2"]))
+		dilated := normalize(graph.NewConv(graph.NewDepthwise(graph.NewReLU(x), n["d3"], stride, 4, 2), n["p3"]))
+		skip := graph.NewSubsample(x, stride, 0)
+		return graph.NewWeightedSum(n["m"], 1, normalize(graph.NewMaxPool(x, 3, stride, 1)), normalize(graph.NewAveragePool(x, 3, stride, 1)),
+			skip, separable, dilated, n["noise"])
+	}}
 }
 
 // partial is a choice block of PC-DARTS and what comes before and after it.

@@ -1,5 +1,7 @@
 package ref
 
+import "github.com/nb1shot/nb1shot/internal/graph"
+
 // run is a contiguous piece of a channel's slab and the piece that a tap of the
 // window shifts onto it.
 type run struct{ tap, dst, src, len int }
@@ -26,6 +28,36 @@ func runs(h, w, n, k int) []run {
 				continue
 			}
 			list = append(list, run{tap, (y*w + x0) * n, ((y+dy)*w + x0 + dx) * n, (x1 - x0) * n})
+		}
+	}
+	return list
+}
+
+// windowRuns lists the pieces of the slab of y that the taps of strided, dilated windows
+// connect with pieces of that of x: dst is in y, src in x.
+func windowRuns[T Float](x, y tensor[T], a graph.Attr) []run {
+	n, _, h, w := x.dims()
+	_, _, oh, ow := y.dims()
+	var list []run
+	for tap := range a.K * a.K {
+		dy, dx := tap/a.K*a.D-a.P, tap%a.K*a.D-a.P
+		for oy := range oh {
+			iy := oy*a.S + dy
+			if iy < 0 || iy >= h {
+				continue
+			}
+			for ox := 0; ox < ow; ox++ {
+				ix := ox*a.S + dx
+				if ix < 0 || ix >= w {
+					continue
+				}
+				r := run{tap, (oy*ow + ox) * n, (iy*w + ix) * n, n}
+				if a.S == 1 { // the rest of the row at once
+					r.len = (min(ow, w-dx) - ox) * n
+					ox = ow
+				}
+				list = append(list, r)
+			}
 		}
 	}
 	return list

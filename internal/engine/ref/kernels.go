@@ -28,6 +28,72 @@ func (e *Engine[T]) kernel(kind graph.Kind, a graph.Attr, in []tensor[T], out te
 		list := runsOf(x, a.K)
 		return func() { e.convWeight(out.data, x, g, a.K, list) }, nil
 
+	case graph.Depthwise:
+		x, w := in[0], in[1].data
+		list := windowRuns(x, out, a)
+		return e.depthwise(x, out, len(list), func(c int) {
+			src, dst := x.channel(c), out.channel(c)
+			clear(dst)
+			for _, r := range list {
+				axpy(dst[r.dst:r.dst+r.len], w[c*a.K*a.K+r.tap], src[r.src:])
+			}
+		}), nil
+	case graph.DepthwiseData:
+		w, g := in[0].data, in[1]
+		list := windowRuns(out, g, a)
+		return e.depthwise(out, g, len(list), func(c int) {
+			dst, src := out.channel(c), g.channel(c)
+			clear(dst)
+			for _, r := range list {
+				axpy(dst[r.src:r.src+r.len], w[c*a.K*a.K+r.tap], src[r.dst:])
+			}
+		}), nil
+	case graph.DepthwiseWeight:
+		x, g := in[0], in[1]
+		list, taps := windowRuns(x, g, a), a.K*a.K
+		sums := make([]float64, x.channels()*taps)
+		return e.depthwise(x, g, len(list), func(c int) {
+			src, grad, s := x.channel(c), g.channel(c), sums[c*taps:(c+1)*taps]
+			clear(s)
+			for _, r := range list {
+				s[r.tap] += dot(grad[r.dst:r.dst+r.len], src[r.src:])
+			}
+			for i, v := range s {
+				out.data[c*taps+i] = T(v)
+			}
+		}), nil
+
+	case graph.AveragePool:
+		x := in[0]
+		return e.pool(a, x, out, func(c, at int, windows []int, n int) {
+			src, dst := x.channel(c), out.channel(c)[at:at+n]
+			clear(dst)
+			for _, w := range windows {
+				axpy(dst, 1/T(len(windows)), src[w:])
+			}
+		}), nil
+	case graph.AveragePoolBack:
+		g := in[0]
+		scatter := e.pool(a, out, g, func(c, at int, windows []int, n int) {
+			dst, src := out.channel(c), g.channel(c)[at:]
+			for _, w := range windows {
+				axpy(dst[w:w+n], 1/T(len(windows)), src)
+			}
+		})
+		return func() {
+			clear(out.data)
+			scatter()
+		}, nil
+	case graph.Subsample:
+		x := in[0]
+		return e.every(a, x, out, func(large, small []T) { copy(small, large) }), nil
+	case graph.SubsampleBack:
+		spread := e.every(a, out, in[0], func(large, small []T) { copy(large, small) })
+		return func() {
+			clear(out.data)
+			spread()
+		}, nil
+
 	case graph.MaxPool:
 		x := in[0]
 		return e.pool(a, x, out, func(c, at int, windows []int, n int) {
@@ -175,6 +241,15 @@ func (e *Engine[T]) kernel(kind graph.Kind, a graph.Attr, in []tensor[T], out te
 			}
 		}), nil
 
+	case graph.Mask:
+		x, m := in[0], in[1]
+		return e.each(x, func(c int) {
+			src, mask, dst := x.channel(c), m.channel(c), out.channel(c)
+			for i, v := range src {
+				dst[i] = v * mask[i]
+			}
+		}), nil
+
 	case graph.Mean:
 		x := in[0]
 		batch := x.shape[0]
@@ -211,6 +286,35 @@ func (e *Engine[T]) each(x tensor[T], do func(c int)) func() {
 			}
 		})
 	}
+}
+
+// depthwise returns a function that calls do for every channel c of x and y, which
+// windows connect in a number of runs.
+func (e *Engine[T]) depthwise(x, y tensor[T], runs int, do func(c int)) func() {
+	work := runs * y.slab / max(1, y.shape[2]) // at most: a run is a row
+	return func() {
+		e.split(x.channels(), x.channels()*work, func(from, to int) {
+			for c := from; c < to; c++ {
+				do(c)
+			}
+		})
+	}
+}
+
+// every calls do with the images at each row and column of x that a subsampling takes,
+// and with those at the place of y where they go.
+func (e *Engine[T]) every(a graph.Attr, x, y tensor[T], do func(x, y []T)) func() {
+	n, _, _, w := x.dims()
+	_, _, oh, ow := y.dims()
+	return e.each(y, func(c int) {
+		large, small := x.channel(c), y.channel(c)
+		for oy := range oh {
+			for ox := range ow {
+				from, to := ((a.From+oy*a.S)*w+a.From+ox*a.S)*n, (oy*ow+ox)*n
+				do(large[from:from+n], small[to:to+n])
+			}
+		}
+	})
 }
 
 // pool calls do for every channel c and every window of a pooling of x to y. The
