@@ -58,6 +58,10 @@ type HessianNet interface {
 	// direction, all of the loss with respect to mixing, normalising by batch
 	// statistics and moving the running ones once.
 	HessianProducts(ctx context.Context, b data.Batch, mixing []float64, directions [][]float64) (pass supernet.Pass, grad []float64, products [][]float64, err error)
+	// HessianSequence does the same for directions that depend on the products with those
+	// before them: next is called with nil for the first direction, then with the gradient
+	// and the product with the direction that it returned last, until it returns nil.
+	HessianSequence(ctx context.Context, b data.Batch, mixing []float64, next func(grad, product []float64) (direction []float64)) (supernet.Pass, error)
 }
 
 // Weights gives access to the numbers of a supernet, as flat vectors of

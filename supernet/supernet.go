@@ -247,39 +247,76 @@ func (sgd SGD) step(weights, gradient, momentum engine.Vector) {
 // is 0 at the operations that are not executed. When ctx is done, it stops before
 // the next direction with ctx's error.
 func (n *Net) HessianProducts(ctx context.Context, b data.Batch, mixing []float64, directions [][]float64) (pass Pass, grad []float64, products [][]float64, err error) {
-	d := n.config.MixingLen()
 	for i, v := range directions {
-		if len(v) != d {
-			return Pass{}, nil, nil, fmt.Errorf("hessian: direction %d has %d entries, need %d", i, len(v), d)
+		if err := n.checkDirection(i, v); err != nil {
+			return Pass{}, nil, nil, err
 		}
 	}
-	if err := n.writeMixing(mixing); err != nil {
-		return Pass{}, nil, nil, err
-	}
-	n.writeDirection(make([]float64, d))
-	if len(directions) > 0 {
-		n.writeDirection(directions[0])
-	}
-	pass, err = n.run(hessianProduct, BatchStatistics, b, mixing)
+	pass, err = n.HessianSequence(ctx, b, mixing, func(g, product []float64) []float64 {
+		if g == nil {
+			if len(directions) == 0 {
+				return make([]float64, n.config.MixingLen())
+			}
+			return directions[0]
+		}
+		grad = g
+		if len(directions) > 0 {
+			products = append(products, product)
+		}
+		if len(products) == len(directions) {
+			return nil
+		}
+		return directions[len(products)]
+	})
 	if err != nil {
 		return Pass{}, nil, nil, err
 	}
-	grad = make([]float64, d)
-	n.mixingGradient.Read(grad)
-	p := n.programs[key{hessianProduct, BatchStatistics, b.N}]
-	for i, v := range directions {
-		if err := ctx.Err(); err != nil {
-			return Pass{}, nil, nil, err
+	return pass, grad, products, nil
+}
+
+// HessianSequence is HessianProducts for directions of which each may depend on the
+// products with those before it. It calls next with nil for the first direction, then with
+// the gradient and the product with the direction that next returned last, which are
+// next's to keep, until next returns nil. All products are of one pass over the batch,
+// whose noise and masks they share.
+func (n *Net) HessianSequence(ctx context.Context, b data.Batch, mixing []float64, next func(grad, product []float64) (direction []float64)) (pass Pass, err error) {
+	d := n.config.MixingLen()
+	if err := n.writeMixing(mixing); err != nil {
+		return Pass{}, err
+	}
+	var grad []float64
+	var p *program
+	direction := next(nil, nil)
+	for i := 0; direction != nil; i++ {
+		if err := n.checkDirection(i, direction); err != nil {
+			return Pass{}, err
 		}
-		if i > 0 {
-			n.writeDirection(v)
+		n.writeDirection(direction)
+		if i == 0 {
+			if pass, err = n.run(hessianProduct, BatchStatistics, b, mixing); err != nil {
+				return Pass{}, err
+			}
+			grad = make([]float64, d)
+			n.mixingGradient.Read(grad)
+			p = n.programs[key{hessianProduct, BatchStatistics, b.N}]
+		} else {
 			p.Rerun()
+		}
+		if err := ctx.Err(); err != nil {
+			return Pass{}, err
 		}
 		product := make([]float64, d)
 		n.product.Read(product)
-		products = append(products, product)
+		direction = next(grad, product)
 	}
-	return pass, grad, products, nil
+	return pass, nil
+}
+
+func (n *Net) checkDirection(i int, v []float64) error {
+	if d := n.config.MixingLen(); len(v) != d {
+		return fmt.Errorf("hessian: direction %d has %d entries, need %d", i, len(v), d)
+	}
+	return nil
 }
 
 // run feeds and runs the program of a task, and moves the running statistics

@@ -181,18 +181,33 @@ func (q *Quadratic) HessianProducts(_ context.Context, b data.Batch, mixing []fl
 	q.mixingGradient(r, mixing, grad)
 	var products [][]float64
 	for _, t := range directions {
-		p := make([]float64, len(t))
-		for i, v := range t {
-			p[i] += q.Bend[i] * v
-			for k := range q.Coupling {
-				for j, w := range t {
-					p[i] += q.Coupling[k][i] * q.Coupling[k][j] * w
-				}
-			}
-		}
-		products = append(products, p)
+		products = append(products, q.hessianProduct(t))
 	}
 	return pass, grad, products, nil
+}
+
+// HessianSequence implements algorithms.HessianNet.
+func (q *Quadratic) HessianSequence(_ context.Context, b data.Batch, mixing []float64, next func(grad, product []float64) []float64) (supernet.Pass, error) {
+	r, pass := q.residuals("HessianSequence", b, mixing, supernet.BatchStatistics)
+	grad := make([]float64, len(mixing))
+	q.mixingGradient(r, mixing, grad)
+	for t := next(nil, nil); t != nil; {
+		t = next(grad, q.hessianProduct(t))
+	}
+	return pass, nil
+}
+
+func (q *Quadratic) hessianProduct(t []float64) []float64 {
+	p := make([]float64, len(t))
+	for i, v := range t {
+		p[i] += q.Bend[i] * v
+		for k := range q.Coupling {
+			for j, w := range t {
+				p[i] += q.Coupling[k][i] * q.Coupling[k][j] * w
+			}
+		}
+	}
+	return p
 }
 
 // Batch returns a batch of two images without pixels whose first label is the
