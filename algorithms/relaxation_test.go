@@ -210,10 +210,8 @@ func TestRandomSmoothing(t *testing.T) {
 				want[i] += d
 			}
 			if tt.clipped {
-				for _, tensor := range sp.Tensors() {
-					for lo := tensor.Offset; lo < tensor.Offset+tensor.Rows*tensor.Cols; lo += tensor.Cols {
-						algorithms.ClipRow(want[lo : lo+tensor.Cols])
-					}
+				for _, row := range sp.Rows() {
+					algorithms.ClipRow(want[row.Offset:row.End()])
 				}
 			}
 			if diff := cmp.Diff(want, info.Mixing); diff != "" {

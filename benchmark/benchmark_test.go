@@ -23,6 +23,7 @@ import (
 	"github.com/nb1shot/nb1shot/results"
 	"github.com/nb1shot/nb1shot/spaces"
 	"github.com/nb1shot/nb1shot/spaces/cell"
+	"github.com/nb1shot/nb1shot/spaces/nb1shot1"
 )
 
 // tiny returns a job of a second or less.
@@ -58,7 +59,7 @@ func mustRun(t *testing.T, j benchmark.Job) *results.History {
 }
 
 func TestRecord(t *testing.T) {
-	for _, s := range spaces.All() {
+	for _, s := range nb1shot1.All() {
 		j := tiny(t, "sdarts-adv", s.Name())
 		h := mustRun(t, j)
 		if h.Status.State != results.Finished {

@@ -10,7 +10,7 @@ import (
 	"github.com/nb1shot/nb1shot/internal/engine"
 	_ "github.com/nb1shot/nb1shot/internal/engine/cpu"
 	"github.com/nb1shot/nb1shot/random"
-	"github.com/nb1shot/nb1shot/spaces"
+	"github.com/nb1shot/nb1shot/spaces/nb1shot1"
 	"github.com/nb1shot/nb1shot/supernet"
 )
 
@@ -38,7 +38,7 @@ func TestConformance(t *testing.T) {
 	}
 	for _, name := range algorithms.Names() {
 		for _, definition := range engine.All() {
-			for _, space := range spaces.All() {
+			for _, space := range nb1shot1.All() {
 				// The oracles are slow, the one in single precision is the same code, and the
 				// spaces differ little.
 				if space.Name() != "2" && (testing.Short() || definition.Name != "cpu") ||
@@ -52,7 +52,7 @@ func TestConformance(t *testing.T) {
 							t.Fatal(err)
 						}
 						net, err := supernet.New(supernet.Config{
-							Space: space, Channels: 4, Cells: 3, Classes: data.Classes, Side: 8, BatchNormMomentum: 0.997, Variant: variant,
+							Space: space.Space, Channels: 4, Cells: 3, Classes: data.Classes, Side: 8, BatchNormMomentum: 0.997, Variant: variant,
 						}, e)
 						if err != nil {
 							t.Fatal(err)

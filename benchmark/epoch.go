@@ -166,8 +166,7 @@ func (s *Search) evaluate(epoch int) (results.Epoch, error) {
 	if relaxed, ok := s.searcher.(algorithms.Relaxed); ok {
 		alphas := relaxed.Alphas()
 		for _, t := range s.space.Tensors() {
-			values := alphas[t.Offset : t.Offset+t.Rows*t.Cols]
-			record.Alphas = append(record.Alphas, results.Alpha{Name: t.Name, Rows: slices.Collect(slices.Chunk(values, t.Cols))})
+			record.Alphas = append(record.Alphas, results.Alpha{Name: t.Name, Rows: s.space.Split(t, alphas)})
 		}
 	}
 	return record, nil

@@ -208,6 +208,9 @@ func (j Job) Prepare() (*Search, error) {
 		return nil, err
 	}
 	if definition.TableOnly {
+		if _, err := nb1shot1.Get(s.space.Name()); err != nil {
+			return nil, fmt.Errorf("algorithm %s asks a table of NAS-Bench-101 alone: %w", definition.Name, err)
+		}
 		if !knowsValidation(j.Oracle.Source().Kind) {
 			s.warning = rankedByTest
 		}

@@ -2,12 +2,14 @@ package command
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/nb1shot/nb1shot/spaces"
+	"github.com/nb1shot/nb1shot/spaces/nb1shot1"
 )
 
 // An option has one name in all commands, its first; a second one of one letter is
@@ -53,19 +55,34 @@ func visible(f cli.Flag) bool {
 
 // spaceFlag is an option that names a search space.
 func spaceFlag(value, defaultText string) *cli.StringFlag {
-	f := &cli.StringFlag{Name: "space", Usage: "search `SPACE`: " + spaces.Choices(), Value: value, DefaultText: defaultText}
+	return oneSpaceFlag(value, defaultText, spaces.Choices(), spaces.Name.Check)
+}
+
+// tableSpaceFlag is an option that names a search space whose cells a table has.
+func tableSpaceFlag(value, defaultText string) *cli.StringFlag {
+	return oneSpaceFlag(value, defaultText, "1, 2 or 3", func(n spaces.Name) error {
+		_, err := nb1shot1.Get(n)
+		return err
+	})
+}
+
+func oneSpaceFlag(value, defaultText, choices string, check func(spaces.Name) error) *cli.StringFlag {
+	f := &cli.StringFlag{Name: "space", Usage: "search `SPACE`: " + choices, Value: value, DefaultText: defaultText}
 	f.Action = func(c *cli.Context, name string) error {
-		if spaces.Name(name).Check() == nil {
+		if check(spaces.Name(name)) == nil {
 			return nil
 		}
 		hint := fmt.Sprintf("see %s --help", c.Command.HelpName)
-		if strings.ContainsAny(name, ", ;-") {
+		if several.MatchString(name) {
 			hint = "several of them: nb1shot sweep --spaces " + name
 		}
-		return misuse(fmt.Errorf("--space is %q, want %s", name, spaces.Choices()), "%s", hint)
+		return misuse(fmt.Errorf("--space is %q, want %s", name, choices), "%s", hint)
 	}
 	return f
 }
+
+// several matches what looks like a list of spaces.
+var several = regexp.MustCompile(`[,; ]|^[0-9]-`)
 
 // spaceOf is the space that the option names, or "".
 func spaceOf(c *cli.Context) spaces.Name { return spaces.Name(c.String("space")) }

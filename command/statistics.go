@@ -32,7 +32,7 @@ PNG, SVG and PDF. Without a table it shows what the surrogate predicts.
 Example:
   nb1shot table stats --space 1 -o figures`,
 		Flags: []cli.Flag{
-			spaceFlag("", "all"),
+			tableSpaceFlag("", "all"),
 			budgetFlag(),
 			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "write figures to `DIR`"},
 			forceFlag(),
@@ -53,7 +53,7 @@ can end in, or of the whole table. With -o it draws each of them as PNG, SVG and
 Example:
   nb1shot table top --space 1 -n 3 -o figures`,
 		Flags: []cli.Flag{
-			spaceFlag("", "the whole table"),
+			tableSpaceFlag("", "the whole table"),
 			bounded(&cli.IntFlag{Name: "n", Usage: "list `N` cells", Value: 10}, 1, 500_000),
 			budgetFlag(),
 			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "write drawings to `DIR`"},

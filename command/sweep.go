@@ -29,11 +29,12 @@ import (
 	"github.com/nb1shot/nb1shot/internal/kubernetes"
 	"github.com/nb1shot/nb1shot/internal/slurm"
 	"github.com/nb1shot/nb1shot/spaces"
+	"github.com/nb1shot/nb1shot/spaces/nb1shot1"
 )
 
 func sweepCommand() *cli.Command {
 	flags := []cli.Flag{
-		&cli.StringFlag{Name: "spaces", Usage: "search the spaces of `LIST`, such as 1,3, or all", DefaultText: "those of the manifest"},
+		&cli.StringFlag{Name: "spaces", Usage: "search the spaces of `LIST`, such as 1,3 or darts-s2; all are 1,2,3", DefaultText: "those of the manifest"},
 		&cli.StringFlag{Name: "algos", Usage: "search by the algorithms of `LIST`, such as darts,gdas, or all that nb1shot algos lists", DefaultText: "those of the manifest"},
 		&cli.StringFlag{Name: "seeds", Usage: "search from the `SEEDS`, such as 0-5,9; a number alone says how many: 6 is 0-5, and 9-9 is seed 9", DefaultText: "those of the manifest"},
 		&cli.StringFlag{Name: "seed-list", Usage: "what --seeds takes now", Hidden: true},
@@ -307,10 +308,13 @@ func countSeeds(text string) ([]uint64, error) {
 const maxSeeds = 10_000
 
 func parseSpaces(list string) ([]spaces.Name, error) {
-	if list == "all" {
-		return spaces.Names(), nil
-	}
 	var chosen []spaces.Name
+	if list == "all" {
+		for _, s := range nb1shot1.All() {
+			chosen = append(chosen, s.Name())
+		}
+		return chosen, nil
+	}
 	for text := range strings.SplitSeq(list, ",") {
 		name := spaces.Name(text)
 		if err := name.Check(); err != nil {

@@ -169,9 +169,10 @@ func softmaxes(h *results.History, s *spaces.Space, later int) (paths [][]result
 			if got.Name != t.Name || len(got.Rows) != t.Rows {
 				return nil, 0, fmt.Errorf("epoch %d: tensor %d is %s with %d rows, space %s has %s with %d", e.Epoch, i, got.Name, len(got.Rows), s.Name(), t.Name, t.Rows)
 			}
-			for _, row := range got.Rows {
-				if len(row) != t.Cols {
-					return nil, 0, fmt.Errorf("epoch %d: a row of %s has %d entries, not %d", e.Epoch, t.Name, len(row), t.Cols)
+			for j, want := range s.Split(t, make([]float64, s.Dim())) {
+				row := got.Rows[j]
+				if len(row) != len(want) {
+					return nil, 0, fmt.Errorf("epoch %d: row %d of %s has %d entries, not %d", e.Epoch, j, t.Name, len(row), len(want))
 				}
 				alpha = append(alpha, row...)
 			}

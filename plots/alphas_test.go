@@ -20,8 +20,7 @@ func withAlphas(t testing.TB, space spaces.Name, epochs int) *results.History {
 	for i := range h.Epochs {
 		for _, tensor := range s.Tensors() {
 			a := results.Alpha{Name: tensor.Name}
-			for row := range tensor.Rows {
-				values := make([]float64, tensor.Cols)
+			for row, values := range s.Split(tensor, make([]float64, s.Dim())) {
 				values[0] = 0.3 * float64(i*(row+1)) / float64(tensor.Rows)
 				a.Rows = append(a.Rows, values)
 			}

@@ -37,7 +37,7 @@ func ParseTies(name string) (Ties, error) {
 // weights are the softmax of alpha in single precision, which can tie where alpha does
 // not.
 func Top(alpha []float64, k int, ties Ties) []int {
-	weights := softmax32(alpha)
+	weights := Softmax32(alpha)
 	top := numPyTop
 	if ties == TiesLowest {
 		top = lowestTop
@@ -45,8 +45,8 @@ func Top(alpha []float64, k int, ties Ties) []int {
 	return slices.Sorted(slices.Values(top(weights, k)))
 }
 
-// softmax32 is the softmax in single precision.
-func softmax32(row []float64) []float32 {
+// Softmax32 is the softmax of a row in single precision, as architectures are derived.
+func Softmax32(row []float64) []float32 {
 	weights := make([]float32, len(row))
 	for i, v := range row {
 		weights[i] = float32(v)

@@ -40,12 +40,13 @@ type Space struct {
 }
 
 // Tensor is one tensor of architecture parameters within the flat vector: consecutive
-// rows with the same number of candidates.
+// rows that say they are part of it.
 type Tensor struct {
 	Name   string
 	Rows   int
-	Cols   int
+	Cols   int // entries of each row; 0 where they differ from row to row
 	Offset int // of its first entry
+	Size   int // entries in all
 }
 
 // New returns a space of the rows, which follow one another in the flat vector without
@@ -62,11 +63,15 @@ func New(name Name, rows []Row, rules Rules) *Space {
 		}
 		at = r.End()
 		last := len(s.tensors) - 1
-		if last >= 0 && s.tensors[last].Name == r.Tensor && s.tensors[last].Cols == len(r.Candidates) {
+		if last >= 0 && s.tensors[last].Name == r.Tensor {
 			s.tensors[last].Rows++
+			s.tensors[last].Size += len(r.Candidates)
+			if s.tensors[last].Cols != len(r.Candidates) {
+				s.tensors[last].Cols = 0
+			}
 			continue
 		}
-		s.tensors = append(s.tensors, Tensor{r.Tensor, 1, len(r.Candidates), r.Offset})
+		s.tensors = append(s.tensors, Tensor{r.Tensor, 1, len(r.Candidates), r.Offset, len(r.Candidates)})
 	}
 	return s
 }
@@ -128,6 +133,22 @@ func (s *Space) Rows() []Row { return s.rows }
 // vector.
 func (s *Space) Tensors() []Tensor { return slices.Clone(s.tensors) }
 
+// Split returns the rows of a tensor of the space within a flat vector of length Dim(),
+// with whose entries they share storage.
+func (s *Space) Split(t Tensor, flat []float64) [][]float64 {
+	var rows [][]float64
+	for _, r := range s.rows {
+		if r.Offset >= t.Offset && len(rows) < t.Rows {
+			rows = append(rows, flat[r.Offset:r.End():r.End()])
+		}
+	}
+	return rows
+}
+
+// Rules returns what the family of the space does in its own way. A family knows its
+// spaces by them.
+func (s *Space) Rules() Rules { return s.rules }
+
 // Dim returns the number of architecture parameters.
 func (s *Space) Dim() int { return s.rows[len(s.rows)-1].End() }
 
@@ -138,9 +159,11 @@ func (s *Space) CheckAlpha(alpha []float64) error {
 		return fmt.Errorf("%d architecture parameters: space %s has %d", len(alpha), s.name, s.Dim())
 	}
 	for _, t := range s.tensors {
-		for i, v := range alpha[t.Offset : t.Offset+t.Rows*t.Cols] {
-			if math.IsNaN(v) || math.IsInf(v, 0) {
-				return fmt.Errorf("architecture parameter %s[%d,%d] is %v: want a finite number", t.Name, i/t.Cols, i%t.Cols, v)
+		for i, row := range s.Split(t, alpha) {
+			for j, v := range row {
+				if math.IsNaN(v) || math.IsInf(v, 0) {
+					return fmt.Errorf("architecture parameter %s[%d,%d] is %v: want a finite number", t.Name, i, j, v)
+				}
 			}
 		}
 	}
@@ -183,9 +206,19 @@ func (s *Space) Mutate(a Architecture, r *rand.Rand) Architecture {
 	return Architecture{s.name, s.rules.Mutate(a.Kept, r)}
 }
 
+// weigher is implemented by rules of spaces whose architectures keep candidates of other
+// rows than their own.
+type weigher interface {
+	// Weights is Space.DiscreteWeights.
+	Weights(kept [][]int) []float64
+}
+
 // DiscreteWeights returns the mixing weights of an architecture of the space: a
 // flat vector with 1 for every kept candidate, 0 elsewhere.
 func (s *Space) DiscreteWeights(a Architecture) []float64 {
+	if w, ok := s.rules.(weigher); ok {
+		return w.Weights(a.Kept)
+	}
 	weights := make([]float64, s.Dim())
 	for i, r := range s.rows {
 		for _, k := range a.Kept[i] {
@@ -195,9 +228,18 @@ func (s *Space) DiscreteWeights(a Architecture) []float64 {
 	return weights
 }
 
+// sharer is implemented by rules of spaces in which not all operations count.
+type sharer interface {
+	// ParameterFree is Space.ParameterFree.
+	ParameterFree(kept [][]int) float64
+}
+
 // ParameterFree returns the share of the kept operations that have no parameters, in
-// [0,1]: 1 is a cell of poolings alone.
+// [0,1]: 1 is a cell of poolings alone. A family may count some operations only.
 func (s *Space) ParameterFree(a Architecture) float64 {
+	if r, ok := s.rules.(sharer); ok {
+		return r.ParameterFree(a.Kept)
+	}
 	kept, share := 0, 0.0
 	for i, r := range s.rows {
 		if r.Kind == OperationRow {

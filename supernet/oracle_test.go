@@ -11,7 +11,6 @@ import (
 	"github.com/nb1shot/nb1shot/data"
 	"github.com/nb1shot/nb1shot/internal/engine/ref"
 	"github.com/nb1shot/nb1shot/random"
-	"github.com/nb1shot/nb1shot/spaces"
 	"github.com/nb1shot/nb1shot/spaces/nb1shot1"
 	"github.com/nb1shot/nb1shot/supernet"
 )
@@ -206,8 +205,8 @@ func (o *oracle) loss(c supernet.Config, images, labels *G.Node) *G.Node {
 
 func TestAgainstTapeMachine(t *testing.T) {
 	var all []supernet.Config
-	for _, space := range spaces.All() {
-		all = append(all, supernet.Config{Space: space, Channels: 2})
+	for _, space := range nb1shot1.All() {
+		all = append(all, supernet.Config{Space: space.Space, Channels: 2})
 	}
 	all = append(all,
 		supernet.Config{Space: all[0].Space, Channels: 4, Variant: supernet.Variant{Partial: 2}},

@@ -284,10 +284,9 @@ func checkWeights(t *testing.T, space *spaces.Space, step int, field string, v [
 	}
 	for from := 0; from < len(v); from += d {
 		for _, tensor := range space.Tensors() {
-			for row := range tensor.Rows {
-				lo := from + tensor.Offset + row*tensor.Cols
+			for row, values := range space.Split(tensor, v[from:from+d]) {
 				sum := 0.0
-				for _, x := range v[lo : lo+tensor.Cols] {
+				for _, x := range values {
 					if !(x >= 0 && x <= 1) {
 						t.Errorf("step %d: %s of %s has the entry %v", step, field, tensor.Name, x)
 					}

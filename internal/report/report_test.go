@@ -764,10 +764,7 @@ func TestAlphaFigures(t *testing.T) {
 			h := historyOf(t, "1", "darts", seed, testProvenance(), config)
 			for i := range h.Epochs {
 				for _, tensor := range space.Tensors() {
-					a := results.Alpha{Name: tensor.Name}
-					for range tensor.Rows {
-						a.Rows = append(a.Rows, make([]float64, tensor.Cols))
-					}
+					a := results.Alpha{Name: tensor.Name, Rows: space.Split(tensor, make([]float64, space.Dim()))}
 					h.Epochs[i].Alphas = append(h.Epochs[i].Alphas, a)
 				}
 			}

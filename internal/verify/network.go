@@ -80,7 +80,11 @@ func newBench(g *golden, e engine.Engine, side int, out *findings) (*subject, er
 		layout("buffers", i, t.Name, t.Shape, t.Offset, t.Size)
 	}
 	for i, t := range space.Tensors() {
-		layout("alphas", i, t.Name, []int{t.Rows, t.Cols}, t.Offset, t.Rows*t.Cols)
+		shape := []int{t.Rows, t.Cols}
+		if t.Cols == 0 { // edges into nodes, which the released code keeps in one row
+			shape = []int{t.Size}
+		}
+		layout("alphas", i, t.Name, shape, t.Offset, t.Size)
 	}
 	return &subject{net, space, g, out}, nil
 }
@@ -283,7 +287,7 @@ func fullSize(g *golden, e engine.Engine, out *findings) error {
 	}
 	var alphas []float64
 	for k, t := range b.space.Tensors() {
-		alphas = append(alphas, formula.Uniform(seed+900+k, t.Rows*t.Cols, 2, -1)...)
+		alphas = append(alphas, formula.Uniform(seed+900+k, t.Size, 2, -1)...)
 	}
 	out.set("alphas", alphas...)
 	n := g.integer("batch")

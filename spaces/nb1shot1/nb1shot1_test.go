@@ -23,14 +23,14 @@ func TestLayout(t *testing.T) {
 		tensors     []spaces.Tensor
 	}{
 		{4, 24, []int{0, 1, 2, 2, 2, 2}, []spaces.Tensor{
-			{Name: "mixed_op", Rows: 4, Cols: 3, Offset: 0}, {Name: "output", Rows: 1, Cols: 5, Offset: 12}, {Name: "input_node3", Rows: 1, Cols: 3, Offset: 17}, {Name: "input_node4", Rows: 1, Cols: 4, Offset: 20},
+			{Name: "mixed_op", Rows: 4, Cols: 3, Offset: 0, Size: 12}, {Name: "output", Rows: 1, Cols: 5, Offset: 12, Size: 5}, {Name: "input_node3", Rows: 1, Cols: 3, Offset: 17, Size: 3}, {Name: "input_node4", Rows: 1, Cols: 4, Offset: 20, Size: 4},
 		}},
 		{4, 26, []int{0, 1, 1, 2, 2, 3}, []spaces.Tensor{
-			{Name: "mixed_op", Rows: 4, Cols: 3, Offset: 0}, {Name: "output", Rows: 1, Cols: 5, Offset: 12}, {Name: "input_node2", Rows: 1, Cols: 2, Offset: 17}, {Name: "input_node3", Rows: 1, Cols: 3, Offset: 19}, {Name: "input_node4", Rows: 1, Cols: 4, Offset: 22},
+			{Name: "mixed_op", Rows: 4, Cols: 3, Offset: 0, Size: 12}, {Name: "output", Rows: 1, Cols: 5, Offset: 12, Size: 5}, {Name: "input_node2", Rows: 1, Cols: 2, Offset: 17, Size: 2}, {Name: "input_node3", Rows: 1, Cols: 3, Offset: 19, Size: 3}, {Name: "input_node4", Rows: 1, Cols: 4, Offset: 22, Size: 4},
 		}},
 		{5, 35, []int{0, 1, 1, 1, 2, 2, 2}, []spaces.Tensor{
-			{Name: "mixed_op", Rows: 5, Cols: 3, Offset: 0}, {Name: "output", Rows: 1, Cols: 6, Offset: 15}, {Name: "input_node2", Rows: 1, Cols: 2, Offset: 21}, {Name: "input_node3", Rows: 1, Cols: 3, Offset: 23},
-			{Name: "input_node4", Rows: 1, Cols: 4, Offset: 26}, {Name: "input_node5", Rows: 1, Cols: 5, Offset: 30},
+			{Name: "mixed_op", Rows: 5, Cols: 3, Offset: 0, Size: 15}, {Name: "output", Rows: 1, Cols: 6, Offset: 15, Size: 6}, {Name: "input_node2", Rows: 1, Cols: 2, Offset: 21, Size: 2}, {Name: "input_node3", Rows: 1, Cols: 3, Offset: 23, Size: 3},
+			{Name: "input_node4", Rows: 1, Cols: 4, Offset: 26, Size: 4}, {Name: "input_node5", Rows: 1, Cols: 5, Offset: 30, Size: 5},
 		}},
 	} {
 		name := spaces.Name(fmt.Sprint(i + 1))
