@@ -60,7 +60,7 @@ func TestConformance(t *testing.T) {
 						net.Initialize(random.New(1, "weights"))
 						return net
 					}
-					algorithmstest.Conform(t, name, space, newNet, algorithmstest.Batches{
+					algorithmstest.Conform(t, name, space.Space, newNet, algorithmstest.Batches{
 						algorithms.Train: batches("train"), algorithms.Search: batches("search"), algorithms.TestSet: batches("test"),
 					})
 				})
