@@ -161,8 +161,8 @@ func TestHessianSettings(t *testing.T) {
 			t.Errorf("eigenvalue %d is %v with the decay, %v without", i, v, bare.Eigenvalues[i])
 		}
 	}
-	if last.Decay != 1e-3 || bare.Decay != 0 || math.Abs(last.WithoutDecay-bare.WithoutDecay) > 1e-6 || math.Abs(last.Trace-bare.Trace) > 1e-5 {
-		t.Errorf("decay %v and %v, without it %v and %v, trace %v and %v", last.Decay, bare.Decay, last.WithoutDecay, bare.WithoutDecay, last.Trace, bare.Trace)
+	if last.Decay != 1e-3 || bare.Decay != 0 || math.Abs(last.WithoutDecay-bare.WithoutDecay) > 1e-6 || math.Abs(*last.Trace-*bare.Trace) > 1e-5 {
+		t.Errorf("decay %v and %v, without it %v and %v, trace %v and %v", last.Decay, bare.Decay, last.WithoutDecay, bare.WithoutDecay, *last.Trace, *bare.Trace)
 	}
 	if norm.Reported != norm.SpectralNorm || last.Reported != math.Abs(last.Eigenvalues[len(last.Eigenvalues)-1]) || norm.Definition == last.Definition {
 		t.Errorf("reported %v of %+v, and %v", norm.Reported, norm, last.Reported)

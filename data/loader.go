@@ -52,6 +52,7 @@ type Queue struct {
 	BatchSize int   // 96, and 64 for ENAS
 	Transform Transform
 	InOrder   bool // keeps the order of Images in every pass; the default permutes it afresh
+	Fresh     bool // every batch is the first of an order of its own, with all of BatchSize (quirk C5); not with InOrder
 	Raw       bool // leaves it to the batch's user to make the images by the recipe
 }
 
@@ -93,6 +94,8 @@ func (q Queue) check() error {
 		return fmt.Errorf("image numbers from %d to %d: the set has %d images", slices.Min(q.Images), slices.Max(q.Images), q.Set.Len())
 	case q.BatchSize < 1:
 		return fmt.Errorf("batch size %d: want at least 1", q.BatchSize)
+	case q.Fresh && q.InOrder:
+		return errors.New("batches cannot both be drawn afresh and keep the order")
 	}
 	return q.Transform.check()
 }
@@ -106,14 +109,17 @@ func (l *Loader) Len() int {
 // Batch fills dst with batch k ≥ 0 of an epoch ≥ 0, reusing its slices where they
 // are large enough. Numbers from Len on continue with further passes, each in an
 // order of its own, as when a short search queue accompanies a longer training
-// queue.
+// queue. In a queue that is Fresh every batch begins a pass.
 //
 // The order of a pass and the augmentation of a batch come from the streams
 // data/NAME/order, by epoch and pass, and data/NAME/augment, by epoch and k.
 func (l *Loader) Batch(dst *Batch, epoch, k int) {
 	q := &l.queue
-	order := l.passOrder(pass{epoch, k / l.Len()})
-	first := k % l.Len() * q.BatchSize
+	number, first := k/l.Len(), k%l.Len()*q.BatchSize
+	if q.Fresh {
+		number, first = k, 0
+	}
+	order := l.passOrder(pass{epoch, number})
 	order = order[first:min(first+q.BatchSize, len(order))]
 
 	size := 3 * q.Set.Side * q.Set.Side

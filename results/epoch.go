@@ -91,18 +91,30 @@ type Projection struct {
 	Images   int     `json:"images"`
 }
 
-// Hessian is the spectrum of the architecture Hessian at the end of an epoch.
+// Hessian is the spectrum of the architecture Hessian at the end of an epoch: all of it,
+// or both ends where Method says so.
 type Hessian struct {
-	Eigenvalues  []float64 `json:"eigenvalues"`   // all 24, 26 or 35, ascending
-	Reported     float64   `json:"reported"`      // λ of the figures, by Definition
-	SpectralNorm float64   `json:"spectral_norm"` // largest absolute eigenvalue
-	Min          float64   `json:"min"`           // smallest eigenvalue
-	Batch        int       `json:"batch"`         // images the loss was taken on (quirk Q8)
-	Decay        float64   `json:"decay"`         // arch weight decay on the diagonal, in every eigenvalue (quirk Q9)
-	WithoutDecay float64   `json:"without_decay"` // largest algebraic eigenvalue without it
-	Trace        float64   `json:"trace"`         // without it
-	Definition   string    `json:"definition"`    // how Reported follows from the spectrum (quirk Q9b)
+	Eigenvalues  []float64 `json:"eigenvalues"`     // ascending: all, or those that Method found
+	Reported     float64   `json:"reported"`        // λ of the figures, by Definition
+	SpectralNorm float64   `json:"spectral_norm"`   // largest absolute eigenvalue
+	Min          float64   `json:"min"`             // smallest eigenvalue
+	Batch        int       `json:"batch"`           // images the loss was taken on (quirk Q8)
+	Decay        float64   `json:"decay"`           // arch weight decay on the diagonal, in every eigenvalue (quirk Q9)
+	WithoutDecay float64   `json:"without_decay"`   // largest algebraic eigenvalue without it
+	Trace        *float64  `json:"trace,omitempty"` // without it; nil where not all eigenvalues are known
+	Definition   string    `json:"definition"`      // how Reported follows from the spectrum (quirk Q9b)
+	// The members below are missing where the whole matrix was computed.
+	Method   string  `json:"method,omitempty"`   // Lanczos
+	Products int     `json:"products,omitempty"` // of the Hessian with a direction, that Method took
+	Residual float64 `json:"residual,omitempty"` // no end of the spectrum is farther than this from an eigenvalue
 }
+
+// Lanczos is the Hessian.Method that finds both ends of a spectrum, and what lies between
+// them as accurately.
+const Lanczos = "lanczos"
+
+// Whole tells whether all eigenvalues are known.
+func (h Hessian) Whole() bool { return h.Method == "" || h.Trace != nil }
 
 // Alpha is one tensor of architecture parameters, before the softmax.
 type Alpha struct {
@@ -254,6 +266,9 @@ func (h Hessian) check() error {
 	}
 	if h.Batch < 1 {
 		return invalid("hessian.batch", "%d images", h.Batch)
+	}
+	if h.Products < 0 || h.Method == "" && (h.Products != 0 || h.Residual != 0) {
+		return invalid("hessian.products", "%d products by method %q", h.Products, h.Method)
 	}
 	return nil
 }

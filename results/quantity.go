@@ -48,7 +48,12 @@ var Quantities = []Quantity{
 	hessian("spectral_norm", "largest absolute eigenvalue", func(h *Hessian) float64 { return h.SpectralNorm }),
 	hessian("min", "smallest eigenvalue", func(h *Hessian) float64 { return h.Min }),
 	hessian("without_decay", "largest eigenvalue without the weight decay", func(h *Hessian) float64 { return h.WithoutDecay }),
-	hessian("trace", "sum of the eigenvalues without the weight decay", func(h *Hessian) float64 { return h.Trace }),
+	{"hessian.trace", "sum of the eigenvalues without the weight decay", func(e Epoch) *float64 {
+		if e.Hessian == nil {
+			return nil
+		}
+		return e.Hessian.Trace
+	}},
 	{"seconds", "wall time of the epoch, the sum of its phases", func(e Epoch) *float64 {
 		if e.Seconds == nil {
 			return nil

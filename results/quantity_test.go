@@ -15,7 +15,7 @@ func TestQuantitiesAreMembers(t *testing.T) {
 	changed := 3
 	full.Structure = &Structure{ParameterFree: 0.25, ParameterFreeUsed: 0.5, Width: 1.5, Depth: 3, Changed: &changed}
 	full.Projection = &Projection{Relaxed: Score{2.2, 0.3}, Discrete: Score{2.3, 0.2}, Gap: 0.1, Images: 8}
-	full.Hessian.WithoutDecay, full.Hessian.Trace = 0.499, 0.248
+	full.Hessian.WithoutDecay, full.Hessian.Trace = 0.499, new(0.248)
 	bare := Epoch{Cell: full.Cell, Lookup: Lookup{Source: "surrogate"}}
 	for _, e := range []Epoch{full, bare} {
 		text, err := json.Marshal(e)

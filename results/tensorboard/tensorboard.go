@@ -174,7 +174,7 @@ func (s *stream) values(e results.Epoch) []Value {
 			values = append(values, Value{Tag: Tag(q.Name), Scalar: new(float32(*x))})
 		}
 	}
-	if e.Hessian != nil {
+	if e.Hessian != nil && e.Hessian.Whole() {
 		values = append(values, Value{Tag: "hessian/eigenvalues", Histogram: histogram(e.Hessian.Eigenvalues)})
 	}
 	for _, a := range e.Alphas {

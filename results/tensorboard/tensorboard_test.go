@@ -51,7 +51,7 @@ func history(t testing.TB) *results.History {
 			e.Training = &results.Training{Loss: 2.25, Accuracy: 0.125, LearningRate: 0.025, Epsilon: 0.03}
 			e.Search = &results.Score{Loss: 2.5, Accuracy: 0.25}
 			e.Projection = &results.Projection{Relaxed: results.Score{Accuracy: 0.5}, Discrete: results.Score{Accuracy: 0.25}, Gap: 0.25, Images: 8}
-			e.Hessian = &results.Hessian{Eigenvalues: []float64{-0.25, 0.001, 0.5}, Reported: 0.5, SpectralNorm: 0.5, Min: -0.25, Batch: 40, Trace: 0.25}
+			e.Hessian = &results.Hessian{Eigenvalues: []float64{-0.25, 0.001, 0.5}, Reported: 0.5, SpectralNorm: 0.5, Min: -0.25, Batch: 40, Trace: new(0.25)}
 		}
 		e.Final = i == 3
 		h.Epochs = append(h.Epochs, e)
