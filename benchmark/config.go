@@ -39,6 +39,7 @@ type Config struct {
 	HessianReport     string  `json:"hessian_report"` // what λ is, quirk Q9b
 	Unpadded          bool    `json:"unpadded"`       // quirk Q26
 	ProjectionBatches int     `json:"projection_batches"`
+	FreshSearch       bool    `json:"fresh_search,omitempty"` // quirk C5
 
 	Settings algorithms.Settings `json:"settings"` // every option of the algorithm
 }
@@ -46,15 +47,16 @@ type Config struct {
 // Preset is a named starting point for configurations.
 type Preset struct {
 	Name string
-	Doc  string
 	// Former is what a preset of these values was called before another took over
-	// the name; "" where there was none. Its runs keep that name.
+	// the name; "" where there was none. Its runs keep that name. No space but those
+	// of NAS-Bench-1Shot1 was there then.
 	Former string
 
-	config Config
-	// settings replace the defaults of the options that an algorithm has.
-	settings algorithms.Settings
+	of [families]values
 }
+
+// Doc says in a few words what the preset is in a family of spaces.
+func (p Preset) Doc(f Family) string { return p.of[f].doc }
 
 // Presets lists the presets, the most expensive first.
 //
@@ -66,36 +68,80 @@ type Preset struct {
 // learning rate makes up for it. docs/presets.md has the measurements.
 var Presets = []Preset{
 	{
-		Name:   "paper",
-		Doc:    "the setting of the paper: 16 channels, 9 cells, all training images at side 32, batch 96",
-		config: scale(16, 9, 32, 0, 96),
-	},
-	{
-		Name:   "small",
-		Doc:    "tells algorithms apart over a few seeds: 8 channels, 3 cells, 1,960+1,960 images at side 16, batch 48, architecture learning rate raised to 1.9e-3",
-		config: scale(8, 3, 16, 3920, 48),
-		settings: algorithms.Settings{
-			"arch-learning-rate": 1.9e-3, // 4,100 steps
-			"candidates":         100, "controller-steps": 60, "controller-learning-rate": 1.2e-3,
+		Name: "paper",
+		of: [families]values{
+			OneShot: {
+				doc:    "the setting of the paper: 16 channels, 9 cells, all training images at side 32, batch 96",
+				config: scale(16, 9, 32, 0, 96),
+			},
+			DARTS: {
+				doc:    "the setting of the paper: 16 channels, 8 cells, all training images at side 32, batch 64, 50 epochs",
+				config: cellScale(16, 8, 32, 0, 64),
+			},
 		},
 	},
 	{
-		Name:   "quick",
-		Doc:    "shows the phenomenon within two minutes: 8 channels, 3 cells, 424+424 images at side 16, batch 48, architecture learning rate raised to 8.7e-3",
-		config: scale(8, 3, 16, 848, 48),
-		settings: algorithms.Settings{
-			"arch-learning-rate": 8.7e-3, // 900 steps
-			"candidates":         30, "controller-steps": 20, "controller-learning-rate": 3.5e-3,
+		Name: "small",
+		of: [families]values{
+			OneShot: {
+				doc:    "tells algorithms apart over a few seeds: 8 channels, 3 cells, 1,960+1,960 images at side 16, batch 48, architecture learning rate raised to 1.9e-3",
+				config: scale(8, 3, 16, 3920, 48),
+				settings: algorithms.Settings{
+					"arch-learning-rate": 1.9e-3, // 4,100 steps
+					"candidates":         100, "controller-steps": 60, "controller-learning-rate": 1.2e-3,
+				},
+			},
+			DARTS: {
+				doc:    "tells algorithms apart over a few seeds: 8 channels, 5 cells, 2,000+2,000 images at side 16, batch 32, architecture learning rate raised to 1.9e-3",
+				config: cellScale(8, 5, 16, 4000, 32),
+				settings: algorithms.Settings{
+					"arch-learning-rate": 1.9e-3,
+					"candidates":         100,
+				},
+			},
+		},
+	},
+	{
+		Name: "quick",
+		of: [families]values{
+			OneShot: {
+				doc:    "shows the phenomenon within two minutes: 8 channels, 3 cells, 424+424 images at side 16, batch 48, architecture learning rate raised to 8.7e-3",
+				config: scale(8, 3, 16, 848, 48),
+				settings: algorithms.Settings{
+					"arch-learning-rate": 8.7e-3, // 900 steps
+					"candidates":         30, "controller-steps": 20, "controller-learning-rate": 3.5e-3,
+				},
+			},
+			DARTS: {
+				doc:    "a first look within three minutes: 8 channels, 4 cells, 320+320 images at side 8, batch 32, architecture learning rate raised to 8.7e-3",
+				config: cellScale(8, 4, 8, 640, 32),
+				settings: algorithms.Settings{
+					"arch-learning-rate": 8.7e-3,
+					"candidates":         30,
+				},
+			},
 		},
 	},
 	{
 		Name:   "smoke",
-		Doc:    "half a minute, for tests: 8 channels, 3 cells, 160+160 images at side 16, batch 32, architecture learning rate raised to 8e-3",
 		Former: "quick",
-		config: scale(8, 3, 16, 320, 32),
-		settings: algorithms.Settings{
-			"arch-learning-rate": 8e-3, // 500 steps
-			"candidates":         30, "controller-steps": 20, "controller-learning-rate": 3.5e-3,
+		of: [families]values{
+			OneShot: {
+				doc:    "half a minute, for tests: 8 channels, 3 cells, 160+160 images at side 16, batch 32, architecture learning rate raised to 8e-3",
+				config: scale(8, 3, 16, 320, 32),
+				settings: algorithms.Settings{
+					"arch-learning-rate": 8e-3, // 500 steps
+					"candidates":         30, "controller-steps": 20, "controller-learning-rate": 3.5e-3,
+				},
+			},
+			DARTS: {
+				doc:    "half a minute, for tests: 8 channels, 3 cells, 96+96 images at side 8, batch 32, architecture learning rate raised to 8e-3",
+				config: cellScale(8, 3, 8, 192, 32),
+				settings: algorithms.Settings{
+					"arch-learning-rate": 8e-3,
+					"candidates":         30,
+				},
+			},
 		},
 	},
 }
@@ -131,11 +177,12 @@ func NewConfig(preset string, space spaces.Name, algorithm string) (Config, erro
 	if err != nil {
 		return Config{}, err
 	}
-	c := Presets[i].config
+	from := Presets[i].of[FamilyOf(space)]
+	c := from.config
 	c.Space, c.Algorithm, c.Preset = space, algorithm, preset
 	own := algorithms.Settings{}
 	for _, o := range definition.Options {
-		if v, ok := Presets[i].settings[o.Name]; ok {
+		if v, ok := from.settings[o.Name]; ok {
 			own[o.Name] = v
 		}
 	}
@@ -157,17 +204,20 @@ func NewConfig(preset string, space spaces.Name, algorithm string) (Config, erro
 // would have another name and the same numbers.
 var ErrNoEffect = errors.New("has no effect")
 
+// averagesHessian tells whether HessianBatches means anything.
+func (c Config) averagesHessian() bool { return c.Hessian == hessianFull || c.Hessian == hessianFixed }
+
 // checkEffects reports the settings that others keep from taking effect.
 func (c Config) checkEffects() error {
-	averaged := c.Hessian == hessianFull || c.Hessian == hessianFixed
 	for _, s := range []struct {
 		name  string
 		idle  bool
 		needs string
 	}{
-		{fmt.Sprintf("hessian-batches of %d", c.HessianBatches), c.HessianBatches != 1 && !averaged, "hessian=full or hessian=fixed"},
+		{"hessian=exact", c.Hessian == hessianExact && !c.hasManyDirections(), fmt.Sprintf("a space of more than %d free directions: the spectrum is exact", maxExact)},
+		{fmt.Sprintf("hessian-batches of %d", c.HessianBatches), c.HessianBatches != 1 && !c.averagesHessian(), "hessian=full or hessian=fixed"},
 		{"hessian-decay=off", !c.HessianDecay && c.Hessian == hessianOff, "a hessian that is not off"},
-		{"hessian-report=" + c.HessianReport, c.HessianReport != reportAlgebraic && c.Hessian == hessianOff, "a hessian that is not off"},
+		{"hessian-report=" + c.HessianReport, c.HessianReport != FamilyOf(c.Space).report() && c.Hessian == hessianOff, "a hessian that is not off"},
 		{"cutout-grows", c.CutoutGrows && c.Cutout == 0, "a cutout above 0"},
 		{"clean-validation", c.CleanValidation && !c.Augment && c.Cutout == 0, "augment=on or a cutout above 0"},
 	} {
@@ -191,7 +241,7 @@ func (c Config) checkBatches(q *queues) error {
 		return fmt.Errorf("hessian-batches of %d %w beyond the %d batches of the search part", c.HessianBatches, ErrNoEffect, n)
 	}
 	for _, p := range Presets {
-		if p.Name == c.Preset && c.ProjectionBatches != p.config.ProjectionBatches && c.ProjectionBatches > n {
+		if p.Name == c.Preset && c.ProjectionBatches != p.of[FamilyOf(c.Space)].config.ProjectionBatches && c.ProjectionBatches > n {
 			return fmt.Errorf("projection-batches of %d %w beyond the %d batches of the search part", c.ProjectionBatches, ErrNoEffect, n)
 		}
 	}
@@ -237,9 +287,9 @@ func (c Config) Memory(element int) (int64, error) {
 	}
 	hessian := 0
 	if c.Hessian != hessianOff && !definition.Discrete {
-		hessian = c.Batch
+		hessian = c.Batch // and of a last one less
 		half := cmp.Or(c.Limit, 50_000) / 2 // without a limit, all of CIFAR-10
-		if left := half % c.Batch; left > 0 && c.Hessian == hessianLast {
+		if left := half % c.Batch; left > 0 && !c.averagesHessian() && !c.FreshSearch {
 			hessian = left
 		}
 	}

@@ -13,8 +13,11 @@ import (
 
 	"github.com/nb1shot/nb1shot/algorithms"
 	"github.com/nb1shot/nb1shot/data"
+	"github.com/nb1shot/nb1shot/random"
 	"github.com/nb1shot/nb1shot/results"
+	"github.com/nb1shot/nb1shot/spaces"
 	"github.com/nb1shot/nb1shot/spaces/cell"
+	"github.com/nb1shot/nb1shot/spaces/darts"
 	"github.com/nb1shot/nb1shot/spaces/nb1shot1"
 	"github.com/nb1shot/nb1shot/supernet"
 )
@@ -22,6 +25,7 @@ import (
 // hessianDefinitions say in the record what λ was taken on.
 var hessianDefinitions = map[string]string{
 	hessianLast:  "last search batch of the epoch",
+	hessianExact: "last search batch of the epoch",
 	hessianFull:  "first search batches of the epoch",
 	hessianFixed: "search batches that are the same in every epoch",
 }
@@ -150,7 +154,8 @@ func (s *Search) epoch(ctx context.Context, epoch int) (record results.Epoch, st
 // evaluate looks up the architecture that the search would deliver now.
 func (s *Search) evaluate(epoch int) (results.Epoch, error) {
 	architecture := s.searcher.Architecture()
-	record := results.Epoch{Epoch: epoch, Structure: &results.Structure{ParameterFree: s.space.ParameterFree(architecture)}}
+	record := results.Epoch{Epoch: epoch, Structure: &results.Structure{}}
+	measure(record.Structure, architecture)
 	if s.previous != nil {
 		changed := architecture.Changed(*s.previous)
 		record.Structure.Changed = &changed
@@ -170,6 +175,18 @@ func (s *Search) evaluate(epoch int) (results.Epoch, error) {
 		}
 	}
 	return record, nil
+}
+
+// measure sets what can be told of an architecture without its cell: the share of its
+// operations without parameters; in the DARTS spaces also the shape, all of the normal cell.
+func measure(s *results.Structure, a spaces.Architecture) {
+	if space, err := spaces.Get(a.Space); err == nil {
+		s.ParameterFree = space.ParameterFree(a)
+	}
+	if g, ok := darts.GenotypeOf(a); ok {
+		s.ParameterFreeUsed = s.ParameterFree // every node is part of the output
+		s.Width, s.Depth = g.Width(darts.Normal), g.Depth(darts.Normal)
+	}
 }
 
 // lookUp adds a cell of NAS-Bench-101 to the record, its shape and what the table says of
@@ -293,63 +310,93 @@ func (s *Search) supernet() algorithms.Supernet {
 // hessian takes the spectrum of the architecture Hessian, as released on the
 // last search batch of the epoch (quirk Q8). A mean over several batches, or
 // over several samples of an algorithm that draws its relaxation (quirk Q14), is
-// a mean of matrices.
+// a mean of matrices. Of a single one with many directions only both ends are computed,
+// unless all are asked for.
 func (s *Search) hessian(ctx context.Context, relaxed algorithms.Relaxed, epoch int) (*results.Hessian, error) {
-	batches := s.Config.HessianBatches
-	if s.Config.Hessian == hessianLast {
-		batches = 1
+	batches := 1
+	if s.Config.averagesHessian() {
+		batches = s.Config.HessianBatches
 	}
 	draws, decay := relaxed.Curvature()
 	if !s.Config.HessianDecay {
 		decay = 0
 	}
+	h := &results.Hessian{Decay: decay}
+	spectrum := algorithms.Spectrum(nil)
+	var err error
+	if many := algorithms.FreeDirections(s.space) > maxExact; many && batches*draws == 1 && s.Config.Hessian != hessianExact {
+		spectrum, err = s.ends(ctx, relaxed, epoch, h)
+	} else {
+		spectrum, err = s.wholeSpectrum(ctx, relaxed, epoch, batches, draws, h)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("epoch %d: %w", epoch, err)
+	}
+	h.Eigenvalues, h.SpectralNorm, h.Min = spectrum, spectrum.Norm(), spectrum.Min()
+	h.WithoutDecay = spectrum.Max() - decay
+	if len(spectrum) == s.space.Dim() {
+		h.Trace = new(spectrum.Trace() - decay*float64(len(spectrum)))
+	}
+	h.Definition = hessianDefinitions[s.Config.Hessian] + ", batch statistics"
+	if s.Config.HessianDecay {
+		h.Definition += ", arch weight decay on the diagonal"
+	}
+	switch s.Config.HessianReport {
+	case reportNorm:
+		h.Reported, h.Definition = spectrum.Norm(), h.Definition+", spectral norm"
+	case reportSigned:
+		h.Reported, h.Definition = spectrum.Max(), h.Definition+", largest algebraic eigenvalue"
+	default:
+		h.Reported, h.Definition = spectrum.Reported(), h.Definition+", |largest algebraic eigenvalue|"
+	}
+	if batches > 1 {
+		h.Definition = fmt.Sprintf("mean over %d %s", batches, h.Definition)
+	}
+	if draws > 1 {
+		h.Definition = fmt.Sprintf("mean over %d draws, %s", draws, h.Definition)
+	}
+	return h, nil
+}
+
+// hessianBatch is batch i of those that the Hessian of an epoch is taken on.
+func (s *Search) hessianBatch(epoch, i int) data.Batch {
+	switch s.Config.Hessian {
+	case hessianFull:
+		return s.queues.Batch(algorithms.Search, epoch, i)
+	case hessianFixed:
+		return s.queues.Batch(algorithms.Search, 0, i)
+	}
+	return s.queues.Batch(algorithms.Search, epoch, s.queues.Len(algorithms.Train)-1)
+}
+
+// wholeSpectrum takes the mean Hessian over some batches and draws.
+func (s *Search) wholeSpectrum(ctx context.Context, relaxed algorithms.Relaxed, epoch, batches, draws int, into *results.Hessian) (algorithms.Spectrum, error) {
 	total := mat.NewSymDense(s.space.Dim(), nil)
-	images := 0
 	for i := range batches * draws {
-		var batch data.Batch
-		switch s.Config.Hessian {
-		case hessianLast:
-			batch = s.queues.Batch(algorithms.Search, epoch, s.queues.Len(algorithms.Train)-1)
-		case hessianFull:
-			batch = s.queues.Batch(algorithms.Search, epoch, i/draws)
-		case hessianFixed:
-			batch = s.queues.Batch(algorithms.Search, 0, i/draws)
-		}
-		h, _, err := algorithms.Hessian(ctx, s.net, relaxed.Mixing(algorithms.ForHessian, i), batch, decay)
+		batch := s.hessianBatch(epoch, i/draws)
+		h, _, err := algorithms.Hessian(ctx, s.net, relaxed.Mixing(algorithms.ForHessian, i), batch, into.Decay)
 		if err != nil {
-			return nil, fmt.Errorf("epoch %d: %w", epoch, err)
+			return nil, err
 		}
 		h.ScaleSym(1/float64(batches*draws), h)
 		total.AddSym(total, h)
 		if i%draws == 0 {
-			images += batch.N
+			into.Batch += batch.N
 		}
 	}
-	spectrum, err := algorithms.NewSpectrum(total)
+	return algorithms.NewSpectrum(total)
+}
+
+// ends finds both ends of the spectrum.
+func (s *Search) ends(ctx context.Context, relaxed algorithms.Relaxed, epoch int, into *results.Hessian) (algorithms.Spectrum, error) {
+	batch := s.hessianBatch(epoch, 0)
+	start := random.New(s.Seed, "hessian/start", uint64(epoch))
+	found, err := algorithms.Lanczos(ctx, s.net, relaxed.Mixing(algorithms.ForHessian, 0), batch, into.Decay, start, lanczosTolerance)
 	if err != nil {
-		return nil, fmt.Errorf("epoch %d: %w", epoch, err)
+		return nil, err
 	}
-	definition := hessianDefinitions[s.Config.Hessian] + ", batch statistics"
-	if s.Config.HessianDecay {
-		definition += ", arch weight decay on the diagonal"
-	}
-	reported := spectrum.Reported()
-	if s.Config.HessianReport == reportNorm {
-		reported, definition = spectrum.Norm(), definition+", spectral norm"
-	} else {
-		definition += ", |largest algebraic eigenvalue|"
-	}
-	if batches > 1 {
-		definition = fmt.Sprintf("mean over %d %s", batches, definition)
-	}
-	if draws > 1 {
-		definition = fmt.Sprintf("mean over %d draws, %s", draws, definition)
-	}
-	return &results.Hessian{
-		Eigenvalues: spectrum, Reported: reported, SpectralNorm: spectrum.Norm(), Min: spectrum.Min(),
-		Decay: decay, WithoutDecay: spectrum.Max() - decay, Trace: spectrum.Trace() - decay*float64(len(spectrum)),
-		Batch: images, Definition: definition,
-	}, nil
+	into.Batch, into.Method, into.Products, into.Residual = batch.N, results.Lanczos, found.Products, found.Residual
+	return found.Spectrum, nil
 }
 
 // tally adds up passes.

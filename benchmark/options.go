@@ -45,16 +45,19 @@ var Options = []Option{
 		func(c Config) error { return oneOf(c.Ties, spaces.TiesNumPy.String(), spaces.TiesLowest.String()) }},
 	{"evaluate", "look up the cell before an epoch, as the released code does, or after (quirk Q11)", func(c *Config) any { return &c.Evaluate },
 		func(c Config) error { return oneOf(c.Evaluate, evaluateBefore, evaluateAfter) }},
-	{"hessian", "batches of the architecture Hessian: last (of the epoch, quirk Q8), full (the first of the epoch), fixed (the same in every epoch), or off", func(c *Config) any { return &c.Hessian },
-		func(c Config) error { return oneOf(c.Hessian, hessianLast, hessianFull, hessianFixed, hessianOff) }},
+	{"hessian", "batches of the architecture Hessian: last (of the epoch, quirk Q8), full (the first of the epoch), fixed (the same in every epoch), or off; exact is last, with the whole spectrum in spaces of many parameters too", func(c *Config) any { return &c.Hessian },
+		func(c Config) error {
+			return oneOf(c.Hessian, hessianLast, hessianExact, hessianFull, hessianFixed, hessianOff)
+		}},
 	{"hessian-batches", "batches that a full or fixed Hessian is averaged over", func(c *Config) any { return &c.HessianBatches },
 		func(c Config) error { return between(c.HessianBatches, 1, 10_000) }},
 	{"hessian-decay", "add the weight decay of the alphas to the Hessian's diagonal (quirk Q9)", func(c *Config) any { return &c.HessianDecay }, nil},
-	{"hessian-report", "what λ is: algebraic, the absolute value of the algebraically largest eigenvalue, as in the released code, or norm, the spectral norm, as in the paper (quirk Q9b)", func(c *Config) any { return &c.HessianReport },
-		func(c Config) error { return oneOf(c.HessianReport, reportAlgebraic, reportNorm) }},
+	{"hessian-report", "what λ is: algebraic, the absolute value of the algebraically largest eigenvalue, as in the released code for NAS-Bench-1Shot1; signed, that eigenvalue itself, as in the released code for the DARTS spaces (quirk C20); or norm, the spectral norm, as in the paper (quirk Q9b)", func(c *Config) any { return &c.HessianReport },
+		func(c Config) error { return oneOf(c.HessianReport, reportAlgebraic, reportSigned, reportNorm) }},
 	{"unpadded", "halve the resolution as NAS-Bench-101 does, from 32 to 16 and 8 instead of 17 and 9 (quirk Q26)", func(c *Config) any { return &c.Unpadded }, nil},
 	{"projection-batches", "search batches that the projection gap is measured on after each epoch; 0 leaves it out", func(c *Config) any { return &c.ProjectionBatches },
 		func(c Config) error { return between(c.ProjectionBatches, 0, 1_000_000) }},
+	{"fresh-search", "draw every search batch afresh from the whole search part; off passes through it (quirk C5)", func(c *Config) any { return &c.FreshSearch }, nil},
 }
 
 // The values of Config.Evaluate, Config.Hessian and Config.HessianReport.
@@ -63,11 +66,13 @@ const (
 	evaluateAfter  = "after"
 
 	hessianLast  = "last"
+	hessianExact = "exact" // last, with the whole spectrum
 	hessianFull  = "full"
 	hessianFixed = "fixed"
 	hessianOff   = "off"
 
 	reportAlgebraic = "algebraic"
+	reportSigned    = "signed"
 	reportNorm      = "norm"
 )
 
@@ -176,11 +181,13 @@ func (c *Config) Set(name, value string) error {
 	return err
 }
 
-// Settings of the run that mean something to every algorithm, and those that only mean
-// something to one that has alphas. All others need a supernet.
+// Settings of the run that mean something to every algorithm, those that only mean
+// something to one that has alphas, and those that only mean something in the spaces of
+// NAS-Bench-1Shot1. All others need a supernet.
 var (
-	forAll    = []string{"epochs", "evaluate"}
-	forAlphas = []string{"ties", "hessian", "hessian-batches", "hessian-decay", "hessian-report", "projection-batches"}
+	forAll     = []string{"epochs", "evaluate"}
+	forAlphas  = []string{"ties", "hessian", "hessian-batches", "hessian-decay", "hessian-report", "projection-batches"}
+	forOneShot = []string{"ties", "unpadded"}
 )
 
 // CheckEffect reports a setting of the run that the algorithm would not look at: an
@@ -191,6 +198,8 @@ func (c Config) CheckEffect(name string) error {
 	switch {
 	case err != nil || !slices.ContainsFunc(Options, func(o Option) bool { return o.Name == name }):
 		return err
+	case FamilyOf(c.Space) != OneShot && slices.Contains(forOneShot, name):
+		return fmt.Errorf("%s %w on space %s: it is for the spaces of %s", name, ErrNoEffect, c.Space, OneShot)
 	case definition.TableOnly && !slices.Contains(forAll, name):
 		return fmt.Errorf("%s %w: %s trains no supernet, it asks the table alone", name, ErrNoEffect, c.Algorithm)
 	case definition.Discrete && slices.Contains(forAlphas, name):

@@ -50,11 +50,12 @@ func (j Job) newQueues(from algorithms.Preparation, raw bool) (*queues, error) {
 		images    []int
 		transform data.Transform
 		inOrder   bool
+		fresh     bool
 	}{
-		{&q.loaders[algorithms.Train], "train", j.Train, train, augmented, false},
-		{&q.loaders[algorithms.Search], "search", j.Train, search, augmented, false},
-		{&q.loaders[algorithms.Held], "held", j.Train, search, clean, true},
-		{&q.validation, "validation", j.Train, search, validation, false},
+		{&q.loaders[algorithms.Train], "train", j.Train, train, augmented, false, false},
+		{&q.loaders[algorithms.Search], "search", j.Train, search, augmented, false, j.Config.FreshSearch},
+		{&q.loaders[algorithms.Held], "held", j.Train, search, clean, true, false},
+		{&q.validation, "validation", j.Train, search, validation, false, false},
 	}
 	if from.TestSet {
 		if j.Test == nil {
@@ -72,7 +73,7 @@ func (j Job) newQueues(from algorithms.Preparation, raw bool) (*queues, error) {
 	for _, l := range list {
 		*l.loader, err = data.NewLoader(data.Queue{
 			Name: l.name, Seed: j.Seed, Set: l.set, Images: l.images, BatchSize: j.Config.Batch,
-			Transform: l.transform, InOrder: l.inOrder, Raw: raw,
+			Transform: l.transform, InOrder: l.inOrder, Fresh: l.fresh, Raw: raw,
 		})
 		if err != nil {
 			return nil, err

@@ -30,7 +30,7 @@ type Job struct {
 	Seed   uint64
 	Train  *data.Set       // training images at any side that Config.Side divides
 	Test   *data.Set       // test images likewise, for the algorithms that rank cells on them; else nil
-	Oracle nasbench.Oracle // answers for the cells
+	Oracle nasbench.Oracle // answers for the cells; not asked, and may be nil, where the space has no table
 	Engine string          // name of an engine, or engine.Auto
 	// Threads of the engine. The record does not depend on it.
 	Threads int
@@ -280,10 +280,14 @@ func (s *Search) prepareNet(definition algorithms.Definition) (err error) {
 
 // describe adds preset and table to what the run is measured on.
 func (s *Search) describe(on results.Provenance) (results.Run, error) {
-	table := s.Oracle.Source()
-	on.Table, on.TableDetail, on.TableDigest = table.Kind, table.Detail, table.Digest
-	if t, ok := s.Oracle.(*nasbench.Table); ok {
-		on.TableContent = t.Content()
+	if FamilyOf(s.Config.Space).HasTable() {
+		table := s.Oracle.Source()
+		on.Table, on.TableDetail, on.TableDigest = table.Kind, table.Detail, table.Digest
+		if t, ok := s.Oracle.(*nasbench.Table); ok {
+			on.TableContent = t.Content()
+		}
+	} else {
+		on.Table, on.TableDigest = results.NoTable, results.NoTable
 	}
 	on.Preset = s.Config.Preset
 	return results.NewRun(s.Config.Space, s.Config.Algorithm, s.Seed, on, s.Config)

@@ -302,6 +302,9 @@ func (s *Search) checkBegun(meta checkpointMeta) error {
 	if err := part.Lookup.Check(); err != nil {
 		return fmt.Errorf("lookup: %w", err)
 	}
+	if part.Lookup.Architecture != nil {
+		return nil
+	}
 	return checkHash(part.Lookup.Cell)
 }
 

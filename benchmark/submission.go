@@ -118,7 +118,7 @@ func (v *verification) provenance() {
 	if p.Images != results.NoImages && !hexDigest.MatchString(p.ImagesDigest) {
 		v.wrong("provenance", "images_digest %q is no SHA-256", p.ImagesDigest)
 	}
-	if !hexDigest.MatchString(p.TableDigest) {
+	if p.Table != results.NoTable && !hexDigest.MatchString(p.TableDigest) {
 		v.wrong("provenance", "table_digest %q is no SHA-256", p.TableDigest)
 	}
 	if p.Table == results.NASBench101 && !nasbench.Published(p.TableDigest) {
@@ -150,6 +150,10 @@ func (v *verification) provenance() {
 const tolerance = 1e-9
 
 func (v *verification) record(e results.Epoch, oracle nasbench.Oracle) {
+	if e.Architecture != nil { // the format was checked
+		v.architecture(e)
+		return
+	}
 	if err := checkHash(e.Cell); err != nil {
 		v.wrong("cell", "epoch %d: %v", e.Epoch, err)
 		return
@@ -176,6 +180,20 @@ func (v *verification) record(e results.Epoch, oracle nasbench.Oracle) {
 			recorded = fmt.Sprint(*e.Lookup.TestError)
 		}
 		v.wrong("lookup", "epoch %d: the test error is %s, the table says %v", e.Epoch, recorded, m.TestError)
+	}
+}
+
+// architecture checks a record of a space whose cells are not those of NAS-Bench-101.
+func (v *verification) architecture(e results.Epoch) {
+	if e.Architecture.Space != v.h.Run.Space {
+		v.wrong("cell", "epoch %d: an architecture of space %s, the run is of space %s", e.Epoch, e.Architecture.Space, v.h.Run.Space)
+		return
+	}
+	s := results.Structure{}
+	measure(&s, *e.Architecture)
+	if r := e.Structure; r != nil && (r.Width != s.Width || r.Depth != s.Depth || math.Abs(r.ParameterFree-s.ParameterFree) > tolerance) {
+		v.wrong("cell", "epoch %d: its normal cell is of width %v and depth %d with %.4v of parameter-free operations, but %v, %d and %.4v are recorded",
+			e.Epoch, s.Width, s.Depth, s.ParameterFree, r.Width, r.Depth, r.ParameterFree)
 	}
 }
 

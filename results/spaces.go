@@ -1,6 +1,6 @@
 package results
 
-import (
-	_ "github.com/nb1shot/nb1shot/spaces/darts"    // so that records of its spaces are known
-	_ "github.com/nb1shot/nb1shot/spaces/nb1shot1" // likewise
+import ( // so that records of their spaces are known
+	_ "github.com/nb1shot/nb1shot/spaces/darts"
+	_ "github.com/nb1shot/nb1shot/spaces/nb1shot1"
 )

@@ -1,0 +1,85 @@
+package benchmark
+
+import (
+	"github.com/nb1shot/nb1shot/algorithms"
+	"github.com/nb1shot/nb1shot/spaces"
+	"github.com/nb1shot/nb1shot/spaces/nb1shot1"
+)
+
+// Family is a kind of search spaces, whose runs have a scale of their own.
+type Family int
+
+// The families.
+const (
+	OneShot Family = iota // NAS-Bench-1Shot1: cells that NAS-Bench-101 knows
+	DARTS                 // a normal and a reduction cell, which no table knows
+	families
+)
+
+// FamilyOf returns the family of a space.
+func FamilyOf(space spaces.Name) Family {
+	if _, err := nb1shot1.Get(space); err == nil {
+		return OneShot
+	}
+	return DARTS
+}
+
+// String is how the family is called in a sentence.
+func (f Family) String() string {
+	return [families]string{"NAS-Bench-1Shot1", "DARTS"}[f]
+}
+
+// HasTable tells whether a table knows the architectures of the family. Runs of one that
+// has none need no table, and their provenance says results.NoTable.
+func (f Family) HasTable() bool { return f == OneShot }
+
+// report is what λ is unless a run asks for something else.
+func (f Family) report() string {
+	if f == DARTS {
+		return reportSigned // quirk C20
+	}
+	return reportAlgebraic // quirk Q9b
+}
+
+// Spaces lists the names of the family's registered spaces, in order.
+func (f Family) Spaces() (names []spaces.Name) {
+	for _, name := range spaces.Names() {
+		if FamilyOf(name) == f {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// values are what a preset stands for in one family.
+type values struct {
+	doc    string
+	config Config
+	// settings replace the defaults of the options that an algorithm has.
+	settings algorithms.Settings
+}
+
+// cellScale is the setting of the DARTS cell space in the released code of the SDARTS
+// paper, with a supernet, images and batch of another size.
+func cellScale(channels, cells, side, images, batch int) Config {
+	c := scale(channels, cells, side, images, batch)
+	c.Epochs, c.BatchNormMomentum = 50, 0.1
+	c.FreshSearch = true // quirk C5
+	c.HessianReport = DARTS.report()
+	return c
+}
+
+// maxExact is the largest number of directions, see algorithms.FreeDirections, for which
+// the whole Hessian is computed. Beyond it Lanczos finds both ends of the spectrum.
+const maxExact = 64
+
+// lanczosTolerance bounds ‖Hv − θv‖ of either end of a spectrum, relative to the end that
+// is λ and to the spectral norm. An eigenvalue is off by the square of that over its
+// distance to the next one: some seven digits hold.
+const lanczosTolerance = 1e-4
+
+// hasManyDirections tells whether an algorithm's Hessian on the space is one of those.
+func (c Config) hasManyDirections() bool {
+	space, err := spaces.Get(c.Space)
+	return err == nil && algorithms.FreeDirections(space) > maxExact
+}
