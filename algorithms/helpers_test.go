@@ -2,20 +2,20 @@ package algorithms_test
 
 import (
 	"encoding/json"
-	"os"
-	"path/filepath"
+	"io/fs"
 	"strconv"
 	"testing"
 
 	"github.com/nb1shot/nb1shot/algorithms"
 	"github.com/nb1shot/nb1shot/algorithms/algorithmstest"
+	goldens "github.com/nb1shot/nb1shot/internal/golden"
 	"github.com/nb1shot/nb1shot/spaces"
 )
 
 // golden decodes a JSON file of the golden data.
 func golden(t *testing.T, name string, into any) {
 	t.Helper()
-	b, err := os.ReadFile(filepath.Join("..", "testdata", "golden", name))
+	b, err := fs.ReadFile(goldens.FS(), name)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -67,7 +67,7 @@ func TestSpaces(t *testing.T) {
 
 func TestTableInfoJSON(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "table.sqlite")
-	if err := nasbench.Import(t.Context(), "../testdata/golden/tfrecord_synthetic/synthetic.tfrecord", path, nil); err != nil {
+	if err := nasbench.Import(t.Context(), filepath.Join(goldenFolder(t), "tfrecord_synthetic", "synthetic.tfrecord"), path, nil); err != nil {
 		t.Fatal(err)
 	}
 	var got tableInfo

@@ -120,7 +120,7 @@ func TestChangedTable(t *testing.T) {
 	t.Setenv("NB1SHOT_HOME", t.TempDir())
 	dir := t.TempDir()
 	table := filepath.Join(dir, "table.sqlite")
-	if err := nasbench.Import(t.Context(), "../testdata/golden/tfrecord_synthetic/synthetic.tfrecord", table, nil); err != nil {
+	if err := nasbench.Import(t.Context(), filepath.Join(goldenFolder(t), "tfrecord_synthetic", "synthetic.tfrecord"), table, nil); err != nil {
 		t.Fatal(err)
 	}
 	db, err := sql.Open("sqlite3", table)

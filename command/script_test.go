@@ -19,6 +19,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/nb1shot/nb1shot/algorithms"
+	"github.com/nb1shot/nb1shot/internal/golden"
 	"github.com/nb1shot/nb1shot/nasbench"
 	"github.com/nb1shot/nb1shot/spaces"
 )
@@ -45,16 +46,13 @@ func ownMain() {
 }
 
 func TestScripts(t *testing.T) {
-	golden, err := filepath.Abs("../testdata/golden")
-	if err != nil {
-		t.Fatal(err)
-	}
+	folder := goldenFolder(t)
 	former, err := filepath.Abs("testdata/former-quick")
 	if err != nil {
 		t.Fatal(err)
 	}
 	table := filepath.Join(t.TempDir(), "synthetic.sqlite")
-	if err := nasbench.Import(t.Context(), filepath.Join(golden, "tfrecord_synthetic", "synthetic.tfrecord"), table, nil); err != nil {
+	if err := nasbench.Import(t.Context(), filepath.Join(folder, "tfrecord_synthetic", "synthetic.tfrecord"), table, nil); err != nil {
 		t.Fatal(err)
 	}
 	// A site without CIFAR-10.
@@ -78,7 +76,7 @@ func TestScripts(t *testing.T) {
 		Dir: "testdata",
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("NB1SHOT_HOME", filepath.Join(env.WorkDir, "home"))
-			env.Setenv("GOLDEN", golden)
+			env.Setenv("GOLDEN", folder)
 			env.Setenv("FORMER", former)
 			env.Setenv("SITE", site.URL)
 			env.Setenv("TABLE", table)
@@ -98,6 +96,16 @@ func TestScripts(t *testing.T) {
 		},
 		RequireUniqueNames: true,
 	})
+}
+
+// goldenFolder returns a folder with the golden cases.
+func goldenFolder(t *testing.T) string {
+	t.Helper()
+	folder := t.TempDir()
+	if err := os.CopyFS(folder, golden.FS()); err != nil {
+		t.Fatal(err)
+	}
+	return folder
 }
 
 // exits runs a command that must exit with the given code.

@@ -3,18 +3,18 @@ package data_test
 import (
 	"encoding/binary"
 	"encoding/json"
+	"io/fs"
 	"math"
-	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/nb1shot/nb1shot/data"
+	"github.com/nb1shot/nb1shot/internal/golden"
 )
 
 // npy returns the 64-bit words of a .npy file of version 1.0.
-func npy(t *testing.T, path string) []uint64 {
+func npy(t *testing.T, file string) []uint64 {
 	t.Helper()
-	b, err := os.ReadFile(path)
+	b, err := fs.ReadFile(golden.FS(), file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,8 +28,7 @@ func npy(t *testing.T, path string) []uint64 {
 
 // The golden images were transformed by the released code, with given crops.
 func TestGoldenAugment(t *testing.T) {
-	dir := filepath.Join("..", "testdata", "golden", "augment")
-	b, err := os.ReadFile(filepath.Join(dir, "manifest.json"))
+	b, err := fs.ReadFile(golden.FS(), "augment/manifest.json")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +51,7 @@ func TestGoldenAugment(t *testing.T) {
 			t.Errorf("normalisation %s: %v, want %v", name, n, manifest.Normalisation[name])
 		}
 	}
-	raw, want := npy(t, filepath.Join(dir, "raw_hwc_uint8.npy")), npy(t, filepath.Join(dir, "output_chw.npy"))
+	raw, want := npy(t, "augment/raw_hwc_uint8.npy"), npy(t, "augment/output_chw.npy")
 	const side, size = 32, 3 * 32 * 32
 	if len(manifest.Cases) == 0 || len(raw) != len(manifest.Cases)*size || len(want) != len(raw) {
 		t.Fatalf("%d cases, %d and %d values", len(manifest.Cases), len(raw), len(want))

@@ -59,7 +59,7 @@ func compress(t testing.TB, content []byte) []byte {
 }
 
 func TestImportGolden(t *testing.T) {
-	table := importTable(t, filepath.Join(golden, "synthetic.tfrecord"))
+	table := importTable(t, goldenFile(t, "synthetic.tfrecord"))
 	type key struct {
 		hash   cell.Hash
 		epochs int
@@ -102,7 +102,7 @@ func TestImportGolden(t *testing.T) {
 
 // TestImportSources: the content decides how a file is read, and identifies it.
 func TestImportSources(t *testing.T) {
-	records := readFile(t, filepath.Join(golden, "synthetic.tfrecord"))
+	records := readFile(t, goldenFile(t, "synthetic.tfrecord"))
 	means := []byte(meansHeader + directLine + chainLine)
 	for _, c := range []struct {
 		name          string
@@ -132,14 +132,14 @@ func TestImportFails(t *testing.T) {
 	secondWrongHash := chainRecord(t, cell.Conv1x1, 108, 0.5)
 	secondWrongHash.hash = first.hash
 	wrongMetrics := chainRecord(t, cell.Conv3x3, 108, 1.5)
-	synthetic := readFile(t, filepath.Join(golden, "synthetic.tfrecord"))
+	synthetic := readFile(t, goldenFile(t, "synthetic.tfrecord"))
 	for _, c := range []struct {
 		name    string
 		content []byte
 		want    string
 	}{
-		{"corrupt", readFile(t, filepath.Join(golden, "corrupt.tfrecord")), "checksum"},
-		{"truncated", readFile(t, filepath.Join(golden, "truncated.tfrecord")), "truncated"},
+		{"corrupt", readFile(t, goldenFile(t, "corrupt.tfrecord")), "checksum"},
+		{"truncated", readFile(t, goldenFile(t, "truncated.tfrecord")), "truncated"},
 		{"no record", tfrecord.Append(nil, []byte("hello")), "decode record"},
 		{"wrong hash", framed(t, wrongHash), "stored hash is b59ac8c578b4561d79ac7087988f1c61, but that of the cell is b49ac8c578b4561d79ac7087988f1c61"},
 		{"wrong hash after a right one", framed(t, first, secondWrongHash), "stored hash"},
@@ -236,7 +236,7 @@ func TestImportIsDeterministic(t *testing.T) {
 	var tables [2][]byte
 	for i := range tables {
 		path := filepath.Join(t.TempDir(), "table")
-		if err := Import(context.Background(), filepath.Join(golden, "synthetic.tfrecord"), path, nil); err != nil {
+		if err := Import(context.Background(), goldenFile(t, "synthetic.tfrecord"), path, nil); err != nil {
 			t.Fatal(err)
 		}
 		tables[i] = readFile(t, path)

@@ -81,7 +81,7 @@ func asNNI(t testing.TB, change ...string) string {
 
 // NNI's file gives the table that the records which it was made of give.
 func TestImportNNI(t *testing.T) {
-	want := importTable(t, filepath.Join(golden, "synthetic.tfrecord"))
+	want := importTable(t, goldenFile(t, "synthetic.tfrecord"))
 	got := importTable(t, asNNI(t))
 	if s := got.Source(); s.Kind != KindNNI || !strings.Contains(s.Detail, "nasbench101.db") {
 		t.Errorf("source %+v", s)

@@ -19,7 +19,7 @@ import (
 func sealedTable(t testing.TB) (file []byte, answers map[cell.Hash]Metrics) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "table")
-	if err := Import(context.Background(), filepath.Join(golden, "synthetic.tfrecord"), path, nil); err != nil {
+	if err := Import(context.Background(), goldenFile(t, "synthetic.tfrecord"), path, nil); err != nil {
 		t.Fatal(err)
 	}
 	table, err := Open(path)

@@ -3,16 +3,30 @@ package nasbench
 import (
 	"bytes"
 	"encoding/json"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"testing"
 
+	"github.com/nb1shot/nb1shot/internal/golden"
 	"github.com/nb1shot/nb1shot/internal/tfrecord"
 	"github.com/nb1shot/nb1shot/spaces/cell"
 )
 
-// golden is the synthetic file in NAS-Bench-101's layout.
-const golden = "../testdata/golden/tfrecord_synthetic"
+// goldenFile returns the path of a file of the golden case about the synthetic records in
+// NAS-Bench-101's layout.
+func goldenFile(t testing.TB, name string) string {
+	t.Helper()
+	content, err := fs.ReadFile(golden.FS(), "tfrecord_synthetic/"+name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, content, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
 
 // goldenRecord is what must be read from a record of the synthetic file.
 type goldenRecord struct {
@@ -44,7 +58,7 @@ func goldenRecords(t testing.TB) []goldenRecord {
 	var expected struct {
 		Records []goldenRecord `json:"records_in_file_order"`
 	}
-	if err := json.Unmarshal(readFile(t, filepath.Join(golden, "expected.json")), &expected); err != nil {
+	if err := json.Unmarshal(readFile(t, goldenFile(t, "expected.json")), &expected); err != nil {
 		t.Fatal(err)
 	}
 	return expected.Records
@@ -54,7 +68,7 @@ func goldenRecords(t testing.TB) []goldenRecord {
 func syntheticRecords(t testing.TB) [][]byte {
 	t.Helper()
 	var records [][]byte
-	err := tfrecord.Read(bytes.NewReader(readFile(t, filepath.Join(golden, "synthetic.tfrecord"))), func(_ int64, data []byte) error {
+	err := tfrecord.Read(bytes.NewReader(readFile(t, goldenFile(t, "synthetic.tfrecord"))), func(_ int64, data []byte) error {
 		records = append(records, bytes.Clone(data))
 		return nil
 	})

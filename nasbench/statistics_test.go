@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"math"
-	"path/filepath"
 	"slices"
 	"testing"
 
@@ -129,7 +128,7 @@ func TestTop(t *testing.T) {
 	}
 
 	// Of a table no space is all of it.
-	table := importTable(t, filepath.Join(golden, "synthetic.tfrecord"))
+	table := importTable(t, goldenFile(t, "synthetic.tfrecord"))
 	var lowest []float64
 	if err := table.Each(t.Context(), "", 4, func(e Entry) error { lowest = append(lowest, e.TestError); return nil }); err != nil {
 		t.Fatal(err)
@@ -143,7 +142,7 @@ func TestTop(t *testing.T) {
 
 // A table answers with what it holds, here of the space and of a single cell.
 func TestEachCellOfTable(t *testing.T) {
-	table := importTable(t, filepath.Join(golden, "synthetic.tfrecord"))
+	table := importTable(t, goldenFile(t, "synthetic.tfrecord"))
 	for _, space := range nb1shot1.All() {
 		want, got := 0, 0
 		if err := table.Each(t.Context(), space.Name(), Epochs, func(Entry) error { want++; return nil }); err != nil {
@@ -178,7 +177,7 @@ func TestExpectation(t *testing.T) {
 	if want := sum / float64(n); err != nil || math.Abs(got-want) > 1e-12 {
 		t.Errorf("%v, %v, want %v", got, err, want)
 	}
-	if _, err := Expectation(t.Context(), importTable(t, filepath.Join(golden, "synthetic.tfrecord")), "1"); !errors.Is(err, ErrUnknownBudget) {
+	if _, err := Expectation(t.Context(), importTable(t, goldenFile(t, "synthetic.tfrecord")), "1"); !errors.Is(err, ErrUnknownBudget) {
 		t.Errorf("a table with a few cells: %v", err)
 	}
 	if _, err := Expectation(t.Context(), oracle(byPools), "4"); err == nil {

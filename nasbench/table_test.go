@@ -25,7 +25,7 @@ import (
 func TestOpenRefuses(t *testing.T) {
 	folder := t.TempDir()
 	good := filepath.Join(folder, "good")
-	if err := Import(context.Background(), filepath.Join(golden, "synthetic.tfrecord"), good, nil); err != nil {
+	if err := Import(context.Background(), goldenFile(t, "synthetic.tfrecord"), good, nil); err != nil {
 		t.Fatal(err)
 	}
 	changed := func(name, statement string) string {
@@ -44,7 +44,7 @@ func TestOpenRefuses(t *testing.T) {
 		{"missing", filepath.Join(folder, "nowhere"), "no such file"},
 		{"folder", folder, "a folder: want a regular file"},
 		{"empty", writeFile(t, filepath.Join(folder, "empty"), nil), "an empty file, want a table"},
-		{"the file to import", filepath.Join(golden, "synthetic.tfrecord"), "a TFRecord file, want a table"},
+		{"the file to import", goldenFile(t, "synthetic.tfrecord"), "a TFRecord file, want a table"},
 		{"truncated", writeFile(t, filepath.Join(folder, "truncated"), readFile(t, good)[:1000]), "malformed"},
 		{"another program's", changed("foreign", `PRAGMA application_id = 0`), "not one that an import of NAS-Bench-101 built"},
 		{"later layout", changed("later", `PRAGMA user_version = 4`), "layout has version 4, but this program reads version 3"},
@@ -67,7 +67,7 @@ func TestOpenRefuses(t *testing.T) {
 func TestOpenReadOnly(t *testing.T) {
 	folder := t.TempDir()
 	path := filepath.Join(folder, "table")
-	if err := Import(context.Background(), filepath.Join(golden, "synthetic.tfrecord"), path, nil); err != nil {
+	if err := Import(context.Background(), goldenFile(t, "synthetic.tfrecord"), path, nil); err != nil {
 		t.Fatal(err)
 	}
 	table, err := Open(path)
@@ -108,7 +108,7 @@ func TestTableErrors(t *testing.T) {
 
 // TestOraclesRefuse: both oracles fail alike on what is no cell of NAS-Bench-101.
 func TestOraclesRefuse(t *testing.T) {
-	table := importTable(t, filepath.Join(golden, "synthetic.tfrecord"))
+	table := importTable(t, goldenFile(t, "synthetic.tfrecord"))
 	dense := make([][]int, 7)
 	for x := range dense {
 		dense[x] = make([]int, 7)
@@ -151,7 +151,7 @@ func TestPruning(t *testing.T) {
 }
 
 func TestInfo(t *testing.T) {
-	table := importTable(t, filepath.Join(golden, "synthetic.tfrecord"))
+	table := importTable(t, goldenFile(t, "synthetic.tfrecord"))
 	got, err := table.Info(context.Background())
 	if err != nil {
 		t.Fatal(err)
@@ -196,7 +196,7 @@ func TestInfo(t *testing.T) {
 }
 
 func TestConcurrentQueries(t *testing.T) {
-	table := importTable(t, filepath.Join(golden, "synthetic.tfrecord"))
+	table := importTable(t, goldenFile(t, "synthetic.tfrecord"))
 	records := goldenRecords(t)
 	var group sync.WaitGroup
 	for worker := range 16 {
@@ -237,7 +237,7 @@ func TestProcesses(t *testing.T) {
 		return
 	}
 	path := filepath.Join(t.TempDir(), "table")
-	if err := Import(context.Background(), filepath.Join(golden, "synthetic.tfrecord"), path, nil); err != nil {
+	if err := Import(context.Background(), goldenFile(t, "synthetic.tfrecord"), path, nil); err != nil {
 		t.Fatal(err)
 	}
 	var group sync.WaitGroup
@@ -254,7 +254,7 @@ func TestProcesses(t *testing.T) {
 }
 
 func TestClosedTable(t *testing.T) {
-	table := importTable(t, filepath.Join(golden, "synthetic.tfrecord"))
+	table := importTable(t, goldenFile(t, "synthetic.tfrecord"))
 	for range 2 {
 		if err := table.Close(); err != nil {
 			t.Error(err)

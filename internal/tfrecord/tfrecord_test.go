@@ -4,20 +4,20 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
-	"os"
-	"path/filepath"
+	"io/fs"
 	"testing"
 	"testing/iotest"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/nb1shot/nb1shot/internal/golden"
 )
 
-// golden is the folder of a synthetic file in NAS-Bench-101's layout.
-const golden = "../../testdata/golden/tfrecord_synthetic"
-
-func readFile(t testing.TB, path string) []byte {
+// readGolden reads a file of the golden case about synthetic records in NAS-Bench-101's
+// layout.
+func readGolden(t testing.TB, name string) []byte {
 	t.Helper()
-	content, err := os.ReadFile(path)
+	content, err := fs.ReadFile(golden.FS(), "tfrecord_synthetic/"+name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,7 +45,7 @@ func TestMaskedCRC(t *testing.T) {
 // TestDamage flips a bit of every byte of the synthetic file, and cuts
 // it at every length: the record concerned is named, those before it are read.
 func TestDamage(t *testing.T) {
-	file := readFile(t, filepath.Join(golden, "synthetic.tfrecord"))
+	file := readGolden(t, "synthetic.tfrecord")
 	_, offsets, err := readAll(file)
 	if err != nil {
 		t.Fatal(err)
@@ -78,7 +78,7 @@ func TestDamage(t *testing.T) {
 }
 
 func TestGoldenDamage(t *testing.T) {
-	_, offsets, err := readAll(readFile(t, filepath.Join(golden, "synthetic.tfrecord")))
+	_, offsets, err := readAll(readGolden(t, "synthetic.tfrecord"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,7 +88,7 @@ func TestGoldenDamage(t *testing.T) {
 		holding++
 	}
 	for name, record := range map[string]int{"corrupt": holding, "truncated": 29} {
-		_, read, err := readAll(readFile(t, filepath.Join(golden, name+".tfrecord")))
+		_, read, err := readAll(readGolden(t, name+".tfrecord"))
 		var corrupt *CorruptError
 		if !errors.As(err, &corrupt) || corrupt.Offset != offsets[record] || len(read) != record {
 			t.Errorf("%s: read %d records, then %v; want %d, then a *CorruptError at byte %d", name, len(read), err, record, offsets[record])
@@ -117,7 +117,7 @@ func TestReadFailure(t *testing.T) {
 // FuzzRead: what is read is exactly what was framed.
 func FuzzRead(f *testing.F) {
 	for _, name := range []string{"synthetic", "corrupt", "truncated"} {
-		f.Add(readFile(f, filepath.Join(golden, name+".tfrecord")))
+		f.Add(readGolden(f, name+".tfrecord"))
 	}
 	f.Add([]byte{})
 	f.Add(Append(Append(nil, nil), []byte("data")))

@@ -7,6 +7,8 @@ import (
 	"math"
 	"regexp"
 	"slices"
+
+	goldens "github.com/nb1shot/nb1shot/internal/golden"
 )
 
 // findings holds what a computation found for each leaf of a case, possibly in
@@ -113,8 +115,8 @@ func compare(g *golden, r *findings, background *regexp.Regexp, tolerance func(s
 			if e := relativeError(got, want, r.scales[name]); !(e <= d.error) {
 				d.error = e
 			}
-			if len(got) != len(want.numbers) {
-				d.note = fmt.Sprintf("%d numbers, want %d", len(got), len(want.numbers))
+			if n := want.len(); len(got) != n {
+				d.note = fmt.Sprintf("%d numbers, want %d", len(got), n)
 			}
 		}
 		for _, got := range r.texts[name] {
@@ -130,8 +132,13 @@ func compare(g *golden, r *findings, background *regexp.Regexp, tolerance func(s
 // relativeError is the largest difference over the largest expected magnitude,
 // or over scale where that is larger; over 1 where all is expected to be 0.
 func relativeError(got []float64, want leaf, scale float64) float64 {
-	if len(got) != len(want.numbers) || want.texts != nil {
+	if len(got) != want.len() || want.texts != nil {
 		return math.Inf(1)
+	}
+	if want.folded {
+		if got = goldens.Fold(got); len(got) != len(want.numbers) {
+			return math.Inf(1)
+		}
 	}
 	worst := 0.0
 	for i, w := range want.numbers {

@@ -1,17 +1,15 @@
 package verify
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
-	"path/filepath"
+	"maps"
 	"slices"
 	"strings"
 
-	"github.com/nb1shot/nb1shot/internal/foreign"
+	goldens "github.com/nb1shot/nb1shot/internal/golden"
 )
 
 // golden is one case: everything its folder stores, flattened to named leaves.
@@ -20,7 +18,8 @@ import (
 // that is manifest.json. The computation reads some leaves as its inputs; every
 // other leaf is an expectation that it must meet.
 type golden struct {
-	dir     string
+	source  Source
+	name    string
 	leaves  map[string]leaf
 	lengths map[string]int  // of the lists of objects in JSON files
 	inputs  map[string]bool // leaves that were read
@@ -44,60 +43,77 @@ func (g *golden) start(weights []float64) []float64 {
 type leaf struct {
 	numbers []float64
 	texts   []string
-	shape   []int // of number arrays from files
+	shape   []int // of number arrays from files; of a folded one as it was
+	folded  bool  // the numbers are sums, see package golden
 }
 
-// loadGolden reads the case in dir.
-func loadGolden(dir string) (*golden, error) {
-	g := &golden{dir: dir, leaves: map[string]leaf{}, lengths: map[string]int{}, inputs: map[string]bool{}}
-	files, err := os.ReadDir(dir)
+// len is how many numbers a computation must find.
+func (l leaf) len() int {
+	if !l.folded {
+		return len(l.numbers)
+	}
+	n := 1
+	for _, d := range l.shape {
+		n *= d
+	}
+	return n
+}
+
+// loadGolden reads a case of a source.
+func loadGolden(source Source, name string) (*golden, error) {
+	g := &golden{source: source, name: name, leaves: map[string]leaf{}, lengths: map[string]int{}, inputs: map[string]bool{}}
+	files, err := source.list(name)
 	if err != nil {
 		return nil, err
 	}
+	if !slices.ContainsFunc(files, func(f fs.DirEntry) bool { return f.Name() == manifestFile }) {
+		return nil, fmt.Errorf("read %s: %w; a folder of a case has one", source.at(name, manifestFile), fs.ErrNotExist)
+	}
 	for _, f := range files {
-		path := filepath.Join(dir, f.Name())
-		stem, ext := strings.TrimSuffix(f.Name(), filepath.Ext(f.Name())), filepath.Ext(f.Name())
-		switch ext {
-		case ".npy":
-			err = g.loadNPY(path, stem)
-		case ".json":
-			err = g.loadJSON(path, stem)
-		default:
-			err = g.add(f.Name(), leaf{})
-		}
-		if err != nil {
-			return nil, fmt.Errorf("read %s: %w", path, err)
+		if err := g.load(f.Name()); err != nil {
+			return nil, fmt.Errorf("read %s: %w", source.at(name, f.Name()), err)
 		}
 	}
 	return g, g.checkFiles()
 }
 
-// maxGolden bounds a file of a case, in bytes: 300 times the largest.
-const maxGolden = 64 << 20
-
-func (g *golden) loadNPY(path, name string) error {
-	b, err := foreign.ReadFile(path, maxGolden)
+// load adds the leaves of a file. One that is neither an array nor JSON is a leaf by
+// itself, without content, and its name has the extension.
+func (g *golden) load(file string) error {
+	stem, array := strings.CutSuffix(file, ".npy")
+	if array {
+		b, err := g.source.read(g.name, file)
+		if err != nil {
+			return err
+		}
+		l := leaf{}
+		if l.numbers, l.shape, err = parseNPY(b); err != nil {
+			return err
+		}
+		stem, l.folded = strings.CutSuffix(file, goldens.FoldedSuffix)
+		if !l.folded {
+			stem = strings.TrimSuffix(file, ".npy")
+		}
+		return g.add(stem, l)
+	}
+	stem, text := strings.CutSuffix(file, ".json")
+	if !text {
+		return g.add(file, leaf{})
+	}
+	b, err := g.source.read(g.name, file)
 	if err != nil {
 		return err
 	}
-	values, shape, err := parseNPY(b)
-	if err != nil {
-		return err
+	if file == manifestFile {
+		var root map[string]any
+		if err := json.Unmarshal(b, &root); err != nil {
+			return err
+		}
+		return g.flatten("", root)
 	}
-	return g.add(name, leaf{numbers: values, shape: shape})
-}
-
-func (g *golden) loadJSON(path, stem string) error {
-	b, err := foreign.ReadFile(path, maxGolden)
-	if err != nil {
+	var root any
+	if err := json.Unmarshal(b, &root); err != nil {
 		return err
-	}
-	var root map[string]any
-	if err := json.NewDecoder(bytes.NewReader(b)).Decode(&root); err != nil {
-		return err
-	}
-	if stem == "manifest" {
-		stem = ""
 	}
 	return g.flatten(stem, root)
 }
@@ -169,24 +185,58 @@ func (g *golden) add(name string, l leaf) error {
 	return nil
 }
 
-// checkFiles compares the arrays with the manifest's list of files, so that a case
-// from which an array is missing does not pass.
+// checkFiles compares what was read with the manifest's list of files, so that a case
+// from which one is missing does not pass.
 func (g *golden) checkFiles() error {
-	for name, l := range g.leaves {
-		file, ok := strings.CutSuffix(name, ".npy.shape")
+	for _, name := range slices.Sorted(maps.Keys(g.leaves)) {
+		file, listed := strings.CutPrefix(name, "files.")
+		if !listed {
+			continue
+		}
+		if file, ok := strings.CutSuffix(file, ".json.dtype"); ok && !g.has(file) {
+			return fmt.Errorf("read %s: %w", g.source.at(g.name, file+".json"), fs.ErrNotExist)
+		}
+		file, ok := strings.CutSuffix(file, ".npy.shape")
 		if !ok {
 			continue
 		}
-		file = strings.TrimPrefix(file, "files.")
+		at := g.source.at(g.name, file+".npy")
 		array, stored := g.leaves[file]
 		if !stored {
-			return fmt.Errorf("read %s: %w", filepath.Join(g.dir, file+".npy"), fs.ErrNotExist)
+			return fmt.Errorf("read %s: %w", at, fs.ErrNotExist)
 		}
-		if !slices.EqualFunc(array.shape, l.numbers, func(a int, b float64) bool { return float64(a) == b }) {
-			return fmt.Errorf("read %s: its shape is %v, the manifest says %v", filepath.Join(g.dir, file+".npy"), array.shape, l.numbers)
+		shape, entries := []int(nil), 1
+		for _, d := range g.leaves[name].numbers {
+			shape = append(shape, int(d))
+			entries *= int(d)
+		}
+		switch {
+		case array.folded && len(array.numbers) == goldens.FoldedLen(entries):
+			array.shape = shape
+			g.leaves[file] = array
+		case array.folded:
+			return fmt.Errorf("read %s: %d sums, %v numbers have %d", at, len(array.numbers), shape, goldens.FoldedLen(entries))
+		case !slices.Equal(array.shape, shape):
+			return fmt.Errorf("read %s: its shape is %v, the manifest says %v", at, array.shape, shape)
 		}
 	}
 	return nil
+}
+
+// has tells whether anything is stored under a name or below it.
+func (g *golden) has(name string) bool {
+	if _, ok := g.leaves[name]; ok {
+		return true
+	}
+	if _, ok := g.lengths[name]; ok {
+		return true
+	}
+	for leaf := range g.leaves {
+		if rest, ok := strings.CutPrefix(leaf, name); ok && (rest[0] == '.' || rest[0] == '[') {
+			return true
+		}
+	}
+	return false
 }
 
 // numbers reads the leaf as an input of n numbers; any number if n < 0. What is
@@ -195,7 +245,7 @@ func (g *golden) checkFiles() error {
 func (g *golden) numbers(name string, n int) []float64 {
 	g.inputs[name] = true
 	l, ok := g.leaves[name]
-	if ok && l.texts == nil && (n < 0 || n == len(l.numbers)) {
+	if ok && l.texts == nil && !l.folded && (n < 0 || n == len(l.numbers)) {
 		return l.numbers
 	}
 	g.fail("input %s is missing or does not have the expected %d numbers", name, n)
@@ -242,11 +292,14 @@ func (g *golden) shape(name string, axes int) []int {
 	return make([]int, axes)
 }
 
-// path reads as an input a file that is neither array nor JSON, and returns
-// where it is.
-func (g *golden) path(name string) string {
+// file reads as an input a file that is neither array nor JSON.
+func (g *golden) file(name string) []byte {
 	g.inputs[name] = true
-	return filepath.Join(g.dir, name)
+	b, err := g.source.read(g.name, name)
+	if err != nil {
+		g.fail("input %s: %w", name, err)
+	}
+	return b
 }
 
 func (g *golden) fail(format string, args ...any) {

@@ -64,7 +64,7 @@ func schedules(g *golden, out *findings) error {
 // derivations computes the cells that architecture parameters stand for.
 func derivations(g *golden, out *findings) error {
 	for _, file := range []struct{ name, size string }{{"cases", "n"}, {"ties_informative", "ties"}} {
-		space, err := nb1shot1.Get(numbered(g.integer(file.name + ".space")))
+		space, err := nb1shot1.Get(spaceOf(g.integer(file.name + ".space")))
 		if err != nil {
 			return err
 		}
@@ -246,14 +246,19 @@ func records(g *golden, out *findings) (err error) {
 	dir := folder.Name()
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	ctx := context.Background()
+	for _, name := range []string{"corrupt.tfrecord", "truncated.tfrecord", "synthetic.tfrecord"} {
+		if err := os.WriteFile(filepath.Join(dir, name), g.file(name), 0o600); err != nil {
+			return err
+		}
+	}
 	for _, name := range []string{"corrupt.tfrecord", "truncated.tfrecord"} {
 		var corrupt *nasbench.CorruptError
-		if err := nasbench.Import(ctx, g.path(name), filepath.Join(dir, "bad"), nil); !errors.As(err, &corrupt) {
+		if err := nasbench.Import(ctx, filepath.Join(dir, name), filepath.Join(dir, "bad"), nil); !errors.As(err, &corrupt) {
 			return fmt.Errorf("%s was not refused as corrupt: %v", name, err)
 		}
 	}
 	path := filepath.Join(dir, "table")
-	if err := nasbench.Import(ctx, g.path("synthetic.tfrecord"), path, nil); err != nil {
+	if err := nasbench.Import(ctx, filepath.Join(dir, "synthetic.tfrecord"), path, nil); err != nil {
 		return err
 	}
 	table, err := nasbench.Open(path)

@@ -1,62 +1,114 @@
 package verify
 
-import "regexp"
+import (
+	"path"
+	"regexp"
+	"slices"
+)
 
-// kinds lists what can be verified. A case is of the first kind whose pattern
-// matches its name.
-var kinds = []kind{
+// kinds lists what can be verified. A case is of the first kind that it is.
+var kinds = slices.Concat(oneShotKinds, cellKinds)
+
+// oneShotKinds are the cases of NAS-Bench-1Shot1.
+var oneShotKinds = []kind{
 	{
-		name: "forward", pattern: "forward_*", network: forward,
-		// The spectrum is computed as that of a symmetric matrix, and is real.
-		background: regexp.MustCompile(`^hessian_max_imag$`),
-	},
-	{name: "forward, full size", pattern: "big_*", network: fullSize},
-	{name: "steps of darts", pattern: "steps_darts_*", network: steps("darts", "darts")},
-	{
-		name: "steps of darts-2nd", pattern: "steps_darts2_*", network: steps("darts-2nd", "darts2"),
-		// The released code has no loss of the architecture step to record.
-		background: regexp.MustCompile(`^step_info\[\d+\]\.arch_loss$`),
-	},
-	{name: "steps of sdarts-rs", pattern: "steps_sdarts_rs_*", network: steps("sdarts-rs", "sdarts_rs")},
-	{name: "steps of sdarts-adv", pattern: "steps_sdarts_adv_*", network: steps("sdarts-adv", "sdarts_adv")},
-	{name: "steps of gdas", pattern: "steps_gdas_*", network: steps("gdas", "gdas")},
-	{name: "steps of nasp", pattern: "steps_nasp_*", network: steps("nasp", "nasp")},
-	{name: "steps of pc-darts-adv", pattern: "steps_pcdarts_adv_*", network: steps("pc-darts-adv", "pcdarts_adv")},
-	{name: "steps of pc-darts", pattern: "steps_pcdarts_*", network: steps("pc-darts", "pcdarts")},
-	{
-		name: "enas", pattern: "enas_s[123]", network: enas,
+		name: "enas", is: all(numbered, holds("controller_params")), network: enas,
 		// Where the released code records no logits, it says so.
 		background: regexp.MustCompile(`^controller_info\[\d+\]\.eval_logits$`),
 	},
 	{
-		name: "attack", pattern: "pgd_unit", network: attacks,
+		name: "attack", is: all(numbered, holds("runs")), network: attacks,
 		// A supernet here has no mode to be left in: every pass is told its own.
 		background: regexp.MustCompile(`\.training_mode_after$`),
 	},
-	{name: "simplex clip", pattern: "clip_rows", host: clipRows},
+	{name: "steps of darts", is: oneShotSteps("darts"), network: steps("darts", "darts")},
 	{
-		name: "schedules", pattern: "schedules", host: schedules,
+		name: "steps of darts-2nd", is: oneShotSteps("darts2"), network: steps("darts-2nd", "darts2"),
+		// The released code has no loss of the architecture step to record.
+		background: regexp.MustCompile(`^step_info\[\d+\]\.arch_loss$`),
+	},
+	{name: "steps of sdarts-rs", is: oneShotSteps("sdarts_rs"), network: steps("sdarts-rs", "sdarts_rs")},
+	{name: "steps of sdarts-adv", is: oneShotSteps("sdarts_adv"), network: steps("sdarts-adv", "sdarts_adv")},
+	{name: "steps of gdas", is: oneShotSteps("gdas"), network: steps("gdas", "gdas")},
+	{name: "steps of nasp", is: oneShotSteps("nasp"), network: steps("nasp", "nasp")},
+	{name: "steps of pc-darts", is: oneShotSteps("pcdarts"), network: steps("pc-darts", "pcdarts")},
+	{name: "steps of pc-darts-rs", is: oneShotSteps("pcdarts_rs"), network: steps("pc-darts-rs", "pcdarts_rs")},
+	{name: "steps of pc-darts-adv", is: oneShotSteps("pcdarts_adv"), network: steps("pc-darts-adv", "pcdarts_adv")},
+	{name: "forward, full size", is: all(numbered, holds("formula_seed")), network: fullSize},
+	{
+		name: "forward", is: all(numbered, holds("init_params"), not(holds("algorithm"))), network: forward,
+		// The spectrum is computed as that of a symmetric matrix, and is real.
+		background: regexp.MustCompile(`^hessian_max_imag$`),
+	},
+	{name: "simplex clip", is: either(named("clip_rows"), holds("cases.rows")), host: clipRows},
+	{
+		name: "schedules", is: either(named("schedules"), holds("schedules.epsilon_alpha")), host: schedules,
 		// PyTorch's get_lr, which is not the rate it uses (quirk Q2).
 		background: regexp.MustCompile(`^schedules\.get_lr_returned_torch113$`),
 	},
-	{name: "augmentation", pattern: "augment", host: augmentations, tolerance: 1e-6}, // float32 there
+	{name: "augmentation", is: either(named("augment"), holds("raw_hwc_uint8")), host: augmentations, tolerance: 1e-6}, // float32 there
 	{
-		name: "derivation", pattern: "derive_s[123]", host: derivations,
+		name: "derivation", is: either(named("derive_s[123]"), holds("cases.alpha_shapes")), host: derivations,
 		background: regexp.MustCompile(`\.note$`),
 	},
 	{
-		name: "cell hash", pattern: "nb101_hash", host: hashes,
+		name: "cell hash", is: either(named("nb101_hash"), holds("cases.canonical_ops")), host: hashes,
 		background: regexp.MustCompile(`\.worked_example$`),
 	},
 	{
-		name: "enumeration", pattern: "enumeration", host: enumerations,
+		name: "enumeration", is: either(named("enumeration"), holds("counts.1.unique_hashes")), host: enumerations,
 		// The generator's hashes are counted among those of the space.
 		background: regexp.MustCompile(`\.only_without$`),
 	},
 	{
-		name: "benchmark records", pattern: "tfrecord_synthetic", host: records,
+		name: "benchmark records", is: either(named("tfrecord_synthetic"), holds("expected.records_in_file_order")), host: records,
 		// What the benchmark does not report of a run, and checksums of texts that
 		// are in no file: those of the records are checked by importing them.
 		background: regexp.MustCompile(`\.(repeat_id|total_time|current_epoch)$|\.evaluation_data\[0\]\.|^crc_test_vectors`),
 	},
+}
+
+// A test looks at what a case stores.
+type test = func(*golden) bool
+
+// numbered tells a network of NAS-Bench-1Shot1, whose spaces have numbers.
+func numbered(g *golden) bool { return len(g.leaves["space"].numbers) == 1 }
+
+// oneShotSteps tells training steps of what the manifest calls the algorithm.
+func oneShotSteps(algorithm string) test {
+	return all(numbered, says("algorithm", algorithm))
+}
+
+// named tells the name in the manifest, by a pattern as for path.Match.
+func named(pattern string) test {
+	return func(g *golden) bool {
+		name := g.leaves["name"].texts
+		if len(name) != 1 {
+			return false
+		}
+		ok, _ := path.Match(pattern, name[0])
+		return ok
+	}
+}
+
+// says tells a text in the manifest, one of several.
+func says(leaf string, texts ...string) test {
+	return func(g *golden) bool {
+		said := g.leaves[leaf].texts
+		return len(said) == 1 && slices.Contains(texts, said[0])
+	}
+}
+
+func holds(name string) test { return func(g *golden) bool { return g.has(name) } }
+
+func not(t test) test { return func(g *golden) bool { return !t(g) } }
+
+func all(tests ...test) test {
+	return func(g *golden) bool {
+		return !slices.ContainsFunc(tests, func(t test) bool { return !t(g) })
+	}
+}
+
+func either(tests ...test) test {
+	return func(g *golden) bool { return slices.ContainsFunc(tests, func(t test) bool { return t(g) }) }
 }

@@ -50,7 +50,7 @@ func newBench(g *golden, e engine.Engine, side int, out *findings) (*subject, er
 	if !ok {
 		return nil, fmt.Errorf("network %q is not supported", g.text("network"))
 	}
-	space, err := nb1shot1.Get(numbered(g.integer("space")))
+	space, err := nb1shot1.Get(spaceOf(g.integer("space")))
 	if err != nil {
 		return nil, err
 	}
@@ -245,8 +245,8 @@ func forward(g *golden, e engine.Engine, out *findings) error {
 	return b.hessian(batch, algorithms.Softmax(b.space.Space, alphas), "hessian", "hessian_eigenvalue_reported")
 }
 
-// numbered is the name of a space of NAS-Bench-1Shot1.
-func numbered(space int) spaces.Name { return spaces.Name(strconv.Itoa(space)) }
+// spaceOf is the name of a space of NAS-Bench-1Shot1.
+func spaceOf(space int) spaces.Name { return spaces.Name(strconv.Itoa(space)) }
 
 // architecture reads the discrete cell of a forward case.
 func (b *subject) architecture() (spaces.Architecture, error) {

@@ -1,21 +1,19 @@
 // Package verify checks the program against golden data: numbers that the
 // released code of NAS-Bench-1Shot1 and SmoothDARTS computed in float64.
 //
-// A directory of golden data has one folder per case, and the first part of a
-// case's name is its kind. Everything a case stores is either an input of the
-// computation or an expectation of it, apart from a few declared descriptions,
-// so nothing goes unchecked unnoticed; a case of a kind that is not supported
-// does not pass.
+// A source of golden data has one folder per case. What a case is shows in what it
+// holds, above all in its manifest; the folder's name does not matter. Everything a case stores is either an
+// input of the computation or an expectation of it, apart from a few declared
+// descriptions, so nothing goes unchecked unnoticed; a case that the program has no
+// check for does not pass.
 package verify
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math"
-	"os"
-	"path"
-	"path/filepath"
 	"regexp"
 	"runtime"
 	"slices"
@@ -30,18 +28,18 @@ import (
 type Verdict int
 
 const (
-	Pass        Verdict = iota
-	Fail                // a number is off, something stored was not computed, or the case cannot be read
-	Unsupported         // the program has no computation of this kind
+	Pass       Verdict = iota
+	Fail               // a number is off, something stored was not computed, or the case cannot be read
+	NotChecked         // the program has no computation of this kind
 )
 
-// String returns "pass", "FAIL" or "not supported".
-func (v Verdict) String() string { return [...]string{"pass", "FAIL", "not supported"}[v] }
+// String returns "pass", "FAIL" or "not checked".
+func (v Verdict) String() string { return [...]string{"pass", "FAIL", "not checked"}[v] }
 
 // Result is what came of one case.
 type Result struct {
 	Case     string // name of its folder
-	Kind     string // "" where unsupported
+	Kind     string // "" where it cannot be told
 	Verdict  Verdict
 	Compared int // numbers and texts that were held against the case
 
@@ -58,7 +56,7 @@ type Result struct {
 // kind is a family of cases and how to compute them.
 type kind struct {
 	name    string
-	pattern string // of the case's name, as for path.Match
+	is      func(*golden) bool // tells from what is stored whether a case is of this kind
 	network func(*golden, engine.Engine, *findings) error
 	host    func(*golden, *findings) error // instead of network, where no supernet is involved
 	// background are leaves that cannot be compared; each declaration says why.
@@ -69,29 +67,28 @@ type kind struct {
 // ErrNoCases reports a directory without golden cases.
 var ErrNoCases = errors.New("no golden cases")
 
-// Run computes every case in dir, in alphabetical order, on the named engine
+// Run computes every case of a source, in alphabetical order, on the named engine
 // with the given number of threads and calls report, if not nil, after each. The error is
-// about the directory, the engine or the context; cases that fail are in the
+// about the source, the engine or the context; cases that fail are in the
 // results, see [Passed].
-func Run(ctx context.Context, dir, engineName string, threads int, report func(Result)) ([]Result, error) {
+func Run(ctx context.Context, source Source, engineName string, threads int, report func(Result)) ([]Result, error) {
 	e, err := engine.Open(engineName, threads)
 	if err != nil {
 		return nil, err
 	}
-	entries, err := os.ReadDir(dir)
+	names, err := source.cases()
 	if err != nil {
 		return nil, err
 	}
-	entries = slices.DeleteFunc(entries, func(e os.DirEntry) bool { return !e.IsDir() })
-	if !slices.ContainsFunc(entries, func(e os.DirEntry) bool { return isCase(filepath.Join(dir, e.Name())) }) {
-		return nil, fmt.Errorf("%w in %s: a case is a folder with a %s", ErrNoCases, dir, manifestFile)
+	if !slices.ContainsFunc(names, source.isCase) {
+		return nil, fmt.Errorf("%w in %s: a case is a folder with a %s", ErrNoCases, source, manifestFile)
 	}
 	var all []Result
-	for _, entry := range entries {
+	for _, name := range names {
 		if err := ctx.Err(); err != nil {
 			return all, err
 		}
-		r, err := abandon.Do(ctx, 0, func() (Result, error) { return runCase(filepath.Join(dir, entry.Name()), e), nil })
+		r, err := abandon.Do(ctx, 0, func() (Result, error) { return runCase(source, name, e), nil })
 		if err != nil {
 			return all, err
 		}
@@ -106,12 +103,9 @@ func Run(ctx context.Context, dir, engineName string, threads int, report func(R
 const manifestFile = "manifest.json"
 
 // isCase tells whether a folder is meant as a case, of whatever kind.
-func isCase(dir string) bool {
-	if _, ok := kindOf(filepath.Base(dir)); ok {
-		return true
-	}
-	_, err := os.Stat(filepath.Join(dir, manifestFile))
-	return err == nil
+func (s Source) isCase(name string) bool {
+	files, err := s.list(name)
+	return err == nil && slices.ContainsFunc(files, func(f fs.DirEntry) bool { return f.Name() == manifestFile })
 }
 
 // Passed reports whether every case passed.
@@ -124,18 +118,25 @@ func Passed(results []Result) bool {
 	return len(results) > 0
 }
 
-func runCase(dir string, e engine.Engine) Result {
-	r := Result{Case: filepath.Base(dir)}
-	k, ok := kindOf(r.Case)
+func runCase(source Source, name string, e engine.Engine) Result {
+	r := Result{Case: name}
+	failed := func(err error) Result {
+		r.Verdict, r.Detail, r.Error = Fail, err.Error(), math.Inf(1)
+		return r
+	}
+	g, err := loadGolden(source, name)
+	if err != nil {
+		return failed(err)
+	}
+	k, ok := kindOf(g)
 	if !ok {
-		r.Verdict = Unsupported
+		r.Verdict = NotChecked
 		return r
 	}
 	r.Kind = k.name
-	all, err := k.run(dir, e)
+	all, err := k.run(g, e)
 	if err != nil {
-		r.Verdict, r.Detail, r.Error = Fail, err.Error(), math.Inf(1)
-		return r
+		return failed(err)
 	}
 	for _, d := range all {
 		r.Compared += d.count
@@ -148,21 +149,17 @@ func runCase(dir string, e engine.Engine) Result {
 	return r
 }
 
-func kindOf(name string) (kind, bool) {
+func kindOf(g *golden) (kind, bool) {
 	for _, k := range kinds {
-		if ok, _ := path.Match(k.pattern, name); ok {
+		if k.is(g) {
 			return k, true
 		}
 	}
 	return kind{}, false
 }
 
-// run computes the case in dir and returns how far each leaf is off.
-func (k kind) run(dir string, e engine.Engine) ([]deviation, error) {
-	g, err := loadGolden(dir)
-	if err != nil {
-		return nil, err
-	}
+// run computes a case and returns how far each leaf is off.
+func (k kind) run(g *golden, e engine.Engine) ([]deviation, error) {
 	r, err := k.compute(g, e)
 	if err != nil {
 		return nil, err

@@ -1,8 +1,12 @@
 package verify
 
 import (
+	"archive/zip"
+	"bytes"
 	"context"
 	"errors"
+	"io"
+	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
@@ -16,11 +20,10 @@ import (
 
 	"github.com/nb1shot/nb1shot/internal/engine"
 	_ "github.com/nb1shot/nb1shot/internal/engine/cpu"
+	goldens "github.com/nb1shot/nb1shot/internal/golden"
 )
 
-const goldenDir = "../../testdata/golden"
-
-// computed is a case of the repository, computed once in float64.
+// computed is an embedded case, computed once in float64.
 type computed struct {
 	kind    kind
 	golden  *golden
@@ -33,23 +36,25 @@ var computeAll = sync.OnceValues(func() (map[string]computed, error) {
 	if err != nil {
 		return nil, err
 	}
-	entries, err := os.ReadDir(goldenDir)
+	names, err := Embedded().cases()
 	if err != nil {
 		return nil, err
 	}
 	all := map[string]computed{}
-	for _, entry := range entries {
-		if !entry.IsDir() || testing.Short() && strings.HasPrefix(entry.Name(), "big_") {
+	for _, name := range names {
+		if testing.Short() && strings.HasPrefix(name, "big_") {
 			continue // the full size takes half of the package's time
 		}
 		c := computed{}
 		var ok bool
-		if c.kind, ok = kindOf(entry.Name()); !ok {
-			c.err = errors.New("unsupported")
-		} else if c.golden, c.err = loadGolden(filepath.Join(goldenDir, entry.Name())); c.err == nil {
-			c.results, c.err = c.kind.compute(c.golden, e)
+		if c.golden, c.err = loadGolden(Embedded(), name); c.err == nil {
+			if c.kind, ok = kindOf(c.golden); !ok {
+				c.err = errors.New("no check")
+			} else {
+				c.results, c.err = c.kind.compute(c.golden, e)
+			}
 		}
-		all[entry.Name()] = c
+		all[name] = c
 	}
 	return all, nil
 })
@@ -70,13 +75,27 @@ func eachCase(t *testing.T, check func(t *testing.T, c computed)) {
 		})
 	}
 	for _, k := range kinds {
-		if !seen[k.name] && !testing.Short() {
-			t.Errorf("no case of kind %q in %s", k.name, goldenDir)
+		if !seen[k.name] && !testing.Short() && k.name != "steps of pc-darts-rs" {
+			t.Errorf("no case of kind %q", k.name)
 		}
 	}
 }
 
-// Every case of the repository agrees, and far better than it must.
+// readCase reads an embedded case and tells its kind.
+func readCase(t *testing.T, name string) (*golden, kind) {
+	t.Helper()
+	g, err := loadGolden(Embedded(), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k, ok := kindOf(g)
+	if !ok {
+		t.Fatalf("no check for %s", name)
+	}
+	return g, k
+}
+
+// Every embedded case agrees, and far better than it must.
 func TestGolden(t *testing.T) {
 	eachCase(t, func(t *testing.T, c computed) {
 		w := worst(c.kind.compare(c.golden, c.results, "float64"))
@@ -97,6 +116,7 @@ func TestCorruptionIsFound(t *testing.T) {
 		for i, d := range expected {
 			want := c.golden.leaves[d.leaf]
 			found := func(how string, corrupt leaf, r *findings) {
+				corrupt.folded, corrupt.shape = want.folded, want.shape
 				g := &golden{leaves: map[string]leaf{d.leaf: corrupt}}
 				got := c.kind.compare(g, r, "float64")
 				if len(got) != 1 || got[0].ok() {
@@ -144,12 +164,7 @@ func TestInputsMatter(t *testing.T) {
 		{"augment", regexp.MustCompile(`cases\[[25]\]|raw`)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			dir := filepath.Join(goldenDir, tt.name)
-			k, _ := kindOf(tt.name)
-			original, err := loadGolden(dir)
-			if err != nil {
-				t.Fatal(err)
-			}
+			original, k := readCase(t, tt.name)
 			if _, err := k.compute(original, e); err != nil {
 				t.Fatal(err)
 			}
@@ -157,10 +172,7 @@ func TestInputsMatter(t *testing.T) {
 				if !tt.only.MatchString(name) || insensitive.MatchString(tt.name+" "+name) {
 					continue
 				}
-				g, err := loadGolden(dir)
-				if err != nil {
-					t.Fatal(err)
-				}
+				g, _ := readCase(t, tt.name)
 				corrupt(g, name)
 				r, err := k.compute(g, e)
 				if err == nil && worst(k.compare(g, r, "float64")).ok() {
@@ -190,16 +202,19 @@ func corrupt(g *golden, name string) {
 	}
 }
 
-// copyCase copies a case of the repository into dir.
+// copyCase copies an embedded case into dir.
 func copyCase(t *testing.T, dir, name string) {
 	t.Helper()
-	if err := os.CopyFS(filepath.Join(dir, name), os.DirFS(filepath.Join(goldenDir, name))); err != nil {
+	files, err := fs.Sub(goldens.FS(), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.CopyFS(filepath.Join(dir, name), files); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// Files that were tampered with fail the run, one case of each kind, and so do
-// cases of kinds that are not supported.
+// Files that were tampered with fail the run, one case of each kind.
 func TestRunOnTamperedFiles(t *testing.T) {
 	for _, tt := range []struct {
 		name, file string
@@ -239,7 +254,7 @@ func TestRunOnTamperedFiles(t *testing.T) {
 			if err := os.WriteFile(path, b, 0o644); err != nil {
 				t.Fatal(err)
 			}
-			all, err := Run(context.Background(), dir, "ref", 2, nil)
+			all, err := Run(context.Background(), Folder(dir), "ref", 2, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -255,8 +270,14 @@ func TestRun(t *testing.T) {
 	dir := t.TempDir()
 	copyCase(t, dir, "clip_rows")
 	copyCase(t, dir, "schedules")
-	for _, name := range []string{"forward_s1", "quantum_s1"} {
+	for name, manifest := range map[string]string{"forward_s1": "", "quantum_s1": `{"name": "quantum_s1", "space": "q"}`} {
 		if err := os.Mkdir(filepath.Join(dir, name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if manifest == "" {
+			continue
+		}
+		if err := os.WriteFile(filepath.Join(dir, name, "manifest.json"), []byte(manifest), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -264,7 +285,7 @@ func TestRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	var reported []Result
-	all, err := Run(context.Background(), dir, "ref", 1, func(r Result) { reported = append(reported, r) })
+	all, err := Run(context.Background(), Folder(dir), "ref", 1, func(r Result) { reported = append(reported, r) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -272,7 +293,7 @@ func TestRun(t *testing.T) {
 	for _, r := range all {
 		got = append(got, r.Case+": "+r.Verdict.String())
 	}
-	want := []string{"clip_rows: pass", "forward_s1: FAIL", "quantum_s1: not supported", "schedules: pass"}
+	want := []string{"clip_rows: pass", "forward_s1: FAIL", "quantum_s1: not checked", "schedules: pass"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
@@ -289,18 +310,18 @@ func TestRun(t *testing.T) {
 
 func TestRunErrors(t *testing.T) {
 	ctx := context.Background()
-	if _, err := Run(ctx, t.TempDir(), "ref", 1, nil); !errors.Is(err, ErrNoCases) {
+	if _, err := Run(ctx, Folder(t.TempDir()), "ref", 1, nil); !errors.Is(err, ErrNoCases) {
 		t.Errorf("empty directory: got error %v", err)
 	}
-	if _, err := Run(ctx, filepath.Join(t.TempDir(), "none"), "ref", 1, nil); !errors.Is(err, os.ErrNotExist) {
+	if _, err := Run(ctx, Folder(filepath.Join(t.TempDir(), "none")), "ref", 1, nil); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("no directory: got error %v", err)
 	}
-	if _, err := Run(ctx, goldenDir, "abacus", 1, nil); err == nil {
+	if _, err := Run(ctx, Embedded(), "abacus", 1, nil); err == nil {
 		t.Error("an engine that does not exist was opened")
 	}
 	cancelled, cancel := context.WithCancel(ctx)
 	cancel()
-	if all, err := Run(cancelled, goldenDir, "ref", 1, nil); !errors.Is(err, context.Canceled) || len(all) != 0 {
+	if all, err := Run(cancelled, Embedded(), "ref", 1, nil); !errors.Is(err, context.Canceled) || len(all) != 0 {
 		t.Errorf("cancelled: got error %v and %d results", err, len(all))
 	}
 }
@@ -315,8 +336,8 @@ func TestSinglePrecision(t *testing.T) {
 		}
 		for _, name := range []string{"forward_s1", "forward_s2", "forward_s3", "pgd_unit", "steps_darts_s1", "steps_sdarts_adv_s1", "steps_sdarts_rs_s2"} {
 			t.Run(engineName+"/"+name, func(t *testing.T) {
-				k, _ := kindOf(name)
-				all, err := k.run(filepath.Join(goldenDir, name), e)
+				g, k := readCase(t, name)
+				all, err := k.run(g, e)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -328,27 +349,83 @@ func TestSinglePrecision(t *testing.T) {
 	}
 }
 
-// Cases that are too large for the repository, where they are at hand.
-func TestSharedGolden(t *testing.T) {
-	shared := os.Getenv("NB1SHOT_SHARED")
-	if shared == "" {
-		shared = "../../../shared"
+// shared is where whole golden data lie, where they are at hand.
+func shared(t *testing.T) (sources []Source) {
+	t.Helper()
+	dir := os.Getenv("NB1SHOT_SHARED")
+	if dir == "" {
+		dir = "../../../shared"
 	}
-	e, err := engine.Open("ref", 2)
+	for _, name := range []string{"golden", "golden-cnn"} {
+		s := Folder(filepath.Join(dir, name))
+		if _, err := s.cases(); err != nil {
+			t.Skipf("no shared golden data, set NB1SHOT_SHARED to their folder: %v", err)
+		}
+		sources = append(sources, s)
+	}
+	return sources
+}
+
+// The embedded cases are those that Pack makes of the whole ones.
+func TestEmbeddedIsPacked(t *testing.T) {
+	var packed bytes.Buffer
+	if err := Pack(&packed, io.Discard, shared(t)...); err != nil {
+		t.Fatal(err)
+	}
+	r, err := zip.NewReader(bytes.NewReader(packed.Bytes()), int64(packed.Len()))
 	if err != nil {
 		t.Fatal(err)
 	}
-	entries, err := os.ReadDir(filepath.Join(shared, "golden"))
-	if err != nil {
-		t.Skipf("no shared golden data, set NB1SHOT_SHARED to their folder: %v", err)
-	}
-	for _, entry := range entries {
-		if _, err := os.Stat(filepath.Join(goldenDir, entry.Name())); err == nil || !entry.IsDir() {
-			continue
+	want := map[string]bool{}
+	for _, f := range r.File {
+		want[f.Name] = true
+		a, err := fs.ReadFile(r, f.Name)
+		if err != nil {
+			t.Fatal(err)
 		}
-		r := runCase(filepath.Join(shared, "golden", entry.Name()), e)
-		if r.Verdict == Fail {
-			t.Errorf("%+v", r)
+		if b, err := fs.ReadFile(goldens.FS(), f.Name); err != nil || !bytes.Equal(a, b) {
+			t.Errorf("%s is packed and differs in the program, error %v; run go generate ./internal/golden", f.Name, err)
+		}
+	}
+	err = fs.WalkDir(goldens.FS(), ".", func(name string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() && !want[name] {
+			t.Errorf("%s is in the program and was not packed; run go generate ./internal/golden", name)
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// What a case is does not depend on the name of its folder, and every case of the whole
+// golden data is of the kind that the embedded one is.
+func TestKindsOfSharedCases(t *testing.T) {
+	for _, source := range shared(t) {
+		names, err := source.cases()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range names {
+			whole, err := loadGolden(source, name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			k, ok := kindOf(whole)
+			embedded, err := loadGolden(Embedded(), name)
+			if ok != (err == nil) {
+				t.Errorf("%s: checked %v, embedded with error %v", name, ok, err)
+			}
+			if !ok || err != nil {
+				continue
+			}
+			if other, _ := kindOf(embedded); other.name != k.name {
+				t.Errorf("%s is %q, embedded %q", name, k.name, other.name)
+			}
+			whole.name = "another"
+			if other, _ := kindOf(whole); other.name != k.name {
+				t.Errorf("%s in another folder is %q, not %q", name, other.name, k.name)
+			}
 		}
 	}
 }

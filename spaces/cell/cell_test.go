@@ -3,12 +3,13 @@ package cell
 import (
 	"encoding/json"
 	"errors"
-	"os"
-	"path/filepath"
+	"io/fs"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
+
+	"github.com/nb1shot/nb1shot/internal/golden"
 )
 
 // fromRows builds a cell from the rows of its matrix, written in digits.
@@ -146,16 +147,16 @@ type goldenCell struct {
 }
 
 func TestGolden(t *testing.T) {
-	text, err := os.ReadFile(filepath.Join("..", "..", "testdata", "golden", "nb101_hash", "cases.json"))
+	text, err := fs.ReadFile(golden.FS(), "nb101_hash/cases.json")
 	if err != nil {
 		t.Fatal(err)
 	}
-	var golden struct{ Cases []goldenCell }
-	if err := json.Unmarshal(text, &golden); err != nil {
+	var want struct{ Cases []goldenCell }
+	if err := json.Unmarshal(text, &want); err != nil {
 		t.Fatal(err)
 	}
 	counts := map[string]int{}
-	for i, tc := range golden.Cases {
+	for i, tc := range want.Cases {
 		s, err := Parse(tc.Matrix, tc.Ops)
 		if err != nil {
 			t.Fatalf("case %d: %v", i, err)

@@ -3,25 +3,25 @@ package nb1shot1
 import (
 	"encoding/json"
 	"fmt"
-	"os"
-	"path/filepath"
+	"io/fs"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
+	goldens "github.com/nb1shot/nb1shot/internal/golden"
 	"github.com/nb1shot/nb1shot/spaces"
 	"github.com/nb1shot/nb1shot/spaces/cell"
 )
 
 // readGolden decodes a JSON file of the golden data.
-func readGolden(t *testing.T, into any, path ...string) {
+func readGolden(t *testing.T, into any, file string) {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(append([]string{"..", "..", "testdata", "golden"}, path...)...))
+	text, err := fs.ReadFile(goldens.FS(), file)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := json.Unmarshal(text, into); err != nil {
-		t.Fatalf("%v: %v", path, err)
+		t.Fatalf("%s: %v", file, err)
 	}
 }
 
@@ -44,7 +44,7 @@ func TestDiscretizeGolden(t *testing.T) {
 						Hash         cell.Hash
 					}
 				}
-				readGolden(t, &golden, fmt.Sprintf("derive_s%s", s.Name()), tc.file)
+				readGolden(t, &golden, fmt.Sprintf("derive_s%s/%s", s.Name(), tc.file))
 				if len(golden.Cases) != tc.cases {
 					t.Fatalf("%d cases, want %d", len(golden.Cases), tc.cases)
 				}
@@ -106,7 +106,7 @@ func TestCountsGolden(t *testing.T) {
 		MinValidationError     float64     `json:"valid_min_error"`
 	}
 	var golden map[int]goldenCounts
-	readGolden(t, &golden, "enumeration", "counts.json")
+	readGolden(t, &golden, "enumeration/counts.json")
 	nonZero := func(counts []int) map[int]int {
 		m := map[int]int{}
 		for i, n := range counts {

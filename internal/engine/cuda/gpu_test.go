@@ -36,7 +36,7 @@ func TestConformanceOnGPU(t *testing.T) {
 
 func TestGoldenOnGPU(t *testing.T) {
 	needGPU(t)
-	all, err := verify.Run(t.Context(), "../../../testdata/golden", "cuda", 1, func(r verify.Result) {
+	all, err := verify.Run(t.Context(), verify.Embedded(), "cuda", 1, func(r verify.Result) {
 		t.Logf("%-22s %s: worst %s: %.2g of %.2g %s", r.Case, r.Verdict, r.At, r.Error, r.Tolerance, r.Detail)
 	})
 	if err != nil {
