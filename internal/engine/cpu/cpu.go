@@ -189,8 +189,11 @@ func (e *Engine) packing(p *phases.Packing) *packing {
 	if old := e.packings[key.String()]; old != nil && !p.Computed {
 		return old
 	}
-	size := C.nb_packed_size(C.int64_t(p.OutBlocks), C.int64_t(p.InBlocks), C.int64_t(p.K))
-	made := &packing{Packing: p, packed: newVector(int(size)), versions: slices.Repeat([]int{-1}, len(p.Pieces))}
+	size := p.Floats()
+	if !p.Depthwise {
+		size = int(C.nb_packed_size(C.int64_t(p.OutBlocks), C.int64_t(p.InBlocks), C.int64_t(p.K)))
+	}
+	made := &packing{Packing: p, packed: newVector(size), versions: slices.Repeat([]int{-1}, len(p.Pieces))}
 	if !p.Computed {
 		e.packings[key.String()] = made
 	}

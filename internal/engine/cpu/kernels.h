@@ -948,6 +948,8 @@ static void op_pool_take(const nb_op *op, const nb_context *c) {
 	}
 }
 
+#include "depthwise.h"
+
 // ---- Small things
 
 static void op_mean(const nb_op *op, const nb_context *c) {
@@ -1126,6 +1128,9 @@ static const nb_kernel table[OP_COUNT] = {
 	[OP_CONV1] = op_conv1, [OP_CONV3] = op_conv3, [OP_CONVK] = op_convk,
 	[OP_WEIGHT1] = op_weight1, [OP_WEIGHT3] = op_weight3, [OP_WEIGHTK] = op_weightk,
 	[OP_POOL] = op_pool, [OP_POOL_BACK] = op_pool_back, [OP_POOL_TAKE] = op_pool_take,
+	[OP_DEPTH] = op_depth, [OP_DEPTH_BACK] = op_depth_back, [OP_DEPTH_WEIGHT] = op_depth_weight,
+	[OP_AVERAGE] = op_average, [OP_AVERAGE_BACK] = op_average_back,
+	[OP_SUBSAMPLE] = op_subsample, [OP_SPREAD] = op_spread, [OP_MASK] = op_mask,
 	[OP_MEAN] = op_mean, [OP_MEAN_BACK] = op_mean_back,
 	[OP_LOAD] = op_load, [OP_STORE] = op_store, [OP_REPACK] = op_repack,
 	[OP_LOSS] = op_loss, [OP_LOSS_BACK] = op_loss_back, [OP_LOSS_BACK_BACK] = op_loss_back_back, [OP_LOSS_DOT] = op_loss_dot,

@@ -95,6 +95,14 @@ int64_t nb_work(const nb_op *op) {
 	case OP_WEIGHT3: return row + 16 * (strip * (op->nin + op->naux) + 2 * LANES);
 	case OP_POOL_BACK:
 	case OP_POOL_TAKE: return 6 * row;
+	case OP_DEPTH:
+	case OP_DEPTH_BACK:
+	case OP_DEPTH_WEIGHT:
+	case OP_AVERAGE:
+	case OP_AVERAGE_BACK: {
+		nb_ring ring = nb_ring_of(op);
+		return ring.rows * ring.length * LANES + (op->kind == OP_AVERAGE_BACK ? row * op->h : 0);
+	}
 	default: return 0;
 	}
 }
@@ -117,6 +125,13 @@ static int blocks(int channels) { return (channels + LANES - 1) / LANES; }
 
 void nb_pack(float *packed, const float *w, const nb_weights *at) {
 	enum { BLOCK = LANES * LANES };
+	if (at->depthwise) {
+		int64_t k2 = at->k * at->k, rest = at->outs % LANES;
+		if (rest) memset(packed + at->outs / LANES * k2 * LANES, 0, sizeof(float) * k2 * LANES);
+		for (int64_t o = 0; o < at->outs; o++)
+			for (int64_t q = 0; q < k2; q++) packed[(o / LANES * k2 + q) * LANES + o % LANES] = w[o * k2 + q];
+		return;
+	}
 	float(*t)[BLOCK] = malloc(sizeof(float) * at->k * at->k * BLOCK);
 	int nout = blocks(at->transposed ? at->ins : at->outs), nin = blocks(at->transposed ? at->outs : at->ins);
 	int64_t position = (int64_t)at->out_blocks * at->in_blocks * BLOCK;
@@ -148,6 +163,16 @@ void nb_pack(float *packed, const float *w, const nb_weights *at) {
 
 void nb_unpack(float *w, const float *packed, const nb_weights *at, int64_t groups, int64_t between) {
 	enum { BLOCK = LANES * LANES };
+	if (at->depthwise) {
+		int64_t k2 = at->k * at->k;
+		for (int64_t o = 0; o < at->outs; o++)
+			for (int64_t q = 0; q < k2; q++) {
+				float sum = 0;
+				for (int64_t g = 0; g < groups; g++) sum += packed[g * between + (o / LANES * k2 + q) * LANES + o % LANES];
+				w[o * k2 + q] = sum;
+			}
+		return;
+	}
 	int k2 = at->k * at->k, positions = at->k == 3 ? 16 : k2, nout = blocks(at->outs), nin = blocks(at->ins);
 	int64_t position = (int64_t)at->out_blocks * at->in_blocks * BLOCK;
 	float(*sum)[BLOCK] = malloc(sizeof(float) * positions * BLOCK);

@@ -58,9 +58,23 @@ void nb_total(double *total, const double *sums, int64_t n, int64_t groups, int6
 // nb_work is how many floats of nb_context.work the instruction needs.
 int64_t nb_work(const nb_op *op);
 
+// A ring is room for rows of a plane that windows reach at a time, each with what is
+// left and right of it, in pixels.
+typedef struct {
+	int64_t rows, left, length;
+} nb_ring;
+
+static inline nb_ring nb_ring_of(const nb_op *op) {
+	int64_t reach = (int64_t)(op->k - 1) * op->dilation, s = op->stride;
+	if (op->kind != OP_DEPTH_BACK && op->kind != OP_AVERAGE_BACK)
+		return (nb_ring){ reach + 1, op->pad, (op->ow - 1) * s + reach + 1 };
+	int64_t left = reach > op->pad ? (reach - op->pad + s - 1) / s : 0, right = (op->ow - 1 + op->pad) / s + 1;
+	return (nb_ring){ reach / s + 2, left, left + (op->w > right ? op->w : right) };
+}
+
 // Weights. A packed 1×1 convolution is [out block][in block][in][out], a 3×3
 // one has in front its 16 positions in the Winograd domain, any other its K²
-// taps. nb_pack writes the piece of w [O][I][K][K] that belongs to output
+// taps, a depthwise one is [block][K²][16]. nb_pack writes the piece of w [O][I][K][K] that belongs to output
 // blocks from o0 and input blocks from i0 on; transposed, w becomes the kernel
 // of the gradient by the input. nb_unpack reverses it for gradients, adding up
 // the partial sums of all groups, which are `between` floats apart.

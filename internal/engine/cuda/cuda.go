@@ -251,7 +251,11 @@ func (m *machine) Room(bytes int) phases.Address {
 func (m *machine) NewVector(n int) phases.Vector { return m.engine.newVector(n) }
 
 func (m *machine) Pack(p *phases.Packing) phases.Address {
-	m.packed[p] = m.engine.newVector(m.PackedGradients(p.OutBlocks, p.InBlocks, p.K))
+	size := p.Floats()
+	if !p.Depthwise {
+		size = m.PackedGradients(p.OutBlocks, p.InBlocks, p.K)
+	}
+	m.packed[p] = m.engine.newVector(size)
 	return m.packed[p].address
 }
 

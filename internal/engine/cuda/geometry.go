@@ -46,6 +46,11 @@ func geometryOf(op *phases.Op, images, groups int) Geometry {
 		return geometry(ins, 3*auxs, groups)
 	case phases.OpWeightK:
 		return geometry(ins, k*k*auxs, groups)
+	case phases.OpDepthWeight: // a row of taps in one
+		if k == 3 || k == 5 || k == 7 {
+			return geometry(ins, k, groups)
+		}
+		return geometry(ins, k*k, groups)
 	case phases.OpPoolBack:
 		if op.Slot >= 0 {
 			return each(ins, 1)
@@ -63,7 +68,7 @@ func geometryOf(op *phases.Op, images, groups int) Geometry {
 		const threads = 32
 		return Geometry{Grid: [3]int{divideUp(images, threads), 1, 1}, Threads: threads}
 	}
-	return each(divideUp(oh*ow, quarterPixels), ins) // OpPool, OpPoolTake, OpMeanBack
+	return each(divideUp(oh*ow, quarterPixels), ins) // OpPool, OpPoolTake, OpMeanBack, OpDepth and others over windows
 }
 
 // convolvedBlocks is how many output blocks a tile of a convolution has: 1, 2 or 4,

@@ -40,10 +40,14 @@ type Vector interface {
 // must be packed anew whenever one of the arrays has changed.
 type Packing struct {
 	OutBlocks, InBlocks, K int
+	Depthwise              bool // of OutBlocks, see Floats
 	Pieces                 []Weights
 	Arrays                 []Vector // of each piece, [O][I][K][K]
 	Computed               bool     // some are written by this program
 }
+
+// Floats is how many there are of depthwise weights, packed as [block][K²][16].
+func (p *Packing) Floats() int { return p.OutBlocks * p.K * p.K * Lanes }
 
 // Unpacking adds up the groups' gradients of a convolution's weights, which are at
 // a slot of each group's partial sums, into an array [O][I][K][K].
@@ -370,7 +374,7 @@ func (a *assembler) coefs(all []*coef) Address {
 func (a *assembler) instruction(op *Op, in *instruction) {
 	op.Kind = int32(in.kind)
 	op.H, op.W, op.OH, op.OW = int32(in.h), int32(in.w), int32(in.oh), int32(in.ow)
-	op.K, op.Stride, op.Pad = int32(in.attr.K), int32(in.attr.S), int32(in.attr.P)
+	op.K, op.Stride, op.Pad, op.Dilation = int32(in.attr.K), int32(in.attr.S), int32(in.attr.P), int32(in.attr.D)
 	op.Accumulate = truth(in.accumulate)
 	op.Channels, op.Scale = int32(in.channels), in.scale
 	op.In, op.Ins = a.refs(in.in)
@@ -386,6 +390,9 @@ func (a *assembler) instruction(op *Op, in *instruction) {
 	}
 	if in.scales != nil {
 		op.Weights = a.coefs(in.scales)
+	}
+	if in.affine != nil {
+		op.Coef = a.coefs(in.affine)
 	}
 	switch in.kind {
 	case OpStream:
@@ -420,6 +427,10 @@ func (a *assembler) instruction(op *Op, in *instruction) {
 		a.convolution(op, in)
 	case OpWeight1, OpWeight3, OpWeightK:
 		a.weightGradient(op, in)
+	case OpDepth, OpDepthBack:
+		op.Weights = a.pack(in.weights)
+	case OpDepthWeight:
+		a.unpack(op, in.weights)
 	case OpRepack:
 		var all []Move
 		for _, m := range in.moves {
@@ -474,7 +485,7 @@ func (a *assembler) depths(in *instruction) Address {
 
 func (w *weights) at(p piece) Weights {
 	return Weights{Outs: int32(p.w.shape[0]), Ins: int32(p.w.shape[1]), K: int32(w.k), OutBlocks: int32(w.outBlocks), InBlocks: int32(w.inBlock),
-		OutBlock: int32(p.outBlock), InBlock: int32(p.inBlock), Transposed: truth(p.transposed)}
+		OutBlock: int32(p.outBlock), InBlock: int32(p.inBlock), Transposed: truth(p.transposed), Depthwise: truth(w.depthwise)}
 }
 
 func (a *assembler) convolution(op *Op, in *instruction) {
@@ -490,22 +501,35 @@ func (a *assembler) convolution(op *Op, in *instruction) {
 		}
 		op.Slots, _ = list(a, slots)
 	}
-	w := in.weights
-	pack := &Packing{OutBlocks: w.outBlocks, InBlocks: w.inBlock, K: w.k}
+	op.Weights = a.pack(in.weights)
+}
+
+// pack lets the level in which they are known pack weights, and returns where they will
+// be.
+func (a *assembler) pack(w *weights) Address {
+	pack := &Packing{OutBlocks: w.outBlocks, InBlocks: w.inBlock, K: w.k, Depthwise: w.depthwise}
 	for _, p := range w.pieces {
 		pack.Pieces = append(pack.Pieces, w.at(p))
 		pack.Arrays = append(pack.Arrays, p.w.array)
 		pack.Computed = pack.Computed || p.w.level > 0 || p.w.host != nil
 	}
-	op.Weights = a.machine.Pack(pack)
 	l := &a.program.Levels[w.level]
 	l.Packs = append(l.Packs, pack)
+	return a.machine.Pack(pack)
 }
 
 func (a *assembler) weightGradient(op *Op, in *instruction) {
 	op.Depth = a.depths(in)
-	w := in.weights
+	a.unpack(op, in.weights)
+}
+
+// unpack gives an instruction room for a gradient of weights, which the level adds up.
+func (a *assembler) unpack(op *Op, w *weights) {
 	op.Slot = int64(a.level.Gradients)
 	a.level.Unpack = append(a.level.Unpack, Unpacking{w.at(w.pieces[0]), a.level.Gradients, w.pieces[0].w.array})
+	if w.depthwise {
+		a.level.Gradients += (&Packing{OutBlocks: w.outBlocks, K: w.k}).Floats()
+		return
+	}
 	a.level.Gradients += a.machine.PackedGradients(w.outBlocks, w.inBlock, w.k)
 }

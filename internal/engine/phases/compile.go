@@ -48,10 +48,11 @@ type value struct {
 	engine.Value
 	blocks []expression
 
-	pooled *value       // is the max-pooling of this, computed or not
-	pool   graph.Attr   // its window
-	conv   *convolution // is this one, which the only reader, a sum, computes
-	moved  []channel    // is these channels of other values, put together or not
+	pooled *value             // is the max-pooling of this, computed or not
+	pool   graph.Attr         // its window
+	conv   *convolution       // is this one, which the only reader, a sum, computes
+	back   *depthwiseGradient // is this one, likewise
+	moved  []channel          // is these channels of other values, put together or not
 
 	param *parameter
 	guard guard
@@ -87,6 +88,7 @@ type instruction struct {
 	weights      *weights     // OP_CONV*, OP_WEIGHT*
 	seed         *parameter   // OP_LOSS_BACK*
 	scales       []*coef      // OP_POOL_BACK: of each output plane
+	affine       []*coef      // OP_DEPTH*: slope and shift of each plane that is rectified or masks
 	passes       []pass       // OP_COMBINE
 	reductions   []*reduction // OP_REDUCE
 	moves        []move       // OP_REPACK
@@ -204,10 +206,22 @@ func newCompiler(machine Machine, plan *engine.Plan, inputs map[string]engine.Ve
 			users[o] = append(users[o], i)
 		}
 	}
+	// only returns the step that alone reads a value, if it is of the kind.
+	only := func(value int, kind graph.Kind) *engine.Step {
+		u := users[value]
+		if len(u) != 1 || c.uses[value] != 1 || plan.Steps[u[0]].Kind != kind || plan.Values[value].Varies != plan.Values[plan.Steps[u[0]].Result].Varies {
+			return nil
+		}
+		return &plan.Steps[u[0]]
+	}
 	for _, s := range plan.Steps {
-		u := users[s.Result]
-		c.pending[s.Result] = s.Kind == graph.ConvData && len(u) == 1 && c.uses[s.Result] == 1 && plan.Steps[u[0]].Kind == graph.Add &&
-			plan.Values[s.Result].Varies == plan.Values[plan.Steps[u[0]].Result].Varies
+		switch s.Kind {
+		case graph.ConvData:
+			c.pending[s.Result] = only(s.Result, graph.Add) != nil
+		case graph.DepthwiseData:
+			reader := only(s.Result, graph.ReLUBack)
+			c.pending[s.Result] = only(s.Result, graph.Add) != nil || reader != nil && only(reader.Result, graph.Add) != nil
+		}
 	}
 	return c, nil
 }
@@ -344,7 +358,7 @@ func (c *compiler) emit(in *instruction, needs ...*coef) *instruction {
 	if len(in.in) > 0 {
 		in.h, in.w = in.in[0].h, in.in[0].w
 	}
-	if in.kind == OpPoolBack { // which has windows for outputs
+	if in.kind == OpPoolBack || in.kind == OpDepthWeight { // which have windows for outputs
 		in.oh, in.ow = in.aux[0].h, in.aux[0].w
 	}
 	c.instructions = append(c.instructions, in)

@@ -36,15 +36,16 @@ const MaxTerms = 3
 type Op struct {
 	Kind                      int32
 	H, W, OH, OW              int32
-	K, Stride, Pad            int32
+	K, Stride, Pad, Dilation  int32
 	Accumulate                int32
 	Skip                      int32
 	Far                       int32
 	Channels                  int32
+	_                         int32
 	Ins, Outs, Auxs, Count    int32
 	In, Out, Aux              Address // of Refs
 	Depth                     Address // of int32s
-	Weights                   Address // of float32s
+	Weights, Coef             Address // of float32s
 	Passes, Reductions, Moves Address
 	Slots                     Address // of int64s
 	Slot                      int64
@@ -95,6 +96,7 @@ type Weights struct {
 	OutBlocks, InBlocks int32
 	OutBlock, InBlock   int32
 	Transposed          int32
+	Depthwise           int32
 }
 
 // Read is nb_read.
@@ -116,6 +118,14 @@ const (
 	OpPool
 	OpPoolBack
 	OpPoolTake
+	OpDepth
+	OpDepthBack
+	OpDepthWeight
+	OpAverage
+	OpAverageBack
+	OpSubsample
+	OpSpread
+	OpMask
 	OpMean
 	OpMeanBack
 	OpLoad

@@ -60,6 +60,14 @@ typedef enum {
 	OP_POOL,      // max-pooling of in
 	OP_POOL_BACK, // aux scattered to the maxima of in, times weights; with slot >= 0 the inner product with in, without weights
 	OP_POOL_TAKE, // aux gathered from the maxima of in
+	OP_DEPTH,     // depthwise convolution of in, which with coef is rectified first: max(A·in + B, 0)
+	OP_DEPTH_BACK, // its gradient by the input, of in; with aux and coef only where A·aux + B > 0
+	OP_DEPTH_WEIGHT, // its gradient by the weights, of in (with coef rectified) and aux
+	OP_AVERAGE,   // average-pooling of in: the divisor is how many positions of in are in the window
+	OP_AVERAGE_BACK, // and back
+	OP_SUBSAMPLE, // of in every stride-th row and column from -pad on
+	OP_SPREAD,    // and back: in to those of out, zeros to the others
+	OP_MASK,      // in times aux
 	OP_MEAN,
 	OP_MEAN_BACK,
 	OP_LOAD,      // [C][H][W] of a vector into planes
@@ -81,20 +89,22 @@ typedef struct {
 typedef struct {
 	int32_t kind;
 	int32_t h, w, oh, ow;  // of the input and the output
-	int32_t k, stride, pad; // of the window
+	int32_t k, stride, pad, dilation; // of the window
 	int32_t accumulate;
 	int32_t skip;          // leave the whole instruction out
 	int32_t far;           // OP_CONV1, OP_CONV3: store past the caches
 	int32_t channels;      // OP_LOAD, OP_STORE, OP_LOSS*
+	int32_t unused;
 	int32_t nin, nout, naux, count;
 	const nb_ref *in, *out, *aux;
 	const int32_t *depth;  // channels of each of the planes in that count
 	const float *weights;  // packed as the engine likes it; OP_LOSS_BACK*: the seed; OP_POOL_BACK: 16 factors for each output plane, or NULL
+	const float *coef;     // OP_DEPTH*: A, B for each plane, 16 floats each, or NULL
 	const nb_pass *passes; // count of them
 	const nb_reduction *reductions;
 	const nb_move *moves;
 	const int64_t *slots;  // OP_CONV*: where the sums of y and y² of each output plane go, or -1
-	int64_t slot;          // of the group's partial sums: doubles, or floats for OP_WEIGHT*
+	int64_t slot;          // of the group's partial sums: doubles, or floats for OP_WEIGHT* and OP_DEPTH_WEIGHT
 	double scale;          // OP_LOSS*: 1 / batch
 } nb_op;
 
@@ -130,12 +140,13 @@ typedef struct {
 
 // Where a piece of packed weights comes from: w [O][I][K][K], whose output blocks
 // go to the array's from out_block on, the input blocks from in_block on. Transposed,
-// w becomes the kernel of the gradient by the input.
+// w becomes the kernel of the gradient by the input. Depthwise, w is [O][1][K][K] and
+// packed as [block][K²][16].
 typedef struct {
 	int32_t outs, ins, k;          // of w
 	int32_t out_blocks, in_blocks; // of the whole packed array
 	int32_t out_block, in_block;   // where this piece begins
-	int32_t transposed;
+	int32_t transposed, depthwise;
 } nb_weights;
 
 #ifndef NB_DEVICE

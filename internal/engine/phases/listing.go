@@ -87,7 +87,7 @@ func (v paperVector) Len() int         { return v.n }
 func (v paperVector) Address() Address { return Address(unsafe.Pointer(v.address)) }
 
 var kindNames = [OpCount]string{"combine", "reduce", "conv1", "conv3", "convk", "weight1", "weight3", "weightk", "pool", "pool-back",
-	"pool-take", "mean", "mean-back", "load", "store", "repack", "loss", "loss-back", "loss-back-back", "loss-dot", "stream"}
+	"pool-take", "depth", "depth-back", "depth-weight", "average", "average-back", "subsample", "spread", "mask", "mean", "mean-back", "load", "store", "repack", "loss", "loss-back", "loss-back-back", "loss-dot", "stream"}
 
 var numbersNames = [NumbersCount]string{"copy", "add", "subtract", "multiply", "scale", "divide", "root", "positive", "sum", "read", "write"}
 

@@ -24,6 +24,7 @@ type weights struct {
 	moment
 	k                  int
 	outBlocks, inBlock int
+	depthwise          bool
 	pieces             []piece
 }
 
@@ -79,6 +80,24 @@ func (c *compiler) lower(s engine.Step) (*value, error) {
 		return stored(st)
 	case graph.ConvWeight:
 		return c.convWeight(v, in[0], in[1], a.K, c.wanted[s.Result], c.uses[s.Result] == 1)
+
+	case graph.Depthwise:
+		return c.depthwise(v, in[0], in[1].param, a)
+	case graph.DepthwiseData:
+		return c.depthwiseBack(v, in[1], in[0].param, a, c.pending[s.Result])
+	case graph.DepthwiseWeight:
+		return c.depthwiseWeight(v, in[0], in[1], a, c.wanted[s.Result], c.uses[s.Result] == 1)
+
+	case graph.AveragePool:
+		return c.averagePool(v, in[0], a), nil
+	case graph.AveragePoolBack:
+		return c.linear(OpAverageBack, v, in[0], graph.Attr{K: a.K, S: a.S, P: a.P, D: 1}), nil
+	case graph.Subsample:
+		return c.subsample(v, in[0], a), nil
+	case graph.SubsampleBack:
+		return c.linear(OpSpread, v, in[0], graph.Attr{K: 1, S: a.S, P: -a.From}), nil
+	case graph.Mask:
+		return c.linear(OpMask, v, in[0], graph.Attr{}, c.planes(in[1])...), nil
 
 	case graph.MaxPool:
 		v.pooled, v.pool = in[0], a
@@ -305,9 +324,14 @@ func (c *compiler) join(out *storage, conv *convolution) bool {
 }
 
 func (w *weights) add(c *compiler, conv *convolution, outBlock, inBlock int) {
-	c.floats(conv.w)
-	w.moment = w.moment.and(conv.w.moment)
-	w.pieces = append(w.pieces, piece{conv.w, conv.gradient, outBlock, inBlock})
+	w.take(c, conv.w, piece{conv.w, conv.gradient, outBlock, inBlock})
+}
+
+// take adds a piece of weights that are computed or the caller's.
+func (w *weights) take(c *compiler, p *parameter, at piece) {
+	c.floats(p)
+	w.moment = w.moment.and(p.moment)
+	w.pieces = append(w.pieces, at)
 }
 
 // convWeight computes the gradient of a convolution's weights straight into the
@@ -420,21 +444,11 @@ func (c *compiler) relu(v, x *value) (*value, error) {
 }
 
 func (c *compiler) reluBack(v, y, g *value) (*value, error) {
-	var masks []mask
-	for range 2 { // the second time y is in memory
-		c.resolve(y)
-		masks = nil
-		for _, e := range y.blocks {
-			if p, ok := e.asPlane(); ok {
-				masks = append(masks, mask{p, one, nil})
-			} else if len(e.terms) == 1 && e.terms[0].kind == relu && e.terms[0].a == one && e.b == nil {
-				masks = append(masks, maskOf(e.terms[0]))
-			}
-		}
-		if len(masks) == len(y.blocks) {
-			break
-		}
-		c.planes(y)
+	masks := c.masksOf(y)
+	if g.back != nil {
+		v.back, g.back = g.back, nil
+		v.back.masks = masks
+		return v, nil
 	}
 	under := func(m mask, e expression) (expression, bool) {
 		var d expression
@@ -464,6 +478,26 @@ func (c *compiler) reluBack(v, y, g *value) (*value, error) {
 	return v, nil
 }
 
+// masksOf tells where the blocks of a rectified value are not 0.
+func (c *compiler) masksOf(y *value) (masks []mask) {
+	for range 2 { // the second time y is in memory
+		c.resolve(y)
+		masks = nil
+		for _, e := range y.blocks {
+			if p, ok := e.asPlane(); ok {
+				masks = append(masks, mask{p, one, nil})
+			} else if len(e.terms) == 1 && e.terms[0].kind == relu && e.terms[0].a == one && e.b == nil {
+				masks = append(masks, maskOf(e.terms[0]))
+			}
+		}
+		if len(masks) == len(y.blocks) {
+			break
+		}
+		c.planes(y)
+	}
+	return masks
+}
+
 // ---- Sums
 
 // addActivations adds up. Gradients by an input that only this sum uses are
@@ -471,11 +505,17 @@ func (c *compiler) reluBack(v, y, g *value) (*value, error) {
 func (c *compiler) addActivations(v *value, in []*value) error {
 	sum := make([]expression, blocksOf(v.Shape[1]))
 	var convs []*convolution
+	var backs []*depthwiseGradient
 	phase, empty := 0, true
 	for _, x := range in {
 		if x.conv != nil {
 			convs = append(convs, x.conv)
 			x.conv = nil
+			continue
+		}
+		if x.back != nil {
+			backs = append(backs, x.back)
+			x.back = nil
 			continue
 		}
 		c.resolve(x)
@@ -484,7 +524,7 @@ func (c *compiler) addActivations(v *value, in []*value) error {
 			empty = empty && len(e.terms) == 0 && e.b == nil
 		}
 	}
-	if len(convs) == 0 {
+	if len(convs) == 0 && len(backs) == 0 {
 		v.blocks = sum
 		return nil
 	}
@@ -493,6 +533,9 @@ func (c *compiler) addActivations(v *value, in []*value) error {
 		for _, p := range conv.in {
 			phase = max(phase, p.phase)
 		}
+	}
+	for _, b := range backs {
+		phase = max(phase, c.phaseOf(b))
 	}
 	st := c.newStorage(v.Shape)
 	from := len(c.instructions)
@@ -510,6 +553,11 @@ func (c *compiler) addActivations(v *value, in []*value) error {
 	v.blocks = blocksFrom(st)
 	if err := c.convolve(st, convs, !empty, phase); err != nil {
 		return err
+	}
+	for i, b := range backs {
+		in := b.instruction(st)
+		in.accumulate, in.phase, in.sinkable = !empty || len(convs) > 0 || i > 0, phase, false
+		c.guarded(c.both(c.guard, b.guard), func() { c.emit(in, in.affine...) })
 	}
 	c.addInTurn(st, append(all, c.instructions[from:]...))
 	return nil

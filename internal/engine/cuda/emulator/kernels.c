@@ -20,7 +20,8 @@ static double number_of(uint64_t bits) {
 #define D(i) number_of(a[i])
 
 #define EACH_OP(X) X(op_combine) X(op_reduce) X(op_conv1) X(op_conv3) X(op_convk) X(op_weight1) X(op_weight3) X(op_weightk) \
-	X(op_pool) X(op_pool_back) X(op_pool_take) X(op_mean) X(op_mean_back) X(op_load) X(op_store) X(op_repack) \
+	X(op_pool) X(op_pool_back) X(op_pool_take) X(op_depth) X(op_depth_back) X(op_depth_weight) X(op_average) X(op_average_back) \
+	X(op_subsample) X(op_spread) X(op_mask) X(op_mean) X(op_mean_back) X(op_load) X(op_store) X(op_repack) \
 	X(op_loss) X(op_loss_back) X(op_loss_back_back) X(op_loss_dot) X(op_stream)
 #define OP(name) KERNEL(name, P(const nb_op *, 0), P(const nb_device *, 1))
 EACH_OP(OP)

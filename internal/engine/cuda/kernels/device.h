@@ -19,12 +19,13 @@ typedef struct {
 	char *spaces[SPACES];      // see nb_at
 	double *sums;              // of image 0
 	int64_t sums_between;      // doubles from the sums of an image to those of the next
-	float *gradients;          // of the first group of images: OP_WEIGHT*
+	float *gradients;          // of the first group of images: OP_WEIGHT*, OP_DEPTH_WEIGHT
 	int64_t gradients_between; // floats from one group to the next
 	int64_t images, groups;    // group g is the images g·images/groups .. (g+1)·images/groups
 } nb_device;
 
-// Packed weights are [K²][out block][in block][16 in][16 out].
+// Packed weights are [K²][out block][in block][16 in][16 out], depthwise ones
+// [block][K²][16].
 
 // pack_weights fills the piece `at` of packed from w.
 typedef struct {

@@ -486,6 +486,192 @@ NB_KERNEL(NB_THREADS) op_pool_back(const nb_op *op, const nb_device *d) {
 	EACH(l) d->sums[image * d->sums_between + op->slot + b * LANES + q * 4 + l] = room[l * NB_THREADS + THREAD];
 }
 
+// ---- Depthwise convolutions, average-pooling and subsampling
+
+// pixel_of is the pixel of a thread that makes four channels of one of a plane, or -1 if
+// there is none left.
+INLINE int64_t pixel_of(int64_t pixels) {
+	int64_t p = (int64_t)BLOCK_X * PIXELS + THREAD / QUARTERS;
+	return p < pixels ? p : -1;
+}
+
+// rectify is max(slope·x + shift, 0), NaN staying.
+INLINE four rectify(four x, four slope, four shift) {
+	EACH(l) {
+		float v = MULTIPLY_ADD(slope.v[l], x.v[l], shift.v[l]);
+		x.v[l] = 0 > v ? 0 : v;
+	}
+	return x;
+}
+
+NB_KERNEL(NB_THREADS) op_depth(const nb_op *op, const nb_device *d) {
+	int64_t image = BLOCK_Z, p = pixel_of((int64_t)op->oh * op->ow);
+	if (op->skip || p < 0) return;
+	int b = BLOCK_Y, q = THREAD % QUARTERS, k = op->k, h = op->h, w = op->w;
+	int top = (int)(p / op->ow) * op->stride - op->pad, left = (int)(p % op->ow) * op->stride - op->pad;
+	const four *x = quarter(&op->in[b], d, image, q), *weights = (const four *)op->weights + (int64_t)b * k * k * QUARTERS + q;
+	const four *coef = op->coef ? (const four *)op->coef + 2 * b * QUARTERS + q : 0;
+	four slope = fours(1), shift = fours(0), sum = fours(0);
+	if (coef) slope = coef[0], shift = coef[QUARTERS];
+	for (int i = 0; i < k; i++) {
+		int row = top + i * op->dilation;
+		if (row < 0 || row >= h) continue;
+		for (int j = 0; j < k; j++) {
+			int col = left + j * op->dilation;
+			if (col < 0 || col >= w) continue;
+			four v = x[((int64_t)row * w + col) * QUARTERS], u = weights[(i * k + j) * QUARTERS];
+			if (coef) v = rectify(v, slope, shift);
+			EACH(l) sum.v[l] = MULTIPLY_ADD(u.v[l], v.v[l], sum.v[l]);
+		}
+	}
+	quarter(&op->out[b], d, image, q)[p * QUARTERS] = sum;
+}
+
+// window_at is the window of which a place of the input is `tap` pixels from the first,
+// or -1.
+INLINE int window_at(const nb_op *op, int place, int tap, int n) {
+	int from = place + op->pad - tap;
+	return from < 0 || from % op->stride != 0 || from / op->stride >= n ? -1 : from / op->stride;
+}
+
+NB_KERNEL(NB_THREADS) op_depth_back(const nb_op *op, const nb_device *d) {
+	int64_t image = BLOCK_Z, p = pixel_of((int64_t)op->oh * op->ow);
+	if (op->skip || p < 0) return;
+	int b = BLOCK_Y, q = THREAD % QUARTERS, k = op->k, h = op->h, w = op->w, y = (int)(p / op->ow), z = (int)(p % op->ow);
+	const four *g = quarter(&op->in[b], d, image, q), *weights = (const four *)op->weights + (int64_t)b * k * k * QUARTERS + q;
+	four *out = quarter(&op->out[b], d, image, q) + p * QUARTERS, sum = fours(0);
+	for (int i = 0; i < k; i++) {
+		int row = window_at(op, y, i * op->dilation, h);
+		if (row < 0) continue;
+		for (int j = 0; j < k; j++) {
+			int col = window_at(op, z, j * op->dilation, w);
+			if (col < 0) continue;
+			four v = g[((int64_t)row * w + col) * QUARTERS], u = weights[(i * k + j) * QUARTERS];
+			EACH(l) sum.v[l] = MULTIPLY_ADD(u.v[l], v.v[l], sum.v[l]);
+		}
+	}
+	if (op->naux > 0) {
+		const four *coef = (const four *)op->coef + 2 * b * QUARTERS + q;
+		four m = quarter(&op->aux[b], d, image, q)[p * QUARTERS], slope = coef[0], shift = coef[QUARTERS];
+		EACH(l) sum.v[l] = MULTIPLY_ADD(slope.v[l], m.v[l], shift.v[l]) > 0 ? sum.v[l] : 0;
+	}
+	if (op->accumulate) {
+		four before = *out;
+		EACH(l) sum.v[l] += before.v[l];
+	}
+	*out = sum;
+}
+
+// weigh_row computes, for plane BLOCK_X and group BLOCK_Z, the gradient of `taps` taps of
+// a row of the kernels: Σ of input times gradient over the group's pixels.
+INLINE void weigh_row(const nb_op *op, const nb_device *d, double *room, const int taps, int first_tap) {
+	int b = BLOCK_X, q = THREAD % QUARTERS, k = op->k, h = op->h, w = op->w, ow = op->ow;
+	int dy = first_tap / k * op->dilation - op->pad, dx = first_tap % k * op->dilation - op->pad;
+	int64_t pixels = (int64_t)op->oh * ow, group = BLOCK_Z, to = (group + 1) * d->images / d->groups;
+	const four *coef = op->coef ? (const four *)op->coef + 2 * b * QUARTERS + q : 0;
+	four slope = fours(1), shift = fours(0), sum[7]; // [taps], at most
+	if (coef) slope = coef[0], shift = coef[QUARTERS];
+	UNROLL for (int t = 0; t < taps; t++) sum[t] = fours(0);
+	for (int64_t image = group * d->images / d->groups; image < to; image++) {
+		const four *x = quarter(&op->in[b], d, image, q), *g = quarter(&op->aux[b], d, image, q);
+		for (int64_t p = THREAD / QUARTERS; p < pixels; p += PIXELS) {
+			int row = (int)(p / ow) * op->stride + dy, col = (int)(p % ow) * op->stride + dx;
+			if (row < 0 || row >= h) continue;
+			four v = g[p * QUARTERS];
+			UNROLL for (int t = 0; t < taps; t++) {
+				int c = col + t * op->dilation;
+				if (c < 0 || c >= w) continue;
+				four u = x[((int64_t)row * w + c) * QUARTERS];
+				if (coef) u = rectify(u, slope, shift);
+				EACH(l) sum[t].v[l] = MULTIPLY_ADD(u.v[l], v.v[l], sum[t].v[l]);
+			}
+		}
+	}
+	UNROLL for (int t = 0; t < taps; t++) {
+		EACH(l) room[l * NB_THREADS + THREAD] = sum[t].v[l];
+		tree(room, 4, QUARTERS);
+		if (THREAD >= QUARTERS) continue;
+		float *to = d->gradients + group * d->gradients_between + op->slot + ((int64_t)b * k * k + first_tap + t) * LANES + q * 4;
+		EACH(l) to[l] = (float)room[l * NB_THREADS + THREAD];
+	}
+}
+
+NB_KERNEL(NB_THREADS) op_depth_weight(const nb_op *op, const nb_device *d) { // a row of taps in one, if they are 3, 5 or 7
+	NB_SHARED(double, room, 4 * NB_THREADS);
+	if (op->skip) return;
+	if (op->k == 3) weigh_row(op, d, room, 3, BLOCK_Y * 3);
+	else if (op->k == 5) weigh_row(op, d, room, 5, BLOCK_Y * 5);
+	else if (op->k == 7) weigh_row(op, d, room, 7, BLOCK_Y * 7);
+	else weigh_row(op, d, room, 1, BLOCK_Y);
+}
+
+// share is one divided by how many of the `size` pixels of a row or a column are in the
+// i-th window.
+INLINE float share(const nb_op *op, int i, int size) {
+	int from = i * op->stride - op->pad;
+	return 1.f / (float)(upper(from + op->k, size) - lower(from));
+}
+
+NB_KERNEL(NB_THREADS) op_average(const nb_op *op, const nb_device *d) {
+	int64_t image = BLOCK_Z, p = pixel_of((int64_t)op->oh * op->ow);
+	if (op->skip || p < 0) return;
+	int b = BLOCK_Y, q = THREAD % QUARTERS, h = op->h, w = op->w, i = (int)(p / op->ow), j = (int)(p % op->ow);
+	int top = i * op->stride - op->pad, left = j * op->stride - op->pad, row1 = upper(top + op->k, h), col1 = upper(left + op->k, w);
+	const four *x = quarter(&op->in[b], d, image, q);
+	four sum = fours(0);
+	for (int row = lower(top); row < row1; row++)
+		for (int col = lower(left); col < col1; col++) {
+			four v = x[((int64_t)row * w + col) * QUARTERS];
+			EACH(l) sum.v[l] += v.v[l];
+		}
+	float factor = share(op, i, h) * share(op, j, w);
+	EACH(l) sum.v[l] *= factor;
+	quarter(&op->out[b], d, image, q)[p * QUARTERS] = sum;
+}
+
+NB_KERNEL(NB_THREADS) op_average_back(const nb_op *op, const nb_device *d) {
+	int64_t image = BLOCK_Z, p = pixel_of((int64_t)op->oh * op->ow);
+	if (op->skip || p < 0) return;
+	int b = BLOCK_Y, q = THREAD % QUARTERS, h = op->h, w = op->w, y = (int)(p / op->ow), z = (int)(p % op->ow);
+	int row1 = last_window(y, op, h), col1 = last_window(z, op, w);
+	const four *g = quarter(&op->in[b], d, image, q);
+	four sum = fours(0);
+	for (int i = first_window(y, op); i <= row1; i++)
+		for (int j = first_window(z, op); j <= col1; j++) {
+			four v = g[((int64_t)i * w + j) * QUARTERS];
+			float factor = share(op, i, op->oh) * share(op, j, op->ow);
+			EACH(l) sum.v[l] = MULTIPLY_ADD(factor, v.v[l], sum.v[l]);
+		}
+	quarter(&op->out[b], d, image, q)[p * QUARTERS] = sum;
+}
+
+NB_KERNEL(NB_THREADS) op_subsample(const nb_op *op, const nb_device *d) {
+	int64_t image = BLOCK_Z, p = pixel_of((int64_t)op->oh * op->ow);
+	if (op->skip || p < 0) return;
+	int b = BLOCK_Y, q = THREAD % QUARTERS;
+	int64_t row = p / op->ow * op->stride - op->pad, col = p % op->ow * op->stride - op->pad;
+	quarter(&op->out[b], d, image, q)[p * QUARTERS] = quarter(&op->in[b], d, image, q)[(row * op->w + col) * QUARTERS];
+}
+
+NB_KERNEL(NB_THREADS) op_spread(const nb_op *op, const nb_device *d) {
+	int64_t image = BLOCK_Z, p = pixel_of((int64_t)op->oh * op->ow);
+	if (op->skip || p < 0) return;
+	int b = BLOCK_Y, q = THREAD % QUARTERS;
+	int row = window_at(op, (int)(p / op->ow), 0, op->h), col = window_at(op, (int)(p % op->ow), 0, op->w);
+	four v = fours(0);
+	if (row >= 0 && col >= 0) v = quarter(&op->in[b], d, image, q)[((int64_t)row * op->w + col) * QUARTERS];
+	quarter(&op->out[b], d, image, q)[p * QUARTERS] = v;
+}
+
+NB_KERNEL(NB_THREADS) op_mask(const nb_op *op, const nb_device *d) {
+	int64_t image = BLOCK_Z, p = pixel_of((int64_t)op->oh * op->ow);
+	if (op->skip || p < 0) return;
+	int b = BLOCK_Y, q = THREAD % QUARTERS;
+	four v = quarter(&op->in[b], d, image, q)[p * QUARTERS], m = quarter(&op->aux[b], d, image, q)[p * QUARTERS];
+	EACH(l) v.v[l] *= m.v[l];
+	quarter(&op->out[b], d, image, q)[p * QUARTERS] = v;
+}
+
 // ---- Small things
 
 NB_KERNEL(NB_THREADS) op_mean(const nb_op *op, const nb_device *d) {
@@ -674,6 +860,13 @@ NB_KERNEL(NB_THREADS) pack_weights(const nb_packing *list, int64_t n) {
 	const nb_weights *f = &p->at;
 	int outs = f->transposed ? f->ins : f->outs, ins = f->transposed ? f->outs : f->ins, k2 = f->k * f->k;
 	int out_blocks = (int)divide_up(outs, LANES), in_blocks = (int)divide_up(ins, LANES);
+	if (f->depthwise) {
+		STRIDED(e, (int64_t)k2 * out_blocks * LANES) {
+			int64_t out = e / LANES / k2 * LANES + e % LANES;
+			p->packed[e] = out < outs ? p->w[out * k2 + e / LANES % k2] : 0;
+		}
+		return;
+	}
 	STRIDED(e, (int64_t)k2 * out_blocks * in_blocks * BLOCK) {
 		int64_t block = e / BLOCK;
 		int i = (int)(block % in_blocks), o = (int)(block / in_blocks % out_blocks), tap = (int)(block / in_blocks / out_blocks);
@@ -689,6 +882,16 @@ NB_KERNEL(NB_THREADS) add_gradients(const nb_unpacking *list, int64_t n, const n
 	const nb_unpacking *p = list + BLOCK_Y;
 	const nb_weights *f = &p->at;
 	int k2 = f->k * f->k, out_blocks = (int)divide_up(f->outs, LANES), in_blocks = (int)divide_up(f->ins, LANES);
+	if (f->depthwise) {
+		STRIDED(e, (int64_t)k2 * f->outs) {
+			int64_t out = e / k2, tap = e % k2;
+			const float *from = d->gradients + p->slot + (out / LANES * k2 + tap) * LANES + out % LANES;
+			float sum = 0;
+			for (int64_t g = 0; g < d->groups; g++) sum += from[g * d->gradients_between];
+			p->w[e] = sum;
+		}
+		return;
+	}
 	STRIDED(e, (int64_t)k2 * out_blocks * in_blocks * BLOCK) {
 		int64_t block = e / BLOCK;
 		int i = (int)(block % in_blocks), o = (int)(block / in_blocks % out_blocks), tap = (int)(block / in_blocks / out_blocks);
