@@ -15,10 +15,12 @@ type blueprint struct {
 	owners     []int     // of each parameter: the entry of its candidate, or always
 	statistics []Tensor
 	norms      []batchNorm
-	candidates []int // all entries of the mixing vector that belong to operations
-	among      []int // for each of them, how many there are to choose from
-	droppable  int   // candidates that drop path can scale: those with weights
-	forward    layer // from images to logits
+	candidates []int   // all entries of the mixing vector that belong to operations
+	among      []int   // for each of them, how many there are to choose from
+	droppable  int     // layers that drop path can scale, see dropped
+	noises     []drawn // inputs of random numbers, in the order of the forward pass
+	dropouts   []drawn // inputs of dropout, likewise
+	forward    layer   // from images to logits
 }
 
 // layer adds its nodes to the graph of a network.
@@ -64,6 +66,15 @@ func uniform(fanIn int) initial { return initial{bound: 1 / math.Sqrt(float64(fa
 func (b *builder) conv(name string, in, out, k int) layer {
 	w := b.weight(name+".weight", uniform(in*k*k), out, in, k, k)
 	return func(net *network, x *graph.Node) *graph.Node { return graph.NewConv(x, net.parameters[w]) }
+}
+
+// depthwise is a k×k convolution of each channel by itself, padded so that the side is
+// divided by the stride.
+func (b *builder) depthwise(name string, channels, k, stride, dilation int) layer {
+	w := b.weight(name+".weight", uniform(k*k), channels, 1, k, k)
+	return func(net *network, x *graph.Node) *graph.Node {
+		return graph.NewDepthwise(x, net.parameters[w], stride, dilation*(k/2), dilation)
+	}
 }
 
 // linear is a linear layer of one position.
@@ -156,6 +167,11 @@ func mean(_ *network, x *graph.Node) *graph.Node { return graph.NewMean(x) }
 // maxPool is a k×k max-pooling.
 func maxPool(k, stride, padding int) layer {
 	return func(_ *network, x *graph.Node) *graph.Node { return graph.NewMaxPool(x, k, stride, padding) }
+}
+
+// averagePool is a k×k average-pooling.
+func averagePool(k, stride, padding int) layer {
+	return func(_ *network, x *graph.Node) *graph.Node { return graph.NewAveragePool(x, k, stride, padding) }
 }
 
 // initialize draws the weights as PyTorch's defaults do.

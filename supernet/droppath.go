@@ -7,10 +7,10 @@ import (
 	"github.com/nb1shot/nb1shot/internal/graph"
 )
 
-// inputDrop is the name of the multipliers of droppable candidate i.
+// inputDrop is the name of the multipliers of droppable layer i.
 func inputDrop(i int) string { return fmt.Sprint("drop-path.", i) }
 
-// dropped is the output x of droppable candidate i, every image times its multiplier
+// dropped is the output x of droppable layer i, every image times its multiplier
 // in a network with drop path.
 func (net *network) dropped(i int, x *graph.Node) *graph.Node {
 	if net.drop == nil {
@@ -19,14 +19,15 @@ func (net *network) dropped(i int, x *graph.Node) *graph.Node {
 	return graph.NewScaleImages(x, net.drop[i])
 }
 
-// Droppable is how many operations drop path scales, in all cells together: those
-// that have weights.
+// Droppable is how many layers drop path scales, in all cells together: the operations
+// that have weights, and in the DARTS spaces the mixed operations of all edges
+// (quirk C17).
 func (n *Net) Droppable() int { return n.droppable }
 
-// SetDropPath sets what the outputs of the choice blocks' convolutions are
-// multiplied by in the following calls of MixingGradient and WeightGradient with
-// BatchStatistics: one number for each cell, block, operation (3×3, then 1×1) and
-// image of the batch, in this order. None stand for ones, as in the beginning. It
+// SetDropPath sets what the outputs of those layers are multiplied by in the following
+// calls of MixingGradient and WeightGradient with BatchStatistics, and in the DARTS
+// spaces of HessianProducts: one number for each cell, block and operation (3×3, then
+// 1×1), or cell and edge, and image of the batch, in this order. None stand for ones, as in the beginning. It
 // is an error of the next such call if Config.DropPath is not set or the number
 // of multipliers does not fit the batch; the other passes ignore them.
 func (n *Net) SetDropPath(multipliers []float64) {
@@ -34,12 +35,12 @@ func (n *Net) SetDropPath(multipliers []float64) {
 }
 
 // dropPathCounts tells whether SetDropPath is about a program.
-func (k key) dropPathCounts() bool {
-	return k.bn == BatchStatistics && (k.task == mixingGradient || k.task == weightGradient)
+func (n *Net) dropPathCounts(k key) bool {
+	return k.bn == BatchStatistics && (k.task == mixingGradient || k.task == weightGradient || k.task == hessianProduct && !n.config.oneInput())
 }
 
 // drops tells whether a program has drop path.
-func (n *Net) drops(k key) bool { return n.config.DropPath && k.dropPathCounts() }
+func (n *Net) drops(k key) bool { return n.config.DropPath && n.dropPathCounts(k) }
 
 func (n *Net) bindDropPath(p *program, batch int, inputs map[string]engine.Vector) {
 	count := n.droppable
@@ -55,7 +56,7 @@ func (n *Net) bindDropPath(p *program, batch int, inputs map[string]engine.Vecto
 func (n *Net) feedDropPath(p *program, k key) error {
 	given := len(n.dropPath)
 	switch {
-	case !k.dropPathCounts():
+	case !n.dropPathCounts(k):
 	case p.drop == nil && given > 0:
 		return fmt.Errorf("%d drop-path multipliers for a network that is built without drop path", given)
 	case p.drop == nil:

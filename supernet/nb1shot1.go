@@ -86,7 +86,7 @@ func (b *builder) cell(space *nb1shot1.Space, cell, in, channels, side int) laye
 				results = append(results, candidate(net, part))
 			}
 			mixed := graph.NewWeightedSum(net.mixing, first+space.MixedOp(block+1), results...)
-			states = append(states, net.bypassed(mixed, u))
+			states = append(states, net.bypassed(mixed, u, 1))
 		}
 		at := first + space.OutputOffset()
 		direct := graph.NewWeightedSum(net.mixing, at, projections[space.Blocks()](net, x))

@@ -5,6 +5,7 @@ import (
 
 	"github.com/nb1shot/nb1shot/internal/graph"
 	"github.com/nb1shot/nb1shot/spaces"
+	"github.com/nb1shot/nb1shot/spaces/darts"
 	"github.com/nb1shot/nb1shot/spaces/nb1shot1"
 )
 
@@ -39,9 +40,13 @@ type Variant struct {
 	// weights that no gradient pass has reached so far are left alone by
 	// StepWeights, weight decay included (quirk Q13).
 	Sampled bool
-	// DropPath lets Net.SetDropPath scale the convolutions of choice blocks image
-	// by image in the gradient passes of training mode.
+	// DropPath lets Net.SetDropPath scale layers image by image in the gradient passes
+	// of training mode: the convolutions of choice blocks, and in the DARTS spaces the
+	// mixed operations of all edges (quirk C17).
 	DropPath bool
+	// Dropout lets Net.SetDropout drop entries of the skip connections of stride 1 in
+	// the gradient passes of training mode, in the DARTS spaces alone: P-DARTS.
+	Dropout bool
 }
 
 // MixingLen is the length of the mixing vector.
@@ -58,6 +63,14 @@ func (c Config) check() error {
 		return fmt.Errorf("no search space")
 	case !known(c.Space):
 		return fmt.Errorf("no network is known for space %s", c.Space.Name())
+	case c.Sampled && !c.oneInput():
+		return fmt.Errorf("the network of space %s cannot sample its operations", c.Space.Name())
+	case c.Dropout && c.oneInput():
+		return fmt.Errorf("the network of space %s has no skip connections to drop", c.Space.Name())
+	case !c.oneInput() && (c.Channels%2 != 0 || c.Side%4 != 0):
+		return fmt.Errorf("%d channels at side %d: the factorised reductions of space %s need an even number of channels and a side that 4 divides", c.Channels, c.Side, c.Space.Name())
+	case !c.oneInput() && c.Unpadded:
+		return fmt.Errorf("the network of space %s has no padded pooling to leave out", c.Space.Name())
 	case c.Channels < 1:
 		return fmt.Errorf("%d channels, need at least 1", c.Channels)
 	case c.Cells < 2:
@@ -78,7 +91,15 @@ func (c Config) check() error {
 
 // known tells whether a network is declared for the space.
 func known(s *spaces.Space) bool {
-	_, err := nb1shot1.Get(s.Name())
+	_, one := nb1shot1.Get(s.Name())
+	_, two := darts.Of(s)
+	return one == nil || two
+}
+
+// oneInput tells whether the cells take one earlier output, as in NAS-Bench-1Shot1, and
+// not two, as in the DARTS spaces.
+func (c Config) oneInput() bool {
+	_, err := nb1shot1.Get(c.Space.Name())
 	return err == nil
 }
 
@@ -109,8 +130,11 @@ func size(list []Tensor) int {
 // blueprint declares the network.
 func (c Config) blueprint() *blueprint {
 	b := &builder{config: c, owner: always}
-	space, _ := nb1shot1.Get(c.Space.Name()) // checked
-	b.nb1shot1(space)
+	if space, err := nb1shot1.Get(c.Space.Name()); err == nil {
+		b.nb1shot1(space)
+	} else { // checked
+		b.darts(c.Space)
+	}
 	return &b.blueprint
 }
 
@@ -140,15 +164,16 @@ type network struct {
 	parameters []*graph.Node // in blueprint order
 	mixing     *graph.Node
 	stats      []*graph.Node // [2, C] of each batch norm in blueprint order, when BatchStatistics
-	drop       []*graph.Node // [n, 1, 1, 1] of each convolution of a choice block, or nil, see dropped
+	drop       []*graph.Node // [n, 1, 1, 1] of each droppable layer, or nil, see dropped
+	dropout    bool          // see builder.dropout
 	logits     *graph.Node
 	loss       *graph.Node
 }
 
-// build makes the graph of the network for a batch of n images, with drop path
-// or without.
-func (c Config) build(b *blueprint, n int, bn BatchNorm, drop bool) *network {
-	net := &network{Graph: graph.New(), config: c, bn: bn}
+// build makes the graph of the network for a batch of n images, with drop path and
+// dropout or without.
+func (c Config) build(b *blueprint, n int, bn BatchNorm, drop, dropout bool) *network {
+	net := &network{Graph: graph.New(), config: c, bn: bn, dropout: dropout}
 	for _, t := range b.parameters {
 		shape := t.Shape
 		if len(shape) == 2 { // a linear layer is a 1×1 convolution of one position

@@ -15,12 +15,15 @@ func (net *network) part(u *graph.Node) *graph.Node {
 }
 
 // bypassed is the output of a choice block with input u: what the operations
-// made of its first channels, then the others as they are, shuffled so that the
-// next block's operations see other ones.
-func (net *network) bypassed(mixed, u *graph.Node) *graph.Node {
+// made of its first channels, then the others as they are, or pooled where the operations
+// have a stride, shuffled so that the next block's operations see other ones.
+func (net *network) bypassed(mixed, u *graph.Node, stride int) *graph.Node {
 	if net.config.divisor() == 1 {
 		return mixed
 	}
 	rest := graph.NewSlice(u, mixed.Shape()[1], u.Shape()[1])
+	if stride > 1 {
+		rest = graph.NewMaxPool(rest, stride, stride, 0)
+	}
 	return graph.NewShuffle(graph.NewConcat(mixed, rest), net.config.Partial)
 }

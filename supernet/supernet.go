@@ -36,6 +36,7 @@ type Net struct {
 	mixingGradient, product     engine.Vector
 	loss, one                   engine.Vector
 	dropPath                    []float64 // see SetDropPath
+	draws                       draws
 
 	programs  map[key]*program
 	average   averaging
@@ -64,10 +65,11 @@ const (
 type program struct {
 	engine.Program
 	images, labels, logits engine.Vector
-	fed                    uint64        // serial of the batch that images and labels hold, or 0
-	oneHot, read           []float64     // labels on their way in, logits on theirs out
-	drop                   engine.Vector // multipliers of drop path, or nil
-	undropped              []float64     // as many ones
+	fed                    uint64          // serial of the batch that images and labels hold, or 0
+	oneHot, read           []float64       // labels on their way in, logits on theirs out
+	drop                   engine.Vector   // multipliers of drop path, or nil
+	undropped              []float64       // as many ones
+	dropouts               []engine.Vector // masks
 }
 
 // averaging is how the statistics of a batch are folded into the running ones, see
@@ -333,6 +335,7 @@ func (n *Net) run(t task, bn BatchNorm, b data.Batch, mixing []float64) (Pass, e
 	if err := n.feedDropPath(p, k); err != nil {
 		return Pass{}, err
 	}
+	n.feedDraws(p, k)
 	p.Run()
 	if bn == BatchStatistics {
 		n.moveStatistics(b.N)
@@ -457,6 +460,7 @@ func (n *Net) program(k key) (*program, error) {
 	if n.drops(k) {
 		n.bindDropPath(p, k.batch, inputs)
 	}
+	n.bindDraws(p, k, inputs)
 	for _, t := range n.parameters {
 		inputs[t.Name] = n.weights.Slice(t.Offset, t.Offset+t.Size)
 	}
@@ -493,7 +497,7 @@ func (n *Net) plan(k key) (*engine.Plan, error) {
 	if k.batch < 1 || k.bn == BatchStatistics && k.batch*last.positions < 2 {
 		return nil, fmt.Errorf("a batch of %d images is too small for batch normalisation", k.batch)
 	}
-	net := n.config.build(n.blueprint, k.batch, k.bn, n.drops(k))
+	net := n.config.build(n.blueprint, k.batch, k.bn, n.drops(k), n.dropsOut(k))
 	g := net.Graph
 	outputs := append([]*graph.Node{net.loss, net.logits}, net.stats...)
 	var varying []string
