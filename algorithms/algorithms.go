@@ -46,6 +46,12 @@ type Supernet interface {
 	// SetDropPath sets the multipliers of the passes that train, see supernet.Net:
 	// Droppable times as many as the batch has images.
 	SetDropPath(multipliers []float64)
+	// SetDraws names the streams of the noise and the dropout masks that the following
+	// passes draw, HoldDraws lets the next pass take those of the last one again, and
+	// SetDropout sets the probability of dropout, see supernet.Net.
+	SetDraws(seed uint64, purpose string, index ...uint64)
+	HoldDraws()
+	SetDropout(p float64)
 
 	HessianNet
 	Weights
@@ -126,14 +132,34 @@ type Searcher interface {
 // Relaxed is a searcher with continuous architecture parameters.
 type Relaxed interface {
 	Searcher
+	// Space is the space that the parameters belong to: the one searched, or one derived
+	// from it (see Definition.Extend and Staged).
+	Space() *spaces.Space
 	// Alphas returns a copy of the raw architecture parameters.
 	Alphas() []float64
+	// Prepare sets what is random in the passes over a number of images that follow, to
+	// be called before the Hessian is taken at Mixing(ForHessian, k).
+	Prepare(net Supernet, use Use, images int)
 	// Mixing is where the supernet stands for something done once or several
 	// times after the steps of an epoch; k counts the times from 0.
 	Mixing(use Use, k int) Mixing
 	// Curvature says how the Hessian is taken: over how many samples it is averaged, at
 	// least 1, and the weight decay of the alphas, which is added on its diagonal.
 	Curvature() (draws int, decay float64)
+}
+
+// Staged is a searcher that goes from one network to another, as P-DARTS does.
+type Staged interface {
+	Relaxed
+	// Stage is that of the epoch started last.
+	Stage() Stage
+}
+
+// Stage is a part of a search with a network of its own, which begins with new weights.
+type Stage struct {
+	Number int           // from 0
+	Space  *spaces.Space // of the mixing weights
+	Cells  int           // of the network
 }
 
 // Use says what a point of the relaxation is for.

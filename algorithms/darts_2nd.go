@@ -32,6 +32,13 @@ func unrollOptions() []Option {
 	}
 }
 
+// unrollIfAsked makes the architecture step second order where the settings say so.
+func (r *Relaxation) unrollIfAsked() {
+	if r.cfg.Settings["unrolled"] == 1 { // not an option on every space
+		r.unroll()
+	}
+}
+
 // unroll makes the architecture step second order. With learning rate η, weights
 // w and their SGD direction after a training batch, w' = w − η·direction; u is the
 // search loss's gradient with respect to w', and the gradient of the alphas
@@ -45,9 +52,16 @@ func (r *Relaxation) unroll() {
 	radius := r.cfg.Settings.Number("unroll-radius")
 	r.ArchGradient = func(_ context.Context, net Supernet, train, search data.Batch, info *StepInfo) error {
 		m := r.Relax(ForArchitecture, 0)
+		r.look = 0
+		defer func() { r.look = 0 }()
+		prepare := func(images int) { // every pass draws for itself
+			r.look++
+			r.Prepare(net, ForArchitecture, images)
+		}
 		n, eta := net.ParameterCount(), info.LearningRate
 		w, g, v := make([]float64, n), make([]float64, n), make([]float64, n)
 
+		prepare(train.N)
 		pass, err := net.WeightGradient(train, m.Weights, supernet.BatchStatistics)
 		if err == nil {
 			err = checkLoss(pass.Loss)
@@ -66,9 +80,11 @@ func (r *Relaxation) unroll() {
 		statistics := make([]float64, net.StatisticsCount())
 		net.ReadStatistics(statistics)
 		net.WriteParameters(ahead)
+		prepare(search.N)
 		if info.Architecture, info.ArchGradient, err = alphaGradient(net, search, m); err != nil {
 			return err
 		}
+		net.HoldDraws() // one pass in the released code
 		if _, err := net.WeightGradient(search, m.Weights, supernet.BatchStatistics); err != nil {
 			return err
 		}
@@ -82,6 +98,7 @@ func (r *Relaxation) unroll() {
 				ahead[i] = w[i] + by*g[i]
 			}
 			net.WriteParameters(ahead)
+			prepare(train.N)
 			if _, around[k], err = alphaGradient(net, train, m); err != nil {
 				return err
 			}

@@ -24,7 +24,8 @@ func init() {
 			Option{Name: "es-start", Kind: Count, Default: 10, Max: 1e6, Doc: "early stopping: first epoch to which the search may go back"},
 			Option{Name: "es-every", Kind: Count, Default: 1, Min: 1, Max: 1000, Doc: "early stopping: epochs between eigenvalues that count"},
 		),
-		New: newEarlyStopping,
+		Adapt: adaptToDARTS(Settings{"learning-rate-shift": 0, "es-every": 2}, unrolledOptions()...), // quirk C3
+		New:   newEarlyStopping,
 	})
 }
 
@@ -41,8 +42,10 @@ type earlyStopping struct {
 
 func newEarlyStopping(cfg Config) (Searcher, error) {
 	s := cfg.Settings
+	r := NewRelaxation("darts-es", cfg, 0)
+	r.unrollIfAsked()
 	return &earlyStopping{
-		Relaxation: NewRelaxation("darts-es", cfg, 0),
+		Relaxation: r,
 		rule: StopRule{
 			Window: s.Count("es-window"), Distance: s.Count("es-distance"), Factor: s.Number("es-factor"),
 			Start: s.Count("es-start"), Every: s.Count("es-every"),

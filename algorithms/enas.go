@@ -50,7 +50,7 @@ func init() {
 			}
 			return nil
 		},
-		Preparation: func(s Settings) Preparation {
+		Preparation: func(_ *spaces.Space, s Settings) Preparation {
 			return Preparation{Batch: 64, TrainPortion: 0.9, Normalization: data.ENASNormalization, TestSet: !s.On("reward-split")}
 		},
 		Warning: func(s Settings) string {

@@ -17,6 +17,7 @@ func init() {
 		Doc: "GDAS (Dong and Yang, CVPR 2019): every pass samples one operation for each block of each cell by the " +
 			"straight-through Gumbel softmax and computes only that. In the released code the edges' weights stay soft, each cell " +
 			"has noise of its own, and the gradient of the alphas is clipped (quirk Q12).",
+		Supports: notOnDARTS("its sampled network is that of NAS-Bench-1Shot1"),
 		Options: append(RelaxationOptions(),
 			Option{Name: "temperature", Default: 10, Min: 0.01, Max: 1000, Doc: "sampling: temperature of the softmax in the first epoch"},
 			Option{Name: "temperature-min", Default: 1, Min: 0.01, Max: 1000, Doc: "sampling: temperature after the last epoch, to which it falls linearly"},

@@ -15,6 +15,7 @@ func init() {
 		Doc: "NASP (Yao et al., AAAI 2020): every pass sees the operations' alphas replaced by a one-hot choice, the steps move " +
 			"the continuous ones, which are kept in [0,1]. In the released code a softmax follows the choice, so the " +
 			"chosen operation weighs 0.576 and the others 0.212 each (quirk Q15).",
+		Supports: notOnDARTS("it keeps alphas near 0.5 within [0,1] and has no released setting there"),
 		Options: append(RelaxationOptions(),
 			Option{Name: "true-binarisation", Kind: Switch, Doc: "choice: all alphas become one-hot and no softmax follows, as in the original (quirk Q15)"},
 			Option{Name: "clamp-after-arch-step", Kind: Switch, Doc: "alphas: clamp to [0,1] right after the architecture step, as in the original; off clamps after the weight step (quirk Q16)"},

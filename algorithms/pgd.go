@@ -12,6 +12,7 @@ import (
 // PGD is projected gradient ascent on the loss over the mixing weights in an
 // ℓ∞-box around a point of the simplex: the adversary of SDARTS-ADV.
 type PGD struct {
+	Entries   int                // of the mixing weights that may move, the first ones; 0 is all
 	Steps     int                // each moves by 2ε/Steps times the gradient's sign
 	Simplex   bool               // after the box, clip every row to the simplex, which has the last word (quirk Q6)
 	RollBack  bool               // give up the perturbation if the loss fell (quirk Q6b)
@@ -39,10 +40,14 @@ func (p PGD) Attack(net Supernet, space *spaces.Space, b data.Batch, centre []fl
 	a.Before = pass.Loss
 
 	q := slices.Clone(centre)
+	moving := len(q)
+	if p.Entries > 0 {
+		moving = p.Entries
+	}
 	if delta != nil {
 		q = sum(centre, delta)
 		if p.Simplex {
-			ClipSimplex(space, q)
+			ClipSimplex(space, q[:moving])
 		}
 		a.Iterates = append(a.Iterates, slices.Clone(q))
 	}
@@ -52,12 +57,12 @@ func (p PGD) Attack(net Supernet, space *spaces.Space, b data.Batch, centre []fl
 			return a, fmt.Errorf("attack: %w", err)
 		}
 		a.Losses = append(a.Losses, pass.Loss)
-		for i, s := range centre {
+		for i, s := range centre[:moving] {
 			q[i] += 2 * epsilon / float64(p.Steps) * sign(grad[i])
 			q[i] = s + min(max(q[i]-s, -epsilon), epsilon)
 		}
 		if p.Simplex {
-			ClipSimplex(space, q)
+			ClipSimplex(space, q[:moving])
 		}
 		a.Iterates = append(a.Iterates, slices.Clone(q))
 	}

@@ -3,11 +3,13 @@ package algorithms
 import (
 	"github.com/nb1shot/nb1shot/algorithms/catalogue"
 	"github.com/nb1shot/nb1shot/random"
+	"github.com/nb1shot/nb1shot/spaces"
 	"github.com/nb1shot/nb1shot/supernet"
 )
 
-// The two regularised variants of R-DARTS (Zela et al., ICLR 2020). On these
-// spaces neither has a released setting beyond the values of weight decay.
+// The two regularised variants of R-DARTS (Zela et al., ICLR 2020). On the
+// spaces of NAS-Bench-1Shot1 neither has a released setting beyond the values of weight
+// decay.
 func init() {
 	strong := RelaxationOptions()
 	for i, o := range strong {
@@ -23,20 +25,34 @@ func init() {
 		Doc: "First-order DARTS with a larger weight decay of the supernet's weights (Zela et al., ICLR 2020). They take the best " +
 			"of several searches with different values; a run here has one value.",
 		Options: strong,
-		New:     func(cfg Config) (Searcher, error) { return NewRelaxation("r-darts-l2", cfg, 0), nil },
+		Adapt:   adaptToDARTS(Settings{"learning-rate-shift": 0}, unrolledOptions()...), // quirk C3
+		New: func(cfg Config) (Searcher, error) {
+			r := NewRelaxation("r-darts-l2", cfg, 0)
+			r.unrollIfAsked()
+			return r, nil
+		},
 	})
 	Register(Definition{
 		Name:  "r-darts-dp",
 		Title: "R-DARTS (DP)",
 		Look:  catalogue.Look{Family: catalogue.Stabilised, Colour: catalogue.Sky, Place: 14},
 		Doc: "First-order DARTS with drop path (Zela et al., ICLR 2020): in the training passes the output of each convolution of a " +
-			"choice block is dropped, image by image, with a probability that grows over the epochs, and scaled up otherwise. These " +
-			"supernets have no drop path of their own: where it acts is our choice, max-pooling being exempt.",
+			"choice block is dropped, image by image, with a probability that grows over the epochs, and scaled up otherwise. The " +
+			"supernets of NAS-Bench-1Shot1 have no drop path of their own: where it acts is our choice, max-pooling being exempt. In " +
+			"the spaces of DARTS it acts on the mixed operation of every edge, with cutout besides, as in the released RobustDARTS code.",
 		Options: append(RelaxationOptions(),
 			Option{Name: "drop-path", Default: 0.2, Max: 0.95, Doc: "drop path: probability in the last epoch, reached linearly from 0"},
 		),
+		Adapt:   adaptToDARTS(Settings{"learning-rate-shift": 0}, unrolledOptions()...), // quirk C3
 		Network: func(Settings) supernet.Variant { return supernet.Variant{DropPath: true} },
-		New:     newDropPath,
+		Preparation: func(space *spaces.Space, _ Settings) Preparation {
+			p := dartsPreparation(space)
+			if isDARTS(space) {
+				p.Cutout = 1 // quirks C16, C18
+			}
+			return p
+		},
+		New: newDropPath,
 	})
 }
 
@@ -50,7 +66,11 @@ func newDropPath(cfg Config) (Searcher, error) {
 			return
 		}
 		multipliers := make([]float64, net.Droppable()*images)
-		draws := random.New(cfg.Seed, "drop-path", uint64(use), uint64(r.epoch), uint64(r.step))
+		index := []uint64{uint64(use), uint64(r.epoch), uint64(r.step)}
+		if r.look > 0 {
+			index = append(index, uint64(r.look))
+		}
+		draws := random.New(cfg.Seed, "drop-path", index...)
 		for i := range multipliers {
 			if draws.Float64() >= p {
 				multipliers[i] = 1 / (1 - p)
@@ -58,5 +78,6 @@ func newDropPath(cfg Config) (Searcher, error) {
 		}
 		net.SetDropPath(multipliers)
 	}
+	r.unrollIfAsked()
 	return r, nil
 }

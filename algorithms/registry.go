@@ -12,6 +12,7 @@ import (
 	"github.com/nb1shot/nb1shot/algorithms/catalogue"
 	"github.com/nb1shot/nb1shot/data"
 	"github.com/nb1shot/nb1shot/spaces"
+	"github.com/nb1shot/nb1shot/spaces/darts"
 	"github.com/nb1shot/nb1shot/supernet"
 )
 
@@ -25,6 +26,12 @@ type Definition struct {
 	// Supports says in a sentence for the user why the algorithm cannot search a space, or
 	// nil where it can. An algorithm without it supports every space.
 	Supports func(*spaces.Space) error
+	// Adapt returns the options that the algorithm has on a space, given Options, which it
+	// must not change; nil is those. There may be more of them, or other defaults.
+	Adapt func(*spaces.Space, []Option) []Option
+	// Extend adds to a space the rows of architecture parameters that the algorithm
+	// learns besides; nil adds none. The architectures stay those of the space.
+	Extend func(*spaces.Space, Settings) *spaces.Space
 	// Network is how the supernet departs from that of DARTS; nil if it does not.
 	Network func(Settings) supernet.Variant
 	// TableOnly tells that the algorithm trains nothing: there is no supernet.
@@ -36,9 +43,9 @@ type Definition struct {
 	// After tells that the cell of an epoch is what the search delivers after it.
 	// Otherwise it is that of the alphas before it, as in the released code (quirk Q11).
 	After bool
-	// Preparation says how the images are prepared with these settings; nil is as
-	// for DARTS.
-	Preparation func(Settings) Preparation
+	// Preparation says how the images are prepared for a space with these settings; nil
+	// is as for DARTS.
+	Preparation func(*spaces.Space, Settings) Preparation
 	// Warning is what every record of a run with these settings must say; nil, or
 	// an empty text, is nothing.
 	Warning func(Settings) string
@@ -47,16 +54,26 @@ type Definition struct {
 	New func(Config) (Searcher, error)
 }
 
-// Preparation is how an algorithm's released code divides and prepares CIFAR-10.
+// Preparation is how an algorithm's released code divides and prepares the images, and
+// the size of its run.
 type Preparation struct {
 	Batch         int                // images in a batch at the paper's setting
+	Epochs        int                // at the paper's setting; 0 is as many as DARTS
+	Cells         int                // of its first network at the paper's setting; 0 is as many as DARTS
+	Cutout        float64            // probability
 	TrainPortion  float64            // of the training images for the queue Train; the others are for Search
 	Normalization data.Normalization // of every queue
 	TestSet       bool               // whether the queue TestSet is needed
 }
 
 // dartsPreparation is that of every algorithm that does not say otherwise.
-var dartsPreparation = Preparation{Batch: 96, TrainPortion: 0.5, Normalization: data.DARTSNormalization}
+func dartsPreparation(space *spaces.Space) Preparation {
+	p := Preparation{Batch: 96, TrainPortion: 0.5, Normalization: data.DARTSNormalization}
+	if _, ok := darts.Of(space); ok {
+		p.Batch = 64
+	}
+	return p
+}
 
 // Kind is the type of an option's value.
 type Kind int
@@ -147,6 +164,7 @@ func (d Definition) NewSearcher(cfg Config) (_ Searcher, err error) {
 	if err := d.CheckSpace(cfg.Space); err != nil {
 		return nil, err
 	}
+	d = d.On(cfg.Space)
 	if cfg.Epochs < 1 {
 		return nil, fmt.Errorf("algorithm %s: %d epochs, need at least 1", name, cfg.Epochs)
 	}
@@ -180,14 +198,43 @@ func (d Definition) Variant(given Settings) (supernet.Variant, error) {
 	return d.Network(all), nil
 }
 
-// LearnsFrom returns what the algorithm learns from with the given settings, the
-// defaults where they are left out.
-func (d Definition) LearnsFrom(given Settings) (Preparation, error) {
-	all, err := d.Resolve(given)
+// LearnsFrom returns what the algorithm learns from on a space with the given settings,
+// the defaults where they are left out.
+func (d Definition) LearnsFrom(space *spaces.Space, given Settings) (Preparation, error) {
+	all, err := d.On(space).Resolve(given)
 	if err != nil || d.Preparation == nil {
-		return dartsPreparation, err
+		return dartsPreparation(space), err
 	}
-	return d.Preparation(all), nil
+	return d.Preparation(space, all), nil
+}
+
+// On returns the definition with the options that it has on a space.
+func (d Definition) On(space *spaces.Space) Definition {
+	if d.Adapt != nil {
+		d.Options = d.Adapt(space, d.Options)
+	}
+	return d
+}
+
+// WithDefaults returns the options with other defaults, for Definition.Adapt.
+func WithDefaults(options []Option, defaults Settings) []Option {
+	options = slices.Clone(options)
+	for i, o := range options {
+		if v, ok := defaults[o.Name]; ok {
+			options[i].Default = v
+		}
+	}
+	return options
+}
+
+// SearchSpace returns the space whose parameters the algorithm learns when it searches a
+// space with the given settings: that space, or one derived from it with more rows.
+func (d Definition) SearchSpace(space *spaces.Space, given Settings) (*spaces.Space, error) {
+	all, err := d.On(space).Resolve(given)
+	if err != nil || d.Extend == nil {
+		return space, err
+	}
+	return d.Extend(space, all), nil
 }
 
 // Resolve returns a value for every option: the given settings, checked, and

@@ -11,6 +11,7 @@ import (
 	"github.com/nb1shot/nb1shot/data"
 	"github.com/nb1shot/nb1shot/random"
 	"github.com/nb1shot/nb1shot/spaces"
+	"github.com/nb1shot/nb1shot/spaces/darts"
 	"github.com/nb1shot/nb1shot/supernet"
 )
 
@@ -38,8 +39,10 @@ type Relaxation struct {
 	adam      Adam
 	archClip  float64 // bound on the 2-norm of the alphas' gradient; 0 does not clip
 	alphas    []float64
+	first     int // epoch from which the schedules count
 	epoch     int
 	step      int // next step of the epoch, which names the stream of its draws
+	look      int // pass of a second-order architecture step, likewise; 0 outside one
 
 	accumulate  bool      // see option accumulate of DARTS
 	accumulated []float64 // gradient that the next step of the warm start adds to; nil is 0
@@ -134,6 +137,29 @@ func (r *Relaxation) StartEpoch(epoch int) { r.epoch, r.step = epoch, 0 }
 // Epoch is the epoch that was started last, counted from 0.
 func (r *Relaxation) Epoch() int { return r.epoch }
 
+// scheduled is the epoch as the schedules count it.
+func (r *Relaxation) scheduled() int { return r.epoch - r.first }
+
+// Space implements [Relaxed].
+func (r *Relaxation) Space() *spaces.Space { return r.cfg.Space }
+
+// Prepare implements [Relaxed].
+func (r *Relaxation) Prepare(net Supernet, use Use, images int) {
+	if r.Before != nil {
+		r.Before(net, use, images)
+	}
+}
+
+// operations is how many of the parameters choose operations: those that SDARTS perturbs
+// where edges have parameters in rows of their own, as in PC-DARTS. In NAS-Bench-1Shot1 it
+// perturbs all.
+func (r *Relaxation) operations() int {
+	if space, ok := darts.Of(r.cfg.Space); ok && space.HasEdges() {
+		return space.Base().Dim()
+	}
+	return r.cfg.Space.Dim()
+}
+
 // Random returns a stream of draws for this step: the same whenever the step is made, so
 // that no generator needs to be saved. The purpose names it among the others.
 func (r *Relaxation) Random(purpose string) *rand.Rand {
@@ -162,8 +188,9 @@ func (r *Relaxation) Steps(b Batches) int { return b.Len(Train) }
 // Step makes an architecture step, but for the epochs of the warm start, and a weight step.
 func (r *Relaxation) Step(ctx context.Context, net Supernet, b Batches) (StepInfo, error) {
 	train := b.Batch(Train, r.epoch, r.step)
-	info := StepInfo{LearningRate: r.rate.At(r.epoch + r.shift)}
-	if r.epoch >= r.warmStart {
+	info := StepInfo{LearningRate: r.rate.At(r.scheduled() + r.shift)}
+	net.SetDraws(r.cfg.Seed, "step", uint64(r.epoch), uint64(r.step))
+	if r.scheduled() >= r.warmStart {
 		if err := r.stepArchitecture(ctx, net, train, b.Batch(Search, r.epoch, r.step), &info); err != nil {
 			return info, fmt.Errorf("architecture step %d of epoch %d: %w", r.step, r.epoch, err)
 		}
@@ -179,9 +206,7 @@ func (r *Relaxation) Step(ctx context.Context, net Supernet, b Batches) (StepInf
 }
 
 func (r *Relaxation) stepArchitecture(ctx context.Context, net Supernet, train, search data.Batch, info *StepInfo) error {
-	if r.Before != nil {
-		r.Before(net, ForArchitecture, search.N)
-	}
+	r.Prepare(net, ForArchitecture, search.N)
 	if err := r.ArchGradient(ctx, net, train, search, info); err != nil {
 		return err
 	}
@@ -228,9 +253,7 @@ func (r *Relaxation) stepWeights(net Supernet, train data.Batch, info *StepInfo)
 			return err
 		}
 	}
-	if r.Before != nil {
-		r.Before(net, ForWeights, train.N)
-	}
+	r.Prepare(net, ForWeights, train.N)
 	info.Trained = train.N
 	if info.Weights, err = net.WeightGradient(train, info.Mixing, supernet.BatchStatistics); err != nil {
 		return err
@@ -238,7 +261,7 @@ func (r *Relaxation) stepWeights(net Supernet, train data.Batch, info *StepInfo)
 	if err := checkLoss(info.Weights.Loss); err != nil {
 		return err
 	}
-	warming := r.accumulate && r.epoch < r.warmStart
+	warming := r.accumulate && r.scheduled() < r.warmStart
 	if warming && r.accumulated != nil {
 		g := make([]float64, net.ParameterCount())
 		if len(r.accumulated) != len(g) {
@@ -267,19 +290,21 @@ func checkLoss(loss float64) error {
 	return nil
 }
 
-// draw returns a fresh perturbation, uniform in [-ε, ε] per entry. The stream is
+// draw returns a fresh perturbation, uniform in [-ε, ε] per entry, and 0 for those that
+// are not perturbed. The stream is
 // named by epoch and step, so the saved state need not hold a generator.
 func (r *Relaxation) draw(epsilon float64) []float64 {
-	delta := make([]float64, len(r.alphas))
+	all := make([]float64, len(r.alphas))
+	delta := all[:r.operations()]
 	if r.cfg.Noise != nil {
 		r.cfg.Noise(delta)
-		return delta
+		return all
 	}
 	draws := r.Random("sdarts/delta")
 	for i := range delta {
 		delta[i] = epsilon * (2*draws.Float64() - 1)
 	}
-	return delta
+	return all
 }
 
 func (r *Relaxation) state() State {

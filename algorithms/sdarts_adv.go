@@ -36,6 +36,7 @@ func newSDARTSADV(name string, cfg Config) *Relaxation {
 	randomStart := cfg.Settings.On("pgd-random-start")
 	pgd := PGD{
 		Steps:     cfg.Settings.Count("pgd-steps"),
+		Entries:   r.operations(),
 		Simplex:   cfg.Settings.On("simplex"),
 		RollBack:  cfg.Settings.On("pgd-roll-back"),
 		BatchNorm: supernet.RunningStatistics,
@@ -44,7 +45,7 @@ func newSDARTSADV(name string, cfg Config) *Relaxation {
 		pgd.BatchNorm = supernet.BatchStatistics
 	}
 	r.Perturb = func(net Supernet, train data.Batch, info *StepInfo) error {
-		info.Epsilon = epsilon.At(r.epoch)
+		info.Epsilon = epsilon.At(r.scheduled())
 		var delta []float64
 		if randomStart {
 			delta = r.draw(info.Epsilon)

@@ -41,10 +41,10 @@ func newSDARTSRS(name string, cfg Config) *Relaxation {
 	epsilon := epsilonSchedule(cfg)
 	simplex := cfg.Settings.On("simplex")
 	r.Perturb = func(_ Supernet, _ data.Batch, info *StepInfo) error {
-		info.Epsilon = epsilon.At(r.epoch)
+		info.Epsilon = epsilon.At(r.scheduled())
 		info.Mixing = sum(info.Simplex, r.draw(info.Epsilon))
 		if simplex {
-			ClipSimplex(cfg.Space, info.Mixing)
+			ClipSimplex(cfg.Space, info.Mixing[:r.operations()])
 		}
 		return nil
 	}

@@ -63,9 +63,13 @@ func ClipRow(row []float64) {
 	}
 }
 
-// ClipSimplex applies [ClipRow] to every row of q, a vector of length space.Dim().
+// ClipSimplex applies [ClipRow] to every row of q, a vector of length space.Dim() or its
+// first rows.
 func ClipSimplex(space *spaces.Space, q []float64) {
 	for lo, hi := range rows(space) {
+		if hi > len(q) {
+			return
+		}
 		ClipRow(q[lo:hi])
 	}
 }

@@ -22,6 +22,7 @@ func init() {
 		Look:      catalogue.Look{Family: catalogue.References, Colour: catalogue.Black, Place: 16},
 		Doc:       "Random search: cells drawn uniformly from the space, the one with the lowest validation error kept." + table,
 		Options:   []Option{queries},
+		Supports:  notOnDARTS("no table has its architectures"),
 		TableOnly: true,
 		After:     true,
 		New: func(cfg Config) (Searcher, error) {
@@ -41,6 +42,7 @@ func init() {
 			{Name: "population", Kind: Count, Default: 50, Min: 2, Max: 1e5, Doc: "evolution: members"},
 			{Name: "sample", Kind: Count, Default: 10, Min: 1, Max: 1e5, Doc: "evolution: members of which the best has a child"},
 		},
+		Supports:  notOnDARTS("no table has its architectures"),
 		TableOnly: true,
 		After:     true,
 		New: func(cfg Config) (Searcher, error) {

@@ -36,8 +36,8 @@ func init() {
 		Options:  append(options, rankingOptions(10)...),
 		After:    true,
 		Discrete: true,
-		Preparation: func(Settings) Preparation {
-			images := dartsPreparation
+		Preparation: func(space *spaces.Space, _ Settings) Preparation {
+			images := dartsPreparation(space)
 			images.Batch = 64
 			return images
 		},
@@ -174,6 +174,7 @@ func (w *randomWS) StartEpoch(epoch int) {
 }
 
 func (w *randomWS) Step(_ context.Context, net Supernet, b Batches) (StepInfo, error) {
+	net.SetDraws(w.cfg.Seed, "random-ws", uint64(w.epoch), uint64(w.step))
 	info, err := StepInfo{}, error(nil)
 	if n := b.Len(Train); w.step < n {
 		info, err = trainDiscrete(net, b.Batch(Train, w.epoch, w.step), w.draw("train", w.step), w.sgd, w.rate.At(w.epoch+w.shift))

@@ -15,7 +15,7 @@ const stemMultiplier = 3
 // without ReLU, cells that take the outputs of the two before them, and a classifier.
 // Cells ⌊L/3⌋ and ⌊2L/3⌋ are reduction cells, with twice the channels at half the side.
 // No batch normalisation but the stem's has a scale and a shift.
-func (b *builder) darts(space *spaces.Space) {
+func (b *builder) darts(space *darts.Space) {
 	c := b.config
 	channels, side := c.Channels, c.Side
 	stem := chain(
@@ -54,7 +54,7 @@ type dartsInput struct{ channels, side int }
 // dartsCell declares a cell: both inputs are brought to its channels and to the side of
 // the later one, every node adds up the mixed operations on the states before it, and
 // the output is the nodes' channels one after another.
-func (b *builder) dartsCell(name string, space *spaces.Space, kind darts.CellType, before, last dartsInput, channels int) func(net *network, s0, s1 *graph.Node) *graph.Node {
+func (b *builder) dartsCell(name string, space *darts.Space, kind darts.CellType, before, last dartsInput, channels int) func(net *network, s0, s1 *graph.Node) *graph.Node {
 	var first layer
 	if before.side != last.side {
 		first = b.factorizedReduce(name+"preprocess0.", "conv_1", "conv_2", "bn", before.channels, channels, before.side)
@@ -63,7 +63,8 @@ func (b *builder) dartsCell(name string, space *spaces.Space, kind darts.CellTyp
 	}
 	second := b.reluConvNorm(name+"preprocess1.op.", last.channels, channels, last.side)
 	var edges []layer
-	for e, edge := range darts.Edges {
+	for e := range darts.Edges {
+		edge := darts.EdgeAt(e)
 		stride, side := 1, last.side
 		if kind == darts.Reduction {
 			if edge.From < darts.Inputs {
@@ -84,8 +85,9 @@ func (b *builder) dartsCell(name string, space *spaces.Space, kind darts.CellTyp
 				inputs = append(inputs, edges[e](net, states[from]))
 				e++
 			}
-			if row, weighted := darts.EdgeRow(space, kind, node); weighted {
-				states = append(states, graph.NewWeightedSum(net.mixing, row.Offset, inputs...))
+			if space.HasEdges() {
+				at := space.Rows()[darts.EdgeRow(kind, node)].Offset
+				states = append(states, graph.NewWeightedSum(net.mixing, at, inputs...))
 			} else {
 				states = append(states, graph.NewAdd(inputs...))
 			}
@@ -134,24 +136,24 @@ func (b *builder) candidate(name, operation string, channels, side, stride int) 
 		return nil
 	case darts.Noise:
 		return b.noise(channels, side/stride)
-	case darts.MaxPool3x3:
+	case darts.MaxPool:
 		return chain(maxPool(3, stride, 1), b.norm(name+"1", channels, side/stride, b.config.BatchNormMomentum))
-	case darts.AvgPool3x3:
+	case darts.AvgPool:
 		return chain(averagePool(3, stride, 1), b.norm(name+"1", channels, side/stride, b.config.BatchNormMomentum))
-	case darts.SkipConnect:
+	case darts.Skip:
 		if stride == 1 {
 			return b.dropout(channels, side)
 		}
 		return b.factorizedReduce(name, "conv_1", "conv_2", "bn", channels, channels, side)
-	case darts.SepConv3x3:
+	case darts.SepConv3:
 		return separable(3)
-	case darts.SepConv5x5:
+	case darts.SepConv5:
 		return separable(5)
-	case darts.SepConv7x7:
+	case darts.SepConv7:
 		return separable(7)
-	case darts.DilConv3x3:
+	case darts.DilConv3:
 		return dilated(3)
-	case darts.DilConv5x5:
+	case darts.DilConv5:
 		return dilated(5)
 	}
 	panic(fmt.Sprintf("supernet: no layer is known for the operation %q", operation))

@@ -132,8 +132,8 @@ func (c Config) blueprint() *blueprint {
 	b := &builder{config: c, owner: always}
 	if space, err := nb1shot1.Get(c.Space.Name()); err == nil {
 		b.nb1shot1(space)
-	} else { // checked
-		b.darts(c.Space)
+	} else if space, ok := darts.Of(c.Space); ok {
+		b.darts(space)
 	}
 	return &b.blueprint
 }

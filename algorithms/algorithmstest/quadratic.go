@@ -144,6 +144,15 @@ func (q *Quadratic) Droppable() int { return 0 }
 // SetDropPath implements algorithms.Supernet. There is nothing to drop.
 func (q *Quadratic) SetDropPath([]float64) {}
 
+// SetDraws, HoldDraws and SetDropout implement algorithms.Supernet. Nothing is random.
+func (q *Quadratic) SetDraws(uint64, string, ...uint64) {}
+
+// HoldDraws does nothing, see SetDraws.
+func (q *Quadratic) HoldDraws() {}
+
+// SetDropout does nothing, see SetDraws.
+func (q *Quadratic) SetDropout(float64) {}
+
 // ParameterCount and the methods after it implement algorithms.Weights.
 func (q *Quadratic) ParameterCount() int { return units }
 
