@@ -11,7 +11,7 @@ func init() {
 	Register(Definition{
 		Name:  "drift",
 		Title: "Drift (control)",
-		Look:  catalogue.Look{Family: catalogue.References, Colour: catalogue.Orange, Place: 18},
+		Look:  catalogue.Look{Family: catalogue.References, Colour: catalogue.Orange, Place: 21},
 		Doc: "A control, not a search: DARTS whose architecture steps follow random numbers instead of a gradient. Where " +
 			"another algorithm does no better than this, it has gained nothing from what it learned about architectures.",
 		Options: RelaxationOptions(),

@@ -177,6 +177,11 @@ func NewConfig(preset string, space spaces.Name, algorithm string) (Config, erro
 	if err != nil {
 		return Config{}, err
 	}
+	s, err := spaces.Get(space)
+	if err != nil {
+		return Config{}, err
+	}
+	definition = definition.On(s)
 	from := Presets[i].of[FamilyOf(space)]
 	c := from.config
 	c.Space, c.Algorithm, c.Preset = space, algorithm, preset
@@ -193,7 +198,7 @@ func NewConfig(preset string, space spaces.Name, algorithm string) (Config, erro
 	if c.Settings, err = definition.Resolve(own); err != nil {
 		return Config{}, err
 	}
-	images, err := definition.LearnsFrom(c.Settings)
+	images, err := definition.LearnsFrom(s, c.Settings)
 	if c.Limit == 0 { // the paper's setting, where the batch is the algorithm's own
 		c.Batch = images.Batch
 	}
@@ -287,7 +292,7 @@ func (c Config) Memory(element int) (int64, error) {
 	}
 	hessian := 0
 	if c.Hessian != hessianOff && !definition.Discrete {
-		hessian = c.Batch // and of a last one less
+		hessian = c.Batch                   // and of a last one less
 		half := cmp.Or(c.Limit, 50_000) / 2 // without a limit, all of CIFAR-10
 		if left := half % c.Batch; left > 0 && !c.averagesHessian() && !c.FreshSearch {
 			hessian = left
@@ -295,6 +300,9 @@ func (c Config) Memory(element int) (int64, error) {
 	}
 	variant, err := definition.Variant(c.Settings)
 	if err != nil {
+		return 0, err
+	}
+	if space, err = definition.SearchSpace(space, c.Settings); err != nil {
 		return 0, err
 	}
 	return c.network(space, variant).Memory(c.Batch, hessian, element)

@@ -170,8 +170,9 @@ func (s *Search) evaluate(epoch int) (results.Epoch, error) {
 	}
 	if relaxed, ok := s.searcher.(algorithms.Relaxed); ok {
 		alphas := relaxed.Alphas()
-		for _, t := range s.space.Tensors() {
-			record.Alphas = append(record.Alphas, results.Alpha{Name: t.Name, Rows: s.space.Split(t, alphas)})
+		space := relaxed.Space()
+		for _, t := range space.Tensors() {
+			record.Alphas = append(record.Alphas, results.Alpha{Name: t.Name, Rows: space.Split(t, alphas)})
 		}
 	}
 	return record, nil
@@ -322,9 +323,10 @@ func (s *Search) hessian(ctx context.Context, relaxed algorithms.Relaxed, epoch 
 		decay = 0
 	}
 	h := &results.Hessian{Decay: decay}
+	s.net.SetDraws(s.Seed, "hessian", uint64(epoch))
 	spectrum := algorithms.Spectrum(nil)
 	var err error
-	if many := algorithms.FreeDirections(s.space) > maxExact; many && batches*draws == 1 && s.Config.Hessian != hessianExact {
+	if many := algorithms.FreeDirections(relaxed.Space()) > maxExact; many && batches*draws == 1 && s.Config.Hessian != hessianExact {
 		spectrum, err = s.ends(ctx, relaxed, epoch, h)
 	} else {
 		spectrum, err = s.wholeSpectrum(ctx, relaxed, epoch, batches, draws, h)
@@ -334,7 +336,7 @@ func (s *Search) hessian(ctx context.Context, relaxed algorithms.Relaxed, epoch 
 	}
 	h.Eigenvalues, h.SpectralNorm, h.Min = spectrum, spectrum.Norm(), spectrum.Min()
 	h.WithoutDecay = spectrum.Max() - decay
-	if len(spectrum) == s.space.Dim() {
+	if len(spectrum) == relaxed.Space().Dim() {
 		h.Trace = new(spectrum.Trace() - decay*float64(len(spectrum)))
 	}
 	h.Definition = hessianDefinitions[s.Config.Hessian] + ", batch statistics"
@@ -371,9 +373,10 @@ func (s *Search) hessianBatch(epoch, i int) data.Batch {
 
 // wholeSpectrum takes the mean Hessian over some batches and draws.
 func (s *Search) wholeSpectrum(ctx context.Context, relaxed algorithms.Relaxed, epoch, batches, draws int, into *results.Hessian) (algorithms.Spectrum, error) {
-	total := mat.NewSymDense(s.space.Dim(), nil)
+	total := mat.NewSymDense(relaxed.Space().Dim(), nil)
 	for i := range batches * draws {
 		batch := s.hessianBatch(epoch, i/draws)
+		relaxed.Prepare(s.net, algorithms.ForHessian, batch.N)
 		h, _, err := algorithms.Hessian(ctx, s.net, relaxed.Mixing(algorithms.ForHessian, i), batch, into.Decay)
 		if err != nil {
 			return nil, err
@@ -390,6 +393,7 @@ func (s *Search) wholeSpectrum(ctx context.Context, relaxed algorithms.Relaxed, 
 // ends finds both ends of the spectrum.
 func (s *Search) ends(ctx context.Context, relaxed algorithms.Relaxed, epoch int, into *results.Hessian) (algorithms.Spectrum, error) {
 	batch := s.hessianBatch(epoch, 0)
+	relaxed.Prepare(s.net, algorithms.ForHessian, batch.N)
 	start := random.New(s.Seed, "hessian/start", uint64(epoch))
 	found, err := algorithms.Lanczos(ctx, s.net, relaxed.Mixing(algorithms.ForHessian, 0), batch, into.Decay, start, lanczosTolerance)
 	if err != nil {
@@ -419,6 +423,7 @@ func (t *tally) score() results.Score {
 func (s *Search) validate(ctx context.Context, relaxed algorithms.Relaxed, epoch int) (*results.Score, error) {
 	var all tally
 	var batch data.Batch
+	s.net.SetDraws(s.Seed, "validation", uint64(epoch))
 	for k := range s.queues.validation.Len() {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -441,7 +446,8 @@ func (s *Search) projection(ctx context.Context, relaxed algorithms.Relaxed, epo
 	s.net.ReadStatistics(statistics)
 	defer s.net.WriteStatistics(statistics)
 
-	cell := s.space.DiscreteWeights(relaxed.Architecture())
+	s.net.SetDraws(s.Seed, "projection", uint64(epoch))
+	cell := relaxed.Space().DiscreteWeights(relaxed.Architecture())
 	discrete := slices.Repeat(cell, s.net.Config().MixingLen()/len(cell))
 	n := s.queues.validation.Len()
 	var soft, hard tally

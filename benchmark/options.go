@@ -162,6 +162,11 @@ func (c *Config) Set(name, value string) error {
 	if err != nil {
 		return err
 	}
+	space, err := spaces.Get(c.Space)
+	if err != nil {
+		return err
+	}
+	definition = definition.On(space)
 	i := slices.IndexFunc(definition.Options, func(o algorithms.Option) bool { return o.Name == name })
 	if i < 0 {
 		return fmt.Errorf("%q: %w of %s", name, ErrSetting, c.Algorithm)

@@ -54,6 +54,7 @@ type Search struct {
 	Job
 	record   results.Run
 	space    *spaces.Space
+	searched *spaces.Space // the space with the rows that the algorithm adds
 	ties     spaces.Ties
 	engine   engine.Engine
 	net      *supernet.Net // nil where the algorithm asks the table alone
@@ -194,14 +195,18 @@ func (j Job) Prepare() (*Search, error) {
 	if err != nil {
 		return nil, err
 	}
+	definition = definition.On(s.space)
 	if s.Config.Settings, err = definition.Resolve(j.Config.Settings); err != nil {
+		return nil, err
+	}
+	if s.searched, err = definition.SearchSpace(s.space, s.Config.Settings); err != nil {
 		return nil, err
 	}
 	if definition.Warning != nil {
 		s.warning = definition.Warning(s.Config.Settings)
 	}
 	s.searcher, err = algorithms.New(j.Config.Algorithm, algorithms.Config{
-		Space: s.space, Ties: s.ties, Cells: s.Config.Cells, Epochs: s.Config.Epochs, Seed: s.Seed,
+		Space: s.searched, Ties: s.ties, Cells: s.Config.Cells, Epochs: s.Config.Epochs, Seed: s.Seed,
 		Settings: s.Config.Settings, Query: s.query,
 	})
 	if err != nil {
@@ -238,7 +243,7 @@ func (s *Search) prepareNet(definition algorithms.Definition) (err error) {
 			return err
 		}
 	}
-	from, err := definition.LearnsFrom(s.Config.Settings)
+	from, err := definition.LearnsFrom(s.space, s.Config.Settings)
 	if err != nil {
 		return err
 	}
@@ -257,7 +262,7 @@ func (s *Search) prepareNet(definition algorithms.Definition) (err error) {
 	if err != nil {
 		return err
 	}
-	if s.net, err = supernet.New(s.Config.network(s.space, variant), s.engine); err != nil {
+	if s.net, err = supernet.New(s.Config.network(s.searched, variant), s.engine); err != nil {
 		return err
 	}
 	s.net.Initialize(random.New(s.Seed, "weights"))

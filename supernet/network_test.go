@@ -31,7 +31,7 @@ func TestUnpadded(t *testing.T) {
 				walk(child)
 			}
 		}
-		walk(c.build(b, 1, RunningStatistics, false).loss)
+		walk(c.build(b, 1, RunningStatistics, false, false).loss)
 		slices.Sort(sides)
 		last := b.norms[len(b.norms)-1]
 		if !slices.Equal(sides, tt.want) || last.positions != tt.want[0]*tt.want[0] {

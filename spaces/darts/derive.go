@@ -58,7 +58,7 @@ func (s *Space) weights(alpha []float64, t CellType) [][]float32 {
 	}
 	if s.edges {
 		for node := range Nodes {
-			for from, b := range softmax(betas(t, node)) {
+			for from, b := range softmax(EdgeRow(t, node)) {
 				row := weights[firstEdge(node)+from]
 				for i := range row {
 					row[i] *= b

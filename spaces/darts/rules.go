@@ -132,7 +132,7 @@ func (s rules) Weights(kept [][]int) []float64 {
 			weights[s.Rows()[row].Offset+i] = 1
 			if s.edges {
 				edge := EdgeAt(row % Edges)
-				weights[s.Rows()[betas(CellType(row/Edges), edge.To-Inputs)].Offset+edge.From] = 1
+				weights[s.Rows()[EdgeRow(CellType(row/Edges), edge.To-Inputs)].Offset+edge.From] = 1
 			}
 		}
 	}

@@ -197,9 +197,6 @@ func (s *Space) build(name spaces.Name, candidates [][]spaces.Candidate) {
 	s.Space = spaces.New(name, rows, rules{s})
 }
 
-// betas returns the row of the inputs of a node, in a space that has such rows.
-func betas(t CellType, node int) int { return CellTypes*Edges + Nodes*int(t) + node }
-
 // Base returns the registered space that the space is derived from, or the space itself.
 func (s *Space) Base() *Space { return s.base }
 
@@ -263,3 +260,7 @@ func (s *Space) candidates() (all [][]spaces.Candidate) {
 	}
 	return all
 }
+
+// EdgeRow returns the number of the row of the edges into a node 0 to 3, in a space that
+// has such rows (see HasEdges).
+func EdgeRow(t CellType, node int) int { return CellTypes*Edges + Nodes*int(t) + node }
