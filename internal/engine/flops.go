@@ -36,6 +36,12 @@ func (p *Plan) flops(steps []Step) float64 {
 		switch s.Kind {
 		case graph.Conv:
 			kernel, image = s.Operands[1], s.Result
+		case graph.Depthwise:
+			kernel, image = s.Operands[1], s.Result
+		case graph.DepthwiseData:
+			kernel, image = s.Operands[0], s.Operands[1]
+		case graph.DepthwiseWeight:
+			kernel, image = s.Result, s.Operands[1]
 		case graph.ConvData:
 			kernel, image = s.Operands[0], s.Result
 		case graph.ConvWeight:
