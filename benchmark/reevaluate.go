@@ -11,8 +11,11 @@ import (
 // Reevaluate replaces what was said of the cells of a run by what another oracle
 // says of them, and the table in its provenance. The search itself stays as it
 // was; one that ranked cells by a table would not have found the same with another.
-// The run's files are not touched.
+// The run's files are not touched. A run on a space without a table stays as it is.
 func Reevaluate(h *results.History, oracle nasbench.Oracle) error {
+	if !FamilyOf(h.Run.Space).HasTable() {
+		return nil
+	}
 	source := oracle.Source()
 	for i := range h.Epochs {
 		e := &h.Epochs[i]

@@ -193,7 +193,7 @@ func namedValues(option, begun string, line []string) []candidate {
 		plain("column", "page")
 	case "preset":
 		for _, p := range benchmark.Presets {
-			list = append(list, candidate{p.Name, p.Doc})
+			list = append(list, candidate{p.Name, p.Doc(benchmark.OneShot)})
 		}
 	case "engine":
 		plain(engineNames()...)

@@ -86,3 +86,11 @@ var several = regexp.MustCompile(`[,; ]|^[0-9]-`)
 
 // spaceOf is the space that the option names, or "".
 func spaceOf(c *cli.Context) spaces.Name { return spaces.Name(c.String("space")) }
+
+// joined lists names as text.
+func joined(names []spaces.Name) (all []string) {
+	for _, n := range names {
+		all = append(all, string(n))
+	}
+	return all
+}

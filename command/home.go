@@ -149,7 +149,7 @@ func (p paths) note(dir, images, table string) {
 	if p.images != procedural && images != "" {
 		advice.Note(dir, advice.Images, images, p.images)
 	}
-	if p.table != surrogate {
+	if p.table != surrogate && p.table != "" {
 		advice.Note(dir, advice.Table, table, p.table)
 	}
 }

@@ -142,15 +142,17 @@ func scoreLandscape(c *cli.Context, run *results.History) (results.Landscape, er
 	if job.Train, job.Test, err = openImages(c.Context, path, limit); err != nil {
 		return none, err
 	}
-	table := c.String("table")
-	if table == "" && provenance.Table == surrogate {
-		table = surrogate
+	if provenance.Table != results.NoTable {
+		table := c.String("table")
+		if table == "" && provenance.Table == surrogate {
+			table = surrogate
+		}
+		table = cmp.Or(table, advice.Path(filepath.Dir(run.Dir), advice.Table, provenance.TableDigest))
+		if job.Oracle, err = openTable(c.Context, table); err != nil {
+			return none, err
+		}
+		defer job.Oracle.Close()
 	}
-	table = cmp.Or(table, advice.Path(filepath.Dir(run.Dir), advice.Table, provenance.TableDigest))
-	if job.Oracle, err = openTable(c.Context, table); err != nil {
-		return none, err
-	}
-	defer job.Oracle.Close()
 	search, err := job.PrepareUntil(c.Context)
 	if err != nil && c.Context.Err() != nil {
 		return none, c.Context.Err()

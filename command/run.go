@@ -41,10 +41,11 @@ func runCommand() *cli.Command {
 		Usage:     "run a search and draw its figures",
 		UsageText: "nb1shot run --space N --algo NAME [options]",
 		Description: `Trains the supernet of a search space by an algorithm. Every epoch it looks up the
-discrete cell in NAS-Bench-101 and takes the spectrum of the architecture Hessian.
-The record and the two figures are in a folder named from the configuration.
+discrete cell in NAS-Bench-101, on the spaces that this knows, and takes the spectrum of
+the architecture Hessian. The record and the figures are in a folder named from the
+configuration.
 
-Presets:
+Presets on the spaces of NAS-Bench-1Shot1, which are 1, 2, 3:
 ` + presetList() + `
 
 Example:
@@ -83,8 +84,13 @@ var scaleFlags = []string{"epochs", "limit", "batch", "channels", "cells", "side
 
 func presetList() string {
 	var lines []string
-	for _, p := range benchmark.Presets {
-		lines = append(lines, fmt.Sprintf("  %-6s %s", p.Name, strings.Join(wrap(p.Doc, 78), "\n         ")))
+	for _, family := range []benchmark.Family{benchmark.OneShot, benchmark.DARTS} {
+		if family != benchmark.OneShot {
+			lines = append(lines, "\nPresets on the spaces of "+family.String()+", which are "+strings.Join(joined(family.Spaces()), ", ")+":")
+		}
+		for _, p := range benchmark.Presets {
+			lines = append(lines, fmt.Sprintf("  %-6s %s", p.Name, strings.Join(wrap(p.Doc(family), 78), "\n         ")))
+		}
 	}
 	return strings.Join(lines, "\n")
 }
@@ -100,7 +106,9 @@ func runSearch(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	defer job.Oracle.Close()
+	if job.Oracle != nil {
+		defer job.Oracle.Close()
+	}
 	search, err := job.PrepareUntil(c.Context)
 	if errors.Is(err, context.Canceled) {
 		return errors.New("interrupted before the first step")
@@ -195,20 +203,24 @@ func newJob(c *cli.Context) (job benchmark.Job, at paths, err error) {
 	if at.images, err = findImages(c.String("data")); err != nil {
 		return job, at, err
 	}
-	if at.table, err = findTable(c.String("table")); err != nil {
-		return job, at, err
-	}
-	oracle, err := openTable(c.Context, at.table)
-	if err != nil {
-		return job, at, err
-	}
 	job = benchmark.Job{
-		Seed: c.Uint64("seed"), Oracle: oracle,
-		Engine: c.String("engine"), Threads: c.Int("threads"), Root: c.String("out"),
+		Seed: c.Uint64("seed"), Engine: c.String("engine"), Threads: c.Int("threads"), Root: c.String("out"),
+	}
+	table := results.NoTable
+	if benchmark.FamilyOf(spaceOf(c)).HasTable() {
+		if at.table, err = findTable(c.String("table")); err != nil {
+			return job, at, err
+		}
+		if job.Oracle, err = openTable(c.Context, at.table); err != nil {
+			return job, at, err
+		}
+		table = job.Oracle.Source().Kind
+	} else if c.IsSet("table") {
+		return job, at, misuse(fmt.Errorf("--table %w: no table knows the architectures of space %s", benchmark.ErrNoEffect, spaceOf(c)), "leave it out")
 	}
 	preset := c.String("preset")
 	if preset == "" {
-		preset = defaultPreset(at.images, oracle.Source().Kind)
+		preset = defaultPreset(at.images, table)
 	}
 	if job.Config, err = newConfig(c, preset); err == nil && !tableOnly(job.Config.Algorithm) {
 		limit := job.Config.Limit
@@ -217,11 +229,10 @@ func newJob(c *cli.Context) (job benchmark.Job, at paths, err error) {
 		}
 		job.Train, job.Test, err = openImages(c.Context, at.images, limit)
 	}
-	if err != nil {
-		oracle.Close()
-		return job, at, err
+	if err != nil && job.Oracle != nil {
+		job.Oracle.Close()
 	}
-	return job, at, nil
+	return job, at, err
 }
 
 // tableOnly tells whether the algorithm needs no images.
@@ -431,9 +442,11 @@ func introduce(w io.Writer, job benchmark.Job, run results.Run, dir string) erro
 	if p.Images != results.CIFAR10 {
 		images = "a stand-in, generated; for the real ones: " + program + " data fetch"
 	}
-	kind := job.Oracle.Source().Kind
+	kind := p.Table
 	table := fmt.Sprintf("%s: %s", tableTitle(kind), p.TableDetail)
-	if !measured(kind) {
+	if kind == results.NoTable {
+		table = "none: no table knows the architectures of this space"
+	} else if !measured(kind) {
 		table = fmt.Sprintf("a stand-in, %s; for the real one: %s table import FILE", tableTitle(kind), program)
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)

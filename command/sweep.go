@@ -28,6 +28,7 @@ import (
 	"github.com/nb1shot/nb1shot/internal/engine"
 	"github.com/nb1shot/nb1shot/internal/kubernetes"
 	"github.com/nb1shot/nb1shot/internal/slurm"
+	"github.com/nb1shot/nb1shot/results"
 	"github.com/nb1shot/nb1shot/spaces"
 	"github.com/nb1shot/nb1shot/spaces/nb1shot1"
 )
@@ -35,7 +36,7 @@ import (
 func sweepCommand() *cli.Command {
 	flags := []cli.Flag{
 		&cli.StringFlag{Name: "spaces", Usage: "search the spaces of `LIST`, such as 1,3 or darts-s2; all are 1,2,3", DefaultText: "those of the manifest"},
-		&cli.StringFlag{Name: "algos", Usage: "search by the algorithms of `LIST`, such as darts,gdas, or all that nb1shot algos lists", DefaultText: "those of the manifest"},
+		&cli.StringFlag{Name: "algos", Usage: "search by the algorithms of `LIST`, such as darts,gdas, or all that can search the spaces", DefaultText: "those of the manifest"},
 		&cli.StringFlag{Name: "seeds", Usage: "search from the `SEEDS`, such as 0-5,9; a number alone says how many: 6 is 0-5, and 9-9 is seed 9", DefaultText: "those of the manifest"},
 		&cli.StringFlag{Name: "seed-list", Usage: "what --seeds takes now", Hidden: true},
 		bounded(&cli.IntFlag{Name: "jobs", Usage: "`N` runs at a time, which share the threads", DefaultText: "one for each thread"}, 1, maxThreads),
@@ -202,10 +203,12 @@ func unfinished(s sweepSummary, stopped error) error {
 
 // sweepLine is the command line of a sweep.
 type sweepLine struct {
-	grid     sweep.Grid        // nil where it is left out
-	settings []assignment      // a later one replaces an earlier one of its name
-	cluster  *slurm.Sweep      // nil without --on slurm
-	pods     *kubernetes.Sweep // nil without --on kubernetes
+	grid sweep.Grid // nil where it is left out
+	// everyAlgorithm tells that all algorithms are asked for that can search the spaces.
+	everyAlgorithm bool
+	settings       []assignment      // a later one replaces an earlier one of its name
+	cluster        *slurm.Sweep      // nil without --on slurm
+	pods           *kubernetes.Sweep // nil without --on kubernetes
 }
 
 // readSweepLine reads what can be read before anything is opened.
@@ -244,6 +247,7 @@ func readSweepLine(c *cli.Context) (line sweepLine, err error) {
 		if line.grid.Algorithms, err = parseAlgorithms(c.String("algos")); err != nil {
 			return line, err
 		}
+		line.everyAlgorithm = c.String("algos") == "all"
 	}
 	switch {
 	case c.IsSet("seeds") && c.IsSet("seed-list"):
@@ -429,7 +433,7 @@ func (p *sweepPlan) note() {
 	if p.runner.Train != nil {
 		images = p.runner.Train.Source.Digest
 	}
-	p.paths.note(p.root, images, p.runner.Oracle.Source().Digest)
+	p.paths.note(p.root, images, p.runner.Shared.Table.Digest)
 }
 
 // prepare resolves the command line by the manifest, which it extends, and opens
@@ -445,6 +449,13 @@ func (p *sweepPlan) prepare(c *cli.Context, m *sweep.Manifest) error {
 	if err := p.complete(c, m); err != nil {
 		return err
 	}
+	family, err := p.family(m)
+	if err != nil {
+		return err
+	}
+	if !family.HasTable() && c.IsSet("table") {
+		return misuse(fmt.Errorf("--table %w: no table knows the architectures of the spaces of %s", benchmark.ErrNoEffect, family), "leave it out")
+	}
 
 	images, table := c.String("data"), c.String("table")
 	if images == "" && m.Shared.Images != nil && m.Shared.Images.Kind == procedural {
@@ -457,22 +468,23 @@ func (p *sweepPlan) prepare(c *cli.Context, m *sweep.Manifest) error {
 		images = advice.Path(r.Root, advice.Images, m.Shared.Images.Digest)
 	}
 	table = cmp.Or(table, advice.Path(r.Root, advice.Table, m.Shared.Table.Digest))
-	var err error
 	if p.paths.images, err = findImages(images); err != nil {
 		return err
 	}
 	images = p.paths.images
-	if p.paths.table, err = findTable(table); err != nil {
-		return err
+	source := sweep.Source{Kind: results.NoTable, Digest: results.NoTable}
+	if family.HasTable() {
+		if p.paths.table, err = findTable(table); err != nil {
+			return err
+		}
+		if r.Oracle, err = openTable(c.Context, p.paths.table); err != nil {
+			return err
+		}
+		source = sweep.Source{Kind: r.Oracle.Source().Kind, Digest: r.Oracle.Source().Digest}
 	}
-	table = p.paths.table
-	if r.Oracle, err = openTable(c.Context, table); err != nil {
-		return err
-	}
-	source := r.Oracle.Source()
 	r.Shared = sweep.Shared{
 		Preset: c.String("preset"), Settings: maps.Clone(m.Shared.Settings),
-		Table: sweep.Source{Kind: source.Kind, Digest: source.Digest}, Engine: engine.Resolve(c.String("engine")),
+		Table: source, Engine: engine.Resolve(c.String("engine")),
 	}
 	if r.Shared.Preset == "" {
 		r.Shared.Preset = m.Shared.Preset
@@ -480,7 +492,10 @@ func (p *sweepPlan) prepare(c *cli.Context, m *sweep.Manifest) error {
 	if r.Shared.Preset == "" {
 		r.Shared.Preset = cmp.Or(p.preset, defaultPreset(images, source.Kind))
 	}
-	if m.Shared.Values = m.Renamed(c.Context, r.Oracle); r.Shared.Preset == m.Shared.Preset {
+	if family == benchmark.OneShot { // others came after the renaming
+		m.Shared.Values = m.Renamed(c.Context, r.Oracle)
+	}
+	if r.Shared.Preset == m.Shared.Preset {
 		r.Shared.Values = m.Shared.Values
 	}
 	if m.Shared.Engine != "" && !c.IsSet("engine") {
@@ -525,6 +540,29 @@ func (p *sweepPlan) prepare(c *cli.Context, m *sweep.Manifest) error {
 		return misuse(err, "see %s --help", c.Command.HelpName)
 	}
 	return nil
+}
+
+// family is that of the spaces of the sweep: runs of several share neither preset nor
+// images. Of all algorithms it leaves those that support the spaces.
+func (p *sweepPlan) family(m *sweep.Manifest) (benchmark.Family, error) {
+	all := slices.Concat(m.Grid().Spaces, p.grid.Spaces)
+	first := benchmark.FamilyOf(all[0])
+	for _, space := range all {
+		if f := benchmark.FamilyOf(space); f != first {
+			return f, misuse(fmt.Errorf("spaces %s and %s in one sweep: a preset is of another size for the spaces of %s than for those of %s", all[0], space, first, f),
+				"another folder takes another sweep: --out DIR; figures take several folders")
+		}
+	}
+	if p.everyAlgorithm {
+		p.grid.Algorithms = slices.DeleteFunc(p.grid.Algorithms, func(name string) bool {
+			definition, err := algorithms.Lookup(name)
+			return err == nil && slices.ContainsFunc(p.grid.Spaces, func(n spaces.Name) bool {
+				space, err := spaces.Get(n)
+				return err == nil && definition.CheckSpace(space) != nil
+			})
+		})
+	}
+	return first, nil
 }
 
 // gridFlags say which units to run.
@@ -583,7 +621,7 @@ func (p *sweepPlan) configure(c *cli.Context, m *sweep.Manifest) (map[string]*be
 	}
 	configs := map[string]*benchmark.Config{}
 	for _, algorithm := range all {
-		config, err := shared.Config(spaces.Names()[0], algorithm)
+		config, err := shared.Config(p.grid.Spaces[0], algorithm)
 		if err != nil {
 			return nil, hinted(fmt.Errorf("%s, %s: %w", filepath.Join(p.runner.Root, sweep.File), algorithm, err), "another folder takes another sweep: --out DIR")
 		}
@@ -596,7 +634,7 @@ func (p *sweepPlan) configure(c *cli.Context, m *sweep.Manifest) (map[string]*be
 		shared.Settings[a.name] = a.value
 	}
 	for _, algorithm := range all {
-		config, err := shared.Config(spaces.Names()[0], algorithm)
+		config, err := shared.Config(p.grid.Spaces[0], algorithm)
 		if err != nil {
 			return nil, misuse(err, "see %s --help", c.Command.HelpName)
 		}
@@ -689,10 +727,13 @@ func (p *sweepPlan) introduce(w io.Writer) error {
 		}
 		fmt.Fprintf(t, "images\t%s\n", images)
 	}
-	source := r.Oracle.Source()
-	table := fmt.Sprintf("%s: %s", tableTitle(source.Kind), source.Detail)
-	if !measured(source.Kind) {
-		table = fmt.Sprintf("a stand-in, %s; for the real one: %s table import FILE", tableTitle(source.Kind), program)
+	kind := r.Shared.Table.Kind
+	table := "none: no table knows the architectures of these spaces"
+	if r.Oracle != nil {
+		table = fmt.Sprintf("%s: %s", tableTitle(kind), r.Oracle.Source().Detail)
+	}
+	if !measured(kind) {
+		table = fmt.Sprintf("a stand-in, %s; for the real one: %s table import FILE", tableTitle(kind), program)
 	}
 	fmt.Fprintf(t, "table\t%s\n", table)
 	preset := r.Shared.Preset + departures(r.Shared.Settings)
@@ -719,11 +760,7 @@ func departures(settings map[string]string) string {
 }
 
 func joinNames(list []spaces.Name) string {
-	var parts []string
-	for _, n := range list {
-		parts = append(parts, string(n))
-	}
-	return strings.Join(parts, ",")
+	return strings.Join(joined(list), ",")
 }
 
 func joinInts(list []int) string {
