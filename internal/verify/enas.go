@@ -120,7 +120,7 @@ func (b *subject) enasSearcher(steps int, choose controller.Draw) (algorithms.Se
 		}
 	}
 	s, err := algorithms.New("enas", algorithms.Config{
-		Space: b.space.Space, Cells: b.Config().Cells, Epochs: 1, Choose: choose,
+		Space: b.space, Cells: b.Config().Cells, Epochs: 1, Choose: choose,
 		Settings: algorithms.Settings{
 			"learning-rate":            hyper("child_lr0"),
 			"learning-rate-min":        hyper("eta_min"),
@@ -193,7 +193,7 @@ func (r *replay) sample(s algorithms.Searcher, at string) error {
 	if err := json.Unmarshal(saved, &state); err != nil {
 		return err
 	}
-	c, err := controller.New(controller.Config{Space: r.space, Hidden: r.g.integer("hyper.lstm_size")})
+	c, err := controller.New(controller.Config{Space: r.one, Hidden: r.g.integer("hyper.lstm_size")})
 	if err != nil {
 		return err
 	}
@@ -224,8 +224,8 @@ func (r *replay) sample(s algorithms.Searcher, at string) error {
 	}
 	r.out.set(at+"neg_log_prob_sum", sample.NegLogProb)
 	r.out.set(at+"entropy_sum", sample.Entropy)
-	genotype := r.space.Genotype(sample.Architecture)
-	nodes := r.space.Blocks() + 2
+	genotype := r.one.Genotype(sample.Architecture)
+	nodes := r.one.Blocks() + 2
 	adjacency := make([]int, nodes*nodes)
 	for to, parents := range genotype.Parents {
 		for _, from := range parents {

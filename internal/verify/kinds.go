@@ -4,6 +4,7 @@ import (
 	"path"
 	"regexp"
 	"slices"
+	"strings"
 )
 
 // kinds lists what can be verified. A case is of the first kind that it is.
@@ -12,12 +13,12 @@ var kinds = slices.Concat(oneShotKinds, cellKinds)
 // oneShotKinds are the cases of NAS-Bench-1Shot1.
 var oneShotKinds = []kind{
 	{
-		name: "enas", is: all(numbered, holds("controller_params")), network: enas,
+		name: "enas", is: allOf(numbered, holds("controller_params")), network: enas,
 		// Where the released code records no logits, it says so.
 		background: regexp.MustCompile(`^controller_info\[\d+\]\.eval_logits$`),
 	},
 	{
-		name: "attack", is: all(numbered, holds("runs")), network: attacks,
+		name: "attack", is: allOf(numbered, holds("runs")), network: attacks,
 		// A supernet here has no mode to be left in: every pass is told its own.
 		background: regexp.MustCompile(`\.training_mode_after$`),
 	},
@@ -34,9 +35,9 @@ var oneShotKinds = []kind{
 	{name: "steps of pc-darts", is: oneShotSteps("pcdarts"), network: steps("pc-darts", "pcdarts")},
 	{name: "steps of pc-darts-rs", is: oneShotSteps("pcdarts_rs"), network: steps("pc-darts-rs", "pcdarts_rs")},
 	{name: "steps of pc-darts-adv", is: oneShotSteps("pcdarts_adv"), network: steps("pc-darts-adv", "pcdarts_adv")},
-	{name: "forward, full size", is: all(numbered, holds("formula_seed")), network: fullSize},
+	{name: "forward, full size", is: allOf(numbered, holds("formula_seed")), network: fullSize},
 	{
-		name: "forward", is: all(numbered, holds("init_params"), not(holds("algorithm"))), network: forward,
+		name: "forward", is: allOf(numbered, holds("init_params"), not(holds("algorithm"))), network: forward,
 		// The spectrum is computed as that of a symmetric matrix, and is real.
 		background: regexp.MustCompile(`^hessian_max_imag$`),
 	},
@@ -68,6 +69,45 @@ var oneShotKinds = []kind{
 	},
 }
 
+// cellKinds are the cases of the spaces of DARTS.
+var cellKinds = slices.Concat(
+	[]kind{
+		{name: "forward, full size, cells", is: allOf(cells, holds("formula_seed")), network: fullSizeCells},
+		{
+			name: "forward, cells", is: allOf(cells, holds("init_params"), not(holds("hyper"))), network: forwardCells,
+			background: regexp.MustCompile(`^hessian_max_imag$`),
+		},
+	},
+	cellSteps("darts", "darts"),
+	cellSteps("darts-2nd", "darts2"),
+	cellSteps("sdarts-rs", "sdarts_rs"),
+	cellSteps("sdarts-adv", "sdarts_adv"),
+	cellSteps("pc-darts", "pcdarts", "pcdarts_beta"),
+	cellSteps("pc-darts-rs", "pcdarts_rs", "pcdarts_beta_rs"),
+	cellSteps("pc-darts-adv", "pcdarts_adv", "pcdarts_beta_adv"),
+	cellSteps("p-darts", "pdarts"),
+	cellSteps("p-darts-rs", "pdarts_rs"),
+	cellSteps("p-darts-adv", "pdarts_adv"),
+	cellSteps("r-darts-l2", "rdarts_l2"),
+	cellSteps("r-darts-dp", "rdarts_dp"),
+)
+
+// cellSteps are training steps of an algorithm, whatever the manifest calls it.
+func cellSteps(algorithm string, names ...string) (all []kind) {
+	for _, name := range names {
+		what := ""
+		if strings.Contains(name, "_beta") {
+			what = ", edges"
+		}
+		all = append(all, kind{
+			name: "steps of " + algorithm + ", cells" + what,
+			is:   allOf(cells, says("hyper.algorithm", name)), network: stepsCells(algorithm, name),
+			single: regexp.MustCompile(`^infer_top1$`),
+		})
+	}
+	return all
+}
+
 // A test looks at what a case stores.
 type test = func(*golden) bool
 
@@ -76,7 +116,7 @@ func numbered(g *golden) bool { return len(g.leaves["space"].numbers) == 1 }
 
 // oneShotSteps tells training steps of what the manifest calls the algorithm.
 func oneShotSteps(algorithm string) test {
-	return all(numbered, says("algorithm", algorithm))
+	return allOf(numbered, says("algorithm", algorithm))
 }
 
 // named tells the name in the manifest, by a pattern as for path.Match.
@@ -103,7 +143,7 @@ func holds(name string) test { return func(g *golden) bool { return g.has(name) 
 
 func not(t test) test { return func(g *golden) bool { return !t(g) } }
 
-func all(tests ...test) test {
+func allOf(tests ...test) test {
 	return func(g *golden) bool {
 		return !slices.ContainsFunc(tests, func(t test) bool { return !t(g) })
 	}

@@ -28,9 +28,13 @@ const (
 // subject is the supernet of a case.
 type subject struct {
 	*supernet.Net
-	space *nb1shot1.Space
-	g     *golden
-	out   *findings
+	space    *spaces.Space                     // of its mixing weights
+	one      *nb1shot1.Space                   // in NAS-Bench-1Shot1
+	reported func(algorithms.Spectrum) float64 // the eigenvalue that the released code logs
+	g        *golden
+	out      *findings
+
+	noise, dropout, masks recorded // what passes draw, in the spaces of DARTS
 }
 
 // variants are the networks of the released code by their names in manifests.
@@ -66,27 +70,39 @@ func newBench(g *golden, e engine.Engine, side int, out *findings) (*subject, er
 	if err != nil {
 		return nil, err
 	}
+	var operations []string
+	for _, op := range []nb1shot1.Operation{nb1shot1.MaxPool3x3, nb1shot1.Conv3x3, nb1shot1.Conv1x1} {
+		operations = append(operations, op.String())
+	}
+	out.text("primitives", operations...)
+	b := &subject{Net: net, space: space.Space, one: space, reported: algorithms.Spectrum.Reported, g: g, out: out}
+	b.layouts(func(name string) string { return name })
+	return b, nil
+}
+
+// layouts records what the flat vectors are made of; named turns the names of weights and
+// statistics into those of the released code.
+func (b *subject) layouts(named func(string) string) {
 	layout := func(list string, i int, name string, shape []int, offset, size int) {
 		at := fmt.Sprintf("%s[%d].", list, i)
-		out.text(at+"name", name)
-		out.integers(at+"shape", shape)
-		out.integers(at+"offset", []int{offset})
-		out.integers(at+"size", []int{size})
+		b.out.text(at+"name", name)
+		b.out.integers(at+"shape", shape)
+		b.out.integers(at+"offset", []int{offset})
+		b.out.integers(at+"size", []int{size})
 	}
-	for i, t := range net.Parameters() {
-		layout("params", i, t.Name, t.Shape, t.Offset, t.Size)
+	for i, t := range b.Parameters() {
+		layout("params", i, named(t.Name), t.Shape, t.Offset, t.Size)
 	}
-	for i, t := range net.Statistics() {
-		layout("buffers", i, t.Name, t.Shape, t.Offset, t.Size)
+	for i, t := range b.Statistics() {
+		layout("buffers", i, named(t.Name), t.Shape, t.Offset, t.Size)
 	}
-	for i, t := range space.Tensors() {
+	for i, t := range b.space.Tensors() {
 		shape := []int{t.Rows, t.Cols}
 		if t.Cols == 0 { // edges into nodes, which the released code keeps in one row
 			shape = []int{t.Size}
 		}
 		layout("alphas", i, t.Name, shape, t.Offset, t.Size)
 	}
-	return &subject{net, space, g, out}, nil
 }
 
 // reset sets the weights and running statistics to those the case starts from.
@@ -152,15 +168,17 @@ func (b *subject) pass(prefix string, p supernet.Pass) {
 }
 
 // hessian records the architecture Hessian and its spectrum under a prefix.
-func (b *subject) hessian(batch data.Batch, m algorithms.Mixing, prefix, reported string) error {
+func (b *subject) hessian(batch data.Batch, m algorithms.Mixing, decay float64, prefix, reported string) error {
 	// A case is a step: Run looks at its own context between cases.
-	h, spectrum, err := algorithms.Hessian(context.Background(), b, m, batch, b.g.number("arch_weight_decay"))
+	draws := b.begin()
+	h, spectrum, err := algorithms.Hessian(context.Background(), b, m, batch, decay)
 	if err != nil {
 		return err
 	}
+	draws.end(prefix)
 	b.out.set(prefix, mat.DenseCopyOf(h).RawMatrix().Data...)
 	b.out.set(prefix+"_eigenvalues_sorted", spectrum...)
-	b.out.set(reported, spectrum.Reported())
+	b.out.set(reported, b.reported(spectrum))
 	return nil
 }
 
@@ -171,24 +189,29 @@ func (b *subject) hessian(batch data.Batch, m algorithms.Mixing, prefix, reporte
 func (b *subject) trainAndEvaluate(batch data.Batch, alphas []float64, restore func()) error {
 	simplex := b.softmax(alphas)
 	grad := make([]float64, len(simplex))
+	draws := b.begin()
 	pass, err := b.MixingGradient(batch, simplex, batchStatistics, grad)
 	if err != nil {
 		return err
 	}
 	b.pass("alpha_train", pass)
 	b.out.set("alpha_train_buffers_after", b.statistics()...)
-	b.out.set("alpha_train_grad_alphas", algorithms.SoftmaxGradient(b.space.Space, simplex, grad)...)
+	b.out.set("alpha_train_grad_alphas", algorithms.SoftmaxGradient(b.space, simplex, grad)...)
 
 	restore()
+	draws.again()
 	if pass, err = b.WeightGradient(batch, simplex, batchStatistics); err != nil {
 		return err
 	}
+	draws.end("alpha_train")
 	b.pass("alpha_train", pass)
 	b.out.set("alpha_train_buffers_after", b.statistics()...)
 
+	draws = b.begin()
 	if pass, err = b.Forward(batch, simplex, runningStatistics); err != nil {
 		return err
 	}
+	draws.end("alpha_eval")
 	b.pass("alpha_eval", pass)
 	return nil
 }
@@ -242,7 +265,7 @@ func forward(g *golden, e engine.Engine, out *findings) error {
 	out.set("discrete_train_buffers_after", b.statistics()...)
 
 	b.reset()
-	return b.hessian(batch, algorithms.Softmax(b.space.Space, alphas), "hessian", "hessian_eigenvalue_reported")
+	return b.hessian(batch, algorithms.Softmax(b.space, alphas), g.number("arch_weight_decay"), "hessian", "hessian_eigenvalue_reported")
 }
 
 // spaceOf is the name of a space of NAS-Bench-1Shot1.
@@ -250,7 +273,7 @@ func spaceOf(space int) spaces.Name { return spaces.Name(strconv.Itoa(space)) }
 
 // architecture reads the discrete cell of a forward case.
 func (b *subject) architecture() (spaces.Architecture, error) {
-	nodes := b.space.Blocks() + 2
+	nodes := b.one.Blocks() + 2
 	matrix := b.g.numbers("discrete_adjacency", nodes*nodes)
 	a := nb1shot1.Genotype{Parents: make([][]int, nodes)}
 	for to := range nodes {
@@ -267,7 +290,7 @@ func (b *subject) architecture() (spaces.Architecture, error) {
 			}
 		}
 	}
-	return b.space.Architecture(a), nil
+	return b.one.Architecture(a), nil
 }
 
 // fullSize computes a case of the paper's network, whose weights and images
@@ -315,7 +338,7 @@ func fullSize(g *golden, e engine.Engine, out *findings) error {
 	out.set("grad_total_norm", floats.Norm(gradient, 2))
 
 	restore()
-	return b.hessian(batch, algorithms.Softmax(b.space.Space, alphas), "hessian", "hessian_eigenvalue_reported")
+	return b.hessian(batch, algorithms.Softmax(b.space, alphas), g.number("arch_weight_decay"), "hessian", "hessian_eigenvalue_reported")
 }
 
 // attacks computes stand-alone attacks of SDARTS-ADV on one network.
@@ -340,7 +363,7 @@ func attacks(g *golden, e engine.Engine, out *findings) error {
 			g.numbers(at+"delta", 0)
 		}
 		pgd := algorithms.PGD{Steps: g.integer(at + "steps"), Simplex: true, RollBack: true, BatchNorm: runningStatistics}
-		a, err := pgd.Attack(b, b.space.Space, batch, centre, g.number(at+"epsilon"), delta)
+		a, err := pgd.Attack(b, b.space, batch, centre, g.number(at+"epsilon"), delta)
 		if err != nil {
 			return err
 		}
@@ -415,7 +438,7 @@ func steps(algorithm, name string) func(*golden, engine.Engine, *findings) error
 		out.set(fmt.Sprintf("step%d_momentum", count-1), b.momentum()...)
 		b.mean("epoch_train", train, passes)
 
-		if err := b.hessian(valid[count-1], s.Mixing(algorithms.ForHessian, 0), "end_hessian", "end_eigenvalue_reported"); err != nil {
+		if err := b.hessian(valid[count-1], s.Mixing(algorithms.ForHessian, 0), g.number("arch_weight_decay"), "end_hessian", "end_eigenvalue_reported"); err != nil {
 			return err
 		}
 		out.set("end_buffers", b.statistics()...)
@@ -439,18 +462,7 @@ func steps(algorithm, name string) func(*golden, engine.Engine, *findings) error
 // are those of the step that *step counts.
 func (b *subject) searcher(algorithm string, step *int) (algorithms.Relaxed, error) {
 	g, d := b.g, b.space.Dim()
-	betas := g.numbers("arch_betas", 2)
-	settings := algorithms.Settings{
-		"learning-rate":      g.number("lr"),
-		"learning-rate-min":  g.number("lr"),
-		"momentum":           g.number("momentum"),
-		"weight-decay":       g.number("weight_decay"),
-		"clip":               g.number("grad_clip"),
-		"arch-learning-rate": g.number("arch_lr"),
-		"arch-beta1":         betas[0],
-		"arch-beta2":         betas[1],
-		"arch-weight-decay":  g.number("arch_weight_decay"),
-	}
+	settings := b.settings("")
 	noise := func(dst []float64) { copy(dst, g.numbers(fmt.Sprintf("step%d_delta", *step), d)) }
 	switch algorithm {
 	case "sdarts-rs", "pc-darts-rs":
@@ -463,21 +475,29 @@ func (b *subject) searcher(algorithm string, step *int) (algorithms.Relaxed, err
 		settings["arch-clip"] = g.number("grad_clip")
 		noise = b.gumbel()
 	}
-	s, err := algorithms.New(algorithm, algorithms.Config{
-		Space: b.space.Space, Cells: b.Config().Cells, Epochs: 1, Settings: settings, Noise: noise,
-	})
-	if err != nil {
-		return nil, err
-	}
-	start, err := json.Marshal(algorithms.State{
+	return newSearcher(algorithm, b.space, algorithms.Config{Cells: b.Config().Cells, Epochs: 1, Noise: noise}, settings, algorithms.State{
 		Algorithm: algorithm,
 		Alphas:    g.numbers("init_alphas", d),
 		Adam:      algorithms.Moments{M: make([]float64, d), V: make([]float64, d)},
 	})
-	if err != nil {
-		return nil, err
+}
+
+// settings reads the hyper-parameters that all searches have, from leaves whose names
+// begin with prefix.
+func (b *subject) settings(prefix string) algorithms.Settings {
+	number := func(name string) float64 { return b.g.number(prefix + name) }
+	betas := b.g.numbers(prefix+"arch_betas", 2)
+	return algorithms.Settings{
+		"learning-rate":      number("lr"),
+		"learning-rate-min":  number("lr"),
+		"momentum":           number("momentum"),
+		"weight-decay":       number("weight_decay"),
+		"clip":               number("grad_clip"),
+		"arch-learning-rate": number("arch_lr"),
+		"arch-beta1":         betas[0],
+		"arch-beta2":         betas[1],
+		"arch-weight-decay":  number("arch_weight_decay"),
 	}
-	return s.(algorithms.Relaxed), s.SetState(start)
 }
 
 // gumbel hands out the recorded Gumbel noise of a case, pass by pass: that of
@@ -493,8 +513,8 @@ func (b *subject) gumbel() func(dst []float64) {
 	}
 }
 
-// step records what training step k did.
-func (b *subject) step(k int, s algorithms.Relaxed, info algorithms.StepInfo, batch int) error {
+// vectors records the vectors of training step k.
+func (b *subject) vectors(k int, s algorithms.Relaxed, info algorithms.StepInfo) error {
 	saved, err := s.State()
 	if err != nil {
 		return err
@@ -503,7 +523,6 @@ func (b *subject) step(k int, s algorithms.Relaxed, info algorithms.StepInfo, ba
 	if err := json.Unmarshal(saved, &state); err != nil {
 		return err
 	}
-	gradient := b.gradient()
 	at := fmt.Sprintf("step%d_", k)
 	b.out.set(at+"arch_grad", info.ArchGradient...)
 	b.out.set(at+"alphas", s.Alphas()...)
@@ -512,17 +531,24 @@ func (b *subject) step(k int, s algorithms.Relaxed, info algorithms.StepInfo, ba
 	b.out.set(at+"alphas_softmax", info.Simplex...)
 	b.out.set(at+"alphas_perturbed", info.Mixing...)
 	b.out.set(at+"weight_logits", info.Weights.Logits...)
-	b.out.set(at+"weight_grad", gradient...)
+	b.out.set(at+"weight_grad", b.gradient()...)
 	b.out.set(at+"params", b.parameters()...)
 	b.out.set(at+"buffers", b.statistics()...)
+	return nil
+}
 
-	at = fmt.Sprintf("step_info[%d].", k)
+// step records what training step k did.
+func (b *subject) step(k int, s algorithms.Relaxed, info algorithms.StepInfo, batch int) error {
+	if err := b.vectors(k, s, info); err != nil {
+		return err
+	}
+	at := fmt.Sprintf("step_info[%d].", k)
 	b.out.set(at+"arch_loss", info.Architecture.Loss)
 	b.out.set(at+"arch_grad_norm_before_clip", info.ArchNorm)
 	b.out.set(at+"weight_loss", info.Weights.Loss)
 	b.out.set(at+"train_top1_percent", 100*float64(info.Weights.Correct)/float64(batch))
 	b.out.set(at+"weight_grad_norm_before_clip", info.GradientNorm)
-	b.out.set(at+"clipped_grad_norm", floats.Norm(gradient, 2))
+	b.out.set(at+"clipped_grad_norm", floats.Norm(b.gradient(), 2))
 	b.out.untouched(at+"params_without_gradient", b.Net)
 	if a := info.Attack; a != nil {
 		b.out.set(at+"pgd_loss_before", a.Before)

@@ -61,7 +61,9 @@ type kind struct {
 	host    func(*golden, *findings) error // instead of network, where no supernet is involved
 	// background are leaves that cannot be compared; each declaration says why.
 	background *regexp.Regexp
-	tolerance  float64 // of host kinds; 0 means hostTolerance
+	// single are leaves that went through single precision in the released code.
+	single    *regexp.Regexp
+	tolerance float64 // of host kinds; 0 means hostTolerance
 }
 
 // ErrNoCases reports a directory without golden cases.
@@ -191,12 +193,21 @@ func (k kind) compute(g *golden, e engine.Engine) (*findings, error) {
 
 func (k kind) compare(g *golden, r *findings, precision string) []deviation {
 	tolerance := networkTolerance(precision)
-	if k.network == nil {
+	switch {
+	case k.network == nil:
 		tolerance = func(string) float64 {
 			if k.tolerance > 0 {
 				return k.tolerance
 			}
 			return hostTolerance
+		}
+	case k.single != nil:
+		double := tolerance
+		tolerance = func(name string) float64 {
+			if k.single.MatchString(name) {
+				return max(double(name), singleTolerance)
+			}
+			return double(name)
 		}
 	}
 	return compare(g, r, k.background, tolerance)
