@@ -81,6 +81,9 @@ func (s *Space) Architecture(g Genotype) (spaces.Architecture, error) {
 				return spaces.Architecture{}, fmt.Errorf("%s cell: node %d has input %d, want 0 to %d", t, to-Inputs, p.Input, to-1)
 			}
 			row := Row(t, Edge{p.Input, to}.Index())
+			if len(kept[row]) > 0 {
+				return spaces.Architecture{}, fmt.Errorf("%s cell: node %d has input %d twice: space %s wants two inputs", t, to-Inputs, p.Input, s.Name())
+			}
 			candidates := s.base.Rows()[row].Candidates
 			k := slices.IndexFunc(candidates, func(c spaces.Candidate) bool { return c.Name == p.Operation })
 			if k < 0 {
