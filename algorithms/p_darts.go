@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 
@@ -23,14 +24,11 @@ func init() {
 		"operations, each stage with new weights and alphas. Dropout on the skip connections, which falls within a stage, and in " +
 		"the end a bound on those of the normal cell keep them from winning."
 	options := WithDefaults(RelaxationOptions(), Settings{
-		"learning-rate-min": 0, "learning-rate-shift": 0, "arch-learning-rate": 6e-4, "warm-start-epochs": 10, // quirk C3
+		"learning-rate-min": 0, "learning-rate-shift": 0, "arch-learning-rate": 6e-4, // quirk C3
 	})
-	for i, o := range options {
-		if o.Name == "warm-start-epochs" {
-			options[i].Doc = "first epochs of each stage in which only the weights move"
-		}
-	}
+	options = slices.DeleteFunc(options, func(o Option) bool { return o.Name == warmStartEpochs })
 	options = append(options,
+		Option{Name: "warm-start-share", Default: 0.4, Max: 1, Doc: "stages: share of the epochs, the first ones, in which only the weights move; 10 of 25"},
 		Option{Name: "arch-clip", Default: 5, Max: 1e9, Doc: "alphas: bound on the 2-norm of the gradient; 0 does not clip"},
 		Option{Name: "added-cells", Kind: Count, Default: 6, Max: 100, Doc: "stages: cells that each network has more than the one before"},
 		Option{Name: "dropped-1", Kind: Count, Default: 3, Max: 7, Doc: "stages: operations that each edge loses after the first"},
@@ -77,6 +75,9 @@ func supportsStages(space *spaces.Space) error {
 	return nil
 }
 
+// warmStartEpochs is the option of a relaxation that follows from the length of a stage.
+const warmStartEpochs = "warm-start-epochs"
+
 // stageCount is the number of stages of P-DARTS.
 const stageCount = 3
 
@@ -117,6 +118,8 @@ func (p *pDARTS) firstEpoch(stage int) int { return p.whole.Epochs * stage / sta
 func (p *pDARTS) begin(stage int, kept [][]int) {
 	cfg := p.whole
 	cfg.Epochs = p.firstEpoch(stage+1) - p.firstEpoch(stage)
+	cfg.Settings = maps.Clone(cfg.Settings)
+	cfg.Settings[warmStartEpochs] = math.Round(cfg.Settings.Number("warm-start-share") * float64(cfg.Epochs))
 	if kept != nil {
 		cfg.Space = p.space.Restrict(kept).Space
 	}

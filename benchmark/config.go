@@ -199,9 +199,11 @@ func NewConfig(preset string, space spaces.Name, algorithm string) (Config, erro
 		return Config{}, err
 	}
 	images, err := definition.LearnsFrom(s, c.Settings)
-	if c.Limit == 0 { // the paper's setting, where the batch is the algorithm's own
+	if c.Limit == 0 { // the paper's setting, where the size of a run is the algorithm's own
 		c.Batch = images.Batch
+		c.Epochs, c.Cells = cmp.Or(images.Epochs, c.Epochs), cmp.Or(images.Cells, c.Cells)
 	}
+	c.Cutout = cmp.Or(images.Cutout, c.Cutout)
 	return c, err
 }
 
