@@ -70,24 +70,53 @@ func (r StopRule) Stop(eigenvalues []float64) (back int, stop bool) {
 	if epoch < 0 || epoch%r.Every != 0 {
 		return 0, false
 	}
-	var seen, means []float64
-	for e := 0; e <= epoch; e += r.Every {
-		seen = append(seen, eigenvalues[e])
-		if len(seen) < 3 {
-			continue
-		}
-		window := seen[max(len(seen)-r.Window, 0):]
-		mean := 0.0
-		for _, v := range window {
-			mean += v / float64(len(window))
-		}
-		means = append(means, mean)
-	}
-	back = epoch - (2+r.Distance)*r.Every
+	means := r.Averages(eigenvalues, 0)
+	back = r.Centre(epoch) - r.Distance*r.Every
 	if last := len(means) - 1; back >= r.Start && last >= r.Distance && means[last]/means[last-r.Distance] > r.Factor {
 		return back, true
 	}
 	return 0, false
+}
+
+// fewest is how many eigenvalues make the first mean.
+const fewest = 3
+
+// Centre is the epoch in the middle of the mean that an epoch with an eigenvalue that
+// counts adds, -1 if it adds none.
+func (r StopRule) Centre(epoch int) int {
+	if epoch < (fewest-1)*r.Every {
+		return -1
+	}
+	return epoch - 2*r.Every
+}
+
+// Averages returns the means that the rule looks at, given the eigenvalues after each
+// epoch so far: from the third eigenvalue that counts on, each adds the mean of the newest
+// ones. If they are those of all epochs of a search, the last always counts, the rule
+// does not look at it, and it adds the means of as many as the window has, and of fewer,
+// down to 3; with 0 epochs the search is not at its end.
+func (r StopRule) Averages(eigenvalues []float64, epochs int) (means []float64) {
+	var seen []float64
+	for e, v := range eigenvalues {
+		end := e == epochs-1
+		if e%r.Every != 0 && !end {
+			continue
+		}
+		seen = append(seen, v)
+		shortest := r.Window
+		if end {
+			shortest = fewest
+		}
+		for n := r.Window; n >= shortest && len(seen) >= fewest; n-- {
+			window := seen[max(len(seen)-n, 0):]
+			mean := 0.0
+			for _, v := range window {
+				mean += v / float64(len(window))
+			}
+			means = append(means, mean)
+		}
+	}
+	return means
 }
 
 // EpochDone implements [Watcher]. The last epoch never stops: the search is over

@@ -65,6 +65,33 @@ func TestStopRule(t *testing.T) {
 	}
 }
 
+// The means of a window that fills, of every second eigenvalue, and at the end.
+func TestStopRuleAverages(t *testing.T) {
+	rule := algorithms.StopRule{Window: 4, Distance: 1, Factor: 2, Start: 0, Every: 2}
+	eigenvalues := []float64{1, 100, 2, 100, 6, 100, 3, 100, 9, 18}
+	for _, tt := range []struct {
+		seen, epochs int
+		want         []float64
+	}{
+		{4, 0, nil},
+		{5, 0, []float64{3}},
+		{8, 0, []float64{3, 3}},
+		{9, 0, []float64{3, 3, 5}},
+		{10, 0, []float64{3, 3, 5}},
+		{10, 10, []float64{3, 3, 5, 9, 10}},
+		{9, 9, []float64{3, 3, 5, 6}}, // the last one counts once
+	} {
+		if got := rule.Averages(eigenvalues[:tt.seen], tt.epochs); !slices.Equal(got, tt.want) {
+			t.Errorf("%d of %d eigenvalues have the averages %v, want %v", tt.seen, tt.epochs, got, tt.want)
+		}
+	}
+	for epoch, want := range map[int]int{0: -1, 2: -1, 4: 0, 6: 2, 8: 4} {
+		if got := rule.Centre(epoch); got != want {
+			t.Errorf("the average of epoch %d belongs to %d, want %d", epoch, got, want)
+		}
+	}
+}
+
 // A rule knows no units, and never goes back before its start or to an epoch
 // that has no eigenvalue.
 func TestStopRuleProperties(t *testing.T) {

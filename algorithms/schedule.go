@@ -24,3 +24,25 @@ type Linear struct {
 func (l Linear) At(t int) float64 {
 	return l.From + (l.To-l.From)*float64(t)/float64(l.Length)
 }
+
+// ImageNetRate is the learning rate of the released scripts that train a cell on ImageNet:
+// it falls to 0 linearly, more slowly in the last five epochs, and in the first five rises
+// to Max instead if a batch has more than 256 images.
+type ImageNetRate struct {
+	Max    float64
+	Epochs int // more than 5
+	Batch  int
+}
+
+// At returns the rate in an epoch.
+func (r ImageNetRate) At(epoch int) float64 {
+	const slow, warm, large = 5, 5, 256
+	left, linear := r.Epochs-epoch, float64(r.Epochs-slow)
+	switch {
+	case epoch < warm && r.Batch > large:
+		return r.Max * float64(epoch+1) / warm
+	case left > slow:
+		return r.Max * float64(left-slow) / linear
+	}
+	return r.Max * float64(left) / (linear * slow)
+}

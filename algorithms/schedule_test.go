@@ -76,3 +76,18 @@ func TestScheduleOfSearcher(t *testing.T) {
 		})
 	}
 }
+
+// The learning rate on ImageNet at its corners; package verify has all of it.
+func TestImageNetRate(t *testing.T) {
+	for _, tt := range []struct {
+		batch, epoch int
+		want         float64
+	}{
+		{1024, 0, 0.1}, {1024, 4, 0.5}, {1024, 5, 0.5 * 240 / 245}, {1024, 244, 0.5 / 245}, {1024, 245, 0.5 / 245}, {1024, 249, 0.1 / 245},
+		{256, 0, 0.5}, {256, 4, 0.5 * 241 / 245},
+	} {
+		if got := (algorithms.ImageNetRate{Max: 0.5, Epochs: 250, Batch: tt.batch}).At(tt.epoch); math.Abs(got-tt.want) > 1e-15 {
+			t.Errorf("batch %d, epoch %d: %v, want %v", tt.batch, tt.epoch, got, tt.want)
+		}
+	}
+}

@@ -77,6 +77,8 @@ var cellKinds = slices.Concat(
 			name: "forward, cells", is: allOf(cells, holds("init_params"), not(holds("hyper"))), network: forwardCells,
 			background: regexp.MustCompile(`^hessian_max_imag$`),
 		},
+		{name: "early stopping", is: either(named("earlystop"), holds("cases[0].es_start_epoch")), host: earlyStops},
+		{name: "schedules, cells", is: either(named("schedules_cnn"), holds("schedules.search_cosine")), host: cellSchedules},
 	},
 	cellSteps("darts", "darts"),
 	cellSteps("darts-2nd", "darts2"),
