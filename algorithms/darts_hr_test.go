@@ -25,7 +25,7 @@ func realNet(t *testing.T, v supernet.Variant) (*supernet.Net, data.Batch) {
 	}
 	const side, images = 8, 6
 	net, err := supernet.New(supernet.Config{
-		Space: space(t, 1), Channels: 2, Cells: 3, Classes: data.Classes, Side: side, BatchNormMomentum: 0.997, Variant: v,
+		Space: space(t, 1), Channels: 2, Cells: 3, Classes: 10, Side: side, BatchNormMomentum: 0.997, Variant: v,
 	}, e)
 	if err != nil {
 		t.Fatal(err)

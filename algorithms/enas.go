@@ -51,7 +51,7 @@ func init() {
 			return nil
 		},
 		Preparation: func(_ *spaces.Space, s Settings) Preparation {
-			return Preparation{Batch: 64, TrainPortion: 0.9, Normalization: data.ENASNormalization, TestSet: !s.On("reward-split")}
+			return Preparation{Batch: 64, TrainPortion: 0.9, Normalization: &data.ENASNormalization, TestSet: !s.On("reward-split")}
 		},
 		Warning: func(s Settings) string {
 			if s.On("reward-split") {

@@ -57,18 +57,20 @@ type Definition struct {
 // Preparation is how an algorithm's released code divides and prepares the images, and
 // the size of its run.
 type Preparation struct {
-	Batch         int                // images in a batch at the paper's setting
-	Epochs        int                // at the paper's setting; 0 is as many as DARTS
-	Cells         int                // of its first network at the paper's setting; 0 is as many as DARTS
-	Cutout        float64            // probability
-	TrainPortion  float64            // of the training images for the queue Train; the others are for Search
-	Normalization data.Normalization // of every queue
-	TestSet       bool               // whether the queue TestSet is needed
+	Batch        int     // images in a batch at the paper's setting
+	Epochs       int     // at the paper's setting; 0 is as many as DARTS
+	Cells        int     // of its first network at the paper's setting; 0 is as many as DARTS
+	Cutout       float64 // probability
+	TrainPortion float64 // of the training images for the queue Train; the others are for Search
+	// Normalization is used in place of that of CIFAR-10 and its stand-in; nil keeps theirs.
+	// Other data sets have their own.
+	Normalization *data.Normalization
+	TestSet       bool // whether the queue TestSet is needed
 }
 
 // dartsPreparation is that of every algorithm that does not say otherwise.
 func dartsPreparation(space *spaces.Space) Preparation {
-	p := Preparation{Batch: 96, TrainPortion: 0.5, Normalization: data.DARTSNormalization}
+	p := Preparation{Batch: 96, TrainPortion: 0.5}
 	if _, ok := darts.Of(space); ok {
 		p.Batch = 64
 	}

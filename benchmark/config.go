@@ -39,7 +39,11 @@ type Config struct {
 	HessianReport     string  `json:"hessian_report"` // what λ is, quirk Q9b
 	Unpadded          bool    `json:"unpadded"`       // quirk Q26
 	ProjectionBatches int     `json:"projection_batches"`
-	FreshSearch       bool    `json:"fresh_search,omitempty"` // quirk C5
+	// Settings that are younger than the first records are left out where they are off, so
+	// that hashes stay the same.
+	FreshSearch     bool `json:"fresh_search,omitempty"`      // quirk C5
+	NoFlip          bool `json:"no_flip,omitempty"`           // crop, but never flip: quirk C28
+	PDARTSConstants bool `json:"p_darts_constants,omitempty"` // of CIFAR-100: quirk C32
 
 	Settings algorithms.Settings `json:"settings"` // every option of the algorithm
 }
@@ -225,6 +229,7 @@ func (c Config) checkEffects() error {
 		{fmt.Sprintf("hessian-batches of %d", c.HessianBatches), c.HessianBatches != 1 && !c.averagesHessian(), "hessian=full or hessian=fixed"},
 		{"hessian-decay=off", !c.HessianDecay && c.Hessian == hessianOff, "a hessian that is not off"},
 		{"hessian-report=" + c.HessianReport, c.HessianReport != FamilyOf(c.Space).report() && c.Hessian == hessianOff, "a hessian that is not off"},
+		{"no-flip", c.NoFlip && !c.Augment, "augment=on"},
 		{"cutout-grows", c.CutoutGrows && c.Cutout == 0, "a cutout above 0"},
 		{"clean-validation", c.CleanValidation && !c.Augment && c.Cutout == 0, "augment=on or a cutout above 0"},
 	} {
@@ -255,6 +260,14 @@ func (c Config) checkBatches(q *queues) error {
 	return nil
 }
 
+// checkImages reports settings that only some images have a use for.
+func (c Config) checkImages(train *data.Set) error {
+	if c.PDARTSConstants && train.Normalization != data.CIFAR100Normalization {
+		return fmt.Errorf("p-darts-constants %w on images of %s: the constants are of CIFAR-100", ErrNoEffect, train.Source.Kind)
+	}
+	return nil
+}
+
 // Check reports the values that are out of range or have no effect.
 func (c Config) Check() error {
 	var errs []error
@@ -273,17 +286,18 @@ func (c Config) Check() error {
 	return errors.Join(errs...)
 }
 
-// network is the supernet's part of the configuration.
-func (c Config) network(space *spaces.Space, variant supernet.Variant) supernet.Config {
+// network is the supernet's part of the configuration, for images of so many classes.
+func (c Config) network(space *spaces.Space, variant supernet.Variant, classes int) supernet.Config {
 	return supernet.Config{
-		Space: space, Channels: c.Channels, Cells: c.Cells, Classes: data.Classes,
+		Space: space, Channels: c.Channels, Cells: c.Cells, Classes: classes,
 		Side: c.Side, BatchNormMomentum: c.BatchNormMomentum, Variant: variant, Unpadded: c.Unpadded,
 	}
 }
 
-// Memory returns the bytes that a run takes on a CPU engine at most, for values of so many
-// bytes; 0 for one without a supernet. See supernet.Config.Memory.
-func (c Config) Memory(element int) (int64, error) {
+// Memory returns the bytes that a run on the training images takes on a CPU engine at
+// most, for values of so many bytes; 0 for one without a supernet, which needs no images.
+// See supernet.Config.Memory.
+func (c Config) Memory(train *data.Set, element int) (int64, error) {
 	definition, err := algorithms.Lookup(c.Algorithm)
 	if err != nil || definition.TableOnly {
 		return 0, err
@@ -294,8 +308,8 @@ func (c Config) Memory(element int) (int64, error) {
 	}
 	hessian := 0
 	if c.Hessian != hessianOff && !definition.Discrete {
-		hessian = c.Batch                   // and of a last one less
-		half := cmp.Or(c.Limit, 50_000) / 2 // without a limit, all of CIFAR-10
+		hessian = c.Batch // and of a last one less
+		half := cmp.Or(c.Limit, train.Len()) / 2
 		if left := half % c.Batch; left > 0 && !c.averagesHessian() && !c.FreshSearch {
 			hessian = left
 		}
@@ -307,5 +321,5 @@ func (c Config) Memory(element int) (int64, error) {
 	if space, err = definition.SearchSpace(space, c.Settings); err != nil {
 		return 0, err
 	}
-	return c.network(space, variant).Memory(c.Batch, hessian, element)
+	return c.network(space, variant, train.Classes).Memory(c.Batch, hessian, element)
 }

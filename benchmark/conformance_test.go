@@ -52,7 +52,7 @@ func TestConformance(t *testing.T) {
 							t.Fatal(err)
 						}
 						net, err := supernet.New(supernet.Config{
-							Space: space.Space, Channels: 4, Cells: 3, Classes: data.Classes, Side: 8, BatchNormMomentum: 0.997, Variant: variant,
+							Space: space.Space, Channels: 4, Cells: 3, Classes: 10, Side: 8, BatchNormMomentum: 0.997, Variant: variant,
 						}, e)
 						if err != nil {
 							t.Fatal(err)

@@ -382,7 +382,7 @@ func TestLandscapeOfASupernet(t *testing.T) {
 					t.Fatal(err)
 				}
 				net, err := supernet.New(supernet.Config{
-					Space: space, Channels: 1, Cells: 3, Classes: data.Classes, Side: 8, BatchNormMomentum: 0.997,
+					Space: space, Channels: 1, Cells: 3, Classes: 10, Side: 8, BatchNormMomentum: 0.997,
 				}, e)
 				if err != nil {
 					t.Fatal(err)

@@ -25,6 +25,18 @@ func (q *queues) Batch(queue algorithms.Queue, epoch, k int) data.Batch {
 	return q.batches[queue]
 }
 
+// normalization is that of the images, unless the algorithm has another one for CIFAR-10
+// or the configuration for CIFAR-100.
+func (j Job) normalization(from algorithms.Preparation) data.Normalization {
+	switch {
+	case j.Config.PDARTSConstants:
+		return data.PDARTSNormalization
+	case from.Normalization != nil && j.Train.Normalization == data.DARTSNormalization:
+		return *from.Normalization
+	}
+	return j.Train.Normalization
+}
+
 // newQueues makes the queues of an algorithm. Parity validates on augmented
 // images too, so the validation is a queue of its own over the search part
 // (quirk Q10). Raw batches have a recipe of their images instead of the images.
@@ -34,11 +46,14 @@ func (j Job) newQueues(from algorithms.Preparation, raw bool) (*queues, error) {
 		return nil, err
 	}
 	q := &queues{images: [2]int{len(train), len(search)}}
-	augmented := data.Transform{Normalization: from.Normalization, Augment: j.Config.Augment, Cutout: j.Config.Cutout}
+	normalization := j.normalization(from)
+	augmented := data.Transform{
+		Normalization: normalization, Augment: j.Config.Augment, NoFlip: j.Config.NoFlip, Cutout: j.Config.Cutout,
+	}
 	if j.Config.CutoutGrows {
 		augmented.CutoutEpochs = j.Config.Epochs
 	}
-	clean := data.Transform{Normalization: from.Normalization}
+	clean := data.Transform{Normalization: normalization}
 	validation := augmented
 	if j.Config.CleanValidation {
 		validation = clean

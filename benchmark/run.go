@@ -243,6 +243,9 @@ func (s *Search) prepareNet(definition algorithms.Definition) (err error) {
 			return err
 		}
 	}
+	if err := s.Config.checkImages(s.Train); err != nil {
+		return err
+	}
 	from, err := definition.LearnsFrom(s.space, s.Config.Settings)
 	if err != nil {
 		return err
@@ -262,7 +265,7 @@ func (s *Search) prepareNet(definition algorithms.Definition) (err error) {
 	if err != nil {
 		return err
 	}
-	if s.net, err = supernet.New(s.Config.network(s.searched, variant), s.engine); err != nil {
+	if s.net, err = supernet.New(s.Config.network(s.searched, variant, s.Train.Classes), s.engine); err != nil {
 		return err
 	}
 	s.net.Initialize(random.New(s.Seed, "weights"))

@@ -182,7 +182,7 @@ func nameSources(plan *sweepPlan) error {
 		{"--data", plan.paths.images, procedural}, {"--table", plan.paths.table, surrogate},
 	} {
 		path := source.path
-		if path != source.standIn {
+		if path != source.standIn && !generated(path) {
 			var err error
 			if path, err = filepath.Abs(path); err != nil {
 				return err

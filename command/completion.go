@@ -15,6 +15,7 @@ import (
 
 	"github.com/nb1shot/nb1shot/algorithms"
 	"github.com/nb1shot/nb1shot/benchmark"
+	"github.com/nb1shot/nb1shot/data"
 	"github.com/nb1shot/nb1shot/nasbench"
 	"github.com/nb1shot/nb1shot/spaces"
 )
@@ -184,7 +185,8 @@ func namedValues(option, begun string, line []string) []candidate {
 			list = append(list, candidate{word: "all"})
 		}
 	case "data":
-		plain(procedural)
+		plain(procedural, procedural100)
+		plain(data.Kinds()...)
 	case "table":
 		plain(surrogate)
 	case "budget":

@@ -22,15 +22,30 @@ import (
 
 // The names of the stand-ins, where a path could stand.
 const (
-	procedural = "procedural"
-	surrogate  = "surrogate"
+	procedural    = data.KindProcedural
+	procedural100 = data.KindProcedural100
+	surrogate     = "surrogate"
 )
 
-// cifarNames are the archives and folders of CIFAR-10 that data.OpenCIFAR10
-// finds in the data home.
-var cifarNames = []string{"cifar-10-batches-bin", "cifar-10-batches-py", "cifar-10-binary.tar.gz", "cifar-10-python.tar.gz"}
+// generated tells whether the images of a kind, or of a choice, are a stand-in.
+func generated(images string) bool { return images == procedural || images == procedural100 }
 
-// dataHome is the folder of CIFAR-10 and of the default table.
+// standInImages says what takes the place of which images.
+func standInImages(kind string) string {
+	real := ""
+	if kind == procedural100 {
+		real = " " + data.KindCIFAR100
+	}
+	return "a stand-in, generated; for the real ones: " + program + " data fetch" + real
+}
+
+// dataFlag is the option for the images, of which before says what they are.
+func dataFlag(before, defaultText string) *cli.StringFlag {
+	return &cli.StringFlag{Name: "data", Usage: before + "CIFAR-10, CIFAR-100 or SVHN at `PATH`; " + strings.Join(data.Kinds(), ", ") +
+		" in the data home; or generated: procedural, procedural100", DefaultText: defaultText}
+}
+
+// dataHome is the folder of the images and of the default table.
 func dataHome() (string, error) {
 	if dir := os.Getenv("NB1SHOT_HOME"); dir != "" {
 		return dir, nil
@@ -40,7 +55,7 @@ func dataHome() (string, error) {
 	}
 	dir, err := os.UserHomeDir()
 	if err != nil {
-		return "", hinted(fmt.Errorf("find the data home: %w", err), "set NB1SHOT_HOME to the folder for CIFAR-10 and the table")
+		return "", hinted(fmt.Errorf("find the data home: %w", err), "set NB1SHOT_HOME to the folder for the images and the table")
 	}
 	return filepath.Join(dir, ".local", "share", "nb1shot"), nil
 }
@@ -51,44 +66,90 @@ func defaultTable() (string, error) {
 	return filepath.Join(home, "nasbench.sqlite"), err
 }
 
-// findImages returns the path that data.OpenCIFAR10 shall read, or procedural.
-// An empty choice is that of NB1SHOT_DATA, or else CIFAR-10 in the data home if it is
-// there.
+// proceduralImages is how many images a stand-in has where no limit is given, as many as
+// CIFAR-10's training set.
+const proceduralImages = 50000
+
+// findImages returns the path that data.Open shall read, or the name of a stand-in. The
+// choice may be one of data.Kinds, which is looked for in the data home unless there is a
+// file of that name. An empty choice is that of NB1SHOT_DATA, or else CIFAR-10 in the data
+// home if it is there.
 func findImages(choice string) (string, error) {
-	if choice = cmp.Or(choice, os.Getenv("NB1SHOT_DATA")); choice != "" {
+	choice = cmp.Or(choice, os.Getenv("NB1SHOT_DATA"))
+	if generated(choice) {
 		return choice, nil
+	}
+	if there, err := exists(choice); choice != "" && (there || err != nil || !slices.Contains(data.Kinds(), choice)) {
+		return choice, nil // what is wrong with it is reported when it is opened
 	}
 	home, err := dataHome()
 	if err != nil {
 		return "", err
 	}
-	for _, name := range cifarNames {
-		if ok, err := exists(filepath.Join(home, name)); err != nil || ok {
-			return home, err
-		}
+	path, _, err := data.Locate(home, cmp.Or(choice, data.KindCIFAR10))
+	switch {
+	case err != nil:
+		return "", err
+	case path != "":
+		return path, nil
+	case choice == "":
+		return procedural, nil
 	}
-	return procedural, nil
+	return "", hinted(fmt.Errorf("%s is not in the data home, %s", data.Title(choice), home), "%s", toDownload(choice))
 }
 
-// openImages returns the training and test images of CIFAR-10 at the path, or so
-// many generated training images and a fifth of that for testing. A limit on the
-// training images limits the test images likewise.
+// toDownload says how to get the images of a kind.
+func toDownload(kind string) string {
+	switch kind {
+	case "", data.KindCIFAR10:
+		return "to download CIFAR-10: nb1shot data fetch"
+	}
+	return fmt.Sprintf("to download %s: nb1shot data fetch %s", data.Title(kind), kind)
+}
+
+// advisedImages returns where the images of a kind and a digest were, by the advice in a
+// folder of runs, or "".
+func advisedImages(root, kind, digest string) string {
+	path := advice.Path(root, advice.Images, digest)
+	if path == "" {
+		return ""
+	}
+	if at, _, err := data.Locate(path, kind); err == nil && at != "" {
+		return at
+	}
+	return path
+}
+
+// openImages returns the training and test images at the path, or so many generated
+// training images and a fifth of that for testing. A limit on the training images, if it
+// is not 0, limits the test images likewise.
 func openImages(ctx context.Context, path string, limit int) (train, test *data.Set, err error) {
 	share := max(limit/5, 1)
-	if path == procedural {
+	if generated(path) {
+		if limit == 0 {
+			limit, share = proceduralImages, proceduralImages/5
+		}
+		generate := data.Procedural
+		if path == procedural100 {
+			generate = data.Procedural100
+		}
 		sets, err := abandon.Do(ctx, 0, func() ([2]*data.Set, error) {
-			return [2]*data.Set{data.Procedural(limit, 0), data.Procedural(share, 1)}, nil
+			return [2]*data.Set{generate(limit, 0), generate(share, 1)}, nil
 		})
 		return sets[0], sets[1], err
 	}
-	c, err := data.OpenCIFAR10(ctx, path)
-	switch {
-	case err == nil:
-		return c.Train, data.First(c.Test, share), nil
-	case errors.Is(err, data.ErrChecksum):
-		return nil, nil, hinted(err, "remove the damaged file and run: nb1shot data fetch")
+	p, err := data.Open(ctx, path)
+	if err == nil {
+		if limit > 0 {
+			p.Test = data.First(p.Test, share)
+		}
+		return p.Train, p.Test, nil
 	}
-	return nil, nil, hinted(err, "to download CIFAR-10: nb1shot data fetch; to do without: --data procedural")
+	_, kind, _ := data.Locate(path)
+	if errors.Is(err, data.ErrChecksum) {
+		return nil, nil, hinted(err, "remove the damaged file; %s", toDownload(kind))
+	}
+	return nil, nil, hinted(err, "%s; to do without: --data procedural", toDownload(kind))
 }
 
 // openTable opens a table as openUnverified does, and verifies all of it.
@@ -146,7 +207,7 @@ type paths struct{ images, table string }
 // note remembers in a folder of runs where the images and the table were that have these
 // digests. What can be generated is nowhere. It is advice, so that failing does no harm.
 func (p paths) note(dir, images, table string) {
-	if p.images != procedural && images != "" {
+	if !generated(p.images) && images != "" {
 		advice.Note(dir, advice.Images, images, p.images)
 	}
 	if p.table != surrogate && p.table != "" {

@@ -170,14 +170,14 @@ func namePodSources(plan *sweepPlan) error {
 		option, what, path, standIn string
 		needed                      bool
 	}{
-		{"--data", "the folder of the images", plan.paths.images, procedural, plan.runner.Train != nil},
+		{"--data", "the images", plan.paths.images, procedural, plan.runner.Train != nil},
 		{"--table", "the table", plan.paths.table, surrogate, true},
 	} {
 		path := source.path
 		if !source.needed {
 			path = source.standIn // so that no pod looks for it
 		}
-		if path != source.standIn {
+		if path != source.standIn && !generated(path) {
 			var err error
 			if path, err = resolved(path); err != nil {
 				return err

@@ -38,7 +38,7 @@ Example:
 			bounded(&cli.IntFlag{Name: "batches", Usage: "score each point on `N` search batches", Value: 10}, 1, 1_000_000),
 			&cli.BoolFlag{Name: "simplex", Usage: "move the mixing weights, clipped as SDARTS does, instead of the alphas", DisableDefaultText: true},
 			&cli.Uint64Flag{Name: "seed", Usage: "`SEED` of the random direction"},
-			&cli.StringFlag{Name: "data", Usage: "the run's images: CIFAR-10 at `PATH`, or \"procedural\"", DefaultText: "as run finds them"},
+			dataFlag("the run's images: ", "as run finds them"),
 			tableFlag(),
 			threadsFlag(),
 		},
@@ -128,18 +128,14 @@ func scoreLandscape(c *cli.Context, run *results.History) (results.Landscape, er
 	}
 	job.Threads = c.Int("threads")
 	path, provenance := c.String("data"), run.Run.Provenance
-	if path == "" && provenance.Images == procedural {
-		path = procedural
+	if path == "" && generated(provenance.Images) {
+		path = provenance.Images
 	}
-	path = cmp.Or(path, advice.Path(filepath.Dir(run.Dir), advice.Images, provenance.ImagesDigest))
+	path = cmp.Or(path, advisedImages(filepath.Dir(run.Dir), provenance.Images, provenance.ImagesDigest))
 	if path, err = findImages(path); err != nil {
 		return none, err
 	}
-	limit := job.Config.Limit
-	if limit == 0 {
-		limit = officialImages
-	}
-	if job.Train, job.Test, err = openImages(c.Context, path, limit); err != nil {
+	if job.Train, job.Test, err = openImages(c.Context, path, job.Config.Limit); err != nil {
 		return none, err
 	}
 	if provenance.Table != results.NoTable {

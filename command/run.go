@@ -28,10 +28,6 @@ import (
 	"github.com/nb1shot/nb1shot/results/tensorboard"
 )
 
-// officialImages is the size of CIFAR-10's training set, and of the stand-in
-// where no limit is given.
-const officialImages = 50000
-
 func runCommand() *cli.Command {
 	scale := func(name, usage string) cli.Flag {
 		return &cli.IntFlag{Name: name, Usage: usage, DefaultText: "the preset's"}
@@ -56,7 +52,7 @@ Example:
 			scale("epochs", "train for `N` epochs"),
 			&cli.Uint64Flag{Name: "seed", Usage: "`SEED` of every random number"},
 			&cli.StringFlag{Name: "preset", Usage: "`PRESET` that the configuration starts from: " + strings.Join(benchmark.PresetNames(), ", "), DefaultText: "paper where images and table are the real ones, else quick"},
-			&cli.StringFlag{Name: "data", Usage: "CIFAR-10 at `PATH`, or \"procedural\"", DefaultText: "CIFAR-10 in the data home, else procedural"},
+			dataFlag("", "CIFAR-10 in the data home, else procedural"),
 			tableFlag(),
 			engineFlag(engine.Auto),
 			threadsFlag(),
@@ -223,11 +219,7 @@ func newJob(c *cli.Context) (job benchmark.Job, at paths, err error) {
 		preset = defaultPreset(at.images, table)
 	}
 	if job.Config, err = newConfig(c, preset); err == nil && !tableOnly(job.Config.Algorithm) {
-		limit := job.Config.Limit
-		if limit == 0 {
-			limit = officialImages
-		}
-		job.Train, job.Test, err = openImages(c.Context, at.images, limit)
+		job.Train, job.Test, err = openImages(c.Context, at.images, job.Config.Limit)
 	}
 	if err != nil && job.Oracle != nil {
 		job.Oracle.Close()
@@ -243,7 +235,7 @@ func tableOnly(algorithm string) bool {
 
 // defaultPreset is the paper's where both images and table are the real ones.
 func defaultPreset(images, table string) string {
-	if images != procedural && measured(table) {
+	if !generated(images) && measured(table) {
 		return "paper"
 	}
 	return "quick"
@@ -439,8 +431,8 @@ func introduce(w io.Writer, job benchmark.Job, run results.Run, dir string) erro
 	}
 	p := run.Provenance
 	images := p.ImagesDetail
-	if p.Images != results.CIFAR10 {
-		images = "a stand-in, generated; for the real ones: " + program + " data fetch"
+	if generated(p.Images) {
+		images = standInImages(p.Images)
 	}
 	kind := p.Table
 	table := fmt.Sprintf("%s: %s", tableTitle(kind), p.TableDetail)

@@ -458,14 +458,14 @@ func (p *sweepPlan) prepare(c *cli.Context, m *sweep.Manifest) error {
 	}
 
 	images, table := c.String("data"), c.String("table")
-	if images == "" && m.Shared.Images != nil && m.Shared.Images.Kind == procedural {
-		images = procedural
+	if images == "" && m.Shared.Images != nil && generated(m.Shared.Images.Kind) {
+		images = m.Shared.Images.Kind
 	}
 	if table == "" && m.Shared.Table.Kind == surrogate {
 		table = surrogate
 	}
 	if images == "" && m.Shared.Images != nil {
-		images = advice.Path(r.Root, advice.Images, m.Shared.Images.Digest)
+		images = advisedImages(r.Root, m.Shared.Images.Kind, m.Shared.Images.Digest)
 	}
 	table = cmp.Or(table, advice.Path(r.Root, advice.Table, m.Shared.Table.Digest))
 	if p.paths.images, err = findImages(images); err != nil {
@@ -694,12 +694,8 @@ func assign(configs map[string]*benchmark.Config, all []string, a assignment) er
 // openImages opens the images that all runs share, at the side that they are
 // searched at.
 func (p *sweepPlan) openImages(c *cli.Context, path string, config *benchmark.Config) error {
-	limit := config.Limit
-	if limit == 0 {
-		limit = officialImages
-	}
 	r := &p.runner
-	train, test, err := openImages(c.Context, path, limit)
+	train, test, err := openImages(c.Context, path, config.Limit)
 	if err != nil {
 		return err
 	}
@@ -722,8 +718,8 @@ func (p *sweepPlan) introduce(w io.Writer) error {
 	fmt.Fprintf(t, "sweep\tspaces %s; %s; seeds %s; units %d\n", joinNames(grid.Spaces), strings.Join(grid.Algorithms, ", "), formatSeeds(grid.Seeds), len(p.units))
 	if r.Train != nil {
 		images := r.Train.Source.Detail
-		if r.Train.Source.Kind == procedural {
-			images = "a stand-in, generated; for the real ones: " + program + " data fetch"
+		if kind := r.Train.Source.Kind; generated(kind) {
+			images = standInImages(kind)
 		}
 		fmt.Fprintf(t, "images\t%s\n", images)
 	}

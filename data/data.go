@@ -1,5 +1,5 @@
-// Package data provides the images that a search trains on: CIFAR-10, read from
-// any of its official forms, and a procedural stand-in that needs no download;
+// Package data provides the images that a search trains on: CIFAR-10, CIFAR-100 and
+// SVHN, read from their official forms, and procedural stand-ins that need no download;
 // their split into a training and a search half; and the random batches of each
 // half, every one of which can be produced directly from its epoch and number.
 package data
@@ -11,12 +11,18 @@ import (
 	"math"
 )
 
-// Classes is the number of classes of every set: labels are 0 to Classes−1.
-const Classes = 10
+// The kinds of images, as Source.Kind and records name them.
+const (
+	KindCIFAR10       = "cifar10"
+	KindCIFAR100      = "cifar100"
+	KindSVHN          = "svhn"
+	KindProcedural    = "procedural"    // a stand-in of 10 classes
+	KindProcedural100 = "procedural100" // a stand-in of 100 classes
+)
 
 // Source tells where the images of a set come from.
 type Source struct {
-	Kind   string // "cifar10" or "procedural"
+	Kind   string // one of the kinds above
 	Detail string // for people: which part, from where, how changed
 	Digest string // SHA-256, in hex, of all pixels followed by all labels
 	Size   int    // side of an image, in pixels
@@ -27,20 +33,19 @@ type Set struct {
 	Images []uint8 // N×3×Side×Side: image by image its red, green and blue plane, row by row
 	Labels []uint8 // N labels below Classes
 	Side   int     // side of an image, in pixels
-	Source Source
+	// Classes is the number of classes: 10, or 100 for CIFAR-100 and its stand-in.
+	Classes       int
+	Normalization Normalization // of the data set that the images are of or stand in for
+	Source        Source
 }
 
-// newSet wraps images and labels and fills in the digest.
-func newSet(kind, detail string, images, labels []uint8, side int) *Set {
+// newSet completes a set's source by its digest and its side.
+func newSet(s Set) *Set {
 	h := sha256.New()
-	h.Write(images)
-	h.Write(labels)
-	return &Set{
-		Images: images,
-		Labels: labels,
-		Side:   side,
-		Source: Source{Kind: kind, Detail: detail, Digest: hex.EncodeToString(h.Sum(nil)), Size: side},
-	}
+	h.Write(s.Images)
+	h.Write(s.Labels)
+	s.Source.Digest, s.Source.Size = hex.EncodeToString(h.Sum(nil)), s.Side
+	return &s
 }
 
 // Len returns the number of images.
@@ -58,8 +63,10 @@ func First(s *Set, n int) *Set {
 	if n >= s.Len() {
 		return s
 	}
-	size := 3 * s.Side * s.Side
-	return newSet(s.Source.Kind, fmt.Sprintf("the first %d of %s", n, s.Source.Detail), s.Images[:n*size], s.Labels[:n], s.Side)
+	first, size := *s, 3*s.Side*s.Side
+	first.Images, first.Labels = s.Images[:n*size], s.Labels[:n]
+	first.Source.Detail = fmt.Sprintf("the first %d of %s", n, s.Source.Detail)
+	return newSet(first)
 }
 
 // Downsample returns the set at a smaller side: each pixel is the mean of a
@@ -91,8 +98,10 @@ func Downsample(s *Set, side int) (*Set, error) {
 			}
 		}
 	}
-	detail := fmt.Sprintf("%s, averaged over %d×%d boxes", s.Source.Detail, box, box)
-	return newSet(s.Source.Kind, detail, images, s.Labels, side), nil
+	small := *s
+	small.Images, small.Side = images, side
+	small.Source.Detail = fmt.Sprintf("%s, averaged over %d×%d boxes", s.Source.Detail, box, box)
+	return newSet(small), nil
 }
 
 // Split returns the numbers of the images that train the weights and of those

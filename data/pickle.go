@@ -6,11 +6,12 @@ import (
 	"fmt"
 )
 
-// decodePython decodes a batch file of the Python form: a pickled dictionary
-// whose "data" is an n×3072 array of bytes, a row being the red, green and blue
-// planes of an image, and whose "labels" is a list of n integers.
-func decodePython(raw, images, labels []uint8) error {
-	v, err := unpickle(raw)
+// decodePython decodes a file of the Python form: a pickled dictionary whose
+// "data" is an n×3072 array of bytes, a row being the red, green and blue planes
+// of an image, and whose entry of the given key, "labels" or "fine_labels", is a
+// list of n integers below classes.
+func decodePython(raw, images, labels []uint8, key string, classes int) error {
+	v, err := unpickle(raw, maxOpcodes(len(labels)))
 	if err != nil {
 		return fmt.Errorf("pickle: %w", err)
 	}
@@ -19,17 +20,17 @@ func decodePython(raw, images, labels []uint8) error {
 		return errors.New("pickle: it does not hold a dictionary")
 	}
 	array, ok := dict["data"].(*pyArray)
-	if !ok || array.rows != len(labels) || array.columns != cifarPixels {
-		return fmt.Errorf(`entry "data" is not an array of %d×%d bytes`, len(labels), cifarPixels)
+	if !ok || array.rows != len(labels) || array.columns != imageBytes {
+		return fmt.Errorf(`entry "data" is not an array of %d×%d bytes`, len(labels), imageBytes)
 	}
-	list, ok := dict["labels"].(*pyList)
+	list, ok := dict[key].(*pyList)
 	if !ok || len(list.items) != len(labels) {
-		return fmt.Errorf(`entry "labels" is not a list of %d labels`, len(labels))
+		return fmt.Errorf("entry %q is not a list of %d labels", key, len(labels))
 	}
 	for i, item := range list.items {
 		label, ok := item.(int)
-		if !ok || label < 0 || label >= Classes {
-			return fmt.Errorf("label %d is not an integer from 0 to %d", i, Classes-1)
+		if !ok || label < 0 || label >= classes {
+			return fmt.Errorf("label %d is not an integer from 0 to %d", i, classes-1)
 		}
 		labels[i] = uint8(label)
 	}
@@ -38,8 +39,8 @@ func decodePython(raw, images, labels []uint8) error {
 		return nil
 	}
 	for i := range labels {
-		for j := range cifarPixels {
-			images[i*cifarPixels+j] = array.data[j*len(labels)+i]
+		for j := range imageBytes {
+			images[i*imageBytes+j] = array.data[j*len(labels)+i]
 		}
 	}
 	return nil
@@ -69,9 +70,9 @@ const (
 	globalType        = pyGlobal("numpy dtype")
 )
 
-// maxOpcodes bounds the work and the memory of a pickle. A batch file, of 10,000
-// labels and file names, has some 50,000.
-const maxOpcodes = 1 << 18
+// maxOpcodes bounds the work and the memory of a pickle of so many images. Each has a
+// file name, which takes two or three opcodes, and one label or two.
+func maxOpcodes(images int) int { return 1<<16 + 16*images }
 
 // unpickler is the stack machine that a pickle is a program for. It has the
 // opcodes that Python 2 writes, by protocol 2, for dictionaries, lists and tuples
@@ -86,10 +87,10 @@ type unpickler struct {
 }
 
 // unpickle returns the value of a pickle. It runs no code of the pickle's
-// choosing, and bounds its memory by maxOpcodes.
-func unpickle(raw []byte) (any, error) {
+// choosing, and bounds its memory by the number of opcodes.
+func unpickle(raw []byte, opcodes int) (any, error) {
 	u := &unpickler{raw: raw, memo: map[int]any{}}
-	for range maxOpcodes {
+	for range opcodes {
 		at := u.offset
 		op := u.uint(1)
 		if op == '.' && len(u.stack) == 1 && u.offset == len(raw) {
@@ -100,7 +101,7 @@ func unpickle(raw []byte) (any, error) {
 			return nil, fmt.Errorf("offset %d: opcode 0x%02x: %w", at, op, u.err)
 		}
 	}
-	return nil, fmt.Errorf("more than %d opcodes", maxOpcodes)
+	return nil, fmt.Errorf("more than %d opcodes", opcodes)
 }
 
 // step executes one opcode.
@@ -161,7 +162,7 @@ func (u *unpickler) step(op int) {
 	case 'b':
 		u.build(u.pop(1))
 	default:
-		u.fail("not one of a CIFAR-10 file's")
+		u.fail("not one of those that CIFAR's files have")
 	}
 }
 

@@ -3,6 +3,7 @@ package data
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -50,7 +51,7 @@ func (p *pickler) num(v int) {
 
 func (p *pickler) ops(s string) { p.WriteString(s) }
 
-// pickleBatch returns a batch file of the Python form.
+// pickleBatch returns a batch file of CIFAR-10's Python form.
 func pickleBatch(images, labels []uint8, columnMajor bool) []byte {
 	p := &pickler{}
 	p.ops("\x80\x02}")
@@ -59,6 +60,49 @@ func pickleBatch(images, labels []uint8, columnMajor bool) []byte {
 	p.str("batch_label")
 	p.str("training batch 1 of 5")
 	p.str("labels")
+	p.list(labels)
+	p.str("data")
+	p.matrix(images, columnMajor)
+	p.str("filenames")
+	p.ops("]")
+	p.keep()
+	p.str("one_s_000001.png")
+	p.ops("au.")
+	return p.Bytes()
+}
+
+// pickleFine returns a file of CIFAR-100's Python form, with a name for each image.
+func pickleFine(images, labels []uint8) []byte {
+	p := &pickler{}
+	p.ops("\x80\x02}")
+	p.keep()
+	p.ops("(")
+	p.str("filenames")
+	p.ops("]")
+	p.keep()
+	p.ops("(")
+	for i := range labels {
+		p.str(fmt.Sprintf("one_s_%06d.png", i))
+	}
+	p.ops("e")
+	p.str("batch_label")
+	p.str("training batch 1 of 1")
+	p.str("fine_labels")
+	p.list(labels)
+	p.str("coarse_labels")
+	coarse := make([]uint8, len(labels))
+	for i, label := range labels {
+		coarse[i] = coarseOf(label)
+	}
+	p.list(coarse)
+	p.str("data")
+	p.matrix(images, false)
+	p.ops("u.")
+	return p.Bytes()
+}
+
+// list writes a list of numbers.
+func (p *pickler) list(labels []uint8) {
 	p.ops("]")
 	p.keep()
 	for len(labels) > 0 { // 1,000 at a time
@@ -70,7 +114,10 @@ func pickleBatch(images, labels []uint8, columnMajor bool) []byte {
 		p.ops("e")
 		labels = labels[n:]
 	}
-	p.str("data")
+}
+
+// matrix writes a matrix of bytes, with a row for each image.
+func (p *pickler) matrix(images []uint8, columnMajor bool) {
 	p.ops("cnumpy.core.multiarray\n_reconstruct\n")
 	p.keep()
 	p.ops("cnumpy\nndarray\n")
@@ -85,8 +132,8 @@ func pickleBatch(images, labels []uint8, columnMajor bool) []byte {
 	p.keep()
 	p.ops("(")
 	p.num(1)
-	p.num(len(images) / cifarPixels)
-	p.num(cifarPixels)
+	p.num(len(images) / imageBytes)
+	p.num(imageBytes)
 	p.ops("\x86")
 	p.keep()
 	p.ops("cnumpy\ndtype\n")
@@ -110,10 +157,10 @@ func pickleBatch(images, labels []uint8, columnMajor bool) []byte {
 	p.ops("b")
 	if columnMajor {
 		p.ops("\x88")
-		rows := len(images) / cifarPixels
+		rows := len(images) / imageBytes
 		transposed := make([]uint8, len(images))
 		for i, v := range images {
-			transposed[i%cifarPixels*rows+i/cifarPixels] = v
+			transposed[i%imageBytes*rows+i/imageBytes] = v
 		}
 		images = transposed
 	} else {
@@ -123,22 +170,16 @@ func pickleBatch(images, labels []uint8, columnMajor bool) []byte {
 	p.ops("t")
 	p.keep()
 	p.ops("b")
-	p.str("filenames")
-	p.ops("]")
-	p.keep()
-	p.str("one_s_000001.png")
-	p.ops("au.")
-	return p.Bytes()
 }
 
 // someImages returns n random images and labels.
 func someImages(seed uint64, n int) (images, labels []uint8) {
 	r := rand.New(rand.NewPCG(seed, 0))
-	for range n * cifarPixels {
+	for range n * imageBytes {
 		images = append(images, uint8(r.Uint32()))
 	}
 	for range n {
-		labels = append(labels, uint8(r.IntN(Classes)))
+		labels = append(labels, uint8(r.IntN(10)))
 	}
 	return images, labels
 }
@@ -151,14 +192,34 @@ func TestDecodePython(t *testing.T) {
 	}{{"row-major", 3, false}, {"column-major", 3, true}, {"1,001 images", 1001, false}, {"none", 0, false}} {
 		t.Run(test.name, func(t *testing.T) {
 			wantImages, wantLabels := someImages(1, test.n)
-			images, labels := make([]uint8, test.n*cifarPixels), make([]uint8, test.n)
-			if err := decodePython(pickleBatch(wantImages, wantLabels, test.columnMajor), images, labels); err != nil {
+			images, labels := make([]uint8, test.n*imageBytes), make([]uint8, test.n)
+			if err := decodePython(pickleBatch(wantImages, wantLabels, test.columnMajor), images, labels, "labels", 10); err != nil {
 				t.Fatal(err)
 			}
 			if !bytes.Equal(images, wantImages) || !bytes.Equal(labels, wantLabels) {
 				t.Error("other images or labels")
 			}
 		})
+	}
+}
+
+// The Python form of CIFAR-100 has two kinds of labels, and many more opcodes.
+func TestDecodePythonFine(t *testing.T) {
+	images, labels := fineImages(1, 3000)
+	raw := pickleFine(images, labels)
+	gotImages, gotLabels := make([]uint8, len(images)), make([]uint8, len(labels))
+	if err := decodePython(raw, gotImages, gotLabels, "fine_labels", fineClasses); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(gotImages, images) || !bytes.Equal(gotLabels, labels) {
+		t.Error("other images or labels")
+	}
+	err := decodePython(bytes.Replace(raw, []byte("fine_labels"), []byte("xine_labels"), 1), gotImages, gotLabels, "fine_labels", fineClasses)
+	if err == nil || !strings.Contains(err.Error(), `"fine_labels" is not a list of 3000 labels`) {
+		t.Errorf("error %v", err)
+	}
+	if err := decodePython(raw, gotImages, gotLabels, "fine_labels", 99); err == nil || !strings.Contains(err.Error(), "is not an integer from 0 to 98") {
+		t.Errorf("error %v", err)
 	}
 }
 
@@ -182,7 +243,7 @@ func TestUnpickle(t *testing.T) {
 		{"memo", "(U\x02abq\x05h\x05r\x00\x01\x00\x00j\x00\x01\x00\x00t.", pyTuple{[]byte("ab"), []byte("ab"), []byte("ab")}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			got, err := unpickle([]byte(test.pickle))
+			got, err := unpickle([]byte(test.pickle), 1000)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -228,7 +289,7 @@ func TestPickleErrors(t *testing.T) {
 		{"integer as a key", "}K\x01K\x02s.", "not a byte string"},
 		{"state for a string", "U\x01aNb.", "no object"},
 		{"state not a tuple", "cnumpy.core.multiarray\n_reconstruct\n)RNb.", "matrix of bytes"},
-		{"too many opcodes", strings.Repeat("N", maxOpcodes+1), "more than"},
+		{"too many opcodes", strings.Repeat("N", maxOpcodes(2)+1), "more than"},
 		{"huge string", "T\xff\xff\xff\xffab.", "ends early"},
 		{"global without end", "cnumpy", "ends early"},
 		{"not a dictionary", "].", "dictionary"},
@@ -243,7 +304,7 @@ func TestPickleErrors(t *testing.T) {
 		{"label not a number", replace("K"+string(labels[:1])+"K"+string(labels[1:]), "NK\x01"), "label 0 is not"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			err := decodePython([]byte(test.pickle), make([]uint8, 2*cifarPixels), make([]uint8, 2))
+			err := decodePython([]byte(test.pickle), make([]uint8, 2*imageBytes), make([]uint8, 2), "labels", 10)
 			if err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("error %v, want one with %q", err, test.want)
 			}
@@ -259,12 +320,12 @@ func FuzzUnpickle(f *testing.F) {
 	f.Add([]byte("(U\x02abq\x05h\x05r\x00\x01\x00\x00j\x00\x01\x00\x00t."))
 	f.Add([]byte("cnumpy\ndtype\nU\x02u1K\x00K\x01\x87R(K\x03U\x01|NNNJ\xff\xff\xff\xfftb."))
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		images, labels := make([]uint8, cifarPixels), make([]uint8, 1)
-		if err := decodePython(raw, images, labels); err == nil {
-			if labels[0] >= Classes {
+		images, labels := make([]uint8, imageBytes), make([]uint8, 1)
+		if err := decodePython(raw, images, labels, "labels", 10); err == nil {
+			if labels[0] >= 10 {
 				t.Errorf("label %d", labels[0])
 			}
-			if len(raw) < cifarPixels {
+			if len(raw) < imageBytes {
 				t.Errorf("an image from %d bytes", len(raw))
 			}
 		}

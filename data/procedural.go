@@ -8,10 +8,13 @@ import (
 	"github.com/nb1shot/nb1shot/random"
 )
 
-const proceduralSide = 32
+const (
+	proceduralSide = 32
+	structures     = 10 // kinds of them
+)
 
-// The classes of the procedural set, which are its labels. A horizontal flip,
-// which augmentation applies at random, maps each class to itself.
+// The kinds of structures, which are the labels of the procedural set of 10 classes. A
+// horizontal flip, which augmentation applies at random, maps each to itself.
 const (
 	horizontalStripes = iota
 	verticalStripes
@@ -25,8 +28,8 @@ const (
 	saltire
 )
 
-// ProceduralClasses names the classes of the procedural set in label order.
-var ProceduralClasses = [Classes]string{
+// ProceduralClasses names the classes of the procedural set of 10 in label order.
+var ProceduralClasses = [structures]string{
 	horizontalStripes: "horizontal stripes",
 	verticalStripes:   "vertical stripes",
 	diagonalStripes:   "diagonal stripes",
@@ -50,25 +53,54 @@ var ProceduralClasses = [Classes]string{
 // Downsample to 16 or 8. The difficulty is tuned to leave a small network well
 // short of perfect: a search needs a signal.
 func Procedural(n int, seed uint64) *Set {
-	size := 3 * proceduralSide * proceduralSide
-	n = max(n, 0)
-	images := make([]uint8, n*size)
-	labels := make([]uint8, n)
-	for i := range n {
-		labels[i] = uint8(i % Classes)
-		paint(images[i*size:(i+1)*size], i%Classes, random.New(seed, "data/procedural", uint64(i)))
-	}
-	return newSet("procedural", fmt.Sprintf("%d generated images of seed %d", n, seed), images, labels, proceduralSide)
+	s := generate(n, structures, func(img []uint8, label, i int) {
+		r := random.New(seed, "data/procedural", uint64(i))
+		canvas := make([]float64, len(img))
+		shade(canvas, r)
+		contrast := uniform(r, 16, 80)
+		other := (label + 1 + r.IntN(structures-1)) % structures
+		newStructure(other, contrast*r.Float64(), r).stamp(canvas)
+		newStructure(label, contrast, r).stamp(canvas)
+		expose(img, canvas, r)
+	})
+	s.Normalization = DARTSNormalization
+	s.Source = Source{Kind: KindProcedural, Detail: fmt.Sprintf("%d generated images of seed %d", s.Len(), seed)}
+	return newSet(*s)
 }
 
-// paint draws an image of the class.
-func paint(img []uint8, class int, r *rand.Rand) {
-	canvas := make([]float64, len(img))
-	shade(canvas, r)
-	contrast := uniform(r, 16, 80)
-	other := (class + 1 + r.IntN(Classes-1)) % Classes
-	newStructure(other, contrast*r.Float64(), r).stamp(canvas)
-	newStructure(class, contrast, r).stamp(canvas)
+// Procedural100 is Procedural with 100 classes, in the place of CIFAR-100: image i has
+// label i mod 100. The tens of the label are the class of the structure in front, as
+// Procedural has them, and its units that of the structure behind it, whose contrast is
+// half as high or more.
+func Procedural100(n int, seed uint64) *Set {
+	s := generate(n, structures*structures, func(img []uint8, label, i int) {
+		r := random.New(seed, "data/procedural100", uint64(i))
+		canvas := make([]float64, len(img))
+		shade(canvas, r)
+		contrast := uniform(r, 16, 80)
+		newStructure(label%structures, contrast*uniform(r, 0.5, 0.8), r).stamp(canvas)
+		newStructure(label/structures, contrast, r).stamp(canvas)
+		expose(img, canvas, r)
+	})
+	s.Normalization = CIFAR100Normalization
+	s.Source = Source{Kind: KindProcedural100, Detail: fmt.Sprintf("%d generated images of 100 classes, seed %d", s.Len(), seed)}
+	return newSet(*s)
+}
+
+// generate paints n images whose labels take turns.
+func generate(n, classes int, paint func(img []uint8, label, i int)) *Set {
+	const size = 3 * proceduralSide * proceduralSide
+	n = max(n, 0)
+	s := &Set{Images: make([]uint8, n*size), Labels: make([]uint8, n), Side: proceduralSide, Classes: classes}
+	for i := range n {
+		s.Labels[i] = uint8(i % classes)
+		paint(s.Images[i*size:(i+1)*size], i%classes, i)
+	}
+	return s
+}
+
+// expose adds noise to the canvas and rounds it to an image.
+func expose(img []uint8, canvas []float64, r *rand.Rand) {
 	const noise = 20 // standard deviation in grey levels
 	for i, v := range canvas {
 		img[i] = uint8(math.Round(min(max(v+noise*r.NormFloat64(), 0), 255)))

@@ -34,7 +34,7 @@ func TestProcedural(t *testing.T) {
 		t.Errorf("%d images of side %d in %d bytes", small.Len(), small.Side, len(small.Images))
 	}
 	for i, label := range small.Labels {
-		if int(label) != i%data.Classes {
+		if int(label) != i%10 {
 			t.Errorf("label of image %d: %d", i, label)
 		}
 	}
@@ -76,7 +76,7 @@ func TestProceduralNeedsConvolutions(t *testing.T) {
 // of ridges.
 func accuracy(t *testing.T, train, test *data.Set, features func(img []uint8, side int) []float64) float64 {
 	t.Helper()
-	x, y := design(train, features), mat.NewDense(train.Len(), data.Classes, nil)
+	x, y := design(train, features), mat.NewDense(train.Len(), 10, nil)
 	z := design(test, features)
 	_, d := x.Dims()
 	for j := range d {

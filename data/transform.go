@@ -12,15 +12,30 @@ import (
 type Normalization struct{ Mean, Std [3]float32 }
 
 var (
-	// DARTSNormalization is that of every algorithm but ENAS.
+	// DARTSNormalization is CIFAR-10's for every algorithm but ENAS.
 	DARTSNormalization = Normalization{
 		Mean: [3]float32{0.49139968, 0.48215827, 0.44653124},
 		Std:  [3]float32{0.24703233, 0.24348505, 0.26158768},
 	}
-	// ENASNormalization is that of ENAS (Q18).
+	// ENASNormalization is CIFAR-10's for ENAS (Q18).
 	ENASNormalization = Normalization{
 		Mean: [3]float32{0.4914, 0.4822, 0.4465},
 		Std:  [3]float32{0.2023, 0.1994, 0.2010},
+	}
+	// CIFAR100Normalization is CIFAR-100's in the released code of SmoothDARTS.
+	CIFAR100Normalization = Normalization{
+		Mean: [3]float32{0.5071, 0.4865, 0.4409},
+		Std:  [3]float32{0.2673, 0.2564, 0.2762},
+	}
+	// PDARTSNormalization is CIFAR-100's in the released code of P-DARTS (C32).
+	PDARTSNormalization = Normalization{
+		Mean: [3]float32{0.5071, 0.4867, 0.4408},
+		Std:  [3]float32{0.2675, 0.2565, 0.2761},
+	}
+	// SVHNNormalization is SVHN's in the released code of SmoothDARTS.
+	SVHNNormalization = Normalization{
+		Mean: [3]float32{0.4377, 0.4438, 0.4728},
+		Std:  [3]float32{0.1980, 0.2010, 0.1970},
 	}
 )
 
@@ -46,6 +61,9 @@ type Transform struct {
 	// side 32), at a random place, and flips it horizontally with probability
 	// 1/2. Training has it, and with parity so has validation (Q10).
 	Augment bool
+	// NoFlip leaves out the flip, of digits for example, and draws all else as with
+	// it; the released code flips SVHN as well (C28).
+	NoFlip bool
 	// Cutout is the probability that a square of side/2 pixels around a random
 	// pixel, as far as it lies in the image, is set to 0 after normalisation.
 	// The released code keeps it constant (Q21); 0, its default, is off.
@@ -98,6 +116,7 @@ func (t Transform) draws(seed uint64, queue string, epoch, k, side int) func() C
 		c := Crop{Top: pad, Left: pad}
 		if augment != nil {
 			c.Top, c.Left, c.Flip = augment.IntN(2*pad+1), augment.IntN(2*pad+1), augment.IntN(2) == 1
+			c.Flip = c.Flip && !t.NoFlip
 		}
 		if cutout != nil {
 			c.Cutout = cutout.Float64() < probability

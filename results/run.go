@@ -30,7 +30,11 @@ const Version = 1
 // The kinds of images and tables that are what the benchmark is defined on.
 // Every other kind is a stand-in, which figures and reports must name.
 const (
-	CIFAR10     = "cifar10"     // Provenance.Images
+	CIFAR10 = "cifar10" // Provenance.Images
+	// CIFAR100 and SVHN are what spaces without a table are searched on as well. A table
+	// is of CIFAR-10, so that beside one they are no better than a stand-in.
+	CIFAR100    = "cifar100"    // Provenance.Images
+	SVHN        = "svhn"        // Provenance.Images
 	NASBench101 = "nasbench101" // Provenance.Table
 	// NASBench101Means is a table of means over the repeats, imported from a
 	// file that no published checksum vouches for.
@@ -64,7 +68,11 @@ type Provenance struct {
 // StandIns tells whether the images or the table are not what the benchmark is
 // defined on.
 func (p Provenance) StandIns() (images, table bool) {
-	images = p.Images != CIFAR10 && p.Images != NoImages
+	own := []string{CIFAR10, NoImages}
+	if p.Table == NoTable {
+		own = append(own, CIFAR100, SVHN)
+	}
+	images = !slices.Contains(own, p.Images)
 	table = !slices.Contains([]string{NASBench101, NASBench101Means, NASBench101NNI, NoTable}, p.Table)
 	return images, table
 }

@@ -31,7 +31,7 @@ func dartsSpace(t *testing.T, name spaces.Name, betas bool) *spaces.Space {
 // newDARTS is a small network with drawn weights.
 func newDARTS(t *testing.T, name spaces.Name, v supernet.Variant) *supernet.Net {
 	t.Helper()
-	net, err := supernet.New(supernet.Config{Space: dartsSpace(t, name, false), Channels: 4, Cells: 3, Classes: data.Classes,
+	net, err := supernet.New(supernet.Config{Space: dartsSpace(t, name, false), Channels: 4, Cells: 3, Classes: 10,
 		Side: 8, BatchNormMomentum: 0.1, Variant: v}, ref.New[float64](1))
 	if err != nil {
 		t.Fatal(err)
@@ -43,7 +43,7 @@ func newDARTS(t *testing.T, name spaces.Name, v supernet.Variant) *supernet.Net 
 func dartsBatch(n int) data.Batch {
 	b := data.Batch{N: n, Side: 8, Images: formula.Pixels(1, n, 8)}
 	for i := range n {
-		b.Labels = append(b.Labels, i%data.Classes)
+		b.Labels = append(b.Labels, i%10)
 	}
 	return b
 }

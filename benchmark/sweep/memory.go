@@ -28,7 +28,7 @@ func (r *Runner) Memory(units []Unit) (largest int64, err error) {
 		if seen[s] {
 			continue
 		}
-		bytes, err := c.Memory(element)
+		bytes, err := c.Memory(r.Train, element)
 		if err != nil {
 			return 0, err
 		}

@@ -89,6 +89,8 @@ var magics = []struct {
 	{"ARROW1", kind{"an Arrow file", ""}},
 	{"nb1state", kind{"a checkpoint of nb1shot", ""}},
 	{"nb1shot surrogate", kind{"a surrogate of nb1shot", ""}},
+	{"MATLAB 5.0 MAT-file", kind{"a MAT-file of MATLAB", ""}},
+	{"MATLAB 7.3 MAT-file", kind{"a MAT-file of MATLAB 7.3", ""}},
 	{"%PDF-", kind{"a PDF", ""}},
 	{"\x89PNG\r\n\x1a\n", kind{"a PNG image", ""}},
 	{"\xff\xd8\xff", kind{"a JPEG image", ""}},

@@ -173,7 +173,8 @@ func (s *study) summary() string {
 func (s *study) standIns() []string {
 	images, table := false, false
 	for _, c := range s.curves {
-		images = images || c.Provenance.Images != results.CIFAR10 && c.Provenance.Images != results.NoImages
+		standIn, _ := c.Provenance.StandIns()
+		images = images || standIn
 		switch c.Provenance.Table {
 		case results.NASBench101, results.NASBench101Means, results.NASBench101NNI:
 		default:

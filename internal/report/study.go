@@ -298,7 +298,7 @@ func departures(curves []results.Curve, seeds bool) []string {
 	most := 0
 	for _, c := range curves {
 		p := c.Provenance
-		if p.Images != results.CIFAR10 && p.Images != results.NoImages {
+		if images, _ := p.StandIns(); images {
 			add("%s images instead of CIFAR-10", p.Images)
 		}
 		switch p.Table {

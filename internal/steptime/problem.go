@@ -20,6 +20,9 @@ const (
 	choiceSeed = 1    // of package random: the operations of sampled networks
 )
 
+// classes is the number of classes, as of CIFAR-10.
+const classes = 10
+
 // problem is what all steps work on: a network, architecture parameters and
 // labelled images, all given by formula.
 type problem struct {
@@ -42,7 +45,7 @@ func newProblem(c Config, e engine.Engine) (*problem, error) {
 		return nil, err
 	}
 	net, err := supernet.New(supernet.Config{
-		Space: space, Channels: c.Channels, Cells: c.Cells, Classes: data.Classes,
+		Space: space, Channels: c.Channels, Cells: c.Cells, Classes: classes,
 		Side: c.Side, BatchNormMomentum: 0.997,
 		Variant: supernet.Variant{Partial: c.Partial, Sampled: c.Sampled},
 	}, e)
@@ -90,7 +93,7 @@ func (p *problem) nextMixing() []float64 {
 func newBatch(n, side int) data.Batch {
 	b := data.Batch{N: n, Side: side, Images: formula.Pixels(imageSeed, n, side), Labels: make([]int, n), Serial: data.NewSerial()}
 	for i := range b.Labels {
-		b.Labels[i] = i % data.Classes
+		b.Labels[i] = i % classes
 	}
 	return b
 }

@@ -27,6 +27,7 @@ const (
 	gap     = 4
 	names   = 136 // width of the column of names
 	cell    = 32*zoom + gap
+	classes = 10
 )
 
 func main() {
@@ -47,12 +48,12 @@ func write(path string) (err error) {
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	encoder := png.Encoder{CompressionLevel: png.BestCompression}
-	return encoder.Encode(f, sheet(data.Procedural(samples*data.Classes, 1)))
+	return encoder.Encode(f, sheet(data.Procedural(samples*classes, 1)))
 }
 
 // sheet lays the images of a set, whose labels go round, out by class.
 func sheet(set *data.Set) image.Image {
-	const width, height = names + samples*cell + gap, data.Classes*cell + gap
+	const width, height = names + samples*cell + gap, classes*cell + gap
 	canvas := vgimg.NewWith(vgimg.UseWH(width, height), vgimg.UseDPI(72)) // a point is a pixel
 	font := plot.DefaultFont
 	font.Size = 13
@@ -63,7 +64,7 @@ func sheet(set *data.Set) image.Image {
 	}
 	img := canvas.Image()
 	for i, label := range set.Labels {
-		paste(img, image.Pt(names+i/data.Classes*cell+gap, int(label)*cell+gap), set.Image(i), set.Side)
+		paste(img, image.Pt(names+i/classes*cell+gap, int(label)*cell+gap), set.Image(i), set.Side)
 	}
 	return img
 }
