@@ -16,7 +16,7 @@ func init() {
 		Look:  catalogue.Look{Family: catalogue.Stabilised, Colour: catalogue.Black, Place: 12},
 		Doc: "First-order DARTS that stops early (Zela et al., ICLR 2020): when the largest eigenvalue of the architecture Hessian, " +
 			"averaged over a window, has grown by a factor, the search goes back to the alphas from before the growth and ends. " +
-			"The rule and its numbers are those of the released RobustDARTS code.",
+			"The rule and its numbers are those of the released RobustDARTS code (quirk C21).",
 		Options: append(RelaxationOptions(),
 			Option{Name: "es-window", Kind: Count, Default: 5, Min: 3, Max: 1000, Doc: "early stopping: eigenvalues in a mean"},
 			Option{Name: "es-distance", Kind: Count, Default: 4, Min: 1, Max: 1000, Doc: "early stopping: how many means back the newest is compared with"},

@@ -17,8 +17,8 @@ import (
 )
 
 // P-DARTS and what SDARTS makes of it. The SDARTS paper has the latter without released
-// code: inside each stage the weight step is perturbed as soon as the alphas move (quirk
-// C15).
+// code: inside each stage the weight step is perturbed as soon as the alphas move.
+// (quirk C15)
 func init() {
 	const stages = " in three stages (Chen et al., ICCV 2019): networks of more and more cells, whose edges have fewer and fewer " +
 		"operations, each stage with new weights and alphas. Dropout on the skip connections, which falls within a stage, and in " +
@@ -114,7 +114,8 @@ func newPDARTS(name string, cfg Config, loop func(string, Config) *Relaxation) (
 // firstEpoch is the epoch with which a stage begins: all have as many, but for remainders.
 func (p *pDARTS) firstEpoch(stage int) int { return p.whole.Epochs * stage / stageCount }
 
-// begin makes the relaxation of a stage, with new alphas over the kept candidates.
+// begin makes the relaxation of a stage, with new alphas over the kept
+// candidates (quirk C34).
 func (p *pDARTS) begin(stage int, kept [][]int) {
 	cfg := p.whole
 	cfg.Epochs = p.firstEpoch(stage+1) - p.firstEpoch(stage)

@@ -9,7 +9,7 @@ import (
 	"github.com/nb1shot/nb1shot/supernet"
 )
 
-// The three algorithms on the network of PC-DARTS. Only the first exists for
+// The three algorithms on the network of PC-DARTS (quirk C14). Only the first exists for
 // these spaces in the released code, and it has no perturbation; the others are
 // compositions of its network with the SDARTS loop.
 func init() {

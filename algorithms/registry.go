@@ -218,6 +218,51 @@ func (d Definition) On(space *spaces.Space) Definition {
 	return d
 }
 
+// SpaceOption is an option of an algorithm and what becomes of it on the spaces.
+type SpaceOption struct {
+	Option
+	// Spaces are those that have the option; nil is all.
+	Spaces []spaces.Name
+	// Others are the defaults that differ from that of the option, by space.
+	Others map[spaces.Name]float64
+}
+
+// OnEverySpace lists the options that the algorithm has on any registered space that it
+// supports.
+func (d Definition) OnEverySpace() []SpaceOption {
+	var all []SpaceOption
+	supported := 0
+	for _, o := range d.Options {
+		all = append(all, SpaceOption{Option: o})
+	}
+	for _, space := range spaces.All() {
+		if d.CheckSpace(space) != nil {
+			continue
+		}
+		supported++
+		for _, o := range d.On(space).Options {
+			i := slices.IndexFunc(all, func(s SpaceOption) bool { return s.Name == o.Name })
+			if i < 0 {
+				i = len(all)
+				all = append(all, SpaceOption{Option: o})
+			}
+			all[i].Spaces = append(all[i].Spaces, space.Name())
+			if o.Default != all[i].Default {
+				if all[i].Others == nil {
+					all[i].Others = map[spaces.Name]float64{}
+				}
+				all[i].Others[space.Name()] = o.Default
+			}
+		}
+	}
+	for i := range all {
+		if len(all[i].Spaces) == supported {
+			all[i].Spaces = nil
+		}
+	}
+	return all
+}
+
 // WithDefaults returns the options with other defaults, for Definition.Adapt.
 func WithDefaults(options []Option, defaults Settings) []Option {
 	options = slices.Clone(options)

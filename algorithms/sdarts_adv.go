@@ -26,7 +26,7 @@ func attackOptions() []Option {
 		{Name: "pgd-steps", Kind: Count, Default: 7, Min: 1, Max: 1000, Doc: "attack: steps, each of size 2ε/steps"},
 		{Name: "pgd-random-start", Kind: Switch, Default: 1, Doc: "attack: start at a random point of the ε-box (quirk Q5); off starts at the softmax"},
 		{Name: "pgd-roll-back", Kind: Switch, Default: 1, Doc: "attack: no perturbation where the loss did not rise (quirk Q6b)"},
-		{Name: "pgd-batch-statistics", Kind: Switch, Doc: "attack: normalise by the batch, which moves the running statistics; off uses the running statistics, essentially those of the search batch before (quirk Q4)"},
+		{Name: "pgd-batch-statistics", Kind: Switch, Doc: "attack: normalise by the batch, which moves the running statistics; off uses the running statistics, essentially those of the search batch before (quirks Q4, C7)"},
 	}
 }
 

@@ -22,7 +22,7 @@ func perturbationOptions() []Option {
 	return []Option{
 		{Name: "epsilon-min", Default: 0.03, Max: 1, Doc: "perturbation: ε in the first epoch"},
 		{Name: "epsilon-max", Default: 0.3, Max: 1, Doc: "perturbation: ε after the last epoch"},
-		{Name: "epsilon-reaches-max", Kind: Switch, Doc: "perturbation: ε is epsilon-max in the last epoch already, e/(E-1) instead of e/E (quirk Q3)"},
+		{Name: "epsilon-reaches-max", Kind: Switch, Doc: "perturbation: ε is epsilon-max in the last epoch already, e/(E-1) instead of e/E (quirks Q3, C6)"},
 		{Name: "simplex", Kind: Switch, Default: 1, Doc: "perturbation: clamp to [0,1] and renormalise each row, which may leave the ε-box (quirk Q6); off keeps to the box alone"},
 	}
 }

@@ -30,7 +30,7 @@ var hessianDefinitions = map[string]string{
 	hessianFixed: "search batches that are the same in every epoch",
 }
 
-// run does the epochs that are left and the marked final evaluation (quirk Q11).
+// run does the epochs that are left and the marked final evaluation (quirks Q11, C4).
 func (s *Search) run(ctx context.Context) error {
 	s.announce(s.from, s.begun.steps(), "compiling")
 	s.notes = nil

@@ -215,11 +215,11 @@ func (c Config) CheckEffect(name string) error {
 	return nil
 }
 
-// Settable lists the names that Set accepts for an algorithm.
+// Settable lists the names that Set accepts for an algorithm on any space.
 func Settable(algorithm string) []string {
 	var names []string
 	if definition, err := algorithms.Lookup(algorithm); err == nil {
-		for _, o := range definition.Options {
+		for _, o := range definition.OnEverySpace() {
 			names = append(names, o.Name)
 		}
 	}

@@ -3,6 +3,7 @@ package command
 import (
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -49,20 +50,63 @@ func printAlgorithms(w io.Writer, all []algorithms.Definition) error {
 			fmt.Fprintln(w)
 		}
 		fmt.Fprintf(w, "%s (%s)\n  %s\n", d.Name, d.Title, strings.Join(wrap(d.Doc, 90), "\n  "))
-		for _, space := range spaces.All() {
-			if err := d.CheckSpace(space); err != nil {
-				fmt.Fprintf(w, "  %s\n", strings.Join(wrap(err.Error(), 90), "\n  "))
-			}
+		for _, text := range refusals(d) {
+			fmt.Fprintf(w, "  %s\n", strings.Join(wrap(text, 90), "\n  "))
 		}
 		t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-		for _, o := range d.Options {
-			fmt.Fprintf(t, "  --set %s=%s\t%s\n", o.Name, o.Format(o.Default), strings.Join(wrap(o.Doc, 60), "\n\t"))
+		for _, o := range d.OnEverySpace() {
+			fmt.Fprintf(t, "  --set %s=%s\t%s\n", o.Name, o.Format(o.Default), strings.Join(wrap(o.Doc+bySpace(o), 60), "\n\t"))
 		}
 		if err := t.Flush(); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// refusals says which spaces an algorithm does not support, and why.
+func refusals(d algorithms.Definition) []string {
+	var reasons []string
+	refused := map[string][]spaces.Name{}
+	for _, space := range spaces.All() {
+		if d.Supports == nil {
+			break
+		}
+		if err := d.Supports(space); err != nil {
+			if refused[err.Error()] == nil {
+				reasons = append(reasons, err.Error())
+			}
+			refused[err.Error()] = append(refused[err.Error()], space.Name())
+		}
+	}
+	for i, reason := range reasons {
+		reasons[i] = fmt.Sprintf("Not on %s: %s.", listNames(refused[reason]), reason)
+	}
+	return reasons
+}
+
+func listNames(names []spaces.Name) string {
+	var all []string
+	for _, n := range names {
+		all = append(all, string(n))
+	}
+	return strings.Join(all, ", ")
+}
+
+// bySpace says which spaces have an option and where its default is another one.
+func bySpace(o algorithms.SpaceOption) string {
+	text := ""
+	if len(o.Spaces) > 0 {
+		text += " (only on " + listNames(o.Spaces) + ")"
+	}
+	byDefault := map[float64][]spaces.Name{}
+	for _, space := range slices.Sorted(maps.Keys(o.Others)) {
+		byDefault[o.Others[space]] = append(byDefault[o.Others[space]], space)
+	}
+	for _, v := range slices.Sorted(maps.Keys(byDefault)) {
+		text += fmt.Sprintf("; %s on %s", o.Format(v), listNames(byDefault[v]))
+	}
+	return text
 }
 
 // printRunOptions lists the settings that do not belong to an algorithm.
@@ -98,9 +142,14 @@ type listedAlgorithm struct {
 type listedSetting struct {
 	Name    string  `json:"name"`
 	Default float64 `json:"default"`
-	Min     float64 `json:"min"`
-	Max     float64 `json:"max"`
-	Doc     string  `json:"doc"`
+	// Spaces are those that have the setting; absent where all that the algorithm supports
+	// have it. Others are the defaults on spaces where they differ.
+	Spaces []spaces.Name           `json:"spaces,omitempty"`
+	Others map[spaces.Name]float64 `json:"other_defaults,omitempty"`
+
+	Min float64 `json:"min"`
+	Max float64 `json:"max"`
+	Doc string  `json:"doc"`
 }
 
 func printAlgorithmsJSON(w io.Writer, all []algorithms.Definition) error {
@@ -112,8 +161,8 @@ func printAlgorithmsJSON(w io.Writer, all []algorithms.Definition) error {
 				l.Spaces = append(l.Spaces, space.Name())
 			}
 		}
-		for _, o := range d.Options {
-			s := listedSetting{o.Name, o.Default, o.Min, o.Max, o.Doc}
+		for _, o := range d.OnEverySpace() {
+			s := listedSetting{o.Name, o.Default, o.Spaces, o.Others, o.Min, o.Max, o.Doc}
 			if o.Kind == algorithms.Switch {
 				s.Max = 1
 			}

@@ -15,10 +15,23 @@ import (
 )
 
 // A row of quirks.md: the number, and the columns of settings and places.
-var row = regexp.MustCompile(`(?m)^\| (Q\d+b?) \|[^|]*\|[^|]*\|([^|]*)\| ([^|]*) \|$`)
+var row = regexp.MustCompile(`(?m)^\| ([QC]\d+b?) \|[^|]*\|[^|]*\|([^|]*)\| ([^|]*) \|$`)
+
+// C alone with a number may be something else, such as a number of channels.
+var (
+	quirk  = regexp.MustCompile(`\b(Q\d+b?|C\d+)\b`)
+	ofQ    = regexp.MustCompile(`\bQ\d+b?\b`)
+	listed = regexp.MustCompile(`[qQ]uirks? (?:[QC]\d+b?(?:, | and )?)+`)
+)
 
 // cited finds the numbers that a text mentions.
-var cited = regexp.MustCompile(`\bQ\d+b?\b`)
+func cited(text string) []string {
+	found := ofQ.FindAllString(text, -1)
+	for _, list := range listed.FindAllString(text, -1) {
+		found = append(found, quirk.FindAllString(list, -1)...)
+	}
+	return found
+}
 
 // Every quirk that is cited anywhere stands in quirks.md, and every quirk there is
 // cited in the file that it names.
@@ -37,7 +50,7 @@ func TestQuirks(t *testing.T) {
 		code, err := os.ReadFile(filepath.Join("..", filepath.FromSlash(place)))
 		if err != nil {
 			t.Errorf("%s: %v", number, err)
-		} else if !slices.Contains(cited.FindAllString(string(code), -1), number) {
+		} else if !slices.Contains(cited(string(code)), number) {
 			t.Errorf("quirks.md says that %s is in %s, which does not cite it", number, place)
 		}
 	}
@@ -59,7 +72,7 @@ func TestQuirks(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		for _, number := range cited.FindAllString(string(code), -1) {
+		for _, number := range cited(string(code)) {
 			if !described[number] {
 				t.Errorf("%s cites %s, which has no row in quirks.md", path, number)
 			}

@@ -14,7 +14,8 @@ const stemMultiplier = 3
 // darts declares the search network of the DARTS spaces (Liu et al., 2019): a stem
 // without ReLU, cells that take the outputs of the two before them, and a classifier.
 // Cells ⌊L/3⌋ and ⌊2L/3⌋ are reduction cells, with twice the channels at half the side.
-// No batch normalisation but the stem's has a scale and a shift.
+// No batch normalisation but the stem's has a scale and a shift, and every pooling has one
+// (quirk C9).
 func (b *builder) darts(space *darts.Space) {
 	c := b.config
 	channels, side := c.Channels, c.Side

@@ -166,20 +166,21 @@ func (m *Manifest) changedSettings(settings map[string]string) ([]string, error)
 	var changes []string        // in the order in which they were found
 	of := map[string][]string{} // change → algorithms
 	for _, algorithm := range all {
-		space := grid.Spaces[0] // settings are the same on all
-		there, err := m.Shared.Config(space, algorithm)
-		if err != nil {
-			return nil, fmt.Errorf("manifest: %w", err)
-		}
-		here, err := with.Config(space, algorithm)
-		if err != nil {
-			return nil, err
-		}
-		for _, name := range benchmark.Settable(algorithm) {
-			if old, new := format(there, name), format(here, name); old != new {
-				change := fmt.Sprintf("%s is %s there, %s here", name, old, new)
-				changes = include(changes, change)
-				of[change] = append(of[change], algorithm)
+		for _, space := range grid.Spaces {
+			there, err := m.Shared.Config(space, algorithm)
+			if err != nil {
+				return nil, fmt.Errorf("manifest: %w", err)
+			}
+			here, err := with.Config(space, algorithm)
+			if err != nil {
+				return nil, err
+			}
+			for _, name := range benchmark.Settable(algorithm) {
+				if old, new := format(there, name), format(here, name); old != new {
+					change := fmt.Sprintf("%s is %s there, %s here", name, old, new)
+					changes = include(changes, change)
+					of[change] = include(of[change], algorithm)
+				}
 			}
 		}
 	}
@@ -199,9 +200,9 @@ func format(c benchmark.Config, name string) string {
 		}
 	}
 	if definition, err := algorithms.Lookup(c.Algorithm); err == nil {
-		for _, o := range definition.Options {
-			if o.Name == name {
-				return o.Format(c.Settings[name])
+		for _, o := range definition.OnEverySpace() {
+			if v, ok := c.Settings[name]; ok && o.Name == name {
+				return o.Format(v)
 			}
 		}
 	}
