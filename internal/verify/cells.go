@@ -543,8 +543,9 @@ func (b *subject) cellSearcher(algorithm string, step *int) (_ algorithms.Relaxe
 		// Whatever stage it was, it is done as the second, whose first epoch has no
 		// architecture steps.
 		searched = space.Base().Space
-		cfg.Epochs = 6
-		settings["warm-start-epochs"] = 1
+		cfg.Epochs = 6 // two in each stage
+		delete(settings, "warm-start-epochs")
+		settings["warm-start-share"] = 0.5
 		settings["arch-clip"] = g.number("hyper.arch_grad_clip")
 		settings["dropped-1"] = float64(len(space.Base().Rows()[0].Candidates) - len(space.Rows()[0].Candidates))
 		settings["dropped-2"] = 0
@@ -554,7 +555,6 @@ func (b *subject) cellSearcher(algorithm string, step *int) (_ algorithms.Relaxe
 		state.Stage = 1
 		moves := g.numbers("hyper.arch_step", g.integer("hyper.steps"))
 		b.dropout.replace = true
-		start = nil
 		s, err := newSearcher(algorithm, searched, cfg, settings, state)
 		return s, func(step int) error {
 			b.dropout.probability = g.number(fmt.Sprintf("step_info[%d].dropout_p", step))
