@@ -461,7 +461,7 @@ func stepsCells(algorithm, name string) func(*golden, engine.Engine, *findings) 
 		}
 		out.set(fmt.Sprintf("step%d_momentum", count-1), b.momentum()...)
 		if space, ok := darts.Of(s.Space()); ok {
-			b.genotype("genotype_end", space.Derive(s.Alphas()))
+			b.out.genotype("genotype_end", space.Derive(s.Alphas()))
 		}
 
 		if g.has("end_eigenvalue_reported") {
@@ -623,14 +623,14 @@ func (b *subject) cellStep(k int, s algorithms.Relaxed, info algorithms.StepInfo
 }
 
 // genotype records a genotype under a name.
-func (b *subject) genotype(name string, genotype darts.Genotype) {
+func (r *findings) genotype(name string, genotype darts.Genotype) {
 	for cell, pairs := range map[string][]darts.Pair{"normal": genotype.Normal, "reduce": genotype.Reduce} {
 		for i, p := range pairs {
 			at := fmt.Sprintf("%s.%s[%d]", name, cell, i)
-			b.out.text(at+"[0]", p.Operation)
-			b.out.integers(at+"[1]", []int{p.Input})
+			r.text(at+"[0]", p.Operation)
+			r.integers(at+"[1]", []int{p.Input})
 		}
 	}
-	b.out.integers(name+".normal_concat", genotype.NormalConcat)
-	b.out.integers(name+".reduce_concat", genotype.ReduceConcat)
+	r.integers(name+".normal_concat", genotype.NormalConcat)
+	r.integers(name+".reduce_concat", genotype.ReduceConcat)
 }

@@ -83,25 +83,32 @@ func newBench(g *golden, e engine.Engine, side int, out *findings) (*subject, er
 // layouts records what the flat vectors are made of; named turns the names of weights and
 // statistics into those of the released code.
 func (b *subject) layouts(named func(string) string) {
-	layout := func(list string, i int, name string, shape []int, offset, size int) {
-		at := fmt.Sprintf("%s[%d].", list, i)
-		b.out.text(at+"name", name)
-		b.out.integers(at+"shape", shape)
-		b.out.integers(at+"offset", []int{offset})
-		b.out.integers(at+"size", []int{size})
-	}
 	for i, t := range b.Parameters() {
-		layout("params", i, named(t.Name), t.Shape, t.Offset, t.Size)
+		b.out.layout("params", i, named(t.Name), t.Shape, t.Offset, t.Size)
 	}
 	for i, t := range b.Statistics() {
-		layout("buffers", i, named(t.Name), t.Shape, t.Offset, t.Size)
+		b.out.layout("buffers", i, named(t.Name), t.Shape, t.Offset, t.Size)
 	}
-	for i, t := range b.space.Tensors() {
+	b.out.tensors(b.space)
+}
+
+// layout records a tensor of one of the manifest's lists.
+func (r *findings) layout(list string, i int, name string, shape []int, offset, size int) {
+	at := fmt.Sprintf("%s[%d].", list, i)
+	r.text(at+"name", name)
+	r.integers(at+"shape", shape)
+	r.integers(at+"offset", []int{offset})
+	r.integers(at+"size", []int{size})
+}
+
+// tensors records the architecture parameters of a space.
+func (r *findings) tensors(space *spaces.Space) {
+	for i, t := range space.Tensors() {
 		shape := []int{t.Rows, t.Cols}
 		if t.Cols == 0 { // edges into nodes, which the released code keeps in one row
 			shape = []int{t.Size}
 		}
-		layout("alphas", i, t.Name, shape, t.Offset, t.Size)
+		r.layout("alphas", i, t.Name, shape, t.Offset, t.Size)
 	}
 }
 
