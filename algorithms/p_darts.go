@@ -60,6 +60,7 @@ func init() {
 			Preparation: func(space *spaces.Space, _ Settings) Preparation {
 				p := dartsPreparation(space)
 				p.Batch, p.Epochs, p.Cells = 96, stageCount*25, 5
+				p.Passes = true // quirk C5
 				return p
 			},
 			New: func(cfg Config) (Searcher, error) { return newPDARTS(v.name, cfg, v.loop) },

@@ -61,6 +61,7 @@ type Preparation struct {
 	Epochs       int     // at the paper's setting; 0 is as many as DARTS
 	Cells        int     // of its first network at the paper's setting; 0 is as many as DARTS
 	Cutout       float64 // probability
+	Passes       bool    // whether the search batches pass through their half on every space (quirk C5)
 	TrainPortion float64 // of the training images for the queue Train; the others are for Search
 	// Normalization is used in place of that of CIFAR-10 and its stand-in; nil keeps theirs.
 	// Other data sets have their own.

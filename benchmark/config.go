@@ -99,8 +99,8 @@ var Presets = []Preset{
 				doc:    "tells algorithms apart over a few seeds: 8 channels, 5 cells, 2,000+2,000 images at side 16, batch 32, architecture learning rate raised to 1.9e-3",
 				config: cellScale(8, 5, 16, 4000, 32),
 				settings: algorithms.Settings{
-					"arch-learning-rate": 1.9e-3,
-					"candidates":         100,
+					"arch-learning-rate": 1.9e-3, "added-cells": 2,
+					"candidates": 100,
 				},
 			},
 		},
@@ -120,8 +120,8 @@ var Presets = []Preset{
 				doc:    "a first look within three minutes: 8 channels, 4 cells, 320+320 images at side 8, batch 32, architecture learning rate raised to 8.7e-3",
 				config: cellScale(8, 4, 8, 640, 32),
 				settings: algorithms.Settings{
-					"arch-learning-rate": 8.7e-3,
-					"candidates":         30,
+					"arch-learning-rate": 8.7e-3, "added-cells": 1,
+					"candidates": 30,
 				},
 			},
 		},
@@ -142,8 +142,8 @@ var Presets = []Preset{
 				doc:    "half a minute, for tests: 8 channels, 3 cells, 96+96 images at side 8, batch 32, architecture learning rate raised to 8e-3",
 				config: cellScale(8, 3, 8, 192, 32),
 				settings: algorithms.Settings{
-					"arch-learning-rate": 8e-3,
-					"candidates":         30,
+					"arch-learning-rate": 8e-3, "added-cells": 1,
+					"candidates": 30,
 				},
 			},
 		},
@@ -158,6 +158,9 @@ func scale(channels, cells, side, images, batch int) Config {
 		Hessian: hessianLast, HessianBatches: 1, HessianDecay: true, HessianReport: reportAlgebraic, ProjectionBatches: 10,
 	}
 }
+
+// leastCells is the smallest number of cells: those of three resolutions.
+const leastCells = 3
 
 // PresetNames lists the names of Presets, in their order.
 func PresetNames() []string {
@@ -208,6 +211,9 @@ func NewConfig(preset string, space spaces.Name, algorithm string) (Config, erro
 		c.Epochs, c.Cells = cmp.Or(images.Epochs, c.Epochs), cmp.Or(images.Cells, c.Cells)
 	}
 	c.Cutout = cmp.Or(images.Cutout, c.Cutout)
+	if images.Passes {
+		c.FreshSearch = false
+	}
 	return c, err
 }
 
@@ -318,8 +324,41 @@ func (c Config) Memory(train *data.Set, element int) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	if space, err = definition.SearchSpace(space, c.Settings); err != nil {
+	stages, err := c.stages(definition, space)
+	if err != nil {
 		return 0, err
 	}
-	return c.network(space, variant, train.Classes).Memory(c.Batch, hessian, element)
+	largest := int64(0)
+	for _, stage := range stages {
+		config := c.network(stage.Space, variant, train.Classes)
+		config.Cells = stage.Cells
+		bytes, err := config.Memory(c.Batch, hessian, element)
+		if err != nil {
+			return 0, err
+		}
+		largest = max(largest, bytes)
+	}
+	return largest, nil
+}
+
+// stages lists the networks that a search goes through, one unless it has stages.
+func (c Config) stages(definition algorithms.Definition, space *spaces.Space) ([]algorithms.Stage, error) {
+	space, err := definition.SearchSpace(space, c.Settings)
+	if err != nil {
+		return nil, err
+	}
+	only := algorithms.Stage{Space: space, Cells: c.Cells}
+	searcher, err := definition.NewSearcher(algorithms.Config{Space: space, Cells: c.Cells, Epochs: c.Epochs, Settings: c.Settings})
+	staged, ok := searcher.(algorithms.Staged)
+	if err != nil || !ok {
+		return []algorithms.Stage{only}, err
+	}
+	var all []algorithms.Stage
+	for epoch := range c.Epochs { // what it drops makes no difference
+		staged.StartEpoch(epoch)
+		if stage := staged.Stage(); len(all) == 0 || all[len(all)-1].Number != stage.Number {
+			all = append(all, stage)
+		}
+	}
+	return all, nil
 }

@@ -247,6 +247,9 @@ func (s *Search) steps(ctx context.Context, epoch int, record results.Epoch, sec
 	if part == nil {
 		part = &begun{}
 		s.searcher.StartEpoch(epoch)
+		if err := s.enterStage(); err != nil {
+			return nil, err
+		}
 	}
 	start := time.Now()
 	sum := &part.Training
@@ -463,6 +466,9 @@ func (s *Search) projection(ctx context.Context, relaxed algorithms.Relaxed, epo
 			*tally
 			mixing []float64
 		}{{&soft, weights}, {&hard, discrete}} {
+			if side.tally == &hard {
+				s.net.HoldDraws() // noise is not what is compared
+			}
 			pass, err := s.net.Forward(batch, side.mixing, supernet.BatchStatistics)
 			if err != nil {
 				return nil, fmt.Errorf("projection gap of epoch %d: %w", epoch, err)

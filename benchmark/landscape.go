@@ -22,6 +22,7 @@ import (
 type LandscapeNet interface {
 	Forward(b data.Batch, mixing []float64, bn supernet.BatchNorm) (supernet.Pass, error)
 	MixingGradient(b data.Batch, mixing []float64, bn supernet.BatchNorm, grad []float64) (supernet.Pass, error)
+	SetDraws(seed uint64, purpose string, index ...uint64)
 	StatisticsCount() int
 	ReadStatistics(dst []float64)
 	WriteStatistics(src []float64)
@@ -73,7 +74,7 @@ func landscape(ctx context.Context, net LandscapeNet, space *spaces.Space, alpha
 	if err := space.CheckAlpha(alphas); err != nil {
 		return l, err
 	}
-	p := plane{net: net, space: space, batches: batches}
+	p := plane{net: net, space: space, batches: batches, seed: o.Seed}
 	for i, b := range batches {
 		if b.N < 1 {
 			return l, fmt.Errorf("batch %d has no images", i)
@@ -182,10 +183,15 @@ type plane struct {
 	space   *spaces.Space
 	batches []data.Batch
 	images  int
+	seed    uint64
 
 	centre, first, second []float64 // the point in the middle and the two directions
 	mixing                func(point []float64) []float64
 }
+
+// draw lets all passes over a batch have the same noise, so that points differ by their
+// weights alone.
+func (p *plane) draw(batch int) { p.net.SetDraws(p.seed, "landscape", uint64(batch)) }
 
 // gradient is that of the mean loss with respect to the mixing weights.
 func (p *plane) gradient(ctx context.Context, mixing []float64) ([]float64, error) {
@@ -194,6 +200,7 @@ func (p *plane) gradient(ctx context.Context, mixing []float64) ([]float64, erro
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
+		p.draw(i)
 		if _, err := p.net.MixingGradient(b, mixing, supernet.BatchStatistics, grad); err != nil {
 			return nil, fmt.Errorf("gradient on batch %d: %w", i, err)
 		}
@@ -238,6 +245,7 @@ func (p *plane) score(ctx context.Context, a, b float64) (results.Score, error) 
 		if err := ctx.Err(); err != nil {
 			return s, err
 		}
+		p.draw(i)
 		pass, err := p.net.Forward(batch, mixing, supernet.BatchStatistics)
 		if err != nil {
 			return s, fmt.Errorf("point (%g, %g), batch %d: %w", a, b, i, err)

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"runtime"
 	"time"
 
 	"github.com/nb1shot/nb1shot/algorithms"
@@ -58,6 +59,8 @@ type Search struct {
 	ties     spaces.Ties
 	engine   engine.Engine
 	net      *supernet.Net // nil where the algorithm asks the table alone
+	variant  supernet.Variant
+	stage    int // that the network is of, see algorithms.Staged
 	searcher algorithms.Searcher
 
 	queues   *queues
@@ -261,14 +264,12 @@ func (s *Search) prepareNet(definition algorithms.Definition) (err error) {
 	if err := s.Config.checkBatches(s.queues); err != nil {
 		return err
 	}
-	variant, err := definition.Variant(s.Config.Settings)
-	if err != nil {
+	if s.variant, err = definition.Variant(s.Config.Settings); err != nil {
 		return err
 	}
-	if s.net, err = supernet.New(s.Config.network(s.searched, variant, s.Train.Classes), s.engine); err != nil {
+	if err := s.newNet(algorithms.Stage{Space: s.searched, Cells: s.Config.Cells}); err != nil {
 		return err
 	}
-	s.net.Initialize(random.New(s.Seed, "weights"))
 	images := s.Train.Source
 	// The division and the batch are the algorithm's own: figures that compare
 	// algorithms at one scale must not part them for that.
@@ -284,6 +285,37 @@ func (s *Search) prepareNet(definition algorithms.Definition) (err error) {
 	}
 	s.record, err = s.describe(on)
 	return err
+}
+
+// newNet makes the network of a stage of the search, with new weights. A search that has no
+// stages is one.
+func (s *Search) newNet(stage algorithms.Stage) error {
+	if s.net != nil {
+		s.net = nil
+		runtime.GC() // the engine's memory is outside the Go heap
+	}
+	config := s.Config.network(stage.Space, s.variant, s.Train.Classes)
+	config.Cells = stage.Cells
+	net, err := supernet.New(config, s.engine)
+	if err != nil {
+		return err
+	}
+	var index []uint64
+	if stage.Number > 0 {
+		index = append(index, uint64(stage.Number))
+	}
+	net.Initialize(random.New(s.Seed, "weights", index...))
+	s.net, s.stage = net, stage.Number
+	return nil
+}
+
+// enterStage makes the network of the stage that the searcher is in, unless it is there.
+func (s *Search) enterStage() error {
+	staged, ok := s.searcher.(algorithms.Staged)
+	if !ok || staged.Stage().Number == s.stage {
+		return nil
+	}
+	return s.newNet(staged.Stage())
 }
 
 // describe adds preset and table to what the run is measured on.

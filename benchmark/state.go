@@ -310,6 +310,14 @@ func (s *Search) checkBegun(meta checkpointMeta) error {
 
 // restore takes the state over.
 func (s *Search) restore(state checkpoint.State) error {
+	if _, ok := s.searcher.(algorithms.Staged); ok { // whose state tells which network the vectors are of
+		if err := s.searcher.SetState(state.Blobs["searcher"]); err != nil {
+			return fmt.Errorf("searcher: %w", err)
+		}
+		if err := s.enterStage(); err != nil {
+			return err
+		}
+	}
 	if s.net != nil {
 		for name, v := range vectors(s.net) {
 			if n := len(state.Vectors[name].Values); n != v.n {
@@ -435,9 +443,10 @@ func (s *Search) Landscape(ctx context.Context, dir string, batches int, o Lands
 		b.Images, b.Labels = slices.Clone(b.Images), slices.Clone(b.Labels)
 		held = append(held, b)
 	}
-	if copies := s.net.Config().MixingLen() / s.space.Dim(); copies > 1 {
+	space := relaxed.Space()
+	if copies := s.net.Config().MixingLen() / space.Dim(); copies > 1 {
 		o.Relax = func(alphas []float64) algorithms.Mixing {
-			m := algorithms.Softmax(s.space, alphas)
+			m := algorithms.Softmax(space, alphas)
 			m.Weights = slices.Repeat(m.Weights, copies)
 			m.Probabilities = m.Weights
 			return m
@@ -445,6 +454,6 @@ func (s *Search) Landscape(ctx context.Context, dir string, batches int, o Lands
 	}
 	return abandon.Do(ctx, patience, func() (l results.Landscape, err error) {
 		defer engine.Catch(&err)
-		return Landscape(ctx, s.net, s.space, relaxed.Alphas(), held, o)
+		return Landscape(ctx, s.net, space, relaxed.Alphas(), held, o)
 	})
 }

@@ -1,0 +1,122 @@
+package benchmark_test
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/nb1shot/nb1shot/algorithms/algorithmstest"
+	"github.com/nb1shot/nb1shot/benchmark"
+	"github.com/nb1shot/nb1shot/data"
+	"github.com/nb1shot/nb1shot/results"
+	"github.com/nb1shot/nb1shot/spaces"
+)
+
+// dartsEngine computes the tests on the DARTS spaces.
+const dartsEngine = "ref"
+
+// onDARTS is a small job on a space of DARTS: three epochs of two steps.
+func onDARTS(t *testing.T, space spaces.Name, algorithm string, set ...string) benchmark.Job {
+	t.Helper()
+	config, err := benchmark.NewConfig("smoke", space, algorithm)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.Epochs, config.Channels, config.Cells, config.Side, config.Limit, config.Batch, config.ProjectionBatches = 3, 4, 3, 8, 16, 4, 1
+	maps.Copy(config.Settings, algorithmstest.Small(algorithm))
+	for i := 0; i < len(set); i += 2 {
+		if err := config.Set(set[i], set[i+1]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return benchmark.Job{
+		Config: config, Train: data.Procedural(16, 0), Test: data.Procedural(4, 1), Engine: dartsEngine, Threads: 1, Root: t.TempDir(),
+	}
+}
+
+// A run on a space of DARTS needs no table, records what there is to record, and resumes
+// from every step with the same bytes; where the algorithm has stages, from each.
+func TestRunsOnDARTS(t *testing.T) {
+	for _, c := range []struct {
+		space     spaces.Name
+		algorithm string
+		set       []string
+		tensors   int // of architecture parameters
+		rows      int // of the last of them
+		lanczos   bool
+	}{
+		{"darts-s4", "sdarts-adv", nil, 2, 14, false},
+		{"darts", "pc-darts-rs", nil, 4, 4, true},
+		{"darts8", "p-darts", []string{"added-cells", "1", "warm-start-share", "0"}, 2, 14, true},
+		{"darts-s3", "r-darts-dp", nil, 2, 14, false},
+		{"darts-s1", "random-ws", nil, 0, 0, false},
+	} {
+		t.Run(string(c.space)+"/"+c.algorithm, func(t *testing.T) {
+			t.Parallel()
+			dir, _ := mustResume(t, onDARTS(t, c.space, c.algorithm, c.set...))
+			want := outcomeOf(t, dir)
+			h, err := results.Read(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if p := h.Run.Provenance; p.Table != results.NoTable || h.Run.Space != c.space {
+				t.Errorf("provenance %+v", p)
+			}
+			if len(h.Epochs) != 4 {
+				t.Fatalf("%d records, want 4", len(h.Epochs))
+			}
+			for i, e := range h.Epochs {
+				if err := e.Check(); err != nil {
+					t.Error(err)
+				}
+				if e.Architecture == nil || e.Architecture.Space != c.space || e.Structure == nil || e.Structure.Width < 0.5 || e.Structure.Depth < 2 {
+					t.Errorf("record %d: architecture %v, structure %+v", i, e.Architecture, e.Structure)
+				}
+				if len(e.Alphas) != c.tensors || c.tensors > 0 && len(e.Alphas[c.tensors-1].Rows) != c.rows {
+					t.Errorf("record %d: %d tensors of alphas", i, len(e.Alphas))
+				}
+				if c.tensors > 0 && !e.Final && (e.Hessian == nil || e.Projection == nil || e.Search == nil) {
+					t.Errorf("record %d lacks Hessian, projection or validation", i)
+				}
+			}
+			if hessian := h.Epochs[0].Hessian; c.tensors > 0 {
+				if (hessian.Method == results.Lanczos) != c.lanczos || hessian.Batch != 4 || hessian.Reported != hessian.Eigenvalues[len(hessian.Eigenvalues)-1] {
+					t.Errorf("hessian %+v", hessian)
+				}
+			}
+			if findings := benchmark.Verify(h); len(findings) > 1 { // the images are a stand-in
+				t.Errorf("findings %v", findings)
+			}
+
+			j := onDARTS(t, c.space, c.algorithm, c.set...)
+			stops := 0
+			for {
+				ctx, cancel := context.WithCancel(context.Background())
+				dir, err = j.Run(ctx, func(p benchmark.Progress) {
+					if len(p.Notes) == 0 && p.Doing == "" {
+						cancel()
+					}
+				})
+				cancel()
+				if err == nil {
+					break
+				}
+				if !errors.Is(err, context.Canceled) {
+					t.Fatal(err)
+				}
+				if stops++; stops > 100 {
+					t.Fatal("it does not come to its end")
+				}
+			}
+			if stops < 6 {
+				t.Errorf("stopped %d times", stops)
+			}
+			if d := cmp.Diff(want, outcomeOf(t, dir)); d != "" {
+				t.Error(d)
+			}
+		})
+	}
+}
