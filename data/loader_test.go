@@ -70,7 +70,7 @@ func numbers(l *data.Loader, epoch, first, n int) []int {
 
 func TestBatchSizes(t *testing.T) {
 	for _, test := range []struct{ images, size, batches, last int }{
-		{25000, 96, 261, 40}, {45000, 64, 704, 8}, {5000, 64, 79, 8}, {480, 48, 10, 48}, {5, 96, 1, 5},
+		{25000, 96, 261, 40}, {25000, 64, 391, 40}, {36628, 64, 573, 20}, {45000, 64, 704, 8}, {5000, 64, 79, 8}, {480, 48, 10, 48}, {5, 96, 1, 5},
 	} {
 		t.Run(fmt.Sprintf("%d by %d", test.images, test.size), func(t *testing.T) {
 			set := &data.Set{Images: make([]uint8, test.images*3*8*8), Labels: make([]uint8, test.images), Side: 8}
@@ -194,6 +194,33 @@ func TestBatchReusesItsBuffer(t *testing.T) {
 	}
 	if &b.Images[0] != first {
 		t.Error("the buffer was replaced")
+	}
+}
+
+// Without the flip everything else is drawn as with it.
+func TestNoFlip(t *testing.T) {
+	crops := func(noFlip bool) (all []data.Crop) {
+		l := newLoader(t, func(q *data.Queue) {
+			q.Transform = data.Transform{Normalization: grey, Augment: true, NoFlip: noFlip, Cutout: 0.5}
+		})
+		for k := range l.Len() {
+			all = append(all, batch(l, 3, k).Recipe.Crops...)
+		}
+		return all
+	}
+	flipped := 0
+	with, without := crops(false), crops(true)
+	for i, c := range with {
+		if c.Flip {
+			flipped++
+		}
+		c.Flip = false
+		if without[i] != c {
+			t.Errorf("image %d: %+v without the flip, want %+v", i, without[i], c)
+		}
+	}
+	if flipped == 0 || flipped == len(with) {
+		t.Errorf("%d of %d flipped", flipped, len(with))
 	}
 }
 

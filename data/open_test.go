@@ -421,6 +421,7 @@ func TestDecodeFineErrors(t *testing.T) {
 func FuzzDecodeFine(f *testing.F) {
 	images, labels := fineImages(1, 100)
 	f.Add(encodeFine(images, labels))
+	f.Add(encodeFine(images[:2*imageBytes], labels[:2])) // refused, but small
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		n := len(raw) / (2 + imageBytes)
@@ -524,5 +525,52 @@ func TestOfficialCIFAR10(t *testing.T) {
 		if math.Abs(mean-float64(DARTSNormalization.Mean[channel])) > 1e-6 || math.Abs(std-float64(DARTSNormalization.Std[channel])) > 1e-6 {
 			t.Errorf("channel %d: mean %.8f, standard deviation %.8f; want %v, %v", channel, mean, std, DARTSNormalization.Mean[channel], DARTSNormalization.Std[channel])
 		}
+	}
+}
+
+// TestOfficial reads the true CIFAR-100 and SVHN, which are not part of the repository.
+// Their digests are unknown until somebody has them: it prints them.
+func TestOfficial(t *testing.T) {
+	for _, test := range []struct {
+		kind, variable string
+		train, test    int
+	}{{KindCIFAR100, "NB1SHOT_CIFAR100", 50000, 10000}, {KindSVHN, "NB1SHOT_SVHN", 73257, 26032}} {
+		t.Run(test.kind, func(t *testing.T) {
+			path := os.Getenv(test.variable)
+			if path == "" {
+				t.Skipf("set %s to %s, in any form that Open reads, to run this test", test.variable, Title(test.kind))
+			}
+			p, err := Open(t.Context(), path, test.kind)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if p.Train.Len() != test.train || p.Test.Len() != test.test {
+				t.Errorf("%d training and %d test images", p.Train.Len(), p.Test.Len())
+			}
+			for _, s := range []*Set{p.Train, p.Test} {
+				count := make([]int, s.Classes)
+				for _, label := range s.Labels {
+					count[label]++
+				}
+				t.Logf("%s: digest %s, images of each class %v", s.Source.Detail, s.Source.Digest, count)
+			}
+			// The constants are about the statistics of the training images.
+			for channel := range 3 {
+				var sum, squares float64
+				for i := range p.Train.Len() {
+					for _, v := range p.Train.Image(i)[channel*1024 : (channel+1)*1024] {
+						sum += float64(v) / 255
+						squares += float64(v) * float64(v) / 255 / 255
+					}
+				}
+				n := float64(p.Train.Len() * 1024)
+				mean := sum / n
+				std := math.Sqrt(squares/n - mean*mean)
+				of := p.Train.Normalization
+				if math.Abs(mean-float64(of.Mean[channel])) > 1e-3 || math.Abs(std-float64(of.Std[channel])) > 2e-3 {
+					t.Errorf("channel %d: mean %.4f, standard deviation %.4f; want about %v, %v", channel, mean, std, of.Mean[channel], of.Std[channel])
+				}
+			}
+		})
 	}
 }

@@ -17,6 +17,54 @@ func TestProceduralIsStable(t *testing.T) {
 	if got := data.Procedural(20, 1).Source.Digest; got != want {
 		t.Errorf("digest of 20 images of seed 1: %s, want %s", got, want)
 	}
+	const want100 = "5ba91a9b8265fdc8753f1ce4a26e50e36670f1b8cb527dcd932eae8c0e3eae7f"
+	if got := data.Procedural100(20, 1).Source.Digest; got != want100 {
+		t.Errorf("digest of 20 images of seed 1 of 100 classes: %s, want %s", got, want100)
+	}
+}
+
+func TestProcedural100(t *testing.T) {
+	small, large := data.Procedural100(110, 1), data.Procedural100(120, 1)
+	if !slices.Equal(small.Images, large.Images[:len(small.Images)]) {
+		t.Error("image i depends on the number of images")
+	}
+	if slices.Equal(small.Image(0), small.Image(100)) {
+		t.Error("two images of a class are the same")
+	}
+	for i, label := range small.Labels {
+		if int(label) != i%100 {
+			t.Errorf("label of image %d: %d", i, label)
+		}
+	}
+	if small.Classes != 100 || small.Side != 32 || small.Normalization != data.CIFAR100Normalization || small.Source.Kind != data.KindProcedural100 {
+		t.Errorf("%d classes, side %d, %v, %+v", small.Classes, small.Side, small.Normalization, small.Source)
+	}
+	if ten := data.Procedural(1, 1); ten.Classes != 10 || ten.Normalization != data.DARTSNormalization {
+		t.Errorf("%d classes, %v", ten.Classes, ten.Normalization)
+	}
+	if n := data.Procedural100(-1, 1).Len(); n != 0 {
+		t.Errorf("−1 images: got %d", n)
+	}
+}
+
+// Of 100 classes as well convolutions learn what a linear model cannot.
+func TestProcedural100NeedsConvolutions(t *testing.T) {
+	a, err := data.Downsample(data.Procedural100(1200, 1), 16)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := data.Downsample(data.Procedural100(600, 2), 16)
+	if err != nil {
+		t.Fatal(err)
+	}
+	linear, conv := accuracy(t, a, b, pixels), accuracy(t, a, b, filterResponses)
+	t.Logf("linear %.1f %%, filters %.1f %%; 1 %% is chance", 100*linear, 100*conv)
+	if linear > 0.04 {
+		t.Errorf("a linear model reaches %.1f %%, want at most 4 %%", 100*linear)
+	}
+	if conv < 0.1 {
+		t.Errorf("filters reach %.1f %%, want at least 10 %%", 100*conv)
+	}
 }
 
 func TestProcedural(t *testing.T) {
@@ -76,7 +124,7 @@ func TestProceduralNeedsConvolutions(t *testing.T) {
 // of ridges.
 func accuracy(t *testing.T, train, test *data.Set, features func(img []uint8, side int) []float64) float64 {
 	t.Helper()
-	x, y := design(train, features), mat.NewDense(train.Len(), 10, nil)
+	x, y := design(train, features), mat.NewDense(train.Len(), train.Classes, nil)
 	z := design(test, features)
 	_, d := x.Dims()
 	for j := range d {

@@ -21,7 +21,7 @@ const (
 // svhn is SVHN, Street View House Numbers (Y. Netzer et al., Reading Digits in Natural
 // Images with Unsupervised Feature Learning, 2011), in its form of cropped digits: the
 // 73,257 training images and the 26,032 test images. The 531,131 extra ones are never
-// trained on, as in the released code (C28). Label 10, which is the digit 0, is class 0.
+// trained on, as in the released code (quirk C28). Label 10, which is the digit 0, is class 0.
 var svhn = collection{
 	kind: KindSVHN, title: "SVHN", classes: 10, normalization: SVHNNormalization,
 	formats: []format{{

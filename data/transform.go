@@ -27,7 +27,7 @@ var (
 		Mean: [3]float32{0.5071, 0.4865, 0.4409},
 		Std:  [3]float32{0.2673, 0.2564, 0.2762},
 	}
-	// PDARTSNormalization is CIFAR-100's in the released code of P-DARTS (C32).
+	// PDARTSNormalization is CIFAR-100's in the released code of P-DARTS (quirk C32).
 	PDARTSNormalization = Normalization{
 		Mean: [3]float32{0.5071, 0.4867, 0.4408},
 		Std:  [3]float32{0.2675, 0.2565, 0.2761},
@@ -62,7 +62,7 @@ type Transform struct {
 	// 1/2. Training has it, and with parity so has validation (Q10).
 	Augment bool
 	// NoFlip leaves out the flip, of digits for example, and draws all else as with
-	// it; the released code flips SVHN as well (C28).
+	// it; the released code flips SVHN as well (quirk C28).
 	NoFlip bool
 	// Cutout is the probability that a square of side/2 pixels around a random
 	// pixel, as far as it lies in the image, is set to 0 after normalisation.

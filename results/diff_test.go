@@ -184,6 +184,8 @@ func TestStandIns(t *testing.T) {
 	}{
 		{CIFAR10, NASBench101, false, false}, {NoImages, NASBench101Means, false, false},
 		{"procedural", NASBench101NNI, true, false}, {CIFAR10, "surrogate", false, true},
+		{CIFAR100, NoTable, false, false}, {SVHN, NoTable, false, false}, {"procedural100", NoTable, true, false},
+		{CIFAR100, NASBench101, true, false}, {SVHN, "surrogate", true, true},
 	} {
 		images, table := Provenance{Images: test.images, Table: test.table}.StandIns()
 		if images != test.images1 || table != test.table1 {

@@ -51,7 +51,7 @@ func Columns() []Column {
 
 // provenanceDocs describes the members of Provenance.Key.
 var provenanceDocs = map[string]string{
-	"images": "kind of images; anything but cifar10 is a stand-in", "images_digest": "SHA-256 of pixels and labels",
+	"images": "kind of images; anything but cifar10, and cifar100 and svhn where there is no table, is a stand-in", "images_digest": "SHA-256 of pixels and labels",
 	"table": "kind of table; anything but nasbench101, nasbench101-means and nasbench101-nni is a stand-in", "table_digest": "SHA-256 of the table",
 	"preset": "name of the preset", "scale": "size of supernet and images",
 	"engine": "name of the engine", "precision": "its precision",
