@@ -146,7 +146,10 @@ func openImages(ctx context.Context, path string, limit int) (train, test *data.
 		return p.Train, p.Test, nil
 	}
 	_, kind, _ := data.Locate(path)
-	if errors.Is(err, data.ErrChecksum) {
+	switch {
+	case errors.Is(err, data.ErrSeveral):
+		return nil, nil, err
+	case errors.Is(err, data.ErrChecksum):
 		return nil, nil, hinted(err, "remove the damaged file; %s", toDownload(kind))
 	}
 	return nil, nil, hinted(err, "%s; to do without: --data procedural", toDownload(kind))

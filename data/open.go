@@ -25,6 +25,9 @@ import (
 // ErrChecksum marks a file whose content is not the official one.
 var ErrChecksum = fetch.ErrChecksum
 
+// ErrSeveral reports a folder of several data sets where one is wanted.
+var ErrSeveral = errors.New("several data sets")
+
 // Parts are the two parts of a data set, each in its official order.
 type Parts struct {
 	Train, Test *Set
@@ -103,14 +106,13 @@ const maxArchive = 1 << 30
 // Open reads a data set: CIFAR-10, CIFAR-100 or SVHN, or one of the kinds given. The path
 // is an official archive (cifar-10-binary.tar.gz, cifar-10-python.tar.gz,
 // cifar-100-binary.tar.gz, cifar-100-python.tar.gz), a folder unpacked from one, a folder
-// of train_32x32.mat and test_32x32.mat, or a folder that holds one of these; a folder that
-// holds several data sets is an error.
+// of train_32x32.mat and test_32x32.mat, or a folder that holds one of these.
 //
 // The MD5 sum of each file must be the official one, or the error is an ErrChecksum; an
 // archive itself may have been packed anew. No sums of the two files of CIFAR-100's binary
 // form are known: where its archive is not the official one, the files must have the right
 // size and the right number of images of each class, and the set's Source says that no
-// checksum covers them. Open ends with the error of ctx once that is done.
+// checksum covers them. A folder of several data sets is an ErrSeveral. Open ends with the error of ctx once that is done.
 func Open(ctx context.Context, path string, kinds ...string) (*Parts, error) {
 	p, at, err := open(ctx, path, chosen(kinds))
 	if err != nil {
@@ -209,7 +211,7 @@ func locate(path string, among []collection) (place, error) {
 	case 1:
 		return found[0], nil
 	}
-	return place{}, fmt.Errorf("%s holds %s: give the folder or the archive of one of them, such as %s", path, titles(of, " and "), found[0].path)
+	return place{}, fmt.Errorf("%s holds %w, %s: give the folder or the archive of one of them, such as %s", path, ErrSeveral, titles(of, " and "), found[0].path)
 }
 
 // locate finds the data set in a folder, unpacked rather than packed.

@@ -233,7 +233,7 @@ func TestOpenSeveral(t *testing.T) {
 	for _, c := range all {
 		writeFolder(t, filepath.Join(dir, c.formats[0].folder), c.formats[0], c.content)
 	}
-	if _, _, err := open(t.Context(), dir, plain(all)); err == nil || !strings.Contains(err.Error(), "CIFAR-10, CIFAR-100 and SVHN") || !strings.Contains(err.Error(), "give the folder") {
+	if _, _, err := open(t.Context(), dir, plain(all)); !errors.Is(err, ErrSeveral) || !strings.Contains(err.Error(), "CIFAR-10, CIFAR-100 and SVHN") || !strings.Contains(err.Error(), "give the folder") {
 		t.Errorf("error %v", err)
 	}
 	for _, c := range all {
