@@ -87,6 +87,7 @@ type runEntry struct {
 	Configured int                `json:"configured"`       // epochs; 0 if the configuration has none
 	Last       *outcome           `json:"last"`             // of the newest record that the table knows
 	Best       *outcome           `json:"best"`             // nil also where the record is too long to look for it
+	Found      *found             `json:"found,omitempty"`  // where no table knows the space
 	Eigenvalue []float64          `json:"eigenvalue"`       // λ of the first and the last epoch
 	Seconds    *float64           `json:"seconds"`          // wall time of the records; nil where there are too many to add up
 	Provenance results.Provenance `json:"provenance"`
@@ -96,7 +97,7 @@ func newRunEntry(h *results.History) *runEntry {
 	s := summarise(h)
 	e := &runEntry{
 		Run: h.Run.Name(), Space: h.Run.Space, Algorithm: h.Run.Algorithm, Preset: h.Run.Provenance.Preset, Seed: h.Run.Seed,
-		ConfigHash: h.Run.ConfigHash, State: s.State, Killed: h.Status.Killed(), Last: s.Final, Best: s.Best, Eigenvalue: s.Eigenvalue, Seconds: &s.Seconds, Provenance: h.Run.Provenance, Epochs: h.Trained(),
+		ConfigHash: h.Run.ConfigHash, State: s.State, Killed: h.Status.Killed(), Last: s.Final, Best: s.Best, Found: s.Found, Eigenvalue: s.Eigenvalue, Seconds: &s.Seconds, Provenance: h.Run.Provenance, Epochs: h.Trained(),
 	}
 	e.Configured, _ = strconv.Atoi(h.Run.Setting("epochs")) // 0 where there is none
 	return e
@@ -172,7 +173,14 @@ func listRuns(c *cli.Context) (err error) {
 
 func printRuns(w io.Writer, listed []listedRun) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "space\talgorithm\tpreset\tseed\tstate\tepochs\ttest error\tbest\tλ\timages\ttable\ttime\tdirectory")
+	free := slices.ContainsFunc(listed, func(r listedRun) bool { return r.runEntry != nil && r.Found != nil })
+	column := func(text string) string {
+		if free {
+			return text + "\t"
+		}
+		return ""
+	}
+	fmt.Fprintf(t, "space\talgorithm\tpreset\tseed\tstate\tepochs\ttest error\tbest\t%sλ\timages\ttable\ttime\tdirectory\n", column("free"))
 	standIns := false
 	for _, r := range listed {
 		if r.runEntry == nil {
@@ -180,8 +188,12 @@ func printRuns(w io.Writer, listed []listedRun) error {
 		}
 		images, table := r.Provenance.StandIns()
 		standIns = standIns || images || table
-		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.Space, r.Algorithm, r.Preset, r.Seed, r.state(), r.epochs(),
-			errorOf(r.Last), errorOf(r.Best), summary{Eigenvalue: r.Eigenvalue}.eigenvalues(),
+		share := ""
+		if r.Found != nil {
+			share = percent(r.Found.ParameterFree)
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s%s\t%s\t%s\t%s\t%s\n", r.Space, r.Algorithm, r.Preset, r.Seed, r.state(), r.epochs(),
+			errorOf(r.Last), errorOf(r.Best), column(share), summary{Eigenvalue: r.Eigenvalue}.eigenvalues(),
 			marked(r.Provenance.Images, images), marked(r.Provenance.Table, table), secondsOf(r.Seconds), r.Dir)
 	}
 	if err := t.Flush(); err != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/nb1shot/nb1shot/results"
+	"github.com/nb1shot/nb1shot/spaces/darts"
 )
 
 func showRunCommand() *cli.Command {
@@ -41,6 +42,7 @@ type shownRun struct {
 	Warnings []string        `json:"warnings,omitempty"`
 	Final    *outcome        `json:"final"`
 	Best     *outcome        `json:"best"`
+	Found    *found          `json:"found,omitempty"` // where no table knows the space
 	Epochs   []results.Epoch `json:"epochs"`
 	Files    []runFile       `json:"files"`
 }
@@ -77,7 +79,7 @@ func showRun(c *cli.Context) error {
 	}
 	if c.Bool("json") {
 		s := summarise(h)
-		return writeJSON(w, shownRun{h.Dir, h.Run, h.Status, h.Warnings, s.Final, s.Best, append([]results.Epoch{}, h.Epochs...), files})
+		return writeJSON(w, shownRun{h.Dir, h.Run, h.Status, h.Warnings, s.Final, s.Best, s.Found, append([]results.Epoch{}, h.Epochs...), files})
 	}
 	return printRun(w, h, files)
 }
@@ -122,10 +124,18 @@ func printRun(w io.Writer, h *results.History, files []runFile) error {
 		fmt.Fprintf(t, "ended\t%s\n", h.Status.Ended.Format(time.RFC3339))
 	}
 	fmt.Fprintf(t, "images\t%s\n\t%s\n", origin(p.Images, p.ImagesDetail, images), p.ImagesDigest)
-	fmt.Fprintf(t, "table\t%s\n\t%s\n", origin(p.Table, p.TableDetail, table), p.TableDigest)
+	if p.Table == results.NoTable {
+		fmt.Fprintf(t, "table\t%s\n", tableTitle(p.Table))
+	} else {
+		fmt.Fprintf(t, "table\t%s\n\t%s\n", origin(p.Table, p.TableDetail, table), p.TableDigest)
+	}
 	fmt.Fprintf(t, "preset\t%s: %s\n", p.Preset, p.Scale)
 	fmt.Fprintf(t, "engine\t%s\n", strings.Join(slices.DeleteFunc([]string{p.Engine, p.Precision, p.Device}, func(s string) bool { return s == "" }), ", "))
-	fmt.Fprintf(t, "test error\t%v, best %v\n", entry.Last, entry.Best)
+	if entry.Found != nil {
+		fmt.Fprintf(t, "found\t%s\n", entry.Found.shape())
+	} else {
+		fmt.Fprintf(t, "test error\t%v, best %v\n", entry.Last, entry.Best)
+	}
 	if len(entry.Eigenvalue) > 0 {
 		fmt.Fprintf(t, "λ\t%s\n", summary{Eigenvalue: entry.Eigenvalue}.eigenvalues())
 	}
@@ -152,7 +162,7 @@ func printRun(w io.Writer, h *results.History, files []runFile) error {
 		}
 		last := h.Epochs[len(h.Epochs)-1]
 		fmt.Fprintf(w, "\n%s\n", recordTitle(last))
-		printCell(w, last.Cell)
+		printFound(w, last)
 	}
 	fmt.Fprintln(w, "\nfiles")
 	for _, f := range files {
@@ -174,6 +184,7 @@ var courseColumns = []courseColumn{
 	{"search", "search.accuracy", percent},
 	{"λ", "hessian.reported", eigenvalue},
 	{"gap", "projection.gap", percent},
+	{"free", "structure.parameter_free", percent},
 	{"width", "structure.width", eigenvalue},
 	{"depth", "structure.depth", eigenvalue},
 	{"changed", "structure.changed", eigenvalue},
@@ -197,6 +208,9 @@ func printCourse(w io.Writer, epochs []results.Epoch) error {
 		show[best] = true
 	}
 	columns := slices.DeleteFunc(slices.Clone(courseColumns), func(c courseColumn) bool {
+		if c.name == "structure.parameter_free" && epochs[0].Architecture == nil { // the cells show it
+			return true
+		}
 		return !slices.ContainsFunc(epochs, func(e results.Epoch) bool { return quantity(c.name)(e) != nil })
 	})
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
@@ -204,7 +218,11 @@ func printCourse(w io.Writer, epochs []results.Epoch) error {
 	for _, c := range columns {
 		fmt.Fprint(t, "\t", c.title)
 	}
-	fmt.Fprint(t, "\tcell\n")
+	if epochs[0].Architecture == nil {
+		fmt.Fprint(t, "\tcell\n")
+	} else {
+		fmt.Fprint(t, "\tnormal cell\n")
+	}
 	for _, i := range slices.Sorted(maps.Keys(show)) {
 		e := epochs[i]
 		fmt.Fprint(t, e.Epoch)
@@ -222,7 +240,11 @@ func printCourse(w io.Writer, epochs []results.Epoch) error {
 		if e.Final {
 			note += ", final"
 		}
-		fmt.Fprintf(t, "\t%.8s%s\n", e.Cell.Hash, note)
+		what := fmt.Sprintf("%.8s", e.Cell.Hash)
+		if f := foundIn(e); f != nil && f.Genotype != "" {
+			what = f.genotype.Short(darts.Normal)
+		}
+		fmt.Fprintf(t, "\t%s%s\n", what, note)
 	}
 	return t.Flush()
 }
@@ -238,6 +260,21 @@ func recordTitle(e results.Epoch) string {
 		return fmt.Sprintf("final record, after %d epochs", e.Epoch)
 	}
 	return fmt.Sprintf("record of epoch %d", e.Epoch)
+}
+
+// printFound prints the architecture of a record.
+func printFound(w io.Writer, e results.Epoch) {
+	f := foundIn(e)
+	if f == nil {
+		printCell(w, e.Cell)
+		return
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	f.print(t)
+	t.Flush()
+	if f.Genotype != "" {
+		fmt.Fprintln(w, f.genotype)
+	}
 }
 
 // printCell prints the cell as it was looked up, before pruning.
@@ -259,13 +296,15 @@ func printCell(w io.Writer, cell results.Cell) {
 // printRecord prints all that a record holds.
 func printRecord(w io.Writer, e results.Epoch) error {
 	fmt.Fprintln(w, recordTitle(e))
-	printCell(w, e.Cell)
+	printFound(w, e)
 	if e.Warning != "" {
 		fmt.Fprintf(w, "warning: %s\n", e.Warning)
 	}
 	fmt.Fprintln(w)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(t, "lookup.source\t%s\tkind of table that answered\n", e.Lookup.Source)
+	if e.Lookup.Source != "" {
+		fmt.Fprintf(t, "lookup.source\t%s\tkind of table that answered\n", e.Lookup.Source)
+	}
 	for _, q := range results.Quantities {
 		if x := q.Of(e); x != nil {
 			fmt.Fprintf(t, "%s\t%.8g\t%s\n", q.Name, *x, q.Doc)
@@ -278,7 +317,11 @@ func printRecord(w io.Writer, e results.Epoch) error {
 		return err
 	}
 	if e.Hessian != nil {
-		fmt.Fprintf(w, "\neigenvalues of the architecture Hessian: %s\n", e.Hessian.Definition)
+		what := "eigenvalues"
+		if h := e.Hessian; !h.Whole() {
+			what = fmt.Sprintf("ends of the spectrum, by %s with %d products, residual %.2g,", h.Method, h.Products, h.Residual)
+		}
+		fmt.Fprintf(w, "\n%s of the architecture Hessian: %s\n", what, e.Hessian.Definition)
 		printNumbers(w, e.Hessian.Eigenvalues)
 	}
 	for _, a := range e.Alphas {

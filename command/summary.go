@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/nb1shot/nb1shot/results"
+	"github.com/nb1shot/nb1shot/spaces/darts"
 )
 
 // summary is what a finished run comes to; it ends the output of run --json.
@@ -20,6 +21,8 @@ type summary struct {
 	Table   string        `json:"table"`   // kind
 	Final   *outcome      `json:"final"`   // after the last epoch
 	Best    *outcome      `json:"best"`
+	// Found is the newest architecture in a space that no table knows.
+	Found *found `json:"found,omitempty"`
 	// Eigenvalue is the reported λ of the first and the last epoch.
 	Eigenvalue []float64 `json:"eigenvalue"`
 	Figures    []string  `json:"figures"` // files
@@ -42,6 +45,37 @@ func (o *outcome) String() string {
 	return fmt.Sprintf("%s at epoch %d", withBar(o.TestError, o.ErrorBar), o.Epoch)
 }
 
+// found is the architecture of a record in a space that no table knows.
+type found struct {
+	Epoch         int     `json:"epoch"`
+	Genotype      string  `json:"genotype,omitempty"` // as nb1shot cell --genotype takes it
+	ParameterFree float64 `json:"parameter_free"`     // share of the operations of the normal cell, in [0,1]
+	Width         float64 `json:"width"`              // of the normal cell, in channels of a node
+	Depth         int     `json:"depth"`              // of the normal cell, in edges
+
+	genotype darts.Genotype
+}
+
+// foundIn is that of a record, nil where it has none.
+func foundIn(e results.Epoch) *found {
+	if e.Architecture == nil {
+		return nil
+	}
+	f := &found{Epoch: e.Epoch}
+	if s := e.Structure; s != nil {
+		f.ParameterFree, f.Width, f.Depth = s.ParameterFree, s.Width, s.Depth
+	}
+	if g, ok := darts.GenotypeOf(*e.Architecture); ok {
+		f.genotype, f.Genotype = g, g.Line()
+	}
+	return f
+}
+
+// shape tells the measures in words.
+func (f found) shape() string {
+	return fmt.Sprintf("parameter-free %.3g %%, width %.3g, depth %d at epoch %d", 100*f.ParameterFree, f.Width, f.Depth, f.Epoch)
+}
+
 func summarise(h *results.History) summary {
 	s := summary{
 		Dir: h.Dir, State: h.Status.State,
@@ -59,6 +93,9 @@ func summarise(h *results.History) summary {
 			}
 			s.Final = o
 		}
+		if f := foundIn(e); f != nil {
+			s.Found = f
+		}
 		if x := results.Eigenvalue(e); x != nil {
 			s.Eigenvalue = append(s.Eigenvalue[:min(len(s.Eigenvalue), 1)], *x)
 		}
@@ -69,8 +106,12 @@ func summarise(h *results.History) summary {
 func (s summary) print(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(t, "%s\t%s, in %s\n", s.State, s.Dir, duration(time.Duration(s.Seconds*float64(time.Second))))
-	fmt.Fprintf(t, "test error\t%v, best %v\n", s.Final, s.Best)
-	fmt.Fprintf(t, "\tby %s\n", tableTitle(s.Table))
+	if s.Found != nil {
+		s.Found.print(t)
+	} else {
+		fmt.Fprintf(t, "test error\t%v, best %v\n", s.Final, s.Best)
+		fmt.Fprintf(t, "\tby %s\n", tableTitle(s.Table))
+	}
 	if len(s.Eigenvalue) > 0 {
 		fmt.Fprintf(t, "λ\t%s\n", s.eigenvalues())
 	}
@@ -87,9 +128,24 @@ func (s summary) print(w io.Writer) error {
 	return t.Flush()
 }
 
+// print writes lines of a table: both cells and the shape of the normal one.
+func (f found) print(w io.Writer) {
+	if f.Genotype != "" {
+		fmt.Fprintf(w, "normal cell\t%s\n", f.genotype.Short(darts.Normal))
+		fmt.Fprintf(w, "reduction cell\t%s\n", f.genotype.Short(darts.Reduction))
+	}
+	fmt.Fprintf(w, "\t%s\n", f.shape())
+}
+
 // line is the summary in one line.
 func (s summary) line() string {
 	text := fmt.Sprintf("%s: test error %v (%s)", s.Dir, s.Final, tableTitle(s.Table))
+	if s.Found != nil {
+		text = fmt.Sprintf("%s: %s", s.Dir, s.Found.shape())
+		if s.Found.Genotype != "" {
+			text += ", " + s.Found.Genotype
+		}
+	}
 	if len(s.Eigenvalue) > 0 {
 		text += ", λ " + s.eigenvalues()
 	}

@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"github.com/nb1shot/nb1shot/internal/printable"
+	"github.com/nb1shot/nb1shot/spaces/darts"
 )
 
 // Column is one column of the table that WriteCSV writes.
@@ -34,6 +35,9 @@ func Columns() []Column {
 		Column{"epoch", "epoch from 0; the number of epochs in the final record", func(_ *History, e Epoch) string { return strconv.Itoa(e.Epoch) }},
 		Column{"final", "true in the extra record after the last epoch", func(_ *History, e Epoch) string { return strconv.FormatBool(e.Final) }},
 		Column{"cell.hash", "hash of the pruned cell", func(_ *History, e Epoch) string { return e.Cell.Hash }},
+		Column{"architecture", "cells of the DARTS spaces, as nb1shot cell --genotype takes them", func(_ *History, e Epoch) string {
+			return genotype(e)
+		}},
 		Column{"lookup.source", "kind of table that answered", func(_ *History, e Epoch) string { return e.Lookup.Source }},
 	)
 	for _, q := range Quantities {
@@ -81,7 +85,7 @@ func WriteCSV(w io.Writer, runs []*History) error {
 
 // WriteJSONL writes one line for each record of the runs, in their order: the
 // record as it stands in epochs.jsonl, behind the run and what it was measured
-// on.
+// on, and before the cells in words where they are those of a DARTS space.
 func WriteJSONL(w io.Writer, runs []*History) error {
 	out := json.NewEncoder(printable.NewWriter(w))
 	out.SetEscapeHTML(false)
@@ -92,10 +96,23 @@ func WriteJSONL(w io.Writer, runs []*History) error {
 				State State  `json:"state"`
 				Run
 				Epoch
-			}{h.Run.Name(), h.Status.State, h.Run, e}); err != nil {
+				Genotype string `json:"genotype,omitempty"`
+			}{h.Run.Name(), h.Status.State, h.Run, e, genotype(e)}); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// genotype writes the architecture of a record in words, where it is one of a DARTS space.
+func genotype(e Epoch) string {
+	if e.Architecture == nil {
+		return ""
+	}
+	g, ok := darts.GenotypeOf(*e.Architecture)
+	if !ok {
+		return ""
+	}
+	return g.Line()
 }
