@@ -80,7 +80,7 @@ var Presets = []Preset{
 			},
 			DARTS: {
 				doc:    "the setting of the paper: 16 channels, 8 cells, all training images at side 32, batch 64, 50 epochs",
-				config: cellScale(16, 8, 32, 0, 64),
+				config: cellScale(16, 8, 32, 0, 64, 50),
 			},
 		},
 	},
@@ -97,7 +97,7 @@ var Presets = []Preset{
 			},
 			DARTS: {
 				doc:    "tells algorithms apart over a few seeds: 8 channels, 5 cells, 2,000+2,000 images at side 16, batch 32, architecture learning rate raised to 1.9e-3",
-				config: cellScale(8, 5, 16, 4000, 32),
+				config: cellScale(8, 5, 16, 4000, 32, 50),
 				settings: algorithms.Settings{
 					"arch-learning-rate": 1.9e-3, "added-cells": 2,
 					"candidates": 100,
@@ -117,11 +117,11 @@ var Presets = []Preset{
 				},
 			},
 			DARTS: {
-				doc:    "a first look within three minutes: 8 channels, 4 cells, 320+320 images at side 8, batch 32, architecture learning rate raised to 8.7e-3",
-				config: cellScale(8, 4, 8, 640, 32),
+				doc:    "a first look within three minutes: 8 channels, 4 cells, 1,280+1,280 images at side 16, batch 32, 20 epochs, architecture learning rate raised to 7.3e-3",
+				config: cellScale(8, 4, 16, 2560, 32, 20),
 				settings: algorithms.Settings{
-					"arch-learning-rate": 8.7e-3, "added-cells": 1,
-					"candidates": 30,
+					"arch-learning-rate": 7.3e-3, // 800 steps
+					"candidates":         30, "added-cells": 1,
 				},
 			},
 		},
@@ -139,8 +139,8 @@ var Presets = []Preset{
 				},
 			},
 			DARTS: {
-				doc:    "half a minute, for tests: 8 channels, 3 cells, 96+96 images at side 8, batch 32, architecture learning rate raised to 8e-3",
-				config: cellScale(8, 3, 8, 192, 32),
+				doc:    "for tests: 8 channels, 3 cells, 96+96 images at side 8, batch 32, 20 epochs, architecture learning rate raised to 8e-3",
+				config: cellScale(8, 3, 8, 192, 32, 20),
 				settings: algorithms.Settings{
 					"arch-learning-rate": 8e-3, "added-cells": 1,
 					"candidates": 30,

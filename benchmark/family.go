@@ -61,9 +61,9 @@ type values struct {
 
 // cellScale is the setting of the DARTS cell space in the released code of the SDARTS
 // paper, with a supernet, images and batch of another size.
-func cellScale(channels, cells, side, images, batch int) Config {
+func cellScale(channels, cells, side, images, batch, epochs int) Config {
 	c := scale(channels, cells, side, images, batch)
-	c.Epochs, c.BatchNormMomentum = 50, 0.1
+	c.Epochs, c.BatchNormMomentum = epochs, 0.1
 	c.FreshSearch = true // quirk C5
 	c.HessianReport = DARTS.report()
 	return c
