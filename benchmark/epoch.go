@@ -172,10 +172,37 @@ func (s *Search) evaluate(epoch int) (results.Epoch, error) {
 		alphas := relaxed.Alphas()
 		space := relaxed.Space()
 		for _, t := range space.Tensors() {
-			record.Alphas = append(record.Alphas, results.Alpha{Name: t.Name, Rows: space.Split(t, alphas)})
+			record.Alphas = append(record.Alphas, results.Alpha{Name: t.Name, Rows: space.Split(t, alphas), Kept: s.kept(space, t)})
 		}
 	}
 	return record, nil
+}
+
+// kept lists for each row of a tensor the candidates of the registered space that are left
+// in a space derived from it; nil where all are.
+func (s *Search) kept(space *spaces.Space, t spaces.Tensor) (kept [][]int) {
+	whole := s.space.Rows()
+	some := false
+	for i, row := range space.Rows() {
+		if row.Offset < t.Offset || row.End() > t.Offset+t.Size {
+			continue
+		}
+		if i >= len(whole) { // rows that the algorithm adds
+			return nil
+		}
+		var left []int
+		for k, c := range whole[i].Candidates {
+			if slices.ContainsFunc(row.Candidates, func(other spaces.Candidate) bool { return other.Name == c.Name }) {
+				left = append(left, k)
+			}
+		}
+		some = some || len(left) < len(whole[i].Candidates)
+		kept = append(kept, left)
+	}
+	if !some {
+		return nil
+	}
+	return kept
 }
 
 // measure sets what can be told of an architecture without its cell: the share of its

@@ -184,6 +184,10 @@ func draw(c *cli.Context, runs []*results.History, dir, name string, o plots.Opt
 	}
 	add(name+errorName, results.TestError, plots.AnytimeTestError)
 	add(name+hessianName, results.Eigenvalue, plots.HessianTrajectory)
+	if !slices.ContainsFunc(curves, func(c results.Curve) bool { return benchmark.FamilyOf(c.Space).HasTable() }) {
+		add(name+"parameter-free", results.ParameterFree, plots.ParameterFree)
+		add(name+"projection-gap", results.ProjectionGap, plots.ProjectionGap)
+	}
 	if len(runs) == 1 && plots.HasAlphas(runs[0]) {
 		figures = append(figures, drawing{name + "alphas", func() (*plots.Figure, error) { return plots.Alphas(runs[0], o) }})
 	}

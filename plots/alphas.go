@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"image/color"
+	"math"
 	"slices"
 	"strings"
 
@@ -14,6 +15,7 @@ import (
 	"github.com/nb1shot/nb1shot/results"
 	"github.com/nb1shot/nb1shot/spaces"
 	"github.com/nb1shot/nb1shot/spaces/cell"
+	"github.com/nb1shot/nb1shot/spaces/darts"
 )
 
 // Alphas draws the softmax of every row of a run's architecture parameters over the
@@ -22,7 +24,7 @@ import (
 // without architecture parameters, and for tensors that are not those of its space.
 // Of the options only Width and NoCaption count.
 func Alphas(h *results.History, o Options) (*Figure, error) {
-	s, err := spaces.Get(h.Run.Space)
+	s, err := searched(h)
 	if err != nil {
 		return nil, fmt.Errorf("alphas of %s: %w", h.Dir, err)
 	}
@@ -63,6 +65,9 @@ func Alphas(h *results.History, o Options) (*Figure, error) {
 
 	p := newPage(o.width(), 1)
 	for _, names := range [][]string{looks.operations, looks.edges} {
+		if names == nil {
+			continue
+		}
 		var entries []legendEntry
 		for _, name := range names {
 			entries = append(entries, legendEntry{label(name), thumbLine(lineStyle{colour: looks.colours[name]}.line())})
@@ -75,7 +80,7 @@ func Alphas(h *results.History, o Options) (*Figure, error) {
 	g.axis.max = 1.03
 	columns := min(len(operations), fitting(p.inner, alphaRoom))
 	for _, some := range [][]*facet{operations, edges} {
-		for row := range slices.Chunk(some, columns) {
+		for row := range slices.Chunk(some, max(columns, 1)) {
 			g.rows = append(g.rows, row)
 		}
 	}
@@ -149,8 +154,21 @@ func label(name string) string {
 	return name
 }
 
+// searched is the space whose parameters a run recorded: its own, or that with rows of edges.
+func searched(h *results.History) (*spaces.Space, error) {
+	s, err := spaces.Get(h.Run.Space)
+	if err != nil {
+		return nil, err
+	}
+	d, ok := darts.Of(s)
+	if ok && slices.ContainsFunc(h.Epochs, func(e results.Epoch) bool { return len(e.Alphas) > len(s.Tensors()) }) {
+		s = d.WithEdges().Space
+	}
+	return s, nil
+}
+
 // softmaxes returns the course of every entry of the flat vector after softmax, and
-// the last epoch of training.
+// the last epoch of training. Entries that a record leaves out have no point there.
 func softmaxes(h *results.History, s *spaces.Space, later int) (paths [][]results.Point, end int, err error) {
 	paths, end = make([][]results.Point, s.Dim()), 1
 	any := false
@@ -159,39 +177,70 @@ func softmaxes(h *results.History, s *spaces.Space, later int) (paths [][]result
 			continue
 		}
 		any = true
-		var alpha []float64
 		tensors := s.Tensors()
 		if len(e.Alphas) != len(tensors) {
 			return nil, 0, fmt.Errorf("epoch %d: %d tensors, space %s has %d", e.Epoch, len(e.Alphas), s.Name(), len(tensors))
 		}
-		for i, t := range tensors {
-			got := e.Alphas[i]
-			if got.Name != t.Name || len(got.Rows) != t.Rows {
-				return nil, 0, fmt.Errorf("epoch %d: tensor %d is %s with %d rows, space %s has %s with %d", e.Epoch, i, got.Name, len(got.Rows), s.Name(), t.Name, t.Rows)
-			}
-			for j, want := range s.Split(t, make([]float64, s.Dim())) {
-				row := got.Rows[j]
-				if len(row) != len(want) {
-					return nil, 0, fmt.Errorf("epoch %d: row %d of %s has %d entries, not %d", e.Epoch, j, t.Name, len(row), len(want))
-				}
-				alpha = append(alpha, row...)
-			}
-		}
-		if err := s.CheckAlpha(alpha); err != nil {
-			return nil, 0, fmt.Errorf("epoch %d: %w", e.Epoch, err)
-		}
-		s.Softmax(alpha, alpha)
 		at := e.Epoch
 		if !e.Final {
 			at += later
 		}
 		end = max(end, at)
-		for i, x := range alpha {
-			paths[i] = append(paths[i], results.Point{Epoch: at, Final: e.Final, Low: x, Middle: x, High: x, Seeds: 1})
+		rows := s.Rows()
+		for i, t := range tensors {
+			got := e.Alphas[i]
+			if got.Name != t.Name || len(got.Rows) != t.Rows {
+				return nil, 0, fmt.Errorf("epoch %d: tensor %d is %s with %d rows, space %s has %s with %d", e.Epoch, i, got.Name, len(got.Rows), s.Name(), t.Name, t.Rows)
+			}
+			for j, row := range got.Rows {
+				r := rows[j]
+				entries, err := entriesOf(got, j, r)
+				if err != nil {
+					return nil, 0, fmt.Errorf("epoch %d: row %d of %s %w", e.Epoch, j, t.Name, err)
+				}
+				for k, x := range softmax(row) {
+					p := results.Point{Epoch: at, Final: e.Final, Low: x, Middle: x, High: x, Seeds: 1}
+					paths[r.Offset+entries[k]] = append(paths[r.Offset+entries[k]], p)
+				}
+			}
+			rows = rows[t.Rows:]
 		}
 	}
 	if !any {
 		return nil, 0, errors.New("no record has any")
 	}
 	return paths, end, nil
+}
+
+// entriesOf returns the candidates that the entries of row j of a tensor stand for.
+func entriesOf(a results.Alpha, j int, row spaces.Row) ([]int, error) {
+	n := len(row.Candidates)
+	if a.Kept == nil {
+		if len(a.Rows[j]) != n {
+			return nil, fmt.Errorf("has %d entries, not %d", len(a.Rows[j]), n)
+		}
+		all := make([]int, n)
+		for k := range all {
+			all[k] = k
+		}
+		return all, nil
+	}
+	if kept := a.Kept[j]; len(kept) == len(a.Rows[j]) && (len(kept) == 0 || kept[0] >= 0 && slices.Max(kept) < n) {
+		return kept, nil
+	}
+	return nil, fmt.Errorf("keeps the candidates %v of %d for %d entries", a.Kept[j], n, len(a.Rows[j]))
+}
+
+// softmax is that of a row, whose entries may be of any size.
+func softmax(row []float64) []float64 {
+	out := make([]float64, len(row))
+	sum := 0.0
+	for i, v := range row {
+		out[i] = math.Exp(v - slices.Max(row))
+		sum += out[i]
+	}
+	for i := range out {
+		out[i] /= sum
+	}
+	return out
 }

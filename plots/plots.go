@@ -125,7 +125,15 @@ func ProjectionGap(curves []results.Curve, o Options) (*Figure, error) {
 	return draw(curves, ofSupernet(results.ProjectionGap, "projection gap", "Projection gap (points)"), o)
 }
 
-// ofSupernet is a share of images at the end of each epoch, in percent.
+// ParameterFree draws the share of operations without parameters of each epoch's discrete
+// architecture, in percent, as AnytimeTestError draws its test error.
+func ParameterFree(curves []results.Curve, o Options) (*Figure, error) {
+	q := ofSupernet(results.ParameterFree, "share of parameter-free operations", "Parameter-free (%)")
+	q.atTheEnd = false
+	return draw(curves, q, o)
+}
+
+// ofSupernet is a share at the end of each epoch, in percent.
 func ofSupernet(of func(results.Epoch) *float64, name, label string) quantity {
 	return quantity{
 		of: of, name: name, label: label, axis: linearAxis, statistic: results.Arithmetic, atTheEnd: true,

@@ -71,13 +71,13 @@ type Training struct {
 	Epsilon      float64 `json:"epsilon,omitempty"` // perturbation radius (quirk Q3); 0 for an algorithm without
 }
 
-// Structure is what can be seen of a discrete cell.
+// Structure is what can be seen of a discrete cell; in the DARTS spaces, of the normal one.
 type Structure struct {
-	ParameterFree     float64 `json:"parameter_free"`      // share of max-poolings among all choice blocks, in [0,1]
-	ParameterFreeUsed float64 `json:"parameter_free_used"` // among the blocks that survive pruning; 0 if none does
-	Width             float64 `json:"width"`               // of the pruned cell, in units of a vertex's channels, see cell.Shape
+	ParameterFree     float64 `json:"parameter_free"`      // share of operations without parameters, in [0,1]: max-poolings among all choice blocks; among the 8 operations of a normal cell
+	ParameterFreeUsed float64 `json:"parameter_free_used"` // among the blocks that survive pruning; 0 if none does; in the DARTS spaces all do
+	Width             float64 `json:"width"`               // of the pruned cell, in units of a vertex's channels, see cell.Shape and darts.Genotype
 	Depth             int     `json:"depth"`               // edges on the longest path of the pruned cell
-	Changed           *int    `json:"changed,omitempty"`   // decisions (operations of blocks, parents of nodes) unlike in the record before; nil in the first
+	Changed           *int    `json:"changed,omitempty"`   // decisions (operations of blocks or edges, parents of nodes) unlike in the record before; nil in the first
 }
 
 // Projection is what the supernet loses when its relaxed architecture is
@@ -120,6 +120,9 @@ func (h Hessian) Whole() bool { return h.Method == "" || h.Trace != nil }
 type Alpha struct {
 	Name string      `json:"name"` // "mixed_op", "output", "input_node3", ...
 	Rows [][]float64 `json:"rows"`
+	// Kept has for each row the candidates of the space that its entries stand for, where
+	// these are not all, as in the later stages of P-DARTS.
+	Kept [][]int `json:"kept,omitempty"`
 }
 
 // TestError is the anytime test error of a record, a quantity for
@@ -151,6 +154,15 @@ func SearchAccuracy(e Epoch) *float64 {
 		return nil
 	}
 	return &e.Search.Accuracy
+}
+
+// ParameterFree is the share of operations without parameters of a record, a quantity for
+// Curve.Trajectory.
+func ParameterFree(e Epoch) *float64 {
+	if e.Structure == nil {
+		return nil
+	}
+	return &e.Structure.ParameterFree
 }
 
 // ProjectionGap is the projection gap of a record, a quantity for
@@ -206,6 +218,16 @@ func (e Epoch) Check() error {
 	for i, a := range e.Alphas {
 		if a.Name == "" || len(a.Rows) == 0 {
 			return invalid(fmt.Sprintf("alphas[%d]", i), "has no name or no rows")
+		}
+		if a.Kept != nil {
+			if len(a.Kept) != len(a.Rows) {
+				return invalid(fmt.Sprintf("alphas[%d].kept", i), "has %d rows, not %d", len(a.Kept), len(a.Rows))
+			}
+			for j, kept := range a.Kept {
+				if len(kept) != len(a.Rows[j]) || !slices.IsSorted(kept) || len(kept) > 0 && kept[0] < 0 {
+					return invalid(fmt.Sprintf("alphas[%d].kept[%d]", i, j), "is %v, which are not %d candidates, ascending", kept, len(a.Rows[j]))
+				}
+			}
 		}
 	}
 	return nil

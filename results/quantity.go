@@ -20,10 +20,10 @@ var Quantities = []Quantity{
 	{"lookup.valid_error_bar", "a surrogate's standard error of the validation error", func(e Epoch) *float64 { return e.Lookup.ValidBar }},
 	{"lookup.training_time", "training time of the stand-alone network, seconds", func(e Epoch) *float64 { return e.Lookup.TrainingTime }},
 	{"lookup.parameters", "trainable parameters of the stand-alone network", func(e Epoch) *float64 { return positive(float64(e.Lookup.Parameters)) }},
-	structure("parameter_free", "share of max-poolings among the choice blocks, in [0,1]", func(s *Structure) float64 { return s.ParameterFree }),
-	structure("parameter_free_used", "share of max-poolings among the blocks that survive pruning, in [0,1]", func(s *Structure) float64 { return s.ParameterFreeUsed }),
-	structure("width", "width of the pruned cell, in channels of a vertex", func(s *Structure) float64 { return s.Width }),
-	structure("depth", "edges on the longest path of the pruned cell", func(s *Structure) float64 { return float64(s.Depth) }),
+	structure("parameter_free", "share of operations without parameters, in [0,1]", func(s *Structure) float64 { return s.ParameterFree }),
+	structure("parameter_free_used", "the same among those that survive pruning, in [0,1]", func(s *Structure) float64 { return s.ParameterFreeUsed }),
+	structure("width", "width of the pruned cell, or the normal one, in channels of a vertex", func(s *Structure) float64 { return s.Width }),
+	structure("depth", "edges on the longest path of the pruned cell, or the normal one", func(s *Structure) float64 { return float64(s.Depth) }),
 	{"structure.changed", "decisions unlike in the record before", func(e Epoch) *float64 {
 		if e.Structure == nil || e.Structure.Changed == nil {
 			return nil
