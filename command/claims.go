@@ -111,8 +111,13 @@ func printClaims(w io.Writer, j *claims.Judgement) error {
 	p := &printer{w: w}
 	for _, s := range j.Settings {
 		p.setting(s)
-		p.overview(s)
-		for _, c := range j.Claims {
+		about := slices.DeleteFunc(slices.Clone(j.Claims), func(c claims.Claim) bool { return !slices.ContainsFunc(s.Spaces, c.SpeaksOf) })
+		if len(about) == 0 {
+			p.paragraph("", "No claim speaks of space "+strings.Join(joined(s.Spaces), ", ")+".")
+		} else {
+			p.overview(about, s)
+		}
+		for _, c := range about {
 			p.details(c, s)
 		}
 		p.line("")
@@ -188,16 +193,19 @@ func (p *printer) setting(s claims.Setting) {
 }
 
 // overview writes a line for each claim.
-func (p *printer) overview(s claims.Setting) {
+func (p *printer) overview(about []claims.Claim, s claims.Setting) {
 	rows := [][]string{{"", ""}}
 	for _, space := range s.Spaces {
 		rows[0] = append(rows[0], fmt.Sprintf("space %s", space))
 	}
-	for _, c := range claims.All {
+	for _, c := range about {
 		row := []string{c.Number, c.Title}
 		for _, space := range s.Spaces {
 			r, _ := s.Result(c.Number, space)
 			text := string(r.Verdict)
+			if !c.SpeaksOf(space) {
+				text = "–"
+			}
 			switch {
 			case r.Verdict == claims.Undecided && r.Missing != nil:
 				text += ", lacking" // whatever the tests say, it needs more algorithms

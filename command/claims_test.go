@@ -2,6 +2,7 @@ package command
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -19,7 +20,8 @@ func TestClaimsFitATerminal(t *testing.T) {
 		Algorithms: []string{"darts", "gdas"}, Changed: []claims.Change{{Name: "settings.arch-learning-rate", Value: "0.0098", Algorithms: []string{"darts"}}},
 		LeftOut: []string{"space 2, darts, " + strings.Repeat("settings.arch-learning-rate 0.0071, ", 4) + "settings.momentum 0.5: seed 0-5"},
 	}
-	for _, c := range claims.All {
+	about := slices.DeleteFunc(slices.Clone(claims.All), func(c claims.Claim) bool { return !c.SpeaksOf("1") })
+	for _, c := range about {
 		for _, space := range []spaces.Name{"1", "2", "3"} {
 			r := claims.Result{Claim: c.Number, Space: space, Verdict: claims.Contradicted, N: 12, P: new(0.0001), Needed: 1234, Missing: c.Needs}
 			p := claims.Part{
@@ -49,7 +51,7 @@ func TestClaimsFitATerminal(t *testing.T) {
 			t.Errorf("%d characters: %q", utf8.RuneCountInString(line), line)
 		}
 	}
-	for _, c := range claims.All {
+	for _, c := range about {
 		if !strings.Contains(out.String(), "\n"+c.Number+" ") || !strings.Contains(strings.Join(strings.Fields(out.String()), " "), "Held against: "+c.Definition) {
 			t.Errorf("%s is not printed with its definition", c.Number)
 		}

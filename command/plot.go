@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -157,6 +158,7 @@ func draw(c *cli.Context, runs []*results.History, dir, name string, o plots.Opt
 	if err != nil {
 		return nil, err
 	}
+	ofAlphas := o
 	if o.Width == 0 {
 		o.Width = plots.Column
 		if slices.ContainsFunc(curves, func(c results.Curve) bool { return c.Space != curves[0].Space }) {
@@ -189,7 +191,10 @@ func draw(c *cli.Context, runs []*results.History, dir, name string, o plots.Opt
 		add(name+"projection-gap", results.ProjectionGap, plots.ProjectionGap)
 	}
 	if len(runs) == 1 && plots.HasAlphas(runs[0]) {
-		figures = append(figures, drawing{name + "alphas", func() (*plots.Figure, error) { return plots.Alphas(runs[0], o) }})
+		if ofAlphas.Width = cmp.Or(ofAlphas.Width, o.Width); !c.IsSet("width") && plots.ManyRows(runs[0]) {
+			ofAlphas.Width = plots.Page
+		}
+		figures = append(figures, drawing{name + "alphas", func() (*plots.Figure, error) { return plots.Alphas(runs[0], ofAlphas) }})
 	}
 	if len(figures) == 0 {
 		return nil, hinted(errors.New("the runs have neither test errors nor a Hessian: there is nothing to draw"), "nb1shot results ls shows how they stand")

@@ -46,7 +46,7 @@ func Alphas(h *results.History, o Options) (*Figure, error) {
 	})
 	for _, row := range rows {
 		lines := paths[row.Offset:row.End()]
-		f := &facet{title: strings.ToUpper(row.Title[:1]) + row.Title[1:], draw: func(c canvas.Canvas, p *plot.Plot) {
+		f := &facet{title: shortTitle(row), draw: func(c canvas.Canvas, p *plot.Plot) {
 			for i, points := range lines {
 				one := series{points: points, style: lineStyle{colour: looks.colours[row.Candidates[i].Name]}}
 				drawLine(c, p, one)
@@ -98,6 +98,20 @@ func Alphas(h *results.History, o Options) (*Figure, error) {
 		}
 	}
 	return p.finish(notes, 1.25), nil
+}
+
+// shortTitle is that of a row's panel: of the edges of the DARTS spaces, of which there are
+// many, "Normal, c_{k-2} to 0".
+func shortTitle(row spaces.Row) string {
+	title := strings.ToUpper(row.Title[:1]) + row.Title[1:]
+	return strings.NewReplacer(" cell, ", ", ", "to node ", "to ").Replace(title)
+}
+
+// ManyRows tells whether a run has so many rows of architecture parameters that Alphas wants
+// a page.
+func ManyRows(h *results.History) bool {
+	s, err := spaces.Get(h.Run.Space)
+	return err == nil && len(s.Rows()) > 12
 }
 
 // The size of a row's panel.

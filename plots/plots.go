@@ -341,9 +341,12 @@ func ProvenanceNote(curves []results.Curve) string {
 		}
 		engines[c.Provenance.Engine+", "+c.Provenance.Precision] = true
 	}
+	table := origin(p.Table, p.TableDetail, tableNames, "NAS-Bench-101")
+	if p.Table == results.NoTable {
+		table = results.NoTable
+	}
 	return fmt.Sprintf("Images: %s. Table: %s. Preset %s: %s. Engine: %s.",
-		origin(p.Images, p.ImagesDetail, imageNames, "CIFAR-10"),
-		origin(p.Table, p.TableDetail, tableNames, "NAS-Bench-101"),
+		origin(p.Images, p.ImagesDetail, imageNames, "CIFAR-10"), table,
 		p.Preset, p.Scale, strings.Join(slices.Sorted(maps.Keys(engines)), "; "))
 }
 

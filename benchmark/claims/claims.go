@@ -1,5 +1,6 @@
-// Package claims judges what the paper says of NAS-Bench-1Shot1 by runs: each statement
-// has an operational definition and a test, and is judged space by space.
+// Package claims judges what the paper says of NAS-Bench-1Shot1, and of the spaces S1 to S4,
+// by runs: each statement has an operational definition and a test, and is judged space by
+// space.
 // docs/claims.md explains the definitions and the verdicts.
 package claims
 
@@ -13,6 +14,7 @@ import (
 	"github.com/nb1shot/nb1shot/benchmark/stability"
 	"github.com/nb1shot/nb1shot/results"
 	"github.com/nb1shot/nb1shot/spaces"
+	"github.com/nb1shot/nb1shot/spaces/nb1shot1"
 )
 
 // Verdict is what runs say of a claim, or of a part of it.
@@ -29,14 +31,24 @@ const (
 
 // Claim is a statement of the paper and how runs are held against it.
 type Claim struct {
-	Number     string   `json:"number"`     // "P1" to "P14"
+	Number     string   `json:"number"`     // "P1" to "P15"
 	Title      string   `json:"title"`      // in a line of a table
 	Statement  string   `json:"statement"`  // what the paper says, in our words
 	Definition string   `json:"definition"` // what that means of runs, and the test
 	Needs      []string `json:"needs"`      // the algorithms that it speaks of
 
+	on    []spaces.Name // spaces that it speaks of; nil is those of NAS-Bench-1Shot1
 	holm  []spaces.Name // spaces on which p-values are corrected for the parts
 	parts func(*judge) []Part
+}
+
+// SpeaksOf tells whether the claim is of a space.
+func (c Claim) SpeaksOf(space spaces.Name) bool {
+	if c.on == nil {
+		_, err := nb1shot1.Get(space)
+		return err == nil
+	}
+	return slices.Contains(c.on, space)
 }
 
 // Result is a claim judged on a space.
@@ -120,7 +132,7 @@ type Change struct {
 // Judgement is what runs say of all claims.
 type Judgement struct {
 	Alpha    float64   `json:"alpha"`
-	Claims   []Claim   `json:"claims"`
+	Claims   []Claim   `json:"claims"`   // that speak of any of the spaces
 	Settings []Setting `json:"settings"` // in the order of their headings
 	Warnings []string  `json:"warnings"` // runs that were left out because they are not finished
 }
@@ -146,7 +158,7 @@ func Judge(runs []*results.History, o Options) (*Judgement, error) {
 	if !(o.Alpha > 0 && o.Alpha < 0.5) {
 		return nil, fmt.Errorf("the level of significance is %v, need a number between 0 and 0.5", o.Alpha)
 	}
-	j := &Judgement{Alpha: o.Alpha, Claims: All, Settings: []Setting{}, Warnings: []string{}}
+	j := &Judgement{Alpha: o.Alpha, Claims: []Claim{}, Settings: []Setting{}, Warnings: []string{}}
 	type key struct {
 		results.Provenance
 		epochs int
@@ -183,6 +195,9 @@ func Judge(runs []*results.History, o Options) (*Judgement, error) {
 			f.describe(&s)
 			for _, c := range All {
 				for _, space := range s.Spaces {
+					if !c.SpeaksOf(space) {
+						continue
+					}
 					r, err := f.result(c, space, o.Alpha)
 					if err != nil {
 						return nil, err
@@ -191,6 +206,11 @@ func Judge(runs []*results.History, o Options) (*Judgement, error) {
 				}
 			}
 			j.Settings = append(j.Settings, s)
+		}
+	}
+	for _, c := range All {
+		if slices.ContainsFunc(j.Settings, func(s Setting) bool { return slices.ContainsFunc(s.Spaces, c.SpeaksOf) }) {
+			j.Claims = append(j.Claims, c)
 		}
 	}
 	return j, nil

@@ -32,7 +32,7 @@ const margin = 0.5
 // twoSamples says in definitions how two algorithms are compared.
 const twoSamples = "one-sided, by signed ranks of the seeds in pairs, or by rank sums where no pairs or too few"
 
-// All lists the claims, P1 to P14. Treat it as read-only.
+// All lists the claims: P1 to P14 of NAS-Bench-1Shot1, P15 of S1 to S4. Treat it as read-only.
 var All = []Claim{
 	{
 		Number: "P1", Title: "DARTS deteriorates with time",
@@ -206,6 +206,19 @@ var All = []Claim{
 		Needs:      []string{"sdarts-adv", oneStep},
 		parts: func(j *judge) []Part {
 			return []Part{j.equivalent(fmt.Sprintf("within %g points of seven", margin), finalError, oneStep, "sdarts-adv", margin)}
+		},
+	},
+	{
+		Number: "P15", Title: "fewer parameter-free operations",
+		Statement:  "On S1 to S4 the normal cells of SDARTS-RS and SDARTS-ADV have fewer operations without parameters than those of DARTS (Table 5).",
+		Definition: "The share of skip connections, poolings and noise among the 8 operations of the normal cell that a search ends with is below that of darts, for sdarts-rs and for sdarts-adv; " + twoSamples + ".",
+		Needs:      []string{"sdarts-rs", "sdarts-adv", "darts"},
+		on:         []spaces.Name{"darts-s1", "darts-s2", "darts-s3", "darts-s4"},
+		parts: func(j *judge) (parts []Part) {
+			for _, s := range smooth {
+				parts = append(parts, j.below(s+" has fewer than darts", parameterFree, s, "darts"))
+			}
+			return parts
 		},
 	},
 }

@@ -106,6 +106,8 @@ type quantity struct {
 const (
 	points  = "points"  // of percent
 	percent = "percent" // of the test images
+
+	ofOperations = "percent of operations"
 )
 
 var (
@@ -118,6 +120,11 @@ var (
 	errorAtEnd    = ofErrors("test errors in the last 5 % of the epochs", "95–100 %", percent, func(s series) float64 { return stats.Mean(s.within(0.95, 1)) })
 	lateFall      = ofErrors("test errors at 75 to 80 and 95 to 100 % of the epochs", "", points, func(s series) float64 { return stats.Mean(s.within(0.75, 0.80)) - stats.Mean(s.within(0.95, 1)) })
 	fluctuation   = ofErrors("two test errors in the second half", "", points, func(s series) float64 { return stats.Std(s.within(0.5, 1)) })
+
+	parameterFree = quantity{name: "final share of parameter-free operations", unit: ofOperations, of: func(h *results.History) (float64, bool) {
+		x, ok := stability.Of(h, stability.Anchor{})[stability.ParameterFree]
+		return 100 * x, ok
+	}}
 
 	lateDecisions = quantity{name: "record of changed decisions", unit: "decisions", of: func(h *results.History) (float64, bool) {
 		s := series{end: trained(h)}

@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/nb1shot/nb1shot/benchmark/claims"
@@ -46,10 +47,17 @@ func (s *study) claimsTables(changed func(results.Run) map[string]string) ([]cla
 			t.columns = append(t.columns, column{space.FileName(), fmt.Sprintf("Space %s", space), nil})
 		}
 		for _, c := range j.Claims {
+			if !slices.ContainsFunc(setting.Spaces, c.SpeaksOf) {
+				continue
+			}
 			r := row{name: c.Number + " " + c.Title}
 			judged := false
 			for _, space := range setting.Spaces {
-				result, _ := setting.Result(c.Number, space)
+				result, spoken := setting.Result(c.Number, space)
+				if !spoken {
+					r.entries = append(r.entries, entry{text: "–"})
+					continue
+				}
 				judged = judged || result.Verdict != claims.NotRun
 				r.entries = append(r.entries, entry{text: verdict(result)})
 			}
