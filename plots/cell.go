@@ -2,7 +2,6 @@ package plots
 
 import (
 	"cmp"
-	"fmt"
 	"image/color"
 	"math"
 	"slices"
@@ -13,11 +12,16 @@ import (
 
 	"github.com/nb1shot/nb1shot/random"
 	"github.com/nb1shot/nb1shot/spaces/cell"
+	"github.com/nb1shot/nb1shot/spaces/darts"
 )
 
-// CellDrawing is a cell of NAS-Bench-101 and how to draw it.
+// CellDrawing is a cell and how to draw it.
 type CellDrawing struct {
-	Spec    cell.Spec
+	Spec cell.Spec // of NAS-Bench-101
+	// Genotype is drawn instead of Spec unless it is nil: its cells of a type.
+	Genotype *darts.Genotype
+	Type     darts.CellType
+
 	Title   string   // above the cell; may be empty
 	Caption []string // paragraphs below it
 	// Pruned leaves out the vertices that lie on no path from input to output,
@@ -30,25 +34,20 @@ const maxDrawn = 10
 
 // layered returns the cell as it is drawn. The errors are those of Cell.
 func (d CellDrawing) layered() (*layered, error) {
-	spec, err := d.Spec.Prune()
+	diagram, err := d.diagram()
 	if err != nil {
-		return nil, fmt.Errorf("draw cell: %w", err)
+		return nil, err
 	}
-	if !d.Pruned {
-		spec = d.Spec
-	}
-	if n := spec.Vertices(); n > maxDrawn {
-		return nil, fmt.Errorf("draw cell: it has %d vertices, at most %d can be drawn", n, maxDrawn)
-	}
-	g := newLayered(spec)
+	g := newLayered(diagram)
 	g.arrange()
 	return g, nil
 }
 
 // Cell draws a cell as a graph from left to right, as wide as it needs: each
 // vertex in the column of its distance from the input along the longest path,
-// with few crossings and no edge through a box. The errors are those of
-// cell.Spec.Prune, and one for more than 10 vertices to draw.
+// with few crossings and no edge through a box. In a cell of a genotype the
+// operations are boxes on the edges into the nodes, which are circles. The errors are
+// those of cell.Spec.Prune, and one for more than 10 vertices or 6 nodes to draw.
 func Cell(d CellDrawing) (*Figure, error) {
 	g, err := d.layered()
 	if err != nil {
@@ -107,20 +106,19 @@ var (
 	fadeDashes = []vg.Length{vg.Points(2.2), vg.Points(1.6)}
 )
 
-// layered is a cell whose vertices stand in columns, its layers. An edge that
+// layered is a diagram whose vertices stand in columns, its layers. An edge that
 // passes a layer has a bend there, so that every link leads from one layer to
 // the next: in the gap between two layers edges rise and fall, past the boxes of
 // a layer they are level.
 type layered struct {
-	spec     cell.Spec
-	survives []bool       // whether pruning keeps a vertex
-	stops    []stop       // the vertices, then the bends
-	layers   [][]int      // stops of each layer from below
-	edges    [][]int      // stops of each edge, from its source to its target
-	links    [][2]int     // successive stops of edges
-	linksOf  [][][2]int   // by stop
-	ports    [][2]float64 // per edge: how far above the middle of its source and of its target it ends
-	columns  []span       // of the layers
+	*diagram
+	stops   []stop       // the vertices, then the bends
+	layers  [][]int      // stops of each layer from below
+	routes  [][]int      // stops of each edge, from its source to its target
+	links   [][2]int     // successive stops of edges
+	linksOf [][][2]int   // by stop
+	ports   [][2]float64 // per edge: how far above the middle of its source and of its target it ends
+	columns []span       // of the layers
 }
 
 // stop is where edges begin, bend or end.
@@ -130,62 +128,46 @@ type stop struct {
 	y      float64 // of its middle, points
 	half   float64 // half its height
 	width  float64
-	lines  []string // text in the box
 }
 
 // span is the extent of a layer from left to right.
 type span struct{ left, right float64 }
 
-func newLayered(spec cell.Spec) *layered {
-	g := &layered{spec: spec, survives: survivors(spec)}
-	layers := layersOf(spec)
-	n := spec.Vertices()
-	g.layers = make([][]int, layers[n-1]+1)
+func newLayered(d *diagram) *layered {
+	g := &layered{diagram: d}
+	g.layers = make([][]int, d.vertices[len(d.vertices)-1].layer+1)
 	add := func(s stop) int {
 		g.layers[s.layer] = append(g.layers[s.layer], len(g.stops))
 		g.stops = append(g.stops, s)
 		return len(g.stops) - 1
 	}
 	style := textStyle(tickSize, color.Black)
-	for v, layer := range layers {
-		s := stop{layer: layer, vertex: v}
-		switch v {
-		case 0:
-			s.lines = []string{"input"}
-		case n - 1:
-			s.lines = []string{"output"}
-		default:
-			s.lines = opLooks[spec.Ops[v-1]].lines
+	for i, v := range d.vertices {
+		s := stop{layer: v.layer, vertex: i}
+		padding := 2 * boxPadding
+		if v.shape == joint {
+			padding = boxPadding
 		}
 		// The boxes of all operations are equally wide.
-		lines := s.lines
-		if len(lines) > 1 {
-			lines = opLooks[cell.MaxPool3x3].lines
+		for _, line := range append(slices.Clone(v.lines), v.widest...) {
+			s.width = max(s.width, float64(style.Width(line)+subscript(style).Width(v.below)+padding))
 		}
-		for _, line := range lines {
-			s.width = max(s.width, float64(style.Width(line)+2*boxPadding))
-		}
-		in, out := degrees(spec, v)
-		s.half = max(0.6*tickSize*float64(len(s.lines))+3, portGap*float64(max(in, out)-1)/2+portMargin)
-		if len(s.lines) == 1 { // half circles on both sides
+		in, out := d.degrees(i)
+		s.half = max(0.6*tickSize*float64(len(v.lines))+3, portGap*float64(max(in, out)-1)/2+portMargin)
+		if v.shape != operation { // half circles on both sides
 			s.width = max(s.width, 2*s.half)
 		}
 		add(s)
 	}
-	for x := range n {
-		for y := x + 1; y < n; y++ {
-			if spec.Matrix[x][y] == 0 {
-				continue
-			}
-			edge := []int{x}
-			for layer := layers[x] + 1; layer < layers[y]; layer++ {
-				edge = append(edge, add(stop{layer: layer, vertex: -1}))
-			}
-			edge = append(edge, y)
-			g.edges = append(g.edges, edge)
-			for i := range len(edge) - 1 {
-				g.links = append(g.links, [2]int{edge[i], edge[i+1]})
-			}
+	for _, e := range d.edges {
+		route := []int{e.source}
+		for layer := d.vertices[e.source].layer + 1; layer < d.vertices[e.target].layer; layer++ {
+			route = append(route, add(stop{layer: layer, vertex: -1}))
+		}
+		route = append(route, e.target)
+		g.routes = append(g.routes, route)
+		for i := range len(route) - 1 {
+			g.links = append(g.links, [2]int{route[i], route[i+1]})
 		}
 	}
 	g.linksOf = make([][][2]int, len(g.stops))
@@ -244,7 +226,7 @@ func layersOf(spec cell.Spec) []int {
 	return layers
 }
 
-// degrees counts the edges that enter and leave a vertex.
+// degrees counts the edges of a cell that enter and leave a vertex.
 func degrees(spec cell.Spec, v int) (in, out int) {
 	for u := range spec.Vertices() {
 		in += int(spec.Matrix[u][v])
@@ -299,11 +281,15 @@ func (g *layered) arrange() {
 	g.straighten()
 	// Of a layout and its mirror image take the one with the bends above.
 	above := 0.
-	for _, s := range g.stops[g.spec.Vertices():] {
+	n := len(g.vertices)
+	for _, s := range g.stops[n:] {
 		above += s.y
 	}
-	for _, s := range g.stops[:g.spec.Vertices()] {
-		above -= s.y * float64(len(g.stops)-g.spec.Vertices()) / float64(g.spec.Vertices())
+	for _, s := range g.stops[:n] {
+		above -= s.y * float64(len(g.stops)-n) / float64(n)
+	}
+	if g.upright {
+		above = g.stops[0].y - g.stops[1].y
 	}
 	if above < -1e-6 {
 		for i := range g.stops {
@@ -480,18 +466,18 @@ func (g *layered) place() vg.Point {
 // attach spreads the ends of the edges over the sides of the boxes, each as
 // level with its edge as the others allow. A lone edge ends in the middle.
 func (g *layered) attach() {
-	g.ports = make([][2]float64, len(g.edges))
-	for v, s := range g.stops[:g.spec.Vertices()] {
+	g.ports = make([][2]float64, len(g.routes))
+	for v, s := range g.stops[:len(g.vertices)] {
 		for side := range 2 { // 0: edges that leave v, 1: that enter it
 			var ends []int
 			toward := func(e int) float64 { // the height that the edge comes from
 				if side == 0 {
-					return g.stops[g.edges[e][1]].y
+					return g.stops[g.routes[e][1]].y
 				}
-				return g.stops[g.edges[e][len(g.edges[e])-2]].y
+				return g.stops[g.routes[e][len(g.routes[e])-2]].y
 			}
 			for e, edge := range g.edges {
-				if side == 0 && edge[0] == v || side == 1 && edge[len(edge)-1] == v {
+				if side == 0 && edge.source == v || side == 1 && edge.target == v {
 					ends = append(ends, e)
 				}
 			}
@@ -529,13 +515,13 @@ func (g *layered) box(v int) vg.Rectangle {
 // end is where an edge leaves the outline of its source (side 0) or meets that
 // of its target (side 1).
 func (g *layered) end(e, side int) vg.Point {
-	v, offset := g.edges[e][0], g.ports[e][side]
+	v, offset := g.edges[e].source, g.ports[e][side]
 	if side == 1 {
-		v = g.edges[e][len(g.edges[e])-1]
+		v = g.edges[e].target
 	}
 	s, box := g.stops[v], g.box(v)
 	inset := 0.
-	if g.isTerminal(v) { // its side is a half circle
+	if g.isRound(v) { // its side is a half circle
 		inset = s.half - math.Sqrt(s.half*s.half-offset*offset)
 	}
 	if side == 1 {
@@ -544,13 +530,13 @@ func (g *layered) end(e, side int) vg.Point {
 	return vg.Point{X: box.Max.X - vg.Length(inset), Y: vg.Length(s.y + offset)}
 }
 
-// isTerminal tells input and output from the vertices with an operation.
-func (g *layered) isTerminal(v int) bool { return v == 0 || v == g.spec.Vertices()-1 }
+// isRound tells inputs, output and nodes from the boxes of operations.
+func (g *layered) isRound(v int) bool { return g.vertices[v].shape != operation }
 
-// path is the line of an edge, arrow excluded, and the tip of the arrow. The
-// origin is the cell's lower left corner.
+// path is the line of an edge, arrow excluded, and the tip of the arrow or the end
+// of the line. The origin is the cell's lower left corner.
 func (g *layered) path(e int) (line vg.Path, tip vg.Point) {
-	edge := g.edges[e]
+	edge := g.routes[e]
 	at := g.end(e, 0)
 	tip = g.end(e, 1)
 	line.Move(at)
@@ -565,7 +551,11 @@ func (g *layered) path(e int) (line vg.Path, tip vg.Point) {
 		at = vg.Point{X: vg.Length(column.right), Y: y}
 		line.Line(at)
 	}
-	rise(vg.Point{X: tip.X - arrowLength, Y: tip.Y})
+	if g.edges[e].bare {
+		rise(tip)
+	} else {
+		rise(vg.Point{X: tip.X - arrowLength, Y: tip.Y})
+	}
 	return line, tip
 }
 
@@ -576,12 +566,12 @@ func (g *layered) draw(c canvas.Canvas, origin vg.Point) {
 	c.Translate(origin)
 	for _, surviving := range []bool{false, true} { // what pruning removes lies below
 		for e, edge := range g.edges {
-			if (g.survives[edge[0]] && g.survives[edge[len(edge)-1]]) == surviving {
+			if (g.vertices[edge.source].survives && g.vertices[edge.target].survives) == surviving {
 				g.drawEdge(c, e, surviving)
 			}
 		}
 	}
-	for v := range g.spec.Vertices() {
+	for v := range g.vertices {
 		g.drawBox(c, v)
 	}
 }
@@ -594,21 +584,24 @@ func (g *layered) drawEdge(c canvas.Canvas, e int, survives bool) {
 	line, tip := g.path(e)
 	c.SetLineStyle(style)
 	c.Stroke(line)
+	if g.edges[e].bare {
+		return
+	}
 	c.FillPolygon(style.Color, []vg.Point{tip, {X: tip.X - arrowLength, Y: tip.Y - arrowWidth/2}, {X: tip.X - arrowLength, Y: tip.Y + arrowWidth/2}})
 }
 
 func (g *layered) drawBox(c canvas.Canvas, v int) {
-	s, box := g.stops[v], g.box(v)
+	s, box, drawn := g.stops[v], g.box(v), g.vertices[v]
 	line := canvas.LineStyle{Color: color.Black, Width: 0.8}
 	fill, ink := color.Color(color.Gray{238}), color.Color(color.Black)
-	radius := boxRadius
-	if g.isTerminal(v) {
-		radius = vg.Length(s.half)
-	} else {
-		colour := opLooks[g.spec.Ops[v-1]].colour
-		line.Color, fill = colour, tint(colour)
+	radius := vg.Length(s.half)
+	switch drawn.shape {
+	case operation:
+		radius, line.Color, fill = boxRadius, drawn.colour, tint(drawn.colour)
+	case joint:
+		fill = color.White
 	}
-	if !g.survives[v] {
+	if !drawn.survives {
 		line.Color, line.Dashes, fill, ink = fadeColour, fadeDashes, color.White, fadeColour
 	}
 	outline := rounded(box, radius)
@@ -619,12 +612,25 @@ func (g *layered) drawBox(c canvas.Canvas, v int) {
 	style := textStyle(tickSize, ink)
 	style.XAlign, style.YAlign = text.XCenter, text.YCenter
 	height := 1.2 * style.Font.Size
-	for i, line := range s.lines {
-		c.FillText(style, vg.Point{
-			X: (box.Min.X + box.Max.X) / 2,
-			Y: vg.Length(s.y) + height*(vg.Length(len(s.lines)-1)/2-vg.Length(i)) + style.FontExtents().Descent/2,
-		}, line)
+	below := subscript(style)
+	shift := below.Width(drawn.below) / 2
+	for i, line := range drawn.lines {
+		at := vg.Point{
+			X: (box.Min.X+box.Max.X)/2 - shift,
+			Y: vg.Length(s.y) + height*(vg.Length(len(drawn.lines)-1)/2-vg.Length(i)) + style.FontExtents().Descent/2,
+		}
+		c.FillText(style, at, line)
+		if drawn.below != "" {
+			c.FillText(below, vg.Point{X: at.X + style.Width(line)/2, Y: at.Y - 0.3*style.Font.Size}, drawn.below)
+		}
 	}
+}
+
+// subscript is the style of a subscript to text.
+func subscript(style text.Style) text.Style {
+	style.Font.Size *= 0.75
+	style.XAlign = text.XLeft
+	return style
 }
 
 // tint is a light shade of a colour.

@@ -84,7 +84,7 @@ func TestSaveCells(t *testing.T) {
 
 func TestCellCrossings(t *testing.T) {
 	for name, c := range drawnCells(t) {
-		g := newLayered(c.spec)
+		g := newLayered(specDiagram(c.spec))
 		g.arrange()
 		if got := g.crossings(); got != c.crossings {
 			t.Errorf("%s: %d crossings, want %d", name, got, c.crossings)
@@ -152,7 +152,7 @@ func connected(t *rapid.T) cell.Spec {
 func TestCellLayout(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		spec := connected(t)
-		g := newLayered(spec)
+		g := newLayered(specDiagram(spec))
 		g.arrange()
 		size := g.place()
 		n := spec.Vertices()
@@ -162,8 +162,8 @@ func TestCellLayout(t *testing.T) {
 			t.Fatal(err)
 		}
 		kept := 0
-		for v, survives := range g.survives {
-			if survives && v > 0 && v < n-1 {
+		for v := range g.vertices {
+			if g.vertices[v].survives && v > 0 && v < n-1 {
 				if op := pruned.Ops[kept]; op != spec.Ops[v-1] {
 					t.Fatalf("vertex %d survives with %v, not %v", v, spec.Ops[v-1], op)
 				}
@@ -188,7 +188,7 @@ func TestCellLayout(t *testing.T) {
 		}
 		edges := 0
 		for e, edge := range g.edges {
-			source, target := edge[0], edge[len(edge)-1]
+			source, target := edge.source, edge.target
 			if spec.Matrix[source][target] != 1 {
 				t.Errorf("edge from %d to %d", source, target)
 			}
@@ -244,7 +244,7 @@ func pointsOf(path vg.Path) []vg.Point {
 // half circles for input and output.
 func distanceToOutline(g *layered, v int, p vg.Point) float64 {
 	box := g.box(v)
-	if !g.isTerminal(v) {
+	if !g.isRound(v) {
 		return min(math.Abs(float64(p.X-box.Min.X)), math.Abs(float64(p.X-box.Max.X)))
 	}
 	radius := float64(box.Max.Y-box.Min.Y) / 2

@@ -1,7 +1,6 @@
 package plots
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -13,33 +12,19 @@ import (
 // pruning removes is in parentheses. With ascii it needs no others than ASCII's. The
 // title and the caption stand above and below; the errors are those of Cell.
 func CellText(d CellDrawing, ascii bool) (string, error) {
-	if _, err := d.layered(); err != nil {
+	g, err := d.diagram()
+	if err != nil {
 		return "", err
 	}
-	spec := d.Spec
-	if d.Pruned {
-		var err error
-		if spec, err = spec.Prune(); err != nil {
-			return "", fmt.Errorf("draw cell: %w", err)
-		}
-	}
-	n := spec.Vertices()
-	kept := survivors(spec)
-	labels := make([]string, n)
+	lost := false
+	labels := make([]string, len(g.vertices))
 	room := 0
-	for v := range n {
-		switch v {
-		case 0:
-			labels[v] = "input"
-		case n - 1:
-			labels[v] = "output"
-		default:
-			labels[v] = strings.Join(opLooks[spec.Ops[v-1]].lines, " ")
+	for i, v := range g.vertices {
+		labels[i] = v.text()
+		if !v.survives {
+			labels[i], lost = "("+labels[i]+")", true
 		}
-		if !kept[v] {
-			labels[v] = "(" + labels[v] + ")"
-		}
-		room = max(room, utf8.RuneCountInString(labels[v]))
+		room = max(room, utf8.RuneCountInString(labels[i]))
 	}
 
 	var b strings.Builder
@@ -51,13 +36,13 @@ func CellText(d CellDrawing, ascii bool) (string, error) {
 		text := label + strings.Repeat(" ", room-utf8.RuneCountInString(label)) + " " + string(line)
 		b.WriteString(strings.TrimRight(text, " ") + "\n")
 	}
-	for v := range n {
+	for v := range g.vertices {
 		write(labels[v], arrows(lanes, v))
 		last := 0
 		var targets []int
-		for y := v + 1; y < n; y++ {
-			if spec.Matrix[v][y] == 1 {
-				targets, last = append(targets, y), y
+		for _, e := range g.edges {
+			if e.source == v {
+				targets, last = append(targets, e.target), e.target
 			}
 		}
 		if targets != nil {
@@ -65,7 +50,7 @@ func CellText(d CellDrawing, ascii bool) (string, error) {
 			write("", beginning(lanes, v))
 		}
 	}
-	if slices.Contains(kept, false) {
+	if lost {
 		b.WriteString("\nIn parentheses: on no path from input to output.\n")
 	}
 	if d.Caption != nil {
