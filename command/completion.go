@@ -18,6 +18,7 @@ import (
 	"github.com/nb1shot/nb1shot/data"
 	"github.com/nb1shot/nb1shot/nasbench"
 	"github.com/nb1shot/nb1shot/spaces"
+	"github.com/nb1shot/nb1shot/spaces/darts"
 )
 
 // The scripts ask this program for the candidates, by "nb1shot completion
@@ -176,6 +177,10 @@ func namedValues(option, begun string, line []string) []candidate {
 	case "space":
 		for _, n := range spaces.Names() {
 			plain(string(n))
+		}
+	case "genotype":
+		for _, p := range darts.AllPublished() {
+			list = append(list, candidate{p.Name, p.Source})
 		}
 	case "algo", "against":
 		list = algorithmsAfter("")

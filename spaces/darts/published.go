@@ -15,6 +15,7 @@ type Published struct {
 	Name     string      // in the released code
 	Source   string      // what found it: "SDARTS-ADV on CIFAR-10, space S2"
 	Space    spaces.Name // in which it was found; empty where that is no space of this family
+	Classes  int         // of the images on which it was evaluated: 100 for CIFAR-100, otherwise 10
 	Genotype Genotype
 }
 
@@ -59,7 +60,10 @@ var published = sync.OnceValue(func() (all []Published) {
 		if p.Genotype, err = ParseGenotype(literal); err != nil {
 			panic(fmt.Sprintf("spaces/darts: published genotype %s: %v", name, err))
 		}
-		p.Name = name
+		p.Name, p.Classes = name, 10
+		if strings.HasPrefix(name, "c100_") {
+			p.Classes = 100
+		}
 		all = append(all, p)
 	}
 	return all
