@@ -6,11 +6,15 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/nb1shot/nb1shot/benchmark"
 	"github.com/nb1shot/nb1shot/benchmark/sweep"
 	"github.com/nb1shot/nb1shot/results"
+	"github.com/nb1shot/nb1shot/spaces"
 )
 
 func skipDamagedFlag() cli.Flag {
@@ -36,6 +40,45 @@ func (d *damage) fail(err *error) {
 	}
 }
 
+// runSpacesFlag lets a command that reads runs leave some out.
+func runSpacesFlag() cli.Flag {
+	return &cli.StringFlag{Name: "spaces", Usage: "take the runs on the spaces of `LIST` alone, such as 1,3 or darts-s2; all are 1,2,3", DefaultText: "of all spaces"}
+}
+
+// byFamily parts runs on spaces of different families: they have no table, preset or
+// images in common. Those of NAS-Bench-1Shot1 come first.
+func byFamily(runs []*results.History) [][]*results.History {
+	var parts [][]*results.History
+	for _, family := range []benchmark.Family{benchmark.OneShot, benchmark.DARTS} {
+		part := slices.DeleteFunc(slices.Clone(runs), func(h *results.History) bool { return benchmark.FamilyOf(h.Run.Space) != family })
+		if len(part) > 0 {
+			parts = append(parts, part)
+		}
+	}
+	return parts
+}
+
+// oneFamily is an error unless all runs are on spaces of one family; what is what cannot
+// be of several.
+func oneFamily(runs []*results.History, what string) error {
+	parts := byFamily(runs)
+	if len(parts) < 2 {
+		return nil
+	}
+	return misuse(fmt.Errorf("the runs are on spaces of %s and of %s: they have nothing in common that %s could compare", benchmark.FamilyOf(parts[0][0].Run.Space), benchmark.FamilyOf(parts[1][0].Run.Space), what),
+		"--spaces %s takes those of one; --spaces %s those of the other", spaceList(parts[0]), spaceList(parts[1]))
+}
+
+// spaceList lists the spaces of runs as --spaces takes them.
+func spaceList(runs []*results.History) string {
+	var all []string
+	for _, h := range runs {
+		all = append(all, string(h.Run.Space))
+	}
+	slices.Sort(all)
+	return strings.Join(slices.Compact(all), ",")
+}
+
 // readRuns reads the runs of the arguments.
 func readRuns(c *cli.Context, example string) ([]*results.History, *damage, error) {
 	if !c.Args().Present() {
@@ -49,6 +92,13 @@ func readRuns(c *cli.Context, example string) ([]*results.History, *damage, erro
 // what there is at one of several paths and is no run; it is an error if nothing
 // remains.
 func readRunsAt(c *cli.Context, paths []string) ([]*results.History, *damage, error) {
+	var chosen []spaces.Name
+	if list := c.String("spaces"); list != "" { // of the commands that have it
+		var err error
+		if chosen, err = parseSpaces(list); err != nil {
+			return nil, nil, err
+		}
+	}
 	dirs, d, err := findRuns(c, paths)
 	if err != nil {
 		return nil, nil, err
@@ -63,10 +113,16 @@ func readRunsAt(c *cli.Context, paths []string) ([]*results.History, *damage, er
 			d.skip(err)
 			continue
 		}
+		if chosen != nil && !slices.Contains(chosen, h.Run.Space) {
+			continue
+		}
 		warn(c.App.ErrWriter, h)
 		runs = append(runs, h)
 	}
-	if len(runs) == 0 {
+	switch {
+	case len(runs) == 0 && chosen != nil && d.skipped < d.all:
+		return nil, nil, misuse(fmt.Errorf("no run is on space %s", strings.Join(joined(chosen), ", ")), "nb1shot results ls tells which there are")
+	case len(runs) == 0:
 		return nil, nil, errors.New("no run is left")
 	}
 	return runs, d, nil

@@ -27,8 +27,10 @@ func plotCommand() *cli.Command {
 		Description: `Draws the anytime test error and the trajectory of the dominant eigenvalue, one
 panel per space, or one per algorithm where there are more than four: means over the
 seeds with bands of one standard deviation, geometric ones of the eigenvalue. For a
-single run it also draws the architecture parameters. RUN_DIR is a run directory or
-a folder of run directories. Each figure is written as PNG, SVG and PDF. With --table
+single run it also draws the architecture parameters. On the DARTS spaces it draws the
+share of parameter-free operations and the projection gap in place of test errors; where
+there are runs of both families, these figures are called darts-*. RUN_DIR is a run
+directory or a folder of run directories. Each figure is written as PNG, SVG and PDF. With --table
 the recorded cells are looked up again, for example in a table imported later.
 Regrets count from the lowest mean error of the table that the runs were looked up in,
 if it is that of --table or in the data home, and else from the published error.
@@ -41,6 +43,7 @@ Example:
 			forceFlag(),
 			skipDamagedFlag(),
 			&cli.StringFlag{Name: "name", Usage: "begin the names of the files with `NAME`"},
+			runSpacesFlag(),
 			&cli.StringFlag{Name: "algos", Usage: "draw the algorithms of `LIST` alone, separated by commas, in this order", DefaultText: "all"},
 			&cli.BoolFlag{Name: "median", Usage: "draw medians with quartiles instead of means with standard deviations"},
 			&cli.BoolFlag{Name: "seed-lines", Usage: "draw a faint line for every seed"},
@@ -94,11 +97,21 @@ func plotRuns(c *cli.Context) (err error) {
 			o.Regret[space] = plots.Anchor(a)
 		}
 	}
-	files, err := draw(c, runs, c.String("out"), c.String("name"), o)
-	for _, file := range files {
-		fmt.Fprintln(c.App.Writer, file)
+	parts := byFamily(runs)
+	for _, some := range parts {
+		name := c.String("name")
+		if len(parts) > 1 && benchmark.FamilyOf(some[0].Run.Space) == benchmark.DARTS {
+			name = strings.TrimPrefix(name+"-darts", "-") // beside those of NAS-Bench-1Shot1
+		}
+		files, err := draw(c, some, c.String("out"), name, o)
+		for _, file := range files {
+			fmt.Fprintln(c.App.Writer, file)
+		}
+		if err != nil {
+			return err
+		}
 	}
-	return err
+	return nil
 }
 
 // printWidths are the widths that have a name.

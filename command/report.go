@@ -30,6 +30,7 @@ Example:
   nb1shot report runs figures/landscape-*.json -o report`,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "write the report to the folder `DIR`", Value: "report"},
+			runSpacesFlag(),
 			skipDamagedFlag(),
 			&cli.StringFlag{Name: "table", Usage: "count regrets from the lowest error of the table at `PATH`, if the runs were looked up in it", DefaultText: "nasbench.sqlite in the data home"},
 		},
@@ -59,6 +60,9 @@ func makeReport(c *cli.Context) (err error) {
 		return err
 	}
 	defer skipped.fail(&err)
+	if err := oneFamily(in.Runs, "one report"); err != nil {
+		return err
+	}
 	for _, path := range landscapes {
 		skipped.all++
 		l, err := results.ReadLandscape(path)

@@ -2,6 +2,7 @@ package command
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -16,6 +17,7 @@ import (
 	"github.com/nb1shot/nb1shot/nasbench"
 	"github.com/nb1shot/nb1shot/results"
 	"github.com/nb1shot/nb1shot/spaces"
+	"github.com/nb1shot/nb1shot/spaces/darts"
 )
 
 func stabilityCommand() *cli.Command {
@@ -34,6 +36,7 @@ Example:
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "against", Usage: "test the algorithms against `ALGO`"},
 			alphaFlag(),
+			runSpacesFlag(),
 			seedsFlag("each algorithm should have, such as 0-4,7", "all that any of them has"),
 			&cli.StringFlag{Name: "csv", Usage: "write all measures to `FILE`, a line for each measure of each algorithm"},
 			forceFlag(),
@@ -102,6 +105,25 @@ func measureStability(c *cli.Context) (err error) {
 		return err
 	}
 	defer skipped.fail(&err)
+	if parts := byFamily(runs); len(parts) > 1 && !c.Bool("json") && !c.IsSet("csv") {
+		for i, part := range parts {
+			if i > 0 {
+				fmt.Fprintln(c.App.Writer)
+			}
+			if err := tabulate(c, part, wanted, alpha); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if err := oneFamily(runs, "one table"); err != nil {
+		return err
+	}
+	return tabulate(c, runs, wanted, alpha)
+}
+
+// tabulate measures runs of one family.
+func tabulate(c *cli.Context, runs []*results.History, wanted []uint64, alpha float64) error {
 	anchors, err := findAnchors(c, runs)
 	if err != nil {
 		return err
@@ -164,14 +186,30 @@ func findAnchors(c *cli.Context, runs []*results.History) (map[spaces.Name]stabi
 	return anchors, err
 }
 
-// shown are the measures of the printed table, by their short headings.
-var shown = []struct {
+// measure is a column of the printed table.
+type measure struct {
 	name    stability.Name
-	heading string
-}{
+	heading string // a short one
+}
+
+// shown are the columns of the printed table.
+var shown = []measure{
 	{stability.FinalError, "final"}, {stability.BestError, "best"}, {stability.Degradation, "degradation"}, {stability.FinalRegret, "regret"},
 	{stability.MeanError, "mean"}, {stability.EigenvalueGrowth, "growth of λ"}, {stability.Flips, "changes"},
 	{stability.ParameterFree, "poolings"}, {stability.ProjectionGap, "gap"}, {stability.SecondsPerEpoch, "s/epoch"},
+}
+
+// shownWithoutTable are those of runs on spaces that no table knows.
+var shownWithoutTable = []measure{
+	{stability.ParameterFree, "parameter-free"}, {stability.Width, "width"}, {stability.Depth, "depth"}, {stability.EigenvalueGrowth, "growth of λ"},
+	{stability.Flips, "changes"}, {stability.ProjectionGap, "gap"}, {stability.SecondsPerEpoch, "s/epoch"},
+}
+
+func (t stabilityTable) shown() []measure {
+	if t.Provenance.Table == results.NoTable {
+		return shownWithoutTable
+	}
+	return shown
 }
 
 func (t stabilityTable) print(w io.Writer) error {
@@ -183,14 +221,14 @@ func (t stabilityTable) print(w io.Writer) error {
 	for first, end := 0, 0; first < len(t.Curves); first = end {
 		space := t.Curves[first].Space
 		rows := [][]string{{"", "n"}}
-		for _, s := range shown {
+		for _, s := range t.shown() {
 			rows[0] = append(rows[0], s.heading)
 			if s.name == stability.FinalError {
 				rows[0] = append(rows[0], "")
 			}
 		}
 		for end = first; end < len(t.Curves) && t.Curves[end].Space == space; end++ {
-			rows = append(rows, stabilityRow(t.Curves[end]))
+			rows = append(rows, stabilityRow(t.Curves[end], t.shown()))
 		}
 		fmt.Fprintf(w, "\nspace %s", space)
 		if t.Provenance.Table != results.NoTable {
@@ -201,6 +239,9 @@ func (t stabilityTable) print(w io.Writer) error {
 			return err
 		}
 	}
+	if err := t.printShares(w); err != nil {
+		return err
+	}
 	if len(t.Lacking) > 0 {
 		fmt.Fprintln(w, "\nlacking:")
 		for _, line := range t.Lacking {
@@ -210,7 +251,50 @@ func (t stabilityTable) print(w io.Writer) error {
 	return t.printComparisons(w)
 }
 
-func stabilityRow(c stability.Curve) []string {
+// printShares prints the share of parameter-free operations by space and algorithm, as the
+// paper's Table 5, where there are several of either.
+func (t stabilityTable) printShares(w io.Writer) error {
+	var onSpaces []spaces.Name
+	var names []string
+	entries := map[string]map[spaces.Name]string{}
+	for _, c := range t.Curves {
+		statistic, ok := c.Statistic(stability.ParameterFree)
+		if _, of := darts.Get(c.Space); of != nil || !ok {
+			continue
+		}
+		if !slices.Contains(onSpaces, c.Space) {
+			onSpaces = append(onSpaces, c.Space)
+		}
+		if entries[c.Name()] == nil {
+			entries[c.Name()] = map[spaces.Name]string{}
+			names = append(names, c.Name())
+		}
+		text := inUnit(stability.Percent, statistic.Mean)
+		if statistic.Std != nil {
+			text += " ± " + inUnit(stability.Percent, *statistic.Std)
+		}
+		entries[c.Name()][c.Space] = text
+	}
+	if len(names) < 2 && len(onSpaces) < 2 {
+		return nil
+	}
+	rows := [][]string{{""}}
+	for _, space := range onSpaces {
+		rows[0] = append(rows[0], string(space))
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		row := []string{name}
+		for _, space := range onSpaces {
+			row = append(row, cmp.Or(entries[name][space], "–"))
+		}
+		rows = append(rows, row)
+	}
+	fmt.Fprintln(w, "\nparameter-free operations in the normal cells, in percent (the paper's Table 5)")
+	return printAligned(w, rows)
+}
+
+func stabilityRow(c stability.Curve, shown []measure) []string {
 	row := []string{c.Name(), strconv.Itoa(len(c.Seeds))}
 	for _, s := range shown {
 		definition, _ := stability.Lookup(s.name)
