@@ -184,6 +184,15 @@ func (s *study) figures() ([]figure, error) {
 	for _, some := range selections(have(results.Eigenvalue)) {
 		all = append(all, s.hessianFigure(some))
 	}
+	if on := s.onDARTS(); len(on) > 0 {
+		isOn := func(c results.Curve) bool { return slices.Contains(on, c.Space) }
+		for _, some := range selections(choose(have(results.ParameterFree), isOn)) {
+			all = append(all, s.parameterFreeFigure(some))
+		}
+		for _, some := range selections(choose(have(results.ProjectionGap), isOn)) {
+			all = append(all, s.projectionFigure(some))
+		}
+	}
 	for _, space := range s.spaces {
 		some, err := s.cellFigures(space)
 		if err != nil {
@@ -219,6 +228,10 @@ func (s *study) alphaFigures() []figure {
 		}
 		shown[of] = true
 		text := "The run of the typical seed, whose final test error is the median (the lower of two). One run is an illustration, not a mean."
+		if c.Provenance.Table == results.NoTable {
+			run = found[0].run
+			text = "The run of the lowest seed. One run is an illustration, not a mean."
+		}
 		if siblings := choose(s.on(c.Space), func(other results.Curve) bool { return other.Algorithm == c.Algorithm }); len(siblings) > 1 {
 			text += fmt.Sprintf(" It stands for the %d curves of its algorithm on this space; nb1shot plot RUN draws the alphas of any other run.", len(siblings))
 		}
@@ -254,7 +267,9 @@ func (s *study) absent() []string {
 	if s.landscapes == nil {
 		all = append(all, "The accuracy around the architecture parameters (the paper's Figure 1): no landscape was given. nb1shot landscape makes them from runs with checkpoints.")
 	}
-	if lacks(results.TestError) {
+	if !s.hasErrors() {
+		all = append(all, "Test errors: no table knows the architectures of these spaces.")
+	} else if lacks(results.TestError) {
 		all = append(all, "The anytime test error: no record has one.")
 	}
 	if lacks(results.Eigenvalue) {
@@ -262,7 +277,11 @@ func (s *study) absent() []string {
 	}
 	for _, space := range s.spaces {
 		if len(s.finds(space)) == 0 {
-			all = append(all, fmt.Sprintf("Cells of space %s: no finished run has one with a test error.", space))
+			what := "one with a test error"
+			if !s.hasErrors() {
+				what = "one"
+			}
+			all = append(all, fmt.Sprintf("Cells of space %s: no finished run has %s.", space, what))
 		}
 	}
 	return all
@@ -317,10 +336,49 @@ func (s *study) hessianFigure(some selection) figure {
 		of:    some.curves,
 		caption: s.caption(some.curves, true,
 			"Dominant eigenvalue λ of the Hessian of the validation loss with respect to the architecture parameters, geometric means over the seeds."+like(some.eigenvalues),
-			"λ is what the notes below the figure define, as the released code computes it (quirks Q8 to Q9b), where the text has the spectral norm"),
+			"λ is what the notes below the figure define, "+strings.TrimPrefix(lambdaNote(some.curves[0].Space), "λ is defined ")),
 		alt: "Line charts of the dominant eigenvalue over the epochs on a logarithmic axis, one for each space. " + strings.Join(courses, "; ") + ".",
 		build: func(w plots.Width) (*plots.Figure, error) {
 			return plots.HessianTrajectory(some.curves, plots.Options{Width: w})
+		},
+	}
+}
+
+// course tells how a quantity begins and ends for each curve, in percent.
+func course(curves []results.Curve, of func(results.Epoch) *float64) string {
+	var all []string
+	for _, c := range curves {
+		if points := c.Trajectory(of, results.Arithmetic); points != nil {
+			all = append(all, fmt.Sprintf("%s, space %s: from %.3g to %.3g", plots.CurveName(c), c.Space, 100*points[0].Middle, 100*points[len(points)-1].Middle))
+		}
+	}
+	return strings.Join(all, "; ")
+}
+
+func (s *study) parameterFreeFigure(some selection) figure {
+	return figure{
+		name:  "parameter-free-" + some.name,
+		title: "Parameter-free operations in the normal cell: " + some.title(),
+		of:    some.curves,
+		caption: s.caption(some.curves, true,
+			"Skip connections, poolings and noise in percent of the 8 operations of each epoch's normal cell, means over the seeds; diamonds: after the last epoch."),
+		alt: "Line charts of the share of parameter-free operations in percent over the epochs, one for each space. " + course(some.curves, results.ParameterFree) + ".",
+		build: func(w plots.Width) (*plots.Figure, error) {
+			return plots.ParameterFree(some.curves, plots.Options{Width: w})
+		},
+	}
+}
+
+func (s *study) projectionFigure(some selection) figure {
+	return figure{
+		name:  "projection-gap-" + some.name,
+		title: "Projection gap: " + some.title(),
+		of:    some.curves,
+		caption: s.caption(some.curves, true,
+			"What the supernet loses in accuracy, in points, when its relaxed architecture is replaced by the discrete one without training, means over the seeds."),
+		alt: "Line charts of the projection gap in points over the epochs, one for each space. " + course(some.curves, results.ProjectionGap) + ".",
+		build: func(w plots.Width) (*plots.Figure, error) {
+			return plots.ProjectionGap(some.curves, plots.Options{Width: w})
 		},
 	}
 }
@@ -347,11 +405,14 @@ func (s *study) landscapeFigures() []figure {
 			drops = append(drops, fmt.Sprintf("%s: %.1f %% in the middle, %.1f points less at distance %g",
 				title, 100*l.Centre().Accuracy, 100*l.Sharpness.AccuracyDrop, l.Sharpness.Radius))
 		}
+		unlike := []string{"radius, normalisation and batch statistics are choices of this program, as the paper does not give them"}
+		if !onDARTS(some[0].Space) {
+			unlike = append([]string{"a space of NAS-Bench-1Shot1 instead of the DARTS space"}, unlike...)
+		}
 		caption := s.caption(curves, false,
 			"Validation accuracy of the supernet around the architecture parameters that the search ended with, one run a panel."+like("Figure 1")+
 				" Each panel names its seed; one run is an illustration, not a mean.",
-			"a space of NAS-Bench-1Shot1 instead of the DARTS space",
-			"radius, normalisation and batch statistics are choices of this program, as the paper does not give them")
+			unlike...)
 		alt := strings.Join(drops, "; ") + "."
 		all = append(all,
 			figure{"landscape-contours" + suffix, "Accuracy around the architecture parameters, from above", caption, "Contour maps of the validation accuracy. " + alt, curves,
@@ -381,16 +442,22 @@ type find struct {
 	last results.Epoch
 }
 
-func (f find) testError() float64 { return *f.last.Lookup.TestError }
+// testError is that of the cell, and the same for all where no table knows any.
+func (f find) testError() float64 {
+	if f.last.Lookup.TestError == nil {
+		return 0
+	}
+	return *f.last.Lookup.TestError
+}
 
 // finds returns, for each curve of a space that has one, the cells of its
-// complete runs, the best first.
+// complete runs, the best first; where no table knows any, by seed.
 func (s *study) finds(space spaces.Name) map[string][]find {
 	all := map[string][]find{}
 	for _, c := range s.on(space) {
 		var found []find
 		for _, h := range complete(c) {
-			if last := h.Epochs[len(h.Epochs)-1]; last.Lookup.TestError != nil {
+			if last := h.Epochs[len(h.Epochs)-1]; last.Lookup.TestError != nil || last.Architecture != nil {
 				found = append(found, find{h, last})
 			}
 		}
@@ -407,6 +474,9 @@ const sheetRows = 6
 
 func (s *study) cellFigures(space spaces.Name) ([]figure, error) {
 	finds := s.finds(space)
+	if onDARTS(space) {
+		return nil, nil
+	}
 	curves := choose(s.on(space), func(c results.Curve) bool { return finds[plots.CurveName(c)] != nil })
 	var all []figure
 	sheets := (len(curves) + sheetRows - 1) / sheetRows

@@ -176,7 +176,7 @@ func (s *study) standIns() []string {
 		standIn, _ := c.Provenance.StandIns()
 		images = images || standIn
 		switch c.Provenance.Table {
-		case results.NASBench101, results.NASBench101Means, results.NASBench101NNI:
+		case results.NASBench101, results.NASBench101Means, results.NASBench101NNI, results.NoTable:
 		default:
 			table = true
 		}

@@ -90,10 +90,11 @@ func OfRun(h *results.History) ([]Figure, error) {
 		{"test-error", "Anytime test error", "Test error of each epoch's discrete cell; the diamond: after the last epoch.", results.TestError, plots.AnytimeTestError},
 		{"hessian", "Dominant eigenvalue of the architecture Hessian", "Dominant eigenvalue λ of the Hessian of the validation loss by the architecture parameters.", results.Eigenvalue, plots.HessianTrajectory},
 		{"search-accuracy", "Accuracy of the supernet", "Accuracy of the supernet on the search part of the images, after each epoch.", results.SearchAccuracy, plots.SearchAccuracy},
+		{"parameter-free", "Parameter-free operations", "Share of operations without parameters in each epoch's discrete architecture; the diamond: after the last epoch.", results.ParameterFree, plots.ParameterFree},
 		{"projection-gap", "Projection gap", "What the supernet loses in accuracy when its relaxed architecture is replaced by the discrete cell.", results.ProjectionGap, plots.ProjectionGap},
 	} {
 		points := curves[0].Trajectory(q.of, results.Arithmetic)
-		if len(points) == 0 {
+		if len(points) == 0 || q.file == "parameter-free" && !onDARTS(h.Run.Space) {
 			continue
 		}
 		alt := fmt.Sprintf("A line chart of %s of %s on space %s, seed %d, over the epochs: from %.3g to %.3g.",

@@ -14,6 +14,7 @@ import (
 	"github.com/nb1shot/nb1shot/plots"
 	"github.com/nb1shot/nb1shot/results"
 	"github.com/nb1shot/nb1shot/spaces"
+	"github.com/nb1shot/nb1shot/spaces/darts"
 )
 
 // study is the runs of a report, arranged.
@@ -302,7 +303,7 @@ func departures(curves []results.Curve, seeds bool) []string {
 			add("%s images instead of CIFAR-10", p.Images)
 		}
 		switch p.Table {
-		case results.NASBench101:
+		case results.NASBench101, results.NoTable:
 		case results.NASBench101Means, results.NASBench101NNI:
 			add("a table of NAS-Bench-101's numbers from a file that its authors' checksums do not cover")
 		default:
@@ -311,7 +312,7 @@ func departures(curves []results.Curve, seeds bool) []string {
 		for _, h := range c.Runs {
 			config := paperSettings{}
 			json.Unmarshal(h.Run.Config, &config) // other programs may have other members: what does not fit is not compared
-			config.compare(add)
+			config.compare(c, add)
 		}
 		most = max(most, len(complete(c)))
 	}
@@ -327,26 +328,56 @@ type paperSettings struct {
 	Settings                              map[string]any
 }
 
+// paperScale is what the paper has of paperSettings.
+type paperScale struct {
+	cells, channels, side, images, epochs int
+	rate                                  float64 // at which the architecture parameters learn
+}
+
+// paperOf is that for the runs of a curve.
+func paperOf(c results.Curve) paperScale {
+	if !onDARTS(c.Space) {
+		return paperScale{9, 16, 32, 50000, 100, 3e-4}
+	}
+	p := paperScale{8, 16, 32, 50000, 50, 3e-4}
+	if c.Provenance.Images == results.SVHN {
+		p.images = 73257
+	}
+	switch {
+	case strings.HasPrefix(c.Algorithm, "p-darts"): // of its first stage; three of 25 epochs
+		p.cells, p.epochs, p.rate = 5, 75, 6e-4
+	case strings.HasPrefix(c.Algorithm, "pc-darts") && (c.Space == "darts" || c.Space == "darts8"): // quirk C13
+		p.rate = 6e-4
+	}
+	return p
+}
+
+// onDARTS tells whether a space is one of the family of DARTS.
+func onDARTS(space spaces.Name) bool {
+	_, err := darts.Get(space)
+	return err == nil
+}
+
 // compare tells what differs from the paper.
-func (c paperSettings) compare(add func(format string, args ...any)) {
+func (s paperSettings) compare(c results.Curve, add func(format string, args ...any)) {
+	paper := paperOf(c)
 	for _, m := range []struct {
 		value *int
 		paper int
 		what  string
 	}{
-		{c.Cells, 9, "%d cells instead of %d"},
-		{c.Channels, 16, "%d channels instead of %d"},
-		{c.Side, 32, "images of side %d instead of %d"},
-		{c.Images, 50000, "%d training images instead of %d"},
-		{c.Epochs, 100, "%d epochs instead of %d"},
+		{s.Cells, paper.cells, "%d cells instead of %d"},
+		{s.Channels, paper.channels, "%d channels instead of %d"},
+		{s.Side, paper.side, "images of side %d instead of %d"},
+		{s.Images, paper.images, "%d training images instead of %d"},
+		{s.Epochs, paper.epochs, "%d epochs instead of %d"},
 	} {
 		if m.value != nil && *m.value != m.paper && *m.value != 0 { // 0 images are all of them
 			add(m.what, *m.value, m.paper)
 		}
 	}
-	const rate = 3e-4 // of the architecture parameters
-	if x, ok := c.Settings["arch-learning-rate"].(float64); ok && x != rate {
-		add("an architecture learning rate of %g instead of %g", x, rate)
+	if x, ok := s.Settings["arch-learning-rate"].(float64); ok && x != paper.rate {
+		add("an architecture learning rate of %g instead of %g", x, paper.rate)
 	}
 }
 

@@ -142,9 +142,17 @@ func (r row) text(i int, c column) string {
 
 // tables lists all tables.
 func (s *study) tables() []table {
-	all := []table{s.finalTable()}
+	var all []table
+	if s.hasErrors() {
+		all = append(all, s.finalTable())
+	}
+	if on := s.onDARTS(); len(on) > 0 {
+		all = append(all, s.parameterFreeTable(on))
+	}
 	for _, space := range s.spaces {
-		all = append(all, s.errorTable(space))
+		if s.hasErrors() {
+			all = append(all, s.errorTable(space))
+		}
 	}
 	for _, space := range s.spaces {
 		all = append(all, s.hessianTable(space))
@@ -158,12 +166,39 @@ func (s *study) tables() []table {
 	return append(all, s.seedTable())
 }
 
+// hasErrors tells whether the runs have a table, which knows test errors.
+func (s *study) hasErrors() bool {
+	return !slices.ContainsFunc(s.curves, func(c results.Curve) bool { return c.Provenance.Table == results.NoTable })
+}
+
+// onDARTS lists the spaces of the study that are of the family of DARTS.
+func (s *study) onDARTS() []spaces.Name {
+	return slices.DeleteFunc(slices.Clone(s.spaces), func(n spaces.Name) bool { return !onDARTS(n) })
+}
+
+// parameterFreeTable is in the form of the paper's Table 5.
+func (s *study) parameterFreeTable(on []spaces.Name) table {
+	curves := choose(s.curves, func(c results.Curve) bool { return slices.Contains(on, c.Space) })
+	t := table{
+		name: "parameter-free", title: "Parameter-free operations in the normal cells (%)",
+		caption: s.caption(curves, true, "Skip connections, poolings and noise in percent of the 8 operations of the normal cell after the last epoch: mean ± standard deviation over the finished runs. As the paper's Table 5."),
+	}
+	for _, space := range on {
+		t.columns = append(t.columns, column{fmt.Sprintf("%s_parameter_free", space.FileName()), fmt.Sprintf("Space %s", space), oneDecimalPercent})
+	}
+	return s.byAlgorithmOn(on, t, func(c results.Curve) entry { return entry{statistic: s.over(c, stability.ParameterFree)} })
+}
+
 // byAlgorithm is a table with a row for each algorithm and, in it, what cell
 // makes of its curve on each space.
 func (s *study) byAlgorithm(t table, entryOf func(results.Curve) entry) table {
+	return s.byAlgorithmOn(s.spaces, t, entryOf)
+}
+
+func (s *study) byAlgorithmOn(on []spaces.Name, t table, entryOf func(results.Curve) entry) table {
 	for _, name := range s.names {
 		r := row{name: name}
-		for _, space := range s.spaces {
+		for _, space := range on {
 			i := slices.IndexFunc(s.curves, func(c results.Curve) bool { return c.Space == space && plots.CurveName(c) == name })
 			if i < 0 {
 				r.entries = append(r.entries, entry{text: "no runs"})
@@ -252,7 +287,7 @@ func (s *study) hessianTable(space spaces.Name) table {
 		caption: s.caption(s.on(space), true, "Dominant eigenvalue λ of the architecture Hessian after the first and after the last epoch, and its growth, the ratio of the two of a run; "+
 			"decisions (operations of blocks, parents of nodes) that changed over the run; and what the supernet loses in accuracy when its relaxed architecture is replaced by the discrete cell, in points. "+
 			"Mean ± standard deviation over n finished runs; a dash means that an algorithm has no such number.",
-			"λ is defined as the released code computes it (quirks Q8 to Q9b), where the text has the spectral norm"),
+			lambdaNote(space)),
 		columns: []column{
 			runsColumn, {"eigenvalue_first", "λ, first", significant}, {"eigenvalue_last", "λ, last", significant},
 			{string(stability.EigenvalueGrowth), "Growth of λ", significant},
@@ -271,6 +306,15 @@ func (s *study) hessianTable(space spaces.Name) table {
 	})
 }
 
+// lambdaNote says in what λ departs from the paper.
+func lambdaNote(space spaces.Name) string {
+	quirks := "quirks Q8 to Q9b"
+	if onDARTS(space) {
+		quirks = "quirk C20"
+	}
+	return "λ is defined as the released code computes it (" + quirks + "), where the text has the spectral norm"
+}
+
 func oneDecimalPercent(s statistic) string { return s.show(100, 1) }
 
 // end is a quantity of the first or the last record that has it.
@@ -287,6 +331,9 @@ func end(epochs []results.Epoch, quantity func(results.Epoch) *float64, last boo
 }
 
 func (s *study) structureTable(space spaces.Name) table {
+	if onDARTS(space) {
+		return s.normalCellTable(space)
+	}
 	t := table{
 		name: fmt.Sprintf("structure-%s", space.FileName()), title: fmt.Sprintf("Structure of the final cells, space %s", space),
 		caption: s.caption(s.on(space), true, "Max-poolings, the only operation without parameters, in percent of all choice blocks and of those that survive pruning; "+
@@ -313,6 +360,21 @@ func (s *study) structureTable(space spaces.Name) table {
 	})
 }
 
+// normalCellTable is the structureTable of a space of DARTS.
+func (s *study) normalCellTable(space spaces.Name) table {
+	t := table{
+		name: fmt.Sprintf("structure-%s", space.FileName()), title: fmt.Sprintf("Structure of the final normal cells, space %s", space),
+		caption: s.caption(s.on(space), true, "Skip connections, poolings and noise in percent of the 8 operations of the normal cell; its width, in channels of a node, and its depth, in edges (Shu et al., 2020). "+
+			"Cells after the last epoch, mean ± standard deviation over n finished runs."),
+		columns: []column{
+			runsColumn, {string(stability.ParameterFree), "Parameter-free (%)", oneDecimalPercent}, {string(stability.Width), "Width", oneDecimal}, {string(stability.Depth), "Depth", oneDecimal},
+		},
+	}
+	return s.bySpace(t, space, func(c results.Curve) []entry {
+		return []entry{runsOf(c), {statistic: s.over(c, stability.ParameterFree)}, {statistic: s.over(c, stability.Width)}, {statistic: s.over(c, stability.Depth)}}
+	})
+}
+
 func (s *study) timeTable(space spaces.Name) table {
 	darts := statistic{}
 	for _, c := range s.on(space) {
@@ -336,7 +398,7 @@ func (s *study) timeTable(space spaces.Name) table {
 		if steps.n > 0 && darts.n > 0 && darts.mean > 0 {
 			relative = significant(statistic{n: 1, mean: steps.mean / darts.mean})
 		}
-		if h := claims.PaperHours[c.Algorithm]; h > 0 && c.Variant == "" {
+		if h := claims.PaperHours[c.Algorithm]; h > 0 && c.Variant == "" && !onDARTS(space) {
 			paper, hours = fmt.Sprintf("%.2f", h/claims.PaperHours["darts"]), fmt.Sprintf("%g", h)
 		}
 		return []entry{runsOf(c), {statistic: s.over(c, stability.SecondsPerEpoch)}, {statistic: steps}, {text: relative}, {text: paper}, {text: hours}}
