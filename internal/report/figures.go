@@ -12,6 +12,7 @@ import (
 	"github.com/nb1shot/nb1shot/results"
 	"github.com/nb1shot/nb1shot/spaces"
 	"github.com/nb1shot/nb1shot/spaces/cell"
+	"github.com/nb1shot/nb1shot/spaces/darts"
 )
 
 // figure is one figure of the report.
@@ -229,8 +230,7 @@ func (s *study) alphaFigures() []figure {
 		shown[of] = true
 		text := "The run of the typical seed, whose final test error is the median (the lower of two). One run is an illustration, not a mean."
 		if c.Provenance.Table == results.NoTable {
-			run = found[0].run
-			text = "The run of the lowest seed. One run is an illustration, not a mean."
+			text = "The run of the typical seed, whose share of parameter-free operations is the median (the lower of two). One run is an illustration, not a mean."
 		}
 		if siblings := choose(s.on(c.Space), func(other results.Curve) bool { return other.Algorithm == c.Algorithm }); len(siblings) > 1 {
 			text += fmt.Sprintf(" It stands for the %d curves of its algorithm on this space; nb1shot plot RUN draws the alphas of any other run.", len(siblings))
@@ -442,16 +442,22 @@ type find struct {
 	last results.Epoch
 }
 
-// testError is that of the cell, and the same for all where no table knows any.
-func (f find) testError() float64 {
-	if f.last.Lookup.TestError == nil {
-		return 0
+func (f find) testError() float64 { return *f.last.Lookup.TestError }
+
+// rank is by what finds are sorted: the test error, or the share of parameter-free
+// operations where no table knows any.
+func (f find) rank() float64 {
+	if f.last.Lookup.TestError != nil {
+		return f.testError()
 	}
-	return *f.last.Lookup.TestError
+	if share := results.ParameterFree(f.last); share != nil {
+		return *share
+	}
+	return 0
 }
 
 // finds returns, for each curve of a space that has one, the cells of its
-// complete runs, the best first; where no table knows any, by seed.
+// complete runs, the best first, or those with the fewest parameter-free operations.
 func (s *study) finds(space spaces.Name) map[string][]find {
 	all := map[string][]find{}
 	for _, c := range s.on(space) {
@@ -461,7 +467,7 @@ func (s *study) finds(space spaces.Name) map[string][]find {
 				found = append(found, find{h, last})
 			}
 		}
-		slices.SortStableFunc(found, func(a, b find) int { return cmp.Compare(a.testError(), b.testError()) })
+		slices.SortStableFunc(found, func(a, b find) int { return cmp.Compare(a.rank(), b.rank()) })
 		if found != nil {
 			all[plots.CurveName(c)] = found
 		}
@@ -474,10 +480,10 @@ const sheetRows = 6
 
 func (s *study) cellFigures(space spaces.Name) ([]figure, error) {
 	finds := s.finds(space)
-	if onDARTS(space) {
-		return nil, nil
-	}
 	curves := choose(s.on(space), func(c results.Curve) bool { return finds[plots.CurveName(c)] != nil })
+	if onDARTS(space) {
+		return s.genotypeFigures(space, curves, finds), nil
+	}
 	var all []figure
 	sheets := (len(curves) + sheetRows - 1) / sheetRows
 	for some := range slices.Chunk(curves, sheetRows) {
@@ -522,6 +528,60 @@ func (s *study) cellFigures(space spaces.Name) ([]figure, error) {
 		})
 	}
 	return all, nil
+}
+
+// genotypeRows is the number of algorithms on a sheet of normal and reduction cells.
+const genotypeRows = 3
+
+// genotypeFigures are the cellFigures of a space of DARTS.
+func (s *study) genotypeFigures(space spaces.Name, curves []results.Curve, finds map[string][]find) (all []figure) {
+	sheets := (len(curves) + genotypeRows - 1) / genotypeRows
+	for some := range slices.Chunk(curves, genotypeRows) {
+		name, title := fmt.Sprintf("cells-%s", space.FileName()), fmt.Sprintf("Discovered cells, space %s", space)
+		if sheets > 1 {
+			name, title = fmt.Sprintf("%s-%d", name, len(all)+1), fmt.Sprintf("%s (%d of %d)", title, len(all)+1, sheets)
+		}
+		var rows [][]plots.CellDrawing
+		var described []string
+		for _, c := range some {
+			found := finds[plots.CurveName(c)]
+			typical := found[(len(found)-1)/2]
+			both, text := typical.genotypeCells(plots.CurveName(c))
+			if both != nil {
+				rows, described = append(rows, both), append(described, text)
+			}
+		}
+		if rows == nil {
+			continue
+		}
+		const shown = "Cells after the last epoch: of each algorithm the seed of the median share of parameter-free operations (the lower of two)."
+		notes := []string{shown, plots.ProvenanceNote(some)}
+		all = append(all, figure{
+			name: name, title: title, of: some,
+			caption: s.caption(some, true, shown),
+			alt:     "Graphs of normal and reduction cells. " + strings.Join(described, " "),
+			build: func(w plots.Width) (*plots.Figure, error) {
+				return plots.Cells(rows, notes, w)
+			},
+		})
+	}
+	return all
+}
+
+// genotypeCells draws both cells of a find on a space of DARTS, and tells them in words.
+func (f find) genotypeCells(name string) (both []plots.CellDrawing, described string) {
+	if f.last.Architecture == nil {
+		return nil, ""
+	}
+	g, ok := darts.GenotypeOf(*f.last.Architecture)
+	if !ok {
+		return nil, ""
+	}
+	title := fmt.Sprintf("%s, seed %d", name, f.run.Run.Seed)
+	both = plots.GenotypeCells(g, title)
+	shape := fmt.Sprintf("parameter-free %.1f %%, width %.3g, depth %d", 100*g.ParameterFree(), g.Width(darts.Normal), g.Depth(darts.Normal))
+	both[darts.Normal].Caption = []string{shape}
+	return both, fmt.Sprintf("%s: normal cell %s; reduction cell %s; %s.", title, g.Short(darts.Normal), g.Short(darts.Reduction), shape)
 }
 
 // drawing draws the cell of a find.

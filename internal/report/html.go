@@ -29,6 +29,7 @@ var (
 
 // pageContent is what the template of the page fills in.
 type pageContent struct {
+	Title      string
 	Style      template.CSS
 	Summary    string
 	StandIns   []string // what is not what the benchmark is defined on
@@ -83,6 +84,7 @@ func (s *study) page(verdicts []claimsTable, figures []*drawing, tables []table,
 	}
 	content := pageContent{
 		Style:      template.CSS(face + "\n" + Style),
+		Title:      "Stability of one-shot searches on " + s.subject(),
 		Summary:    s.summary(),
 		StandIns:   s.standIns(),
 		Provenance: []string{plots.ProvenanceNote(s.curves), devices(s.curves)},
@@ -151,6 +153,14 @@ var svgStart = regexp.MustCompile(`(?s)^.*?<svg[^>]*viewBox="([0-9. ]+)"[^>]*>`)
 func inline(svg []byte, class, alt string) template.HTML {
 	open := fmt.Sprintf(`<svg class="%s" role="img" aria-label="%s" viewBox="$1">`, class, strings.ReplaceAll(template.HTMLEscapeString(alt), "$", "$$"))
 	return template.HTML(svgStart.ReplaceAll(svg, []byte(open)))
+}
+
+// subject is what the runs search.
+func (s *study) subject() string {
+	if len(s.onDARTS()) > 0 {
+		return "the cell spaces of DARTS"
+	}
+	return "NAS-Bench-1Shot1"
 }
 
 // summary says what the report is of.

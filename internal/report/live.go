@@ -101,6 +101,12 @@ func OfRun(h *results.History) ([]Figure, error) {
 			strings.ToLower(q.title), name, h.Run.Space, h.Run.Seed, points[0].Middle, points[len(points)-1].Middle)
 		add(q.file, q.title, alt, q.text, func(w plots.Width) (*plots.Figure, error) { return q.draw(curves, plots.Options{Width: w}) })
 	}
+	if rows, described := firstAndLast(h, name); rows != nil {
+		add("cells", "The first and the last cells", "Graphs of cells. "+strings.Join(described, " "), "The cells of the first and of the last record.",
+			func(w plots.Width) (*plots.Figure, error) {
+				return plots.Cells(rows, []string{plots.ProvenanceNote(curves)}, w)
+			})
+	}
 	if cells, described := firstBestLast(h, name); cells != nil {
 		add("cells", "The first, the best and the last cell", "Graphs of cells. "+strings.Join(described, " "),
 			"The cells of the first record, of the lowest test error and of the last record, pruned, with their test errors.",
@@ -115,6 +121,19 @@ func OfRun(h *results.History) ([]Figure, error) {
 			func(w plots.Width) (*plots.Figure, error) { return plots.Alphas(h, plots.Options{Width: w}) })
 	}
 	return all, nil
+}
+
+// firstAndLast are the cells of a run on a space of DARTS, both of a record in a row.
+func firstAndLast(h *results.History, name string) (rows [][]plots.CellDrawing, described []string) {
+	for i, e := range h.Epochs {
+		if i > 0 && i < len(h.Epochs)-1 {
+			continue
+		}
+		if both, text := (find{h, e}).genotypeCells(fmt.Sprintf("%s, epoch %d", name, e.Epoch)); both != nil {
+			rows, described = append(rows, both), append(described, text)
+		}
+	}
+	return rows, described
 }
 
 // firstBestLast are the cells of a run, each once, drawn and in words; none where a

@@ -282,10 +282,14 @@ func whole(s statistic) string {
 }
 
 func (s *study) hessianTable(space spaces.Name) table {
+	decisions := "operations of blocks, parents of nodes"
+	if onDARTS(space) {
+		decisions = "edges and their operations"
+	}
 	t := table{
 		name: fmt.Sprintf("stability-%s", space.FileName()), title: fmt.Sprintf("Eigenvalue, decisions and projection gap, space %s", space),
 		caption: s.caption(s.on(space), true, "Dominant eigenvalue λ of the architecture Hessian after the first and after the last epoch, and its growth, the ratio of the two of a run; "+
-			"decisions (operations of blocks, parents of nodes) that changed over the run; and what the supernet loses in accuracy when its relaxed architecture is replaced by the discrete cell, in points. "+
+			"decisions ("+decisions+") that changed over the run; and what the supernet loses in accuracy when its relaxed architecture is replaced by the discrete cell, in points. "+
 			"Mean ± standard deviation over n finished runs; a dash means that an algorithm has no such number.",
 			lambdaNote(space)),
 		columns: []column{
