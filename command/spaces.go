@@ -9,13 +9,14 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/nb1shot/nb1shot/spaces"
+	"github.com/nb1shot/nb1shot/spaces/darts"
 	"github.com/nb1shot/nb1shot/spaces/nb1shot1"
 )
 
 func spacesCommand() *cli.Command {
 	return &cli.Command{
 		Name:        "spaces",
-		Usage:       "count the three search spaces",
+		Usage:       "count the search spaces",
 		Description: "Example:\n  nb1shot spaces",
 		Flags:       []cli.Flag{jsonFlag()},
 		Action: func(c *cli.Context) error {
@@ -92,23 +93,29 @@ func printSpaces(w io.Writer) error {
 	for _, s := range nb1shot1.All() {
 		fmt.Fprintf(w, "  space %s  %s\n", s.Name(), s.Fingerprint())
 	}
-	_, err := io.WriteString(w, `
+	fmt.Fprint(w, `
 The published sizes are not counted in one way: those of spaces 1 and 3 leave out
 the operations of blocks without an outgoing edge, that of space 2 does not. The
 published lowest errors are of single training runs, and only among the cells of
 the loose-end-free generator.
+
 `)
-	return err
+	t = tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprint(t, "spaces of DARTS\toperations of an edge\tarchitecture parameters\tnormal cells\tarchitectures\n")
+	for _, s := range darts.All() {
+		fmt.Fprintf(t, "space %s\t%d\t%d\t%s\t%.3g\n", s.Name(), len(s.Rows()[0].Candidates), s.Dim(), grouped(s.Cells(darts.Normal)), float64(s.Architectures()))
+	}
+	return t.Flush()
 }
 
 // countedSpace is a space in the output of spaces --json.
 type countedSpace struct {
 	Space       spaces.Name    `json:"space"`
-	Blocks      int            `json:"blocks"`
+	Blocks      int            `json:"blocks,omitempty"` // as all below but parameters and counts, of NAS-Bench-1Shot1
 	Parameters  int            `json:"architecture_parameters"`
 	Counts      map[string]int `json:"counts"`
-	Published   published      `json:"published"`
-	Fingerprint string         `json:"fingerprint"`
+	Published   *published     `json:"published,omitempty"`
+	Fingerprint string         `json:"fingerprint,omitempty"`
 }
 
 type published struct {
@@ -121,14 +128,20 @@ type published struct {
 func countedSpaces() []countedSpace {
 	var all []countedSpace
 	for _, s := range nb1shot1.All() {
+		figures := published(s.Published())
 		counted := countedSpace{
 			Space: s.Name(), Blocks: s.Blocks(), Parameters: s.Dim(), Counts: map[string]int{},
-			Published: published(s.Published()), Fingerprint: s.Fingerprint(),
+			Published: &figures, Fingerprint: s.Fingerprint(),
 		}
 		for _, c := range allCounts() {
 			counted.Counts[c.key] = c.of(s.Count())
 		}
 		all = append(all, counted)
+	}
+	for _, s := range darts.All() {
+		all = append(all, countedSpace{Space: s.Name(), Parameters: s.Dim(), Counts: map[string]int{
+			"normal_cells": s.Cells(darts.Normal), "reduction_cells": s.Cells(darts.Reduction), "architectures": s.Architectures(),
+		}})
 	}
 	return all
 }
