@@ -59,7 +59,7 @@ func (v vertex) text() string {
 func GenotypeCells(g darts.Genotype, title string, caption ...string) []CellDrawing {
 	var both []CellDrawing
 	for t := range darts.CellType(darts.CellTypes) {
-		d := CellDrawing{Genotype: &g, Type: t, Title: fmt.Sprintf("%s: %s cell", title, t)}
+		d := CellDrawing{Genotype: &g, Type: t, Title: fmt.Sprintf("%s, %s cell", title, t)}
 		if title == "" {
 			d.Title = strings.ToUpper(t.String()[:1]) + t.String()[1:] + " cell"
 		}

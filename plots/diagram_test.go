@@ -42,10 +42,10 @@ func TestGenotypeContent(t *testing.T) {
 	g := published(t, "DARTS_V2")
 	both := GenotypeCells(g, "DARTS", "two", "paragraphs")
 	for d, want := range map[*CellDrawing][]string{
-		&both[0]: {"DARTS: normal cell", "c", "k−2", "c", "k−1",
+		&both[0]: {"DARTS, normal cell", "c", "k−2", "c", "k−1",
 			"sep conv", "3×3", "sep conv", "3×3", "0", "sep conv", "3×3", "sep conv", "3×3", "1",
 			"sep conv", "3×3", "skip", "2", "skip", "dil conv", "3×3", "3", "c", "k"},
-		&both[1]: {"DARTS: reduction cell", "c", "k−2", "c", "k−1",
+		&both[1]: {"DARTS, reduction cell", "c", "k−2", "c", "k−1",
 			"max pool", "3×3", "max pool", "3×3", "0", "skip", "max pool", "3×3", "1",
 			"max pool", "3×3", "skip", "2", "skip", "max pool", "3×3", "3", "c", "k", "two", "paragraphs"},
 	} {
@@ -61,7 +61,7 @@ func TestGenotypeContent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"DARTS: normal cell\n\nc_{k-2}\n", "\ndil conv 3x3 <-", "\nnode 3       <-", "\nc_{k}        <-"} {
+	for _, want := range []string{"DARTS, normal cell\n\nc_{k-2}\n", "\ndil conv 3x3 <-", "\nnode 3       <-", "\nc_{k}        <-"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in\n%s", want, text)
 		}

@@ -530,8 +530,9 @@ func (s *study) cellFigures(space spaces.Name) ([]figure, error) {
 	return all, nil
 }
 
-// genotypeRows is the number of algorithms on a sheet of normal and reduction cells.
-const genotypeRows = 3
+// genotypeRows is the number of algorithms on a sheet of normal and reduction cells, which
+// take 9 cm and more of a page.
+const genotypeRows = 2
 
 // genotypeFigures are the cellFigures of a space of DARTS.
 func (s *study) genotypeFigures(space spaces.Name, curves []results.Curve, finds map[string][]find) (all []figure) {

@@ -23,8 +23,10 @@ import (
 	"github.com/nb1shot/nb1shot/algorithms/catalogue"
 	"github.com/nb1shot/nb1shot/benchmark/stability"
 	"github.com/nb1shot/nb1shot/internal/printable"
+	"github.com/nb1shot/nb1shot/plots"
 	"github.com/nb1shot/nb1shot/results"
 	"github.com/nb1shot/nb1shot/spaces"
+	"github.com/nb1shot/nb1shot/spaces/darts"
 )
 
 func ptr[T any](x T) *T { return &x }
@@ -789,5 +791,70 @@ func TestAlphaFigures(t *testing.T) {
 				t.Errorf("%q %d times in %s", phrase, n, c)
 			}
 		}
+	}
+}
+
+// genotypeHistory makes up a finished run of a space of DARTS that begins and ends with
+// genotypes.
+func genotypeHistory(t testing.TB, algorithm string, seed uint64, first, last string) *results.History {
+	t.Helper()
+	h := history(t, "darts-s2", algorithm, seed)
+	s, err := darts.Get("darts-s2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, text := range map[int]string{0: first, 1: first, 2: first, 3: last, 4: last} {
+		g, err := darts.ParseGenotype(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, err := s.Architecture(g)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.Epochs[i].Cell, h.Epochs[i].Lookup, h.Epochs[i].Architecture = results.Cell{}, results.Lookup{}, &a
+	}
+	return h
+}
+
+// Genotypes of the DARTS spaces: the typical one is that of the median share of
+// parameter-free operations, and has two cells. The page of a run shows first and last.
+func TestGenotypes(t *testing.T) {
+	const reduction = " | sep3:0 sep3:1 / sep3:0 sep3:1 / sep3:0 sep3:1 / sep3:0 sep3:1"
+	most := "skip:0 skip:1 / skip:0 skip:1 / skip:0 skip:1 / skip:0 skip:1" + reduction
+	some := "sep3:0 skip:1 / skip:0 skip:1 / sep3:0 skip:2 / sep3:0 sep3:4" + reduction
+	none := "sep3:0 sep3:1 / sep3:0 sep3:1 / sep3:0 sep3:1 / sep3:0 sep3:1" + reduction
+	runs := []*results.History{
+		genotypeHistory(t, "darts", 0, none, most), genotypeHistory(t, "darts", 1, none, some), genotypeHistory(t, "darts", 2, some, none),
+		genotypeHistory(t, "sdarts-rs", 0, none, none), genotypeHistory(t, "sdarts-adv", 0, none, none),
+	}
+	s, err := newStudy(Input{Runs: runs})
+	if err != nil {
+		t.Fatal(err)
+	}
+	figures, err := s.cellFigures("darts-s2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, f := range figures {
+		names = append(names, f.name)
+		if _, err := f.build(plots.Page); err != nil {
+			t.Errorf("%s: %v", f.name, err)
+		}
+	}
+	if want := []string{"cells-darts-s2-1", "cells-darts-s2-2"}; !slices.Equal(names, want) {
+		t.Errorf("figures %q, want %q", names, want)
+	}
+	if want := "DARTS, seed 1: normal cell sep3:0 skip:1 / skip:0 skip:1 / sep3:0 skip:2 / sep3:0 sep3:4; " +
+		"reduction cell sep3:0 sep3:1 / sep3:0 sep3:1 / sep3:0 sep3:1 / sep3:0 sep3:1; parameter-free 50.0 %, width 3, depth 4."; !strings.Contains(figures[0].alt, want) {
+		t.Errorf("%q, want %q in it", figures[0].alt, want)
+	}
+	rows, described := firstAndLast(runs[0], "DARTS")
+	if len(rows) != 2 || rows[0][0].Title != "DARTS, epoch 0, seed 0, normal cell" || rows[1][1].Title != "DARTS, epoch 4, seed 0, reduction cell" {
+		t.Errorf("drawn %q", described)
+	}
+	if absent := strings.Join(s.absent(), "\n"); strings.Contains(absent, "Cells of space") {
+		t.Errorf("said to be absent:\n%s", absent)
 	}
 }
