@@ -4,6 +4,7 @@ import (
 	"archive/zip"
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"io"
 	"io/fs"
@@ -75,10 +76,17 @@ func eachCase(t *testing.T, check func(t *testing.T, c computed)) {
 		})
 	}
 	for _, k := range kinds {
-		if !seen[k.name] && !testing.Short() && k.name != "steps of pc-darts-rs" {
+		if !seen[k.name] && !testing.Short() && !slices.Contains(withoutCase, k.name) {
 			t.Errorf("no case of kind %q", k.name)
 		}
 	}
+}
+
+// withoutCase are kinds of which there is no case, but for others of the same algorithm or
+// network.
+var withoutCase = []string{
+	"steps of pc-darts-rs", "steps of pc-darts-rs, cells", "steps of pc-darts-adv, cells, edges",
+	"steps of p-darts-adv, cells", "steps of r-darts-l2, cells",
 }
 
 // readCase reads an embedded case and tells its kind.
@@ -99,7 +107,8 @@ func readCase(t *testing.T, name string) (*golden, kind) {
 func TestGolden(t *testing.T) {
 	eachCase(t, func(t *testing.T, c computed) {
 		w := worst(c.kind.compare(c.golden, c.results, "float64"))
-		if !w.ok() || c.kind.network != nil && w.error > 1e-11 {
+		single := c.kind.single != nil && c.kind.single.MatchString(w.leaf)
+		if !w.ok() || c.kind.network != nil && w.error > 1e-11 && !single {
 			t.Errorf("%s is off by %.3g: %s", w.leaf, w.error, w.note)
 		}
 	})
@@ -162,6 +171,13 @@ func TestInputsMatter(t *testing.T) {
 		{"steps_sdarts_adv_s1", regexp.MustCompile(`epsilon|pgd|delta`)},
 		{"steps_sdarts_rs_s2", regexp.MustCompile(`epsilon|delta`)},
 		{"augment", regexp.MustCompile(`cases\[[25]\]|raw`)},
+		{"forward_cnn_pcdarts_s4", regexp.MustCompile(``)},
+		{"steps_cnn_sdarts_adv_s4", regexp.MustCompile(`noise|epsilon|delta`)},
+		{"steps_cnn_pdarts_stage2", regexp.MustCompile(`dropout|arch_step|arch_grad_clip|primitives_reduct\[7\]`)},
+		{"steps_cnn_rdarts_dp_s1", regexp.MustCompile(`drop_?path`)},
+		{"steps_cnn_rdarts_l2_s2", regexp.MustCompile(`hyper`)},
+		{"earlystop", regexp.MustCompile(`cases\[(0|4|9)\]`)},
+		{"schedules_cnn", regexp.MustCompile(``)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			original, k := readCase(t, tt.name)
@@ -185,8 +201,9 @@ func TestInputsMatter(t *testing.T) {
 
 // insensitive are inputs that their case really does not depend on: the
 // recorded runs renormalise every draw, so ε shows only in the draws
-// themselves, and a cutout that is off has no centre.
-var insensitive = regexp.MustCompile(`sdarts_rs_s2 epsilon$|cases\[5\]\.cutout_centre`)
+// themselves, a cutout that is off has no centre, the gradient of alphas is shorter than
+// its bound, and sequences stop long after they may or never.
+var insensitive = regexp.MustCompile(`sdarts_rs_s2 epsilon$|augment cases\[5\]\.cutout_centre|arch_grad_clip$|earlystop cases(\[[09]\]\.es_start_epoch|\[4\]\.factor)$`)
 
 // corrupt shrinks the numbers of a leaf, of which those that are 0 become 1, or
 // changes its first text.
@@ -232,6 +249,12 @@ func TestRunOnTamperedFiles(t *testing.T) {
 		{"derive_s1", "cases.json", `"hash": "4`, `"hash": "5`, "hash"},
 		{"nb101_hash", "cases.json", `"valid": false`, `"valid": true`, "valid"},
 		{"enumeration", "counts.json", `"unique_hashes": 55854`, `"unique_hashes": 55855`, "counts.3.unique_hashes"},
+		{"forward_cnn_s4", "droppath_train_logits.npy", "", "", "droppath_train_logits"},
+		{"forward_cnn_s4", "manifest.json", `"droppath_train":[168,224]`, `"droppath_train":[168,223]`, "noise_calls.droppath_train"},
+		{"steps_cnn_pdarts_stage2", "step2_params.folded.npy", "", "", "step2_params"},
+		{"steps_cnn_darts2_s3", "manifest.json", `"skip_connect",0`, `"skip_connect",1`, "genotype_end.normal[0][1]"},
+		{"earlystop", "cases.json", `"stopped_in_epoch": 26`, `"stopped_in_epoch": 25`, "cases[0].stopped_in_epoch"},
+		{"schedules_cnn", "schedules.json", "0.0245", "0.02450000001", "values"},
 		{"tfrecord_synthetic", "expected.json", `"test_accuracy": 0.8784993886947632`, `"test_accuracy": 0.9784993886947632`, "test_accuracy"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -264,6 +287,181 @@ func TestRunOnTamperedFiles(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Every array of a case counts: with one wrong number in any file it fails.
+func TestEveryArrayCounts(t *testing.T) {
+	if testing.Short() {
+		t.Skip("computes cases many times: not in short mode")
+	}
+	e, err := engine.Open("ref", 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"forward_cnn_pcdarts_s1", "steps_cnn_rdarts_dp_s1", "steps_cnn_pcdarts_beta_rs", "steps_sdarts_rs_s2"} {
+		dir := t.TempDir()
+		copyCase(t, dir, name)
+		files, err := filepath.Glob(filepath.Join(dir, name, "*.npy"))
+		if err != nil || len(files) < 15 {
+			t.Fatalf("%s: %d arrays, error %v", name, len(files), err)
+		}
+		for i, file := range files {
+			whole, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			changed := slices.Clone(whole)
+			// Somewhere in the array, so that a 0 and a 1 change too.
+			at := len(changed) - 8*(1+i%3)
+			v := math.Float64frombits(binary.LittleEndian.Uint64(changed[at:]))
+			binary.LittleEndian.PutUint64(changed[at:], math.Float64bits(v+0.37))
+			if strings.HasSuffix(file, "labels.npy") {
+				binary.LittleEndian.PutUint64(changed[at:], (binary.LittleEndian.Uint64(whole[at:])+1)%10)
+			}
+			if err := os.WriteFile(file, changed, 0o666); err != nil {
+				t.Fatal(err)
+			}
+			if r := runCase(Folder(dir), name, e); r.Verdict != Fail {
+				t.Errorf("%s with a wrong number in %s: %+v", name, filepath.Base(file), r)
+			}
+			if err := os.WriteFile(file, whole, 0o666); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if r := runCase(Folder(dir), name, e); r.Verdict != Pass {
+			t.Errorf("%s as it was: %+v", name, r)
+		}
+	}
+}
+
+// A folder from which something is missing, in which something is cut short or too large,
+// or to which something was added does not pass; under another name it does.
+func TestDamagedFolders(t *testing.T) {
+	e, err := engine.Open("ref", 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	array := string(npy(header("<f8", "2,"), 1, 2))
+	for _, name := range []string{"forward_cnn_s1", "schedules_cnn", "clip_rows"} {
+		dir := t.TempDir()
+		copyCase(t, dir, name)
+		entries, err := os.ReadDir(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		failed := func(how string) {
+			t.Helper()
+			if r := runCase(Folder(dir), name, e); r.Verdict != Fail || r.Detail+r.At == "" {
+				t.Errorf("%s, %s: %+v", name, how, r)
+			}
+		}
+		for _, f := range entries {
+			path := filepath.Join(dir, name, f.Name())
+			whole, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Remove(path); err != nil {
+				t.Fatal(err)
+			}
+			failed(f.Name() + " missing")
+			for how, content := range map[string][]byte{
+				"empty": {}, "cut short": whole[:len(whole)-3], "longer": append(slices.Clone(whole), "]x"...),
+				"huge": npy(header("<f8", "8888888888, 88"), 1), "of another kind": []byte("GIF89a"),
+			} {
+				if err := os.WriteFile(path, content, 0o666); err != nil {
+					t.Fatal(err)
+				}
+				failed(f.Name() + " " + how)
+			}
+			if err := os.WriteFile(path, whole, 0o666); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for file, content := range map[string]string{"more.npy": array, "more.json": `{"a": 1}`, "more.txt": "", "README": ""} {
+			path := filepath.Join(dir, name, file)
+			if err := os.WriteFile(path, []byte(content), 0o666); err != nil {
+				t.Fatal(err)
+			}
+			failed(file + " added")
+			if err := os.Remove(path); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := os.Mkdir(filepath.Join(dir, name, "more"), 0o777); err != nil {
+			t.Fatal(err)
+		}
+		failed("folder added")
+		if err := os.Remove(filepath.Join(dir, name, "more")); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(filepath.Join(dir, name), filepath.Join(dir, "steps_gdas_s9")); err != nil {
+			t.Fatal(err)
+		}
+		if r := runCase(Folder(dir), "steps_gdas_s9", e); r.Verdict != Pass || r.Case != "steps_gdas_s9" {
+			t.Errorf("%s under another name: %+v", name, r)
+		}
+	}
+}
+
+// What a case is, whatever its folder is called.
+func TestKindOf(t *testing.T) {
+	for manifest, want := range map[string]string{
+		`{"space": 2, "network": "pcdarts", "algorithm": "pcdarts_rs"}`:                              "steps of pc-darts-rs",
+		`{"space": 2, "network": "darts", "algorithm": "sdarts_xyz", "init_params": 1}`:              "",
+		`{"space": 1, "formula_seed": 4}`:                                                            "forward, full size",
+		`{"space": "s5", "network": "darts", "formula_seed": 4}`:                                     "forward, full size, cells",
+		`{"space": "s4", "network": "darts", "hyper": {"algorithm": "darts2"}}`:                      "steps of darts-2nd, cells",
+		`{"space": "darts8", "network": "pcdarts_beta", "hyper": {"algorithm": "pcdarts_beta_adv"}}`: "steps of pc-darts-adv, cells, edges",
+		`{"space": "s4", "network": "darts", "hyper": {"algorithm": "nasp"}, "init_params": 1}`:      "",
+		`{"space": "s9", "network": "darts", "init_params": 1}`:                                      "",
+		`{"space": "rnn", "network": "search", "algorithm": "darts1"}`:                               "",
+		`{"network": "cifar", "genotype_name": "DARTS_V2", "formula_seed": 3}`:                       "",
+		`{"name": "clip_rows"}`: "simplex clip",
+		`{"name": "quantum"}`:   "",
+		`{"name": 5}`:           "",
+		`{}`:                    "",
+	} {
+		g, err := load(writeCase(t, map[string]string{"manifest.json": manifest}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if k, ok := kindOf(g); k.name != want || ok != (want != "") {
+			t.Errorf("%s is %q, want %q", manifest, k.name, want)
+		}
+	}
+}
+
+// No manifest makes the program fall over before a computation begins.
+func FuzzManifest(f *testing.F) {
+	for _, name := range []string{"forward_cnn_s4", "steps_cnn_pdarts_stage2", "steps_darts_s1", "clip_rows"} {
+		b, err := Embedded().read(name, manifestFile)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+	}
+	f.Add([]byte(`{"files": {"a.npy": {"shape": [1e30, -3]}, "b.json": {"dtype": "json"}}, "space": [[1], "s1"]}`))
+	dir := f.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "a.folded.npy"), npy(header("<f8", "1,"), 5), 0o666); err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, manifest []byte) {
+		if err := os.WriteFile(filepath.Join(dir, manifestFile), manifest, 0o666); err != nil {
+			t.Fatal(err)
+		}
+		g, err := load(dir)
+		if err != nil {
+			return
+		}
+		for name := range g.leaves {
+			if !g.has(name) {
+				t.Errorf("%q is stored and not there", name)
+			}
+		}
+		kindOf(g)
+		compare(g, newResults(), nil, func(string) float64 { return 1 })
+	})
 }
 
 func TestRun(t *testing.T) {
@@ -334,7 +532,10 @@ func TestSinglePrecision(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, name := range []string{"forward_s1", "forward_s2", "forward_s3", "pgd_unit", "steps_darts_s1", "steps_sdarts_adv_s1", "steps_sdarts_rs_s2"} {
+		for _, name := range []string{
+			"forward_s1", "forward_s2", "forward_s3", "pgd_unit", "steps_darts_s1", "steps_sdarts_adv_s1", "steps_sdarts_rs_s2",
+			"forward_cnn_s1", "forward_cnn_s4", "forward_cnn_pcdarts_beta", "steps_cnn_sdarts_adv_s4", "steps_cnn_pdarts_stage2", "steps_cnn_rdarts_dp_s1",
+		} {
 			t.Run(engineName+"/"+name, func(t *testing.T) {
 				g, k := readCase(t, name)
 				all, err := k.run(g, e)
