@@ -98,12 +98,12 @@ var cellKinds = slices.Concat(
 // cellSteps are training steps of an algorithm, whatever the manifest calls it.
 func cellSteps(algorithm string, names ...string) (all []kind) {
 	for _, name := range names {
-		what := ""
+		what := "cells"
 		if strings.Contains(name, "_beta") {
-			what = ", edges"
+			what = "edges" // of which these cells have parameters too
 		}
 		all = append(all, kind{
-			name: "steps of " + algorithm + ", cells" + what,
+			name: "steps of " + algorithm + ", " + what,
 			is:   allOf(cells, says("hyper.algorithm", name)), network: stepsCells(algorithm, name),
 			single: regexp.MustCompile(`^infer_top1$`),
 		})

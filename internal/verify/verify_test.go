@@ -85,7 +85,7 @@ func eachCase(t *testing.T, check func(t *testing.T, c computed)) {
 // withoutCase are kinds of which there is no case, but for others of the same algorithm or
 // network.
 var withoutCase = []string{
-	"steps of pc-darts-rs", "steps of pc-darts-rs, cells", "steps of pc-darts-adv, cells, edges",
+	"steps of pc-darts-rs", "steps of pc-darts-rs, cells", "steps of pc-darts-adv, edges",
 	"steps of p-darts-adv, cells", "steps of r-darts-l2, cells",
 }
 
@@ -412,7 +412,7 @@ func TestKindOf(t *testing.T) {
 		`{"space": 1, "formula_seed": 4}`:                                                            "forward, full size",
 		`{"space": "s5", "network": "darts", "formula_seed": 4}`:                                     "forward, full size, cells",
 		`{"space": "s4", "network": "darts", "hyper": {"algorithm": "darts2"}}`:                      "steps of darts-2nd, cells",
-		`{"space": "darts8", "network": "pcdarts_beta", "hyper": {"algorithm": "pcdarts_beta_adv"}}`: "steps of pc-darts-adv, cells, edges",
+		`{"space": "darts8", "network": "pcdarts_beta", "hyper": {"algorithm": "pcdarts_beta_adv"}}`: "steps of pc-darts-adv, edges",
 		`{"space": "s4", "network": "darts", "hyper": {"algorithm": "nasp"}, "init_params": 1}`:      "",
 		`{"space": "s9", "network": "darts", "init_params": 1}`:                                      "",
 		`{"space": "rnn", "network": "search", "algorithm": "darts1"}`:                               "",
