@@ -1,17 +1,21 @@
 // Depthwise convolutions, average-pooling and what else goes over windows of one
 // channel. Included by kernels.h.
 //
-// All lanes do the same, so a window is a list of taps, each a place in the input and a
+// All lanes do the same, so a window is some rows of taps, each a place in the input and a
 // vector of weights. Rows of the input go through a ring of rows with zeros at both ends,
 // which also is where they are rectified: so the taps need no look at the borders, and a
 // row stays in the nearest cache for as long as windows reach it.
 
-enum { MAX_WINDOW = 15, MAX_TAPS = MAX_WINDOW * MAX_WINDOW }; // Go checks it
+enum { MAX_WINDOW = 15, MAX_ROWS = MAX_WINDOW * MAX_WINDOW }; // Go checks it; a row of taps may be just one
 
+// The taps of a window, row by row: the first one's place in the input, and its weights.
 typedef struct {
 	int n;
-	const float *x[MAX_TAPS], *w[MAX_TAPS];
+	const float *x[MAX_ROWS], *w[MAX_ROWS];
+	int64_t between; // floats from the weights of a tap to those of the next
 } taps;
+
+static inline void add_taps(taps *t, const float *x, const float *w) { t->x[t->n] = x, t->w[t->n] = w, t->n++; }
 
 // outputs is a row of results, or every step / LANES-th of it.
 typedef struct {
@@ -22,60 +26,87 @@ typedef struct {
 	const float *coef; // slope and shift, LANES apart
 } outputs;
 
-static inline __attribute__((always_inline)) void put(const outputs *o, int64_t at, int64_t l, vf v) {
-	if (o->mask) v = KEEP(GT(FMA(LD(o->coef + l), LD(o->mask + at), LD(o->coef + LANES + l)), ZERO), v);
-	if (o->accumulate) v = ADD(v, LD(o->y + at));
-	ST(o->y + at, v);
-}
-
-// window_N_S computes N results of windows that are S pixels apart: Σ over the taps of
-// weight·x, x being off the taps' places.
+// window_N_K_S_D computes N results of windows that are S pixels apart, with K taps in a
+// row that are D pixels apart: Σ over the taps of weight·x, x being off the taps' places.
+// An x serves several results while it is in a register.
+#define X(n, t) LD(p + ((n) * STEP + (t) * DILATION) * LANES)
 #define DECLARE(n) vf a##n = ZERO;
-#define MULTIPLY(n) a##n = FMA(v, LD(p + (n) * STEP), a##n);
-#define PUT(n) put(o, at + l + (n) * o->step, l, a##n);
-#define WINDOW(N, S) \
-	static void window_##N##_##S(const taps *t, int64_t off, const outputs *o, int64_t at) { \
-		enum { STEP = S * LANES }; \
+#define WEIGHT(t) vf w##t = LD(v + (t) * t_->between);
+#define TAP(n, t) a##n = FMA(w##t, X(n, t), a##n);
+#define TAPS_1(n) TAP(n, 0)
+#define TAPS_2(n) TAPS_1(n) TAP(n, 1)
+#define TAPS_3(n) TAPS_2(n) TAP(n, 2)
+#define TAPS_5(n) TAPS_3(n) TAP(n, 3) TAP(n, 4)
+#define PUT(n) ST(y + (n) * LANES, a##n);
+#define SPREAD(n) ST(y + (n) * step, a##n);
+#define ADD_UP(n) ST(y + (n) * step, ADD(LD(y + (n) * step), a##n));
+#define MASK(n) a##n = KEEP(GT(FMA(slope, LD(m + (n) * step), shift), ZERO), a##n);
+#define WINDOW(N, K, S, D) \
+	static void window_##N##_##K##_##S##_##D(const taps *t_, int64_t off, const outputs *o, int64_t at) { \
+		enum { STEP = S, DILATION = D }; \
 		EACH_PART(l) { \
 			REPEAT(N, DECLARE) \
-			for (int i = 0; i < t->n; i++) { \
-				const float *p = t->x[i] + off + l; \
-				vf v = LD(t->w[i] + l); \
-				REPEAT(N, MULTIPLY) \
+			for (int i = 0; i < t_->n; i++) { \
+				const float *p = t_->x[i] + off + l, *v = t_->w[i] + l; \
+				REPEAT(K, WEIGHT) \
+				REPEAT(N, TAPS_##K) \
 			} \
-			REPEAT(N, PUT) \
+			float *y = o->y + at + l; \
+			int64_t step = o->step; \
+			if (o->mask) { \
+				const float *m = o->mask + at + l; \
+				vf slope = LD(o->coef + l), shift = LD(o->coef + LANES + l); \
+				REPEAT(N, MASK) \
+			} \
+			if (o->accumulate) { REPEAT(N, ADD_UP) } \
+			else if (step == LANES) { REPEAT(N, PUT) } \
+			else { REPEAT(N, SPREAD) } \
 		} \
 	}
-#define WINDOWS(S) WINDOW(1, S) WINDOW(2, S) WINDOW(3, S) WINDOW(4, S) WINDOW(5, S) WINDOW(6, S) WINDOW(7, S) WINDOW(8, S)
-WINDOWS(1)
-WINDOWS(2)
 typedef void (*window)(const taps *, int64_t, const outputs *, int64_t);
 #if VL == 16
-#define MORE_WINDOWS(S) WINDOW(9, S) WINDOW(10, S) WINDOW(11, S) WINDOW(12, S) WINDOW(13, S) WINDOW(14, S) WINDOW(15, S) WINDOW(16, S)
-MORE_WINDOWS(1)
-MORE_WINDOWS(2)
-enum { WINDOW_PIXELS = 16 };
-#define LIST(S) { 0, window_1_##S, window_2_##S, window_3_##S, window_4_##S, window_5_##S, window_6_##S, window_7_##S, window_8_##S, \
-	window_9_##S, window_10_##S, window_11_##S, window_12_##S, window_13_##S, window_14_##S, window_15_##S, window_16_##S }
+enum { WINDOW_SIZES = 5 }; // 1, 2, 4, 8, 16 results
+#define WINDOWS(K, S, D) WINDOW(1, K, S, D) WINDOW(2, K, S, D) WINDOW(4, K, S, D) WINDOW(8, K, S, D) WINDOW(16, K, S, D) \
+	static const window windows_##K##_##S##_##D[] = { window_1_##K##_##S##_##D, window_2_##K##_##S##_##D, window_4_##K##_##S##_##D, \
+		window_8_##K##_##S##_##D, window_16_##K##_##S##_##D };
 #else
-enum { WINDOW_PIXELS = 8 };
-#define LIST(S) { 0, window_1_##S, window_2_##S, window_3_##S, window_4_##S, window_5_##S, window_6_##S, window_7_##S, window_8_##S }
+enum { WINDOW_SIZES = 4 };
+#define WINDOWS(K, S, D) WINDOW(1, K, S, D) WINDOW(2, K, S, D) WINDOW(4, K, S, D) WINDOW(8, K, S, D) \
+	static const window windows_##K##_##S##_##D[] = { window_1_##K##_##S##_##D, window_2_##K##_##S##_##D, window_4_##K##_##S##_##D, \
+		window_8_##K##_##S##_##D };
 #endif
-static const window windows[2][WINDOW_PIXELS + 1] = { LIST(1), LIST(2) };
+WINDOWS(1, 1, 1) WINDOWS(1, 2, 1) WINDOWS(2, 1, 1)
+WINDOWS(3, 1, 1) WINDOWS(3, 1, 2) WINDOWS(3, 2, 1) WINDOWS(3, 2, 2)
+WINDOWS(5, 1, 1) WINDOWS(5, 1, 2) WINDOWS(5, 2, 1) WINDOWS(5, 2, 2)
+#undef X
 #undef DECLARE
-#undef MULTIPLY
+#undef WEIGHT
+#undef TAP
 #undef PUT
+#undef SPREAD
+#undef ADD_UP
+#undef MASK
 
-// window_row computes n results of windows that are stride pixels apart.
-static void window_row(const taps *t, int stride, const outputs *o, int64_t n) {
-	if (stride > 2) {
-		for (int64_t p = 0; p < n; p++) windows[0][1](t, p * stride * LANES, o, p * o->step);
-		return;
+// windows_of is the kernels of windows with k taps in a row, `stride` pixels apart and
+// themselves `dilation`, or NULL if there are none: then every tap is a row.
+static const window *windows_of(int k, int stride, int dilation) {
+	if (k == 1) return stride == 1 ? windows_1_1_1 : stride == 2 ? windows_1_2_1 : 0;
+	if (stride > 2 || dilation > 2) return 0;
+	int which = stride * 2 + dilation - 3;
+	if (k == 3) return (const window *const[]){ windows_3_1_1, windows_3_1_2, windows_3_2_1, windows_3_2_2 }[which];
+	if (k == 5) return (const window *const[]){ windows_5_1_1, windows_5_1_2, windows_5_2_1, windows_5_2_2 }[which];
+	return k == 2 && which == 0 ? windows_2_1_1 : 0;
+}
+
+// window_row computes n results of windows that are stride pixels apart. Without kernels
+// for them it makes one after another.
+static void window_row(const window *kernels, const taps *t, int stride, const outputs *o, int64_t n) {
+	int size = kernels ? WINDOW_SIZES - 1 : 0;
+	if (!kernels) kernels = windows_1_1_1;
+	for (int64_t p = 0; p < n; p += (int64_t)1 << size) {
+		while (n - p < (int64_t)1 << size) size--;
+		kernels[size](t, p * stride * LANES, o, p * o->step);
 	}
-	if (n <= 0) return;
-	cut c = cut_into(n, WINDOW_PIXELS);
-	for (int64_t r = 0, p = 0; r < c.runs; p += run_length(c, r++))
-		windows[stride - 1][run_length(c, r)](t, p * stride * LANES, o, p * o->step);
 }
 
 // fill writes a row of pixels where a row of the ring has them, rectified if coef says
@@ -100,15 +131,19 @@ typedef struct {
 	float *rows;
 	const float *x;
 	int64_t h, w, pixels; // of x; pixels of each row that the ring has
-	int64_t next;         // row that is not in the ring
+	int64_t next;         // the next row that is not in the ring
 	const float *coef;    // to rectify, or NULL
 } reader;
 
-static reader reader_of(nb_ring ring, float *rows, const float *x, int64_t h, int64_t w, const float *coef) {
+// reader_of makes one for planes of an instruction, which go through it one after another.
+static reader reader_of(const nb_op *op, float *rows) {
+	nb_ring ring = nb_ring_of(op);
 	memset(rows, 0, sizeof(float) * ring.rows * ring.length * LANES);
 	int64_t room = ring.length - ring.left;
-	return (reader){ ring, rows, x, h, w, w < room ? w : room, 0, coef };
+	return (reader){ .ring = ring, .rows = rows, .h = op->h, .w = op->w, .pixels = op->w < room ? op->w : room };
 }
+
+static void begin(reader *r, const float *x, const float *coef) { r->x = x, r->coef = coef, r->next = 0; }
 
 static inline float *ring_row(const reader *r, int64_t row) { return r->rows + row % r->ring.rows * r->ring.length * LANES; }
 
@@ -119,50 +154,59 @@ static void read_to(reader *r, int64_t from, int64_t to) {
 		fill(ring_row(r, r->next) + r->ring.left * LANES, r->x + r->next * r->w * LANES, r->pixels, r->coef);
 }
 
-// forward goes over a plane with windows whose taps' weights are `between` floats apart.
-static void forward(const nb_op *op, reader *r, const float *w, int64_t between, float *y) {
-	taps t;
-	int d = op->dilation, k = op->k;
+// forward goes over a plane with windows of op->k² taps.
+static void forward(const nb_op *op, reader *r, const float *w, float *y) {
+	int d = op->dilation, k = op->k, s = op->stride;
+	taps t = { .between = LANES };
+	const window *kernels = windows_of(k, s, d);
+	int together = kernels != 0;
+	if (!together) kernels = windows_of(1, s, 1);
 	for (int64_t i = 0; i < op->oh; i++) {
-		int64_t top = i * op->stride - op->pad;
+		int64_t top = i * s - op->pad;
 		read_to(r, top, top + (int64_t)(k - 1) * d);
 		t.n = 0;
 		for (int a = 0; a < k; a++) {
 			int64_t row = top + (int64_t)a * d;
 			if (row < 0 || row >= op->h) continue;
-			const float *x = ring_row(r, row);
-			for (int b = 0; b < k; b++, t.n++) t.x[t.n] = x + (int64_t)b * d * LANES, t.w[t.n] = w + (a * k + b) * between;
+			for (int b = 0; b < (together ? 1 : k); b++)
+				add_taps(&t, ring_row(r, row) + (int64_t)b * d * LANES, w + (a * k + b) * LANES);
 		}
 		outputs o = { y + i * op->ow * LANES, LANES };
-		window_row(&t, op->stride, &o, op->ow);
+		window_row(kernels, &t, s, &o, op->ow);
 	}
 }
 
 // backward goes over a plane with what forward's windows are seen from their input: for
 // every row and each of the first stride columns the taps that reach it from a row and a
 // column of theirs.
-static void backward(const nb_op *op, reader *r, const float *w, int64_t between, float *y, int accumulate, const float *mask, const float *coef) {
-	taps t;
-	int d = op->dilation, k = op->k, s = op->stride, reach = (k - 1) * d;
+static void backward(const nb_op *op, reader *r, const float *w, float *y, const float *mask, const float *coef) {
+	int d = op->dilation, k = op->k, s = op->stride, reach = (k - 1) * d, apart = 1;
+	while (apart * d % s != 0) apart++; // of the taps in a row that reach the same column, which are
+	taps t = { .between = -(int64_t)apart * LANES };
 	for (int64_t i = 0; i < op->oh; i++) {
 		int64_t below = i + op->pad; // of the window's first row from the input's in question
 		int64_t first = below - reach;
 		read_to(r, first <= 0 ? 0 : (first + s - 1) / s, below / s);
 		for (int q = 0; q < s && q < op->ow; q++) {
+			int last = k - 1; // of those taps, and how many there are
+			while (last >= 0 && (q + op->pad + (int64_t)(s - 1) * last * d) % s != 0) last--;
+			int n = last < 0 ? 0 : last / apart + 1;
+			const window *kernels = windows_of(n, 1, apart * d / s);
+			int together = kernels != 0;
+			if (!together) kernels = windows_1_1_1;
 			t.n = 0;
 			for (int a = 0; a < k; a++) {
 				int64_t row = below - (int64_t)a * d;
 				if (row < 0 || row % s != 0 || row / s >= op->h) continue;
-				const float *x = ring_row(r, row / s) + r->ring.left * LANES;
-				for (int b = 0; b < k; b++) {
-					int64_t col = q + op->pad - (int64_t)b * d;
-					if ((col % s + s) % s != 0) continue;
-					t.x[t.n] = x + (col - (col % s + s) % s) / s * LANES, t.w[t.n] = w + (a * k + b) * between, t.n++;
+				for (int b = last; b >= 0; b -= apart) {
+					int64_t col = q + op->pad - (int64_t)b * d + (int64_t)r->ring.left * s; // from where the ring's rows begin
+					add_taps(&t, ring_row(r, row / s) + col / s * LANES, w + (a * k + b) * LANES);
+					if (together) break;
 				}
 			}
 			int64_t at = (i * op->ow + q) * LANES;
-			outputs o = { y + at, (int64_t)s * LANES, accumulate, mask ? mask + at : 0, coef };
-			window_row(&t, 1, &o, (op->ow - q + s - 1) / s);
+			outputs o = { y + at, (int64_t)s * LANES, op->accumulate, mask ? mask + at : 0, coef };
+			window_row(kernels, &t, 1, &o, (op->ow - q + s - 1) / s);
 		}
 	}
 }
@@ -170,18 +214,18 @@ static void backward(const nb_op *op, reader *r, const float *w, int64_t between
 static const float *affine_of(const nb_op *op, int plane) { return op->coef ? op->coef + plane * 2 * LANES : 0; }
 
 static void op_depth(const nb_op *op, const nb_context *c) {
-	nb_ring ring = nb_ring_of(op);
+	reader r = reader_of(op, c->work);
 	for (int b = 0; b < op->nin; b++) {
-		reader r = reader_of(ring, c->work, at(&op->in[b], c), op->h, op->w, affine_of(op, b));
-		forward(op, &r, op->weights + (int64_t)b * op->k * op->k * LANES, LANES, at(&op->out[b], c));
+		begin(&r, at(&op->in[b], c), affine_of(op, b));
+		forward(op, &r, op->weights + (int64_t)b * op->k * op->k * LANES, at(&op->out[b], c));
 	}
 }
 
 static void op_depth_back(const nb_op *op, const nb_context *c) {
-	nb_ring ring = nb_ring_of(op);
+	reader r = reader_of(op, c->work);
 	for (int b = 0; b < op->nin; b++) {
-		reader r = reader_of(ring, c->work, at(&op->in[b], c), op->h, op->w, 0);
-		backward(op, &r, op->weights + (int64_t)b * op->k * op->k * LANES, LANES, at(&op->out[b], c), op->accumulate,
+		begin(&r, at(&op->in[b], c), 0);
+		backward(op, &r, op->weights + (int64_t)b * op->k * op->k * LANES, at(&op->out[b], c),
 			op->naux ? at(&op->aux[b], c) : 0, affine_of(op, b));
 	}
 }
@@ -219,16 +263,42 @@ static const correlate correlates[] = { 0, correlate_1, correlate_2, correlate_3
 #undef SECOND
 #undef STORE
 
+// correlate_rows does the same for three rows of three taps at once.
+static void correlate_rows(const float *const *rows, int64_t between, int64_t step, const float *g, float *d, int64_t n) {
+#define EACH_TAP(M) M(0, 0) M(0, 1) M(0, 2) M(1, 0) M(1, 1) M(1, 2) M(2, 0) M(2, 1) M(2, 2)
+#define DECLARE(r, t) vf a##r##t = ZERO;
+#define MULTIPLY(r, t) a##r##t = FMA(LD(x##r + (t) * between), v, a##r##t);
+#define STORE(r, t) ST(d + (r * 3 + t) * LANES, ADD(LD(d + (r * 3 + t) * LANES), a##r##t));
+	const float *x0 = rows[0], *x1 = rows[1], *x2 = rows[2];
+	EACH_TAP(DECLARE)
+	for (const float *end = g + n * LANES; g < end; g += LANES, x0 += step, x1 += step, x2 += step) {
+		vf v = LD(g);
+		EACH_TAP(MULTIPLY)
+	}
+	EACH_TAP(STORE)
+#undef EACH_TAP
+#undef DECLARE
+#undef MULTIPLY
+#undef STORE
+}
+
 static void op_depth_weight(const nb_op *op, const nb_context *c) {
-	nb_ring ring = nb_ring_of(op);
+	reader r = reader_of(op, c->work);
 	int d = op->dilation, k = op->k;
 	for (int b = 0; b < op->nin; b++) {
-		reader r = reader_of(ring, c->work, at(&op->in[b], c), op->h, op->w, affine_of(op, b));
+		begin(&r, at(&op->in[b], c), affine_of(op, b));
 		const float *g = at(&op->aux[b], c);
 		float *dw = c->gradients + op->slot + (int64_t)b * k * k * LANES;
 		for (int64_t i = 0; i < op->oh; i++, g += (int64_t)op->ow * LANES) {
 			int64_t top = i * op->stride - op->pad;
 			read_to(&r, top, top + (int64_t)(k - 1) * d);
+			if (k == 3 && top >= 0 && top + 2 * (int64_t)d < op->h) {
+				EACH_PART(l) {
+					const float *rows[3] = { ring_row(&r, top) + l, ring_row(&r, top + d) + l, ring_row(&r, top + 2 * (int64_t)d) + l };
+					correlate_rows(rows, (int64_t)d * LANES, (int64_t)op->stride * LANES, g + l, dw + l, op->ow);
+				}
+				continue;
+			}
 			for (int a = 0; a < k; a++) {
 				int64_t row = top + (int64_t)a * d;
 				if (row < 0 || row >= op->h) continue;
@@ -243,6 +313,8 @@ static void op_depth_weight(const nb_op *op, const nb_context *c) {
 	}
 }
 
+// ---- Average-pooling: sums of columns, then of rows of these
+
 // share is one divided by how many of the `size` pixels of a row or a column are in the
 // i-th window.
 static inline float share(const nb_op *op, int64_t i, int64_t size) {
@@ -250,36 +322,106 @@ static inline float share(const nb_op *op, int64_t i, int64_t size) {
 	return 1.f / (float)((to > size ? size : to) - (from < 0 ? 0 : from));
 }
 
-static void op_average(const nb_op *op, const nb_context *c) {
-	nb_ring ring = nb_ring_of(op);
-	float one[LANES];
-	for (int l = 0; l < LANES; l++) one[l] = 1;
-	for (int b = 0; b < op->nin; b++) {
-		reader r = reader_of(ring, c->work, at(&op->in[b], c), op->h, op->w, 0);
-		float *y = at(&op->out[b], c);
-		forward(op, &r, one, 0, y);
-		for (int64_t i = 0; i < op->oh; i++)
-			for (int64_t j = 0; j < op->ow; j++, y += LANES) {
-				vf factor = SET1(share(op, i, op->h) * share(op, j, op->w));
-				EACH_PART(l) ST(y + l, MUL(factor, LD(y + l)));
+// column adds up three pixels of a column times factors; backward also times the share of
+// their windows.
+static inline __attribute__((always_inline)) vf column(const float *x, int64_t above, int64_t below, vf upper, vf mid, vf lower, vf share, int back) {
+	vf sum = FMA(lower, LD(x + below), FMA(mid, LD(x), MUL(upper, LD(x + above))));
+	return back ? MUL(share, sum) : sum;
+}
+
+// first_window and last_window are those that a pixel is in, which may be none, of n.
+static inline int64_t first_window(const nb_op *op, int64_t place) {
+	int64_t from = place + op->pad - op->k + 1;
+	return from <= 0 ? 0 : (from + op->stride - 1) / op->stride;
+}
+static inline int64_t last_window(const nb_op *op, int64_t place, int64_t n) {
+	int64_t last = (place + op->pad) / op->stride;
+	return last < n ? last : n - 1;
+}
+
+// average_3x3 is both for windows that leave the plane's size: forward, sums are multiplied
+// by the shares of their windows, backward what is summed up, and sums added if asked.
+static inline __attribute__((always_inline)) void average_3x3(const float *x, float *y, int h, int w, const float *rows, const float *shares, int back, int add) {
+	int64_t row = (int64_t)w * LANES;
+	for (int i = 0; i < h; i++, x += row, y += row) {
+		int64_t above = i ? -row : 0, below = i + 1 < h ? row : 0;
+		vf mid = SET1(back ? rows[i] : 1.f), upper = SET1(i == 0 ? 0.f : back ? rows[i - 1] : 1.f), lower = SET1(i + 1 == h ? 0.f : back ? rows[i + 1] : 1.f);
+		vf factor = SET1(rows[i]);
+		EACH_PART(l) {
+#define COLUMN(j) column(x + (j) * LANES + l, above, below, upper, mid, lower, SET1(shares[j]), back)
+			vf here = COLUMN(0), before = ZERO;
+			for (int64_t j = 0; j < w; j++) {
+				vf next = j + 1 < w ? COLUMN(j + 1) : ZERO, sum = ADD(ADD(before, here), next);
+				float *to = y + j * LANES + l;
+				if (!back) sum = MUL(sum, MUL(factor, SET1(shares[j])));
+				ST(to, add ? ADD(sum, LD(to)) : sum);
+				before = here, here = next;
 			}
+#undef COLUMN
+		}
 	}
 }
 
-// The gradient, divided, goes behind the ring in the work area.
+static void op_average(const nb_op *op, const nb_context *c) {
+	float *columns = c->work, *shares = columns + op->w * LANES, *rows = shares + op->ow;
+	for (int64_t j = 0; j < op->ow; j++) shares[j] = share(op, j, op->w);
+	for (int64_t i = 0; i < op->oh; i++) rows[i] = share(op, i, op->h);
+	for (int b = 0; b < op->nin; b++) {
+		const float *x = at(&op->in[b], c);
+		float *y = at(&op->out[b], c);
+		if (is_3x3(op)) {
+			average_3x3(x, y, op->h, op->w, rows, shares, 0, 0);
+			continue;
+		}
+		for (int64_t i = 0; i < op->oh; i++, y += (int64_t)op->ow * LANES) {
+			int64_t top = i * op->stride - op->pad, from = lower(top), to = upper(top + op->k, op->h), line = (int64_t)op->w * LANES;
+			vf factor = SET1(rows[i]);
+			for (int64_t p = 0; p < line; p += VL) {
+				vf sum = LD(x + from * line + p);
+				for (int64_t row = from + 1; row < to; row++) sum = ADD(sum, LD(x + row * line + p));
+				ST(columns + p, MUL(factor, sum));
+			}
+			for (int64_t j = 0; j < op->ow; j++) {
+				int64_t left = j * op->stride - op->pad, first = lower(left), end = upper(left + op->k, op->w);
+				EACH_PART(l) {
+					vf sum = LD(columns + first * LANES + l);
+					for (int64_t col = first + 1; col < end; col++) sum = ADD(sum, LD(columns + col * LANES + l));
+					ST(y + j * LANES + l, MUL(SET1(shares[j]), sum));
+				}
+			}
+		}
+	}
+}
+
 static void op_average_back(const nb_op *op, const nb_context *c) {
-	nb_ring ring = nb_ring_of(op);
-	float one[LANES], *scaled = c->work + ring.rows * ring.length * LANES;
-	for (int l = 0; l < LANES; l++) one[l] = 1;
+	float *columns = c->work, *shares = columns + op->w * LANES, *rows = shares + op->w;
+	for (int64_t j = 0; j < op->w; j++) shares[j] = share(op, j, op->ow);
+	for (int64_t i = 0; i < op->h; i++) rows[i] = share(op, i, op->oh);
 	for (int b = 0; b < op->nin; b++) {
 		const float *g = at(&op->in[b], c);
-		for (int64_t i = 0, p = 0; i < op->h; i++)
-			for (int64_t j = 0; j < op->w; j++, p++) {
-				vf factor = SET1(share(op, i, op->oh) * share(op, j, op->ow));
-				EACH_PART(l) ST(scaled + p * LANES + l, MUL(factor, LD(g + p * LANES + l)));
+		float *y = at(&op->out[b], c);
+		if (is_3x3(op)) {
+			if (op->accumulate) average_3x3(g, y, op->h, op->w, rows, shares, 1, 1);
+			else average_3x3(g, y, op->h, op->w, rows, shares, 1, 0);
+			continue;
+		}
+		for (int64_t i = 0; i < op->oh; i++, y += (int64_t)op->ow * LANES) {
+			int64_t from = first_window(op, i), to = last_window(op, i, op->h), line = (int64_t)op->w * LANES;
+			for (int64_t j = 0, p = 0; j < op->w; j++, p += LANES)
+				EACH_PART(l) {
+					vf sum = ZERO;
+					for (int64_t row = from; row <= to; row++) sum = FMA(SET1(rows[row]), LD(g + row * line + p + l), sum);
+					ST(columns + p + l, MUL(SET1(shares[j]), sum));
+				}
+			for (int64_t j = 0; j < op->ow; j++) {
+				int64_t first = first_window(op, j), last = last_window(op, j, op->w);
+				EACH_PART(l) {
+					vf sum = op->accumulate ? LD(y + j * LANES + l) : ZERO;
+					for (int64_t col = first; col <= last; col++) sum = ADD(sum, LD(columns + col * LANES + l));
+					ST(y + j * LANES + l, sum);
+				}
 			}
-		reader r = reader_of(ring, c->work, scaled, op->h, op->w, 0);
-		backward(op, &r, one, 0, at(&op->out[b], c), 0, 0, 0);
+		}
 	}
 }
 

@@ -788,8 +788,8 @@ static void row_maxima(const float *x, float *m, int w) {
 
 // along_row spreads g, one entry a window, to the first maximum of each window
 // of a row, and adds the inner product of the result with x to dot. What it
-// writes is the result times scale.
-static void along_row(const float *x, const float *g, float *d, int w, const float *scale, float *dot) {
+// writes, or adds, is the result times scale.
+static inline __attribute__((always_inline)) void along_row(const float *x, const float *g, float *d, int w, const float *scale, float *dot, int add) {
 	EACH_PART(l) {
 		vf sum = LD(dot + l), factor = LD(scale + l), here = LD(x + l), before = here, done = ZERO, open = ZERO; // columns j-1 and j of d
 		for (int j = 0; j < w; j++) {
@@ -804,19 +804,20 @@ static void along_row(const float *x, const float *g, float *d, int w, const flo
 			vf to_left = KEEP(ANDNOT(OR(mid, right), ALL), v), to_mid = KEEP(ANDNOT(right, mid), v);
 			if (j > 0) {
 				done = ADD(done, to_left);
-				ST(d + p - LANES, MUL(factor, done));
+				ST(d + p - LANES, add ? FMA(factor, done, LD(d + p - LANES)) : MUL(factor, done));
 				sum = FMA(done, before, sum);
 			}
 			done = ADD(open, to_mid);
 			open = KEEP(right, v);
 			before = here, here = next;
 		}
-		ST(d + (int64_t)(w - 1) * LANES + l, MUL(factor, done));
+		float *last = d + (int64_t)(w - 1) * LANES + l;
+		ST(last, add ? FMA(factor, done, LD(last)) : MUL(factor, done));
 		ST(dot + l, FMA(done, before, sum));
 	}
 }
 
-static void pool_back_3x3(const float *x, const float *g, float *d, int h, int w, float *work, const float *scale, float *dot) {
+static inline __attribute__((always_inline)) void pool_back_3x3(const float *x, const float *g, float *d, int h, int w, float *work, const float *scale, float *dot, int add) {
 	int64_t row = (int64_t)w * LANES;
 	float *maxima[3] = { work, work + row, work + 2 * row }, *open[3] = { work + 3 * row, work + 4 * row, work + 5 * row };
 	row_maxima(x, maxima[0], w);
@@ -842,9 +843,9 @@ static void pool_back_3x3(const float *x, const float *g, float *d, int h, int w
 			if (!first) ST(d0 + p, ADD(LD(d0 + p), KEEP(ANDNOT(OR(mid, down), ALL), v)));
 			ST(d1 + p, ADD(LD(d1 + p), KEEP(ANDNOT(down, mid), v)));
 		}
-		if (!first) along_row(x + (i - 1) * row, d0, d + (i - 1) * row, w, scale, dot);
+		if (!first) along_row(x + (i - 1) * row, d0, d + (i - 1) * row, w, scale, dot, add);
 	}
-	along_row(x + (h - 1) * row, open[(h - 1) % 3], d + (h - 1) * row, w, scale, dot);
+	along_row(x + (h - 1) * row, open[(h - 1) % 3], d + (h - 1) * row, w, scale, dot, add);
 }
 
 // maxima_of calls ONE(place, mask) for every place of the window, the mask being
@@ -871,17 +872,18 @@ static void op_pool_back(const nb_op *op, const nb_context *c) {
 		float *d = at(&op->out[b], c), dot[LANES] = { 0 }, scale[LANES];
 		for (int l = 0; l < LANES; l++) scale[l] = op->weights ? op->weights[b * LANES + l] : 1;
 		if (is_3x3(op)) {
-			pool_back_3x3(x, g, d, op->h, op->w, c->work, scale, dot);
+			if (op->accumulate) pool_back_3x3(x, g, d, op->h, op->w, c->work, scale, dot, 1);
+			else pool_back_3x3(x, g, d, op->h, op->w, c->work, scale, dot, 0);
 		} else {
 			int64_t size = (int64_t)op->h * op->w * LANES;
-			memset(d, 0, sizeof(float) * size);
+			if (!op->accumulate) memset(d, 0, sizeof(float) * size);
 			for (int i = 0; i < op->oh; i++)
 				for (int j = 0; j < op->ow; j++, g += LANES)
 					EACH_PART(l) {
 						vf v = LD(g + l);
 						EACH_MAXIMUM(op, x, i, j, l, ST(d + place, ADD(LD(d + place), KEEP(here, v))););
 					}
-			for (int64_t p = 0; p < size; p++) {
+			for (int64_t p = 0; p < size && !op->accumulate; p++) {
 				dot[p % LANES] += d[p] * x[p];
 				d[p] *= scale[p % LANES];
 			}

@@ -97,12 +97,12 @@ int64_t nb_work(const nb_op *op) {
 	case OP_POOL_TAKE: return 6 * row;
 	case OP_DEPTH:
 	case OP_DEPTH_BACK:
-	case OP_DEPTH_WEIGHT:
-	case OP_AVERAGE:
-	case OP_AVERAGE_BACK: {
+	case OP_DEPTH_WEIGHT: {
 		nb_ring ring = nb_ring_of(op);
-		return ring.rows * ring.length * LANES + (op->kind == OP_AVERAGE_BACK ? row * op->h : 0);
+		return ring.rows * ring.length * LANES;
 	}
+	case OP_AVERAGE: return row + op->ow + op->oh;
+	case OP_AVERAGE_BACK: return row + op->w + op->h;
 	default: return 0;
 	}
 }

@@ -66,7 +66,7 @@ typedef struct {
 
 static inline nb_ring nb_ring_of(const nb_op *op) {
 	int64_t reach = (int64_t)(op->k - 1) * op->dilation, s = op->stride;
-	if (op->kind != OP_DEPTH_BACK && op->kind != OP_AVERAGE_BACK)
+	if (op->kind != OP_DEPTH_BACK)
 		return (nb_ring){ reach + 1, op->pad, (op->ow - 1) * s + reach + 1 };
 	int64_t left = reach > op->pad ? (reach - op->pad + s - 1) / s : 0, right = (op->ow - 1 + op->pad) / s + 1;
 	return (nb_ring){ reach / s + 2, left, left + (op->w > right ? op->w : right) };

@@ -28,6 +28,8 @@ type compiler struct {
 	storages     []*storage
 	hosts        []host
 
+	separable bool // the plan has depthwise convolutions: see separable.go
+
 	guardInput Vector
 	guards     [][]int // entries of it, by guard
 	guard      guard   // of what is being lowered
@@ -48,11 +50,11 @@ type value struct {
 	engine.Value
 	blocks []expression
 
-	pooled *value             // is the max-pooling of this, computed or not
-	pool   graph.Attr         // its window
-	conv   *convolution       // is this one, which the only reader, a sum, computes
-	back   *depthwiseGradient // is this one, likewise
-	moved  []channel          // is these channels of other values, put together or not
+	pooled *value          // is the max-pooling of this, computed or not
+	pool   graph.Attr      // its window
+	conv   *convolution    // is this one, which the only reader, a sum, computes
+	back   *windowGradient // is this one, likewise
+	moved  []channel       // is these channels of other values, put together or not
 
 	param *parameter
 	guard guard
@@ -161,8 +163,12 @@ type entryKey struct {
 const worthKeeping = 1
 
 func newCompiler(machine Machine, plan *engine.Plan, inputs map[string]engine.Vector, outputs []engine.Vector) (*compiler, error) {
+	separable := slices.ContainsFunc(plan.Steps, func(s engine.Step) bool { return s.Kind == graph.Depthwise })
+	if separable {
+		plan = withoutTwins(plan)
+	}
 	c := &compiler{
-		machine: machine, plan: plan, values: make([]*value, len(plan.Values)), uses: make([]int, len(plan.Values)),
+		machine: machine, plan: plan, separable: separable, values: make([]*value, len(plan.Values)), uses: make([]int, len(plan.Values)),
 		wanted: map[int]Vector{}, pending: map[int]bool{},
 		sums: map[sumKey]*coef{}, reductions: map[reductionKey][]*reduction{}, splats: map[entryKey]*coef{}, channels: map[entryKey]*coef{},
 		masks: map[uint16]*coef{}, products: map[[2]*coef]*coef{}, poolings: map[poolingKey]*pooling{},
@@ -218,6 +224,8 @@ func newCompiler(machine Machine, plan *engine.Plan, inputs map[string]engine.Ve
 		switch s.Kind {
 		case graph.ConvData:
 			c.pending[s.Result] = only(s.Result, graph.Add) != nil
+		case graph.AveragePoolBack, graph.MaxPoolBack:
+			c.pending[s.Result] = separable && only(s.Result, graph.Add) != nil
 		case graph.DepthwiseData:
 			reader := only(s.Result, graph.ReLUBack)
 			c.pending[s.Result] = only(s.Result, graph.Add) != nil || reader != nil && only(reader.Result, graph.Add) != nil

@@ -2,6 +2,7 @@ package phases
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/nb1shot/nb1shot/internal/graph"
 )
@@ -61,72 +62,72 @@ func (c *compiler) rectified(x *value) (in []plane, affine, factors []*coef) {
 	return in, affine, factors
 }
 
-// depthwiseBack lowers the gradient by the input, which waits for the sum that is its
-// only reader, if it is.
+// depthwiseBack lowers the gradient by the input.
 func (c *compiler) depthwiseBack(v, g *value, w *parameter, a graph.Attr, later bool) (*value, error) {
 	weights, err := c.depthwiseWeights(v, w, a)
 	if err != nil {
 		return nil, err
 	}
 	in, factors := c.scaledPlanes(g)
-	back := &depthwiseGradient{in: in, factors: factors, weights: weights, attr: a, guard: c.guard}
-	if later && plainFactors(factors) {
+	return c.windowBack(v, instruction{kind: OpDepthBack, in: in, attr: a, weights: weights}, factors, later), nil
+}
+
+// averagePoolBack lowers the gradient of an average-pooling.
+func (c *compiler) averagePoolBack(v, g *value, a graph.Attr, later bool) *value {
+	a.D = 1
+	in, factors := c.scaledPlanes(g)
+	return c.windowBack(v, instruction{kind: OpAverageBack, in: in, attr: a}, factors, later)
+}
+
+// windowBack lowers the gradient of an operation over windows by its input, but for
+// factors. If a sum is its only reader, later, that is left to it.
+func (c *compiler) windowBack(v *value, in instruction, factors []*coef, later bool) *value {
+	back := &windowGradient{instruction: in, guard: c.guard}
+	if later && !slices.ContainsFunc(factors, func(f *coef) bool { return f != one }) {
 		v.back = back
-		return v, nil
+		return v
 	}
 	st := c.newStorage(v.Shape)
-	c.emit(back.instruction(st))
+	c.emit(back.into(st))
 	for i, f := range factors {
 		v.blocks = append(v.blocks, c.times(plainOf(plane{st, i}), f))
 	}
-	return v, nil
+	return v
 }
 
-// depthwiseGradient is the gradient of a depthwise convolution by its input, perhaps
-// masked.
-type depthwiseGradient struct {
-	in      []plane
-	factors []*coef
-	masks   []mask // of each plane of the result, or nil
-	weights *weights
-	attr    graph.Attr
-	guard   guard
+// windowGradient is the gradient of an operation over windows by its input, perhaps masked:
+// an instruction but for where it writes.
+type windowGradient struct {
+	instruction
+	guard guard
 }
 
-// plainFactors reports whether the factors are all 1.
-func plainFactors(factors []*coef) bool {
-	for _, f := range factors {
-		if f != one {
-			return false
-		}
+// mask lets the gradient be 0 outside the masks of its planes.
+func (g *windowGradient) mask(masks []mask) {
+	for _, m := range masks {
+		g.aux, g.affine = append(g.aux, m.y), append(g.affine, m.s, m.t)
 	}
-	return true
 }
 
-// instruction computes the gradient into a storage.
-func (d *depthwiseGradient) instruction(out *storage) *instruction {
-	in := &instruction{kind: OpDepthBack, in: d.in, out: planesOf(out), attr: d.attr, weights: d.weights, sinkable: true}
-	for _, m := range d.masks {
-		in.aux, in.affine = append(in.aux, m.y), append(in.affine, m.s, m.t)
-	}
-	return in
+// into is the instruction that writes the gradient to a storage.
+func (g *windowGradient) into(out *storage) *instruction {
+	in := g.instruction
+	in.out, in.sinkable = planesOf(out), true
+	return &in
 }
 
-// phase is the first one in which everything that the gradient reads is there.
-func (c *compiler) phaseOf(d *depthwiseGradient) int {
-	in := d.instruction(&storage{})
-	known := moment{}.and(d.weights.moment)
-	for _, a := range in.affine {
-		if a != nil {
-			known = known.and(a.moment)
-		}
+// phaseOf is the first phase in which everything that the gradient reads is there.
+func (c *compiler) phaseOf(g *windowGradient) int {
+	known := known(g.affine)
+	if g.weights != nil {
+		known = known.and(g.weights.moment)
 	}
 	phase := known.level
 	for _, f := range known.from {
 		f.sinkable = false
 		phase = max(phase, f.phase+1)
 	}
-	for _, p := range append(in.in, in.aux...) {
+	for _, p := range slices.Concat(g.in, g.aux) {
 		phase = max(phase, p.phase)
 	}
 	return phase

@@ -58,7 +58,7 @@ typedef enum {
 	OP_WEIGHT3,
 	OP_WEIGHTK,
 	OP_POOL,      // max-pooling of in
-	OP_POOL_BACK, // aux scattered to the maxima of in, times weights; with slot >= 0 the inner product with in, without weights
+	OP_POOL_BACK, // aux scattered to the maxima of in, times weights; with slot >= 0 the inner product with in, without weights; or added without either
 	OP_POOL_TAKE, // aux gathered from the maxima of in
 	OP_DEPTH,     // depthwise convolution of in, which with coef is rectified first: max(A·in + B, 0)
 	OP_DEPTH_BACK, // its gradient by the input, of in; with aux and coef only where A·aux + B > 0

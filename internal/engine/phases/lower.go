@@ -77,6 +77,9 @@ func (c *compiler) lower(s engine.Step) (*value, error) {
 		if err := c.convolve(st, []*convolution{conv}, false, 0); err != nil {
 			return nil, err
 		}
+		if last := c.instructions[len(c.instructions)-1]; c.separable && conv.gradient && last.out[0].storage == st {
+			last.sinkable = true
+		}
 		return stored(st)
 	case graph.ConvWeight:
 		return c.convWeight(v, in[0], in[1], a.K, c.wanted[s.Result], c.uses[s.Result] == 1)
@@ -91,7 +94,7 @@ func (c *compiler) lower(s engine.Step) (*value, error) {
 	case graph.AveragePool:
 		return c.averagePool(v, in[0], a), nil
 	case graph.AveragePoolBack:
-		return c.linear(OpAverageBack, v, in[0], graph.Attr{K: a.K, S: a.S, P: a.P, D: 1}), nil
+		return c.averagePoolBack(v, in[0], a, c.pending[s.Result]), nil
 	case graph.Subsample:
 		return c.subsample(v, in[0], a), nil
 	case graph.SubsampleBack:
@@ -105,6 +108,9 @@ func (c *compiler) lower(s engine.Step) (*value, error) {
 	case graph.MaxPoolBack:
 		x, g := in[0], in[1]
 		planes, coefs := c.scaledPlanes(g)
+		if c.pending[s.Result] {
+			return c.windowBack(v, instruction{kind: OpPoolBack, in: c.views(x), aux: planes, attr: a}, coefs, true), nil
+		}
 		p := c.poolBack(c.views(x), planes, a, v.Shape, true)
 		for i := range coefs {
 			v.blocks = append(v.blocks, c.times(plainOf(plane{p.out, i}), coefs[i]))
@@ -447,7 +453,7 @@ func (c *compiler) reluBack(v, y, g *value) (*value, error) {
 	masks := c.masksOf(y)
 	if g.back != nil {
 		v.back, g.back = g.back, nil
-		v.back.masks = masks
+		v.back.mask(masks)
 		return v, nil
 	}
 	under := func(m mask, e expression) (expression, bool) {
@@ -505,7 +511,7 @@ func (c *compiler) masksOf(y *value) (masks []mask) {
 func (c *compiler) addActivations(v *value, in []*value) error {
 	sum := make([]expression, blocksOf(v.Shape[1]))
 	var convs []*convolution
-	var backs []*depthwiseGradient
+	var backs []*windowGradient
 	phase, empty := 0, true
 	for _, x := range in {
 		if x.conv != nil {
@@ -555,7 +561,7 @@ func (c *compiler) addActivations(v *value, in []*value) error {
 		return err
 	}
 	for i, b := range backs {
-		in := b.instruction(st)
+		in := b.into(st)
 		in.accumulate, in.phase, in.sinkable = !empty || len(convs) > 0 || i > 0, phase, false
 		c.guarded(c.both(c.guard, b.guard), func() { c.emit(in, in.affine...) })
 	}

@@ -8,10 +8,18 @@ import (
 // schedule settles phases and memory.
 func (c *compiler) schedule() {
 	c.findUses()
-	c.sink()
+	if c.separable {
+		c.sinkGradients()
+		c.repeat()
+	} else {
+		c.sink()
+	}
 	slices.SortStableFunc(c.instructions, func(a, b *instruction) int {
 		return cmp.Or(cmp.Compare(a.phase, b.phase), cmp.Compare(rank(a.varies), rank(b.varies)), cmp.Compare(a.id, b.id))
 	})
+	if c.separable {
+		c.order()
+	}
 	for i := range c.hosts {
 		c.settle(&c.hosts[i])
 	}
@@ -118,13 +126,7 @@ func (c *compiler) sink() {
 			continue
 		}
 		if in.kind == OpReduce { // nothing waits for it: do it where its operands are read last
-			for _, s := range in.reads {
-				for _, user := range s.uses {
-					if user.varies == in.varies && !(user.kind == OpReduce && user.sinkable) {
-						in.phase = max(in.phase, user.phase)
-					}
-				}
-			}
+			c.delay(in)
 			continue
 		}
 		storages := in.aux
@@ -146,6 +148,17 @@ func (c *compiler) sink() {
 			in.phase = first
 			for _, p := range in.out {
 				p.storage.phase = first
+			}
+		}
+	}
+}
+
+// delay moves a reduction that nothing waits for to where its operands are read last.
+func (c *compiler) delay(in *instruction) {
+	for _, s := range in.reads {
+		for _, user := range s.uses {
+			if user.varies == in.varies && !(user.kind == OpReduce && user.sinkable) {
+				in.phase = max(in.phase, user.phase)
 			}
 		}
 	}

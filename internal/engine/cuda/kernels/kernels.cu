@@ -478,6 +478,10 @@ NB_KERNEL(NB_THREADS) op_pool_back(const nb_op *op, const nb_device *d) {
 			room[l * NB_THREADS + THREAD] += (double)sum.v[l] * value.v[l];
 			r.v[l] = scale.v[l] * sum.v[l];
 		}
+		if (op->accumulate) {
+			four before = out[place];
+			EACH(l) r.v[l] += before.v[l];
+		}
 		out[place] = r;
 	}
 	if (op->slot < 0) return;
@@ -642,7 +646,12 @@ NB_KERNEL(NB_THREADS) op_average_back(const nb_op *op, const nb_device *d) {
 			float factor = share(op, i, op->oh) * share(op, j, op->ow);
 			EACH(l) sum.v[l] = MULTIPLY_ADD(factor, v.v[l], sum.v[l]);
 		}
-	quarter(&op->out[b], d, image, q)[p * QUARTERS] = sum;
+	four *out = quarter(&op->out[b], d, image, q) + p * QUARTERS;
+	if (op->accumulate) {
+		four before = *out;
+		EACH(l) sum.v[l] += before.v[l];
+	}
+	*out = sum;
 }
 
 NB_KERNEL(NB_THREADS) op_subsample(const nb_op *op, const nb_device *d) {
