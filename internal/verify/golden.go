@@ -80,8 +80,7 @@ func loadGolden(source Source, name string) (*golden, error) {
 // load adds the leaves of a file. One that is neither an array nor JSON is a leaf by
 // itself, without content, and its name has the extension.
 func (g *golden) load(file string) error {
-	stem, array := strings.CutSuffix(file, ".npy")
-	if array {
+	if strings.HasSuffix(file, ".npy") {
 		b, err := g.source.read(g.name, file)
 		if err != nil {
 			return err
@@ -90,11 +89,9 @@ func (g *golden) load(file string) error {
 		if l.numbers, l.shape, err = parseNPY(b); err != nil {
 			return err
 		}
-		stem, l.folded = strings.CutSuffix(file, goldens.FoldedSuffix)
-		if !l.folded {
-			stem = strings.TrimSuffix(file, ".npy")
-		}
-		return g.add(stem, l)
+		name, folded := strings.CutSuffix(file, goldens.FoldedSuffix)
+		l.folded = folded
+		return g.add(strings.TrimSuffix(name, ".npy"), l)
 	}
 	stem, text := strings.CutSuffix(file, ".json")
 	if !text {
