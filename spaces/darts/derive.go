@@ -70,7 +70,7 @@ func (s *Space) weights(alpha []float64, t CellType) [][]float32 {
 }
 
 // firstOfLargest chooses the operation of largest weight that is not none, the first on
-// ties.
+// ties. It is the edge's own none, whatever edges before it have (quirk C30).
 func (s *Space) firstOfLargest(t CellType, e int, weights []float32) scored {
 	best := scored{Pair{"", EdgeAt(e).From}, -1}
 	for i, c := range s.Rows()[Row(t, e)].Candidates {

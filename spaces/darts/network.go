@@ -11,7 +11,7 @@ type Network struct {
 	ImageNet bool // for images of side 224 with the stem of that network; otherwise of side 32
 }
 
-// The networks of the SDARTS paper.
+// The networks of the SDARTS paper, the same for all its spaces (quirk C31).
 var (
 	CIFARNetwork    = Network{Channels: 36, Cells: 20, Classes: 10}
 	ImageNetNetwork = Network{Channels: 48, Cells: 14, Classes: 1000, ImageNet: true}

@@ -39,6 +39,8 @@ var sources = map[string]Published{
 
 // The parts of the names that the SDARTS paper's code has, such as c10_s2_pgd. Its space
 // s5 is that of DARTS.
+//
+// The one of SDARTS-RS on that space has more parameters than the paper says (quirk C26).
 var (
 	dataOf   = map[string]string{"c10": "CIFAR-10", "c100": "CIFAR-100", "svhn": "SVHN"}
 	searchOf = map[string]string{"random": "SDARTS-RS", "pgd": "SDARTS-ADV", "pcdarts": "PC-DARTS"}
