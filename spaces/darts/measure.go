@@ -14,8 +14,8 @@ func (g Genotype) ParameterFree() float64 {
 
 // Width returns the width of a cell in units of the channels of a node: the sum over the
 // intermediate nodes of the share of their inputs that are outputs of the cells before
-// (Shu et al., 2020, as the SDARTS paper measures it). It is 1.5 to 4 in the spaces, whose cells have 4 nodes and
-// take two different inputs for each.
+// (Shu et al., 2020, as the SDARTS paper measures it). It is 1.5 to 4 in the spaces, whose
+// cells have 4 nodes with two different inputs each.
 func (g Genotype) Width(t CellType) float64 {
 	pairs, _ := g.Cell(t)
 	width := 0.0
