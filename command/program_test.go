@@ -41,7 +41,7 @@ func TestProgramOfOnesOwn(t *testing.T) {
 	}{
 		{0, "--help", "own COMMAND [options] [arguments]"},
 		{0, "run --help", "own run --space 2 --algo sdarts-adv"},
-		{0, "sweep --help", "all that own algos lists"},
+		{0, "sweep --help", "own algos lists them"},
 		{0, "man", "\n.SH NAME\nown \\- "},
 		{0, "completion bash", "complete -F _own own\n"},
 		{0, "completion fish", "complete -c own -f"},

@@ -35,9 +35,6 @@ func Columns() []Column {
 		Column{"epoch", "epoch from 0; the number of epochs in the final record", func(_ *History, e Epoch) string { return strconv.Itoa(e.Epoch) }},
 		Column{"final", "true in the extra record after the last epoch", func(_ *History, e Epoch) string { return strconv.FormatBool(e.Final) }},
 		Column{"cell.hash", "hash of the pruned cell", func(_ *History, e Epoch) string { return e.Cell.Hash }},
-		Column{"architecture", "cells of the DARTS spaces, as nb1shot cell --genotype takes them", func(_ *History, e Epoch) string {
-			return genotype(e)
-		}},
 		Column{"lookup.source", "kind of table that answered", func(_ *History, e Epoch) string { return e.Lookup.Source }},
 	)
 	for _, q := range Quantities {
@@ -50,6 +47,7 @@ func Columns() []Column {
 			return string(text)
 		}})
 	}
+	columns = append(columns, Column{"architecture", "cells of the DARTS spaces, as nb1shot cell --genotype takes them", func(_ *History, e Epoch) string { return genotype(e) }})
 	return append(columns, Column{"warning", "what a reader must know before believing the record", func(_ *History, e Epoch) string { return e.Warning }})
 }
 
