@@ -231,7 +231,7 @@ func (c Config) checkEffects() error {
 		idle  bool
 		needs string
 	}{
-		{"hessian=exact", c.Hessian == hessianExact && !c.hasManyDirections(), fmt.Sprintf("a space of more than %d free directions: the spectrum is exact", maxExact)},
+		{"hessian=exact", c.Hessian == hessianExact && !c.hasManyDirections(), fmt.Sprintf("a space of more than %d free directions; on space %s the whole spectrum is taken anyway", maxExact, c.Space)},
 		{fmt.Sprintf("hessian-batches of %d", c.HessianBatches), c.HessianBatches != 1 && !c.averagesHessian(), "hessian=full or hessian=fixed"},
 		{"hessian-decay=off", !c.HessianDecay && c.Hessian == hessianOff, "a hessian that is not off"},
 		{"hessian-report=" + c.HessianReport, c.HessianReport != FamilyOf(c.Space).report() && c.Hessian == hessianOff, "a hessian that is not off"},

@@ -140,7 +140,11 @@ func tabulate(c *cli.Context, runs []*results.History, wanted []uint64, alpha fl
 		}
 	}
 	if against := c.String("against"); against != "" {
-		if out.Comparisons, err = table.Compare(against, stability.Compared, alpha); err != nil {
+		measures := stability.Compared
+		if out.Provenance.Table == results.NoTable {
+			measures = stability.ComparedWithoutTable
+		}
+		if out.Comparisons, err = table.Compare(against, measures, alpha); err != nil {
 			var names []string
 			for _, curve := range table.Curves {
 				names = append(names, curve.Algorithm)

@@ -12,6 +12,9 @@ import (
 // Compared lists the measures that algorithms are compared by.
 var Compared = []Name{FinalError, BestError, Degradation, MeanError, EigenvalueGrowth}
 
+// ComparedWithoutTable lists those where no table knows test errors.
+var ComparedWithoutTable = []Name{ParameterFree, EigenvalueGrowth, ProjectionGap}
+
 // minPairs is the number of pairs from which a two-sided signed-rank test can be
 // significant at 5 %: 2·2⁻⁶ = 0.03.
 const minPairs = 6

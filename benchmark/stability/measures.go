@@ -39,13 +39,15 @@ const (
 	// of the first, λ_end/λ_start. Missing without a Hessian, and where the first
 	// is not positive.
 	EigenvalueGrowth Name = "eigenvalue_growth"
-	// Flips is the number of decisions (operations of blocks, parents of nodes)
+	// Flips is the number of decisions (operations of blocks or edges, parents of nodes)
 	// that changed from record to record, summed over the run.
 	Flips Name = "flips"
-	// ParameterFree is the share of max-poolings among the choice blocks of the
-	// final cell, before pruning.
+	// ParameterFree is the share of operations without parameters in the final cell: of
+	// max-poolings among the choice blocks, before pruning; in the DARTS spaces among the
+	// 8 operations of the normal cell.
 	ParameterFree Name = "parameter_free"
-	// Width and Depth are those of the final cell after pruning, see cell.Shape.
+	// Width and Depth are those of the final cell after pruning, see cell.Shape, or of the
+	// normal cell, see darts.Genotype.
 	Width Name = "width"
 	Depth Name = "depth"
 	// ProjectionGap is the accuracy that the supernet loses by discretisation, a
@@ -95,7 +97,7 @@ var Definitions = []Definition{
 	{BestEpoch, "epoch of the best", Number, Describes},
 	{EigenvalueGrowth, "growth of λ", Number, HigherIsWorse},
 	{Flips, "changed decisions", Number, HigherIsWorse},
-	{ParameterFree, "share of max-poolings", Percent, HigherIsWorse},
+	{ParameterFree, "share of parameter-free operations", Percent, HigherIsWorse},
 	{Width, "width", Number, Describes},
 	{Depth, "depth", Number, Describes},
 	{ProjectionGap, "projection gap", Percent, HigherIsWorse},
