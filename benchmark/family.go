@@ -75,8 +75,8 @@ const maxExact = 64
 
 // lanczosTolerance bounds ‖Hv − θv‖ of either end of a spectrum, relative to the end that
 // is λ and to the spectral norm. An eigenvalue is off by the square of that over its
-// distance to the next one: some seven digits hold.
-const lanczosTolerance = 1e-4
+// distance to the next one: some five digits hold.
+const lanczosTolerance = 1e-3
 
 // hasManyDirections tells whether an algorithm's Hessian on the space is one of those.
 func (c Config) hasManyDirections() bool {
