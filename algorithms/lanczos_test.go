@@ -6,10 +6,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"slices"
 	"testing"
 
@@ -19,6 +18,7 @@ import (
 	"github.com/nb1shot/nb1shot/algorithms"
 	"github.com/nb1shot/nb1shot/algorithms/algorithmstest"
 	"github.com/nb1shot/nb1shot/data"
+	recorded "github.com/nb1shot/nb1shot/internal/golden"
 	"github.com/nb1shot/nb1shot/spaces"
 	"github.com/nb1shot/nb1shot/supernet"
 )
@@ -159,7 +159,7 @@ func TestLanczosFindsBothEnds(t *testing.T) {
 // A spectrum of the DARTS space takes a small part of its 168 directions, and the ends are
 // far better than the tolerance.
 func TestLanczosOnDARTS(t *testing.T) {
-	want := algorithms.Spectrum(readArray(t, filepath.Join("testdata", "hessian_darts.npy")))
+	want := algorithms.Spectrum(readArray(t, "forward_cnn_darts/hessian_eigenvalues_sorted.npy"))
 	for seed := range uint64(10) {
 		r := rand.New(rand.NewPCG(seed, 0))
 		net := &bowl{bend: rotated(want, r), slope: make([]float64, len(want))}
@@ -177,23 +177,19 @@ func TestLanczosOnDARTS(t *testing.T) {
 	}
 }
 
-// The dense Hessians that the released code recorded, with the directions that change
-// nothing among the others.
-func TestLanczosOnGoldenHessians(t *testing.T) {
-	files, err := filepath.Glob(filepath.Join("..", "testdata", "golden", "*", "*hessian.npy"))
-	if err != nil || len(files) < 5 {
+// The spectra of all Hessians that the released code recorded, on eigenvectors of our own.
+// Among them are the directions that change nothing, which count here as any other.
+func TestLanczosOnGoldenSpectra(t *testing.T) {
+	files, err := fs.Glob(recorded.FS(), "*/*eigenvalues_sorted.npy")
+	if err != nil || len(files) < 20 {
 		t.Fatal(files, err)
 	}
 	for _, file := range files {
-		entries := readArray(t, file)
-		d := int(math.Sqrt(float64(len(entries))))
-		h := mat.NewSymDense(d, entries)
-		want, err := algorithms.NewSpectrum(h)
-		if err != nil {
-			t.Fatal(err)
-		}
+		want := algorithms.Spectrum(readArray(t, file))
+		d := len(want)
+		r := rand.New(rand.NewPCG(1, 1))
 		m := algorithms.Mixing{Weights: make([]float64, d), Space: choices(d), Temperature: 1, Identity: true}
-		got, err := algorithms.Lanczos(t.Context(), &bowl{bend: h, slope: make([]float64, d)}, m, data.Batch{}, 0, rand.New(rand.NewPCG(1, 1)), 1e-6)
+		got, err := algorithms.Lanczos(t.Context(), &bowl{bend: rotated(want, r), slope: make([]float64, d)}, m, data.Batch{}, 0, r, 1e-6)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -226,10 +222,10 @@ func TestLanczosSaysThatItDiverged(t *testing.T) {
 	}
 }
 
-// readArray returns the numbers of a .npy file of float64.
+// readArray returns the numbers of a golden .npy file of float64.
 func readArray(t *testing.T, path string) []float64 {
 	t.Helper()
-	b, err := os.ReadFile(path)
+	b, err := fs.ReadFile(recorded.FS(), path)
 	if err != nil {
 		t.Fatal(err)
 	}
