@@ -16,7 +16,7 @@ import (
 )
 
 // dartsEngine computes the tests on the DARTS spaces.
-const dartsEngine = "ref"
+const dartsEngine = "cpu"
 
 // onDARTS is a small job on a space of DARTS: three epochs of two steps.
 func onDARTS(t *testing.T, space spaces.Name, algorithm string, set ...string) benchmark.Job {
