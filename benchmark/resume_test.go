@@ -26,13 +26,14 @@ import (
 	"github.com/nb1shot/nb1shot/nasbench"
 	"github.com/nb1shot/nb1shot/random"
 	"github.com/nb1shot/nb1shot/results"
+	"github.com/nb1shot/nb1shot/spaces"
 	"github.com/nb1shot/nb1shot/spaces/cell"
 )
 
 // resumable is the job of the tests that stop and continue a run: three epochs of
 // three steps.
 func resumable(algorithm, root string) (benchmark.Job, error) {
-	config, err := benchmark.NewConfig("smoke", "2", algorithm)
+	config, err := benchmark.NewConfig("smoke", spaceOf(algorithm), algorithm)
 	if err != nil {
 		return benchmark.Job{}, err
 	}
@@ -45,6 +46,18 @@ func resumable(algorithm, root string) (benchmark.Job, error) {
 		Config: config, Train: data.Procedural(20, 0), Oracle: nasbench.Default(),
 		Test: data.Procedural(4, 1), Engine: "cpu", Threads: 1, Root: root,
 	}, nil
+}
+
+// spaceOf is one that the algorithm can search: space 2, unless it cannot.
+func spaceOf(algorithm string) spaces.Name {
+	definition, err := algorithms.Lookup(algorithm)
+	if err != nil {
+		return "2"
+	}
+	if space, err := spaces.Get("2"); err == nil && definition.CheckSpace(space) != nil {
+		return "darts8"
+	}
+	return "2"
 }
 
 // outcome is all that must be the same however often a run was stopped.
