@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"math"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/nb1shot/nb1shot/algorithms"
 	"github.com/nb1shot/nb1shot/algorithms/algorithmstest"
 	"github.com/nb1shot/nb1shot/benchmark"
 	"github.com/nb1shot/nb1shot/data"
@@ -118,5 +121,96 @@ func TestRunsOnDARTS(t *testing.T) {
 				t.Error(d)
 			}
 		})
+	}
+}
+
+// Lanczos finds the ends of the spectrum that the whole Hessian has, in the same run.
+func TestEndsOfTheSpectrum(t *testing.T) {
+	var found []*results.Hessian
+	for _, hessian := range []string{"last", "exact"} {
+		j := onDARTS(t, "darts", "darts", "hessian", hessian, "epochs", "1")
+		j.Engine = "ref"
+		dir, _ := mustResume(t, j)
+		h, err := results.Read(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found = append(found, h.Epochs[0].Hessian)
+	}
+	ends, whole := found[0], found[1]
+	if ends.Method != results.Lanczos || ends.Whole() || ends.Products < 2 || ends.Products > 60 || ends.Trace != nil {
+		t.Errorf("ends %+v", ends)
+	}
+	if whole.Method != "" || !whole.Whole() || len(whole.Eigenvalues) != 196 || whole.Trace == nil {
+		t.Errorf("whole spectrum of %d eigenvalues: %+v", len(whole.Eigenvalues), whole)
+	}
+	for what, pair := range map[string][2]float64{
+		"λ": {ends.Reported, whole.Reported}, "norm": {ends.SpectralNorm, whole.SpectralNorm}, "smallest": {ends.Min, whole.Min},
+	} {
+		if off := math.Abs(pair[0] - pair[1]); off > 1e-4*whole.SpectralNorm {
+			t.Errorf("%s is %v, of the whole Hessian %v", what, pair[0], pair[1])
+		}
+	}
+}
+
+// Every preset is a configuration that its algorithms take, on every space that they search,
+// and a run of it begins.
+func TestPresetsOnDARTS(t *testing.T) {
+	for _, p := range benchmark.Presets {
+		for _, name := range algorithms.Names() {
+			definition, err := algorithms.Lookup(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, space := range benchmark.DARTS.Spaces() {
+				s, err := spaces.Get(space)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if definition.CheckSpace(s) != nil {
+					continue
+				}
+				config, err := benchmark.NewConfig(p.Name, space, name)
+				if err == nil {
+					err = config.Check()
+				}
+				if err != nil {
+					t.Errorf("%s, %s, %s: %v", p.Name, space, name, err)
+				}
+				if wrong := config.BatchNormMomentum != 0.1 || config.FreshSearch == strings.HasPrefix(name, "p-darts"); wrong {
+					t.Errorf("%s, %s, %s: %+v", p.Name, space, name, config)
+				}
+				if p.Name == "smoke" {
+					set := data.Procedural(config.Limit, 0)
+					j := benchmark.Job{Config: config, Train: set, Test: set, Engine: dartsEngine, Threads: 1, Root: t.TempDir()}
+					if _, err := j.Prepare(); err != nil {
+						t.Errorf("%s, %s, %s: %v", p.Name, space, name, err)
+					}
+				}
+			}
+		}
+	}
+}
+
+// The memory that a run is said to take is that of its largest network, which need not be
+// the first.
+func TestMemoryOfStages(t *testing.T) {
+	config, err := benchmark.NewConfig("smoke", "darts8", "p-darts")
+	if err != nil {
+		t.Fatal(err)
+	}
+	train := data.Procedural(config.Limit, 0)
+	memory := func(added string) int64 {
+		if err := config.Set("added-cells", added); err != nil {
+			t.Fatal(err)
+		}
+		n, err := config.Memory(train, 4)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	if few, many := memory("0"), memory("6"); few <= 0 || many <= few {
+		t.Errorf("%d bytes with 0 cells added at each stage, %d with 6", few, many)
 	}
 }
