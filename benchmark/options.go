@@ -29,7 +29,7 @@ var Options = []Option{
 	{"channels", "channels of the first cells", func(c *Config) any { return &c.Channels },
 		func(c Config) error { return between(c.Channels, 1, 512) }},
 	{"cells", "cells in the supernet; the resolution halves after each third of them", func(c *Config) any { return &c.Cells },
-		func(c Config) error { return between(c.Cells, 3, 99) }},
+		func(c Config) error { return between(c.Cells, leastCells, 99) }},
 	{"side", "average the images down to this many pixels a side: 8, 16 or 32", func(c *Config) any { return &c.Side }, nil},
 	{"limit", "training images used, training and search part together; 0 is all", func(c *Config) any { return &c.Limit },
 		func(c Config) error { return between(c.Limit, 0, 100_000) }},
