@@ -2,11 +2,14 @@ package cpu_test
 
 import (
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nb1shot/nb1shot/internal/engine"
 	"github.com/nb1shot/nb1shot/internal/engine/cpu"
+	"github.com/nb1shot/nb1shot/internal/engine/phases"
 	"github.com/nb1shot/nb1shot/internal/graph"
 )
 
@@ -139,4 +142,66 @@ func BenchmarkMaxPoolBack(b *testing.B) {
 			})
 		})
 	}
+}
+
+// Depthwise kernels beside what memory allows: both read and write as much, the one that
+// is measured and one that does nothing else, in turn, on so many images that no cache has
+// them again. The metrics are the rates of both and the share of the one in the other, by
+// the fastest of all turns. Memory's is that of copying past the caches; for gradients of
+// kernels, which write next to nothing, that of the inner products of two activations.
+func BenchmarkDepthwise(b *testing.B) {
+	const images = 1024 // 64 MiB of each activation
+	for _, kind := range []struct {
+		name string
+		kind int32
+	}{{"forward", phases.OpDepth}, {"data", phases.OpDepthBack}, {"weight", phases.OpDepthWeight}} {
+		for _, k := range []int{3, 5} {
+			for _, d := range []int{1, 2} {
+				for _, s := range []struct{ channels, side int }{{16, 32}, {32, 16}, {64, 8}} {
+					b.Run(fmt.Sprintf("%s/%d×%d/dilation=%d/%d@%d", kind.name, k, k, d, s.channels, s.side), func(b *testing.B) {
+						side, planes, pixels := int32(s.side), s.channels/phases.Lanes, s.side*s.side
+						kernel := cpu.Instruction{Images: images * 16 * 32 * 32 / s.channels / pixels, In: planes, InPixels: pixels, AuxPixels: pixels, OutPixels: pixels,
+							Op: phases.Op{Kind: kind.kind, H: side, W: side, OH: side, OW: side, K: int32(k), Stride: 1, Pad: int32(d * (k - 1) / 2), Dilation: int32(d)}}
+						memory := kernel
+						memory.Op = phases.Op{H: side, W: side}
+						if kind.kind == phases.OpDepthWeight {
+							kernel.Aux, kernel.Gradients = planes, planes*k*k*phases.Lanes
+							memory.Kind, memory.Aux, memory.Reduce = phases.OpReduce, planes, true
+						} else {
+							kernel.Out, kernel.Far, kernel.Weights = planes, 1, planes*k*k*phases.Lanes
+							memory.Kind, memory.Out = phases.OpStream, planes
+						}
+						beside(b, kernel, memory)
+					})
+				}
+			}
+		}
+	}
+}
+
+// beside measures an instruction in turn with one that is as fast as memory, on one thread.
+func beside(b *testing.B, kernel, memory cpu.Instruction) {
+	if kernel.Bytes() != memory.Bytes() {
+		b.Fatalf("%d bytes beside %d", kernel.Bytes(), memory.Bytes())
+	}
+	e, err := cpu.New(1, cpu.InstructionSets()[0])
+	if err != nil {
+		b.Fatal(err)
+	}
+	run, copied := kernel.Ready(e), memory.Ready(e)
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	best := [2]time.Duration{1 << 62, 1 << 62}
+	for b.Loop() {
+		for i, f := range []func(){run, copied} {
+			start := elapsed()
+			f()
+			best[i] = min(best[i], elapsed()-start)
+		}
+	}
+	rate := func(d time.Duration) float64 { return float64(kernel.Bytes()) / d.Seconds() / 1e9 }
+	b.ReportMetric(float64(kernel.Bytes())/(1<<20), "MiB")
+	b.ReportMetric(rate(best[0]), "GB/s")
+	b.ReportMetric(rate(best[1]), "GB/s-memory")
+	b.ReportMetric(100*rate(best[0])/rate(best[1]), "%-of-memory")
 }

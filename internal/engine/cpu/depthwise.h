@@ -22,6 +22,7 @@ typedef struct {
 	float *y;
 	int64_t step;      // floats from one to the next
 	int accumulate;    // add to what is there
+	int far;           // store past the caches, which is for whole lines
 	const float *mask; // those that are not positive times coef[0] plus coef[1] count as 0; or NULL
 	const float *coef; // slope and shift, LANES apart
 } outputs;
@@ -38,6 +39,7 @@ typedef struct {
 #define TAPS_3(n) TAPS_2(n) TAP(n, 2)
 #define TAPS_5(n) TAPS_3(n) TAP(n, 3) TAP(n, 4)
 #define PUT(n) ST(y + (n) * LANES, a##n);
+#define PUT_FAR(n) STREAM(y + (n) * LANES, a##n);
 #define SPREAD(n) ST(y + (n) * step, a##n);
 #define ADD_UP(n) ST(y + (n) * step, ADD(LD(y + (n) * step), a##n));
 #define MASK(n) a##n = KEEP(GT(FMA(slope, LD(m + (n) * step), shift), ZERO), a##n);
@@ -59,6 +61,7 @@ typedef struct {
 				REPEAT(N, MASK) \
 			} \
 			if (o->accumulate) { REPEAT(N, ADD_UP) } \
+			else if (VL == LANES && o->far) { REPEAT(N, PUT_FAR) } \
 			else if (step == LANES) { REPEAT(N, PUT) } \
 			else { REPEAT(N, SPREAD) } \
 		} \
@@ -83,6 +86,7 @@ WINDOWS(5, 1, 1) WINDOWS(5, 1, 2) WINDOWS(5, 2, 1) WINDOWS(5, 2, 2)
 #undef WEIGHT
 #undef TAP
 #undef PUT
+#undef PUT_FAR
 #undef SPREAD
 #undef ADD_UP
 #undef MASK
@@ -100,11 +104,12 @@ static const window *windows_of(int k, int stride, int dilation) {
 
 // window_row computes n results of windows that are stride pixels apart. Without kernels
 // for them it makes one after another.
-static void window_row(const window *kernels, const taps *t, int stride, const outputs *o, int64_t n) {
+static void window_row(const window *kernels, const taps *t, int stride, const outputs *o, int64_t n, nb_stream *stream) {
 	int size = kernels ? WINDOW_SIZES - 1 : 0;
 	if (!kernels) kernels = windows_1_1_1;
 	for (int64_t p = 0; p < n; p += (int64_t)1 << size) {
 		while (n - p < (int64_t)1 << size) size--;
+		fetch(stream, 1 << size);
 		kernels[size](t, p * stride * LANES, o, p * o->step);
 	}
 }
@@ -155,7 +160,7 @@ static void read_to(reader *r, int64_t from, int64_t to) {
 }
 
 // forward goes over a plane with windows of op->k² taps.
-static void forward(const nb_op *op, reader *r, const float *w, float *y) {
+static void forward(const nb_op *op, reader *r, const float *w, float *y, nb_stream *stream) {
 	int d = op->dilation, k = op->k, s = op->stride;
 	taps t = { .between = LANES };
 	const window *kernels = windows_of(k, s, d);
@@ -171,42 +176,57 @@ static void forward(const nb_op *op, reader *r, const float *w, float *y) {
 			for (int b = 0; b < (together ? 1 : k); b++)
 				add_taps(&t, ring_row(r, row) + (int64_t)b * d * LANES, w + (a * k + b) * LANES);
 		}
-		outputs o = { y + i * op->ow * LANES, LANES };
-		window_row(kernels, &t, s, &o, op->ow);
+		outputs o = { .y = y + i * op->ow * LANES, .step = LANES, .far = op->far };
+		window_row(kernels, &t, s, &o, op->ow, stream);
 	}
 }
 
+// The taps in a row that reach a column, and the same for a row: every `apart`-th one from
+// the last, so that the places in the input that they reach it from go up from `from`.
+typedef struct {
+	int last, n;
+	int64_t from; // of the last tap; that of the next is `apart` times the dilation, by the stride, further
+} reaching;
+
+static reaching reaching_of(const nb_op *op, int64_t place, int apart) {
+	int last = op->k - 1;
+	if (op->stride > 1)
+		while (last >= 0 && (place + op->pad + (int64_t)(op->stride - 1) * last * op->dilation) % op->stride != 0) last--;
+	if (last < 0) return (reaching){ 0 };
+	int64_t from = place + op->pad - (int64_t)last * op->dilation;
+	return (reaching){ last, last / apart + 1, op->stride > 1 ? from / op->stride : from }; // no remainder
+}
+
 // backward goes over a plane with what forward's windows are seen from their input: for
-// every row and each of the first stride columns the taps that reach it from a row and a
-// column of theirs.
-static void backward(const nb_op *op, reader *r, const float *w, float *y, const float *mask, const float *coef) {
-	int d = op->dilation, k = op->k, s = op->stride, reach = (k - 1) * d, apart = 1;
-	while (apart * d % s != 0) apart++; // of the taps in a row that reach the same column, which are
+// every row and each of the first stride columns the taps that reach it.
+static void backward(const nb_op *op, reader *r, const float *w, float *y, const float *mask, const float *coef, nb_stream *stream) {
+	int k = op->k, s = op->stride, apart = 1;
+	while (apart * op->dilation % s != 0) apart++;
+	int further = apart * op->dilation / s;
+	reaching columns[MAX_WINDOW]; // of each of the first stride columns
+	const window *kernels[MAX_WINDOW];
+	for (int q = 0; q < s; q++) {
+		columns[q] = reaching_of(op, q, apart);
+		kernels[q] = windows_of(columns[q].n, 1, further);
+	}
 	taps t = { .between = -(int64_t)apart * LANES };
 	for (int64_t i = 0; i < op->oh; i++) {
-		int64_t below = i + op->pad; // of the window's first row from the input's in question
-		int64_t first = below - reach;
-		read_to(r, first <= 0 ? 0 : (first + s - 1) / s, below / s);
+		reaching rows = reaching_of(op, i, apart);
+		read_to(r, rows.from < 0 ? 0 : rows.from, rows.from + (int64_t)(rows.n - 1) * further);
 		for (int q = 0; q < s && q < op->ow; q++) {
-			int last = k - 1; // of those taps, and how many there are
-			while (last >= 0 && (q + op->pad + (int64_t)(s - 1) * last * d) % s != 0) last--;
-			int n = last < 0 ? 0 : last / apart + 1;
-			const window *kernels = windows_of(n, 1, apart * d / s);
-			int together = kernels != 0;
-			if (!together) kernels = windows_1_1_1;
+			const window *kernel = kernels[q] ? kernels[q] : windows_1_1_1;
 			t.n = 0;
-			for (int a = 0; a < k; a++) {
-				int64_t row = below - (int64_t)a * d;
-				if (row < 0 || row % s != 0 || row / s >= op->h) continue;
-				for (int b = last; b >= 0; b -= apart) {
-					int64_t col = q + op->pad - (int64_t)b * d + (int64_t)r->ring.left * s; // from where the ring's rows begin
-					add_taps(&t, ring_row(r, row / s) + col / s * LANES, w + (a * k + b) * LANES);
-					if (together) break;
-				}
+			for (int a = rows.n - 1; a >= 0; a--) {
+				int64_t row = rows.from + (int64_t)a * further;
+				if (row < 0 || row >= op->h) continue;
+				const float *x = ring_row(r, row) + (columns[q].from + r->ring.left) * LANES;
+				const float *v = w + ((rows.last - a * apart) * k + columns[q].last) * LANES;
+				for (int b = 0; b < (kernels[q] ? columns[q].n > 0 : columns[q].n); b++)
+					add_taps(&t, x + (int64_t)b * further * LANES, v - (int64_t)b * apart * LANES);
 			}
 			int64_t at = (i * op->ow + q) * LANES;
-			outputs o = { y + at, (int64_t)s * LANES, op->accumulate, mask ? mask + at : 0, coef };
-			window_row(kernels, &t, 1, &o, (op->ow - q + s - 1) / s);
+			outputs o = { y + at, (int64_t)s * LANES, op->accumulate, op->far && s == 1, mask ? mask + at : 0, coef };
+			window_row(kernel, &t, 1, &o, s == 1 ? op->ow : (op->ow - q + s - 1) / s, stream);
 		}
 	}
 }
@@ -217,7 +237,7 @@ static void op_depth(const nb_op *op, const nb_context *c) {
 	reader r = reader_of(op, c->work);
 	for (int b = 0; b < op->nin; b++) {
 		begin(&r, at(&op->in[b], c), affine_of(op, b));
-		forward(op, &r, op->weights + (int64_t)b * op->k * op->k * LANES, at(&op->out[b], c));
+		forward(op, &r, op->weights + (int64_t)b * op->k * op->k * LANES, at(&op->out[b], c), c->stream);
 	}
 }
 
@@ -226,7 +246,7 @@ static void op_depth_back(const nb_op *op, const nb_context *c) {
 	for (int b = 0; b < op->nin; b++) {
 		begin(&r, at(&op->in[b], c), 0);
 		backward(op, &r, op->weights + (int64_t)b * op->k * op->k * LANES, at(&op->out[b], c),
-			op->naux ? at(&op->aux[b], c) : 0, affine_of(op, b));
+			op->naux ? at(&op->aux[b], c) : 0, affine_of(op, b), c->stream);
 	}
 }
 
@@ -292,6 +312,7 @@ static void op_depth_weight(const nb_op *op, const nb_context *c) {
 		for (int64_t i = 0; i < op->oh; i++, g += (int64_t)op->ow * LANES) {
 			int64_t top = i * op->stride - op->pad;
 			read_to(&r, top, top + (int64_t)(k - 1) * d);
+			fetch(c->stream, 2 * op->ow); // there are two inputs
 			if (k == 3 && top >= 0 && top + 2 * (int64_t)d < op->h) {
 				EACH_PART(l) {
 					const float *rows[3] = { ring_row(&r, top) + l, ring_row(&r, top + d) + l, ring_row(&r, top + 2 * (int64_t)d) + l };

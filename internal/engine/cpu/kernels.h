@@ -180,6 +180,16 @@ static int mode_of(const nb_op *op) { return op->accumulate ? ACCUMULATE : op->f
 // changed between products.
 enum { LINE = 64 };
 
+// fetch asks for so many lines of the stream.
+static inline void fetch(nb_stream *s, int lines) {
+	if (s->next >= s->end) {
+		if (s->count <= 0) return;
+		nb_advance(s);
+	}
+	for (int i = 0; i < lines; i++) __builtin_prefetch(s->next + i * LINE, 0, 2);
+	s->next = lines * LINE < s->end - s->next ? s->next + lines * LINE : s->end;
+}
+
 static inline void next_plane(nb_stream *s) {
 	if (s->next >= s->end && s->count > 0) nb_advance(s);
 }

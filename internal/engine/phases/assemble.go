@@ -428,6 +428,7 @@ func (a *assembler) instruction(op *Op, in *instruction) {
 	case OpWeight1, OpWeight3, OpWeightK:
 		a.weightGradient(op, in)
 	case OpDepth, OpDepthBack:
+		op.Far = truth(in.out[0].direct)
 		op.Weights = a.pack(in.weights)
 	case OpDepthWeight:
 		a.unpack(op, in.weights)

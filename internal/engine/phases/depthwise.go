@@ -7,7 +7,8 @@ import (
 	"github.com/nb1shot/nb1shot/internal/graph"
 )
 
-// maxWindow is MAX_WINDOW of depthwise.h: the side of the largest depthwise kernel.
+// maxWindow is MAX_WINDOW of depthwise.h: the side of the largest depthwise kernel, and the
+// largest stride.
 const maxWindow = 15
 
 // depthwise lowers a depthwise convolution. A rectifier before it is part of the
@@ -27,8 +28,8 @@ func (c *compiler) depthwise(v, x *value, w *parameter, a graph.Attr) (*value, e
 }
 
 func (c *compiler) depthwiseWeights(v *value, w *parameter, a graph.Attr) (*weights, error) {
-	if a.K > maxWindow {
-		return nil, fmt.Errorf("compile: a depthwise convolution of %d×%d windows is too large, at most %d×%d", a.K, a.K, maxWindow, maxWindow)
+	if a.K > maxWindow || a.S > maxWindow {
+		return nil, fmt.Errorf("compile: a depthwise convolution of %d×%d windows and stride %d is too large, at most %d×%d and %d", a.K, a.K, a.S, maxWindow, maxWindow, maxWindow)
 	}
 	packed := &weights{k: a.K, outBlocks: blocksOf(v.Shape[1]), inBlock: 1, depthwise: true}
 	packed.take(c, w, piece{w: w})

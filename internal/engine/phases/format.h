@@ -92,7 +92,7 @@ typedef struct {
 	int32_t k, stride, pad, dilation; // of the window
 	int32_t accumulate;
 	int32_t skip;          // leave the whole instruction out
-	int32_t far;           // OP_CONV1, OP_CONV3: store past the caches
+	int32_t far;           // OP_CONV1, OP_CONV3, OP_DEPTH, OP_DEPTH_BACK: store past the caches
 	int32_t channels;      // OP_LOAD, OP_STORE, OP_LOSS*
 	int32_t unused;
 	int32_t nin, nout, naux, count;

@@ -76,7 +76,7 @@ func (c *compiler) stream() {
 		}
 	}
 	for in, storages := range writer {
-		if (in.kind == OpConv1 || in.kind == OpConv3) && !in.accumulate && !slices.ContainsFunc(in.out, func(p plane) bool {
+		if in.storesFar() && !in.accumulate && !slices.ContainsFunc(in.out, func(p plane) bool {
 			return !p.streamed || slices.ContainsFunc(p.uses, func(user *instruction) bool { return user != in && user.phase == in.phase })
 		}) {
 			for _, s := range storages {
@@ -95,6 +95,11 @@ func (c *compiler) stream() {
 		}
 	}
 	c.instructions = all
+}
+
+// storesFar reports whether the instruction can store past the caches itself.
+func (in *instruction) storesFar() bool {
+	return in.kind == OpConv1 || in.kind == OpConv3 || in.kind == OpDepth || in.kind == OpDepthBack
 }
 
 func rank(varies bool) int {
