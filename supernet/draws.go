@@ -114,6 +114,9 @@ func (n *Net) bindDraws(p *program, k key, inputs map[string]engine.Vector) {
 
 // feedDraws draws the random numbers of a pass.
 func (n *Net) feedDraws(p *program, k key) {
+	if len(n.noises) == 0 && len(p.dropouts) == 0 {
+		return // what follows allocates
+	}
 	d := &n.draws
 	pass := d.pass
 	if d.held {
