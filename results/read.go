@@ -24,12 +24,15 @@ const (
 
 // History is one run as read from its directory.
 type History struct {
-	Dir      string
-	Run      Run
-	Status   Status
-	Epochs   []Epoch  // in order, the Final record last where there is one
-	Warnings []string // what was passed over while reading, and Misfit
-	Misfit   error    // that the record is not the one that the run left, a *MisfitError; nil if it is or nothing is known
+	Dir    string
+	Run    Run
+	Status Status
+	Epochs []Epoch // in order, the Final record last where there is one
+	// Evaluation is that of the architecture that the run found; nil where it was not
+	// trained from scratch.
+	Evaluation *Evaluation
+	Warnings   []string // what was passed over while reading, and Misfit
+	Misfit     error    // that the record is not the one that the run left, a *MisfitError; nil if it is or nothing is known
 }
 
 // Trained is the number of epochs that the run has recorded; its Final record is of
@@ -145,6 +148,9 @@ func read(fsys fs.FS, dir string) (*History, error) {
 	if h.Status, err = readStatus(fsys, dir); err != nil {
 		return nil, err
 	}
+	if h.Evaluation, err = readEvaluation(fsys, dir, h.Run); err != nil {
+		return nil, err
+	}
 
 	data, path, err := records(fsys, dir)
 	if err != nil {
@@ -164,6 +170,9 @@ func read(fsys fs.FS, dir string) (*History, error) {
 	}
 	if torn > 0 {
 		h.Warnings = append(h.Warnings, fmt.Sprintf("%s:%d: the last line is cut short, left out", path, torn))
+	}
+	if err := h.checkEvaluation(); err != nil {
+		return nil, err
 	}
 	return h, nil
 }

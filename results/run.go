@@ -33,8 +33,10 @@ const (
 	CIFAR10 = "cifar10" // Provenance.Images
 	// CIFAR100 and SVHN are what spaces without a table are searched on as well. A table
 	// is of CIFAR-10, so that beside one they are no better than a stand-in.
-	CIFAR100    = "cifar100"    // Provenance.Images
-	SVHN        = "svhn"        // Provenance.Images
+	CIFAR100 = "cifar100" // Provenance.Images
+	SVHN     = "svhn"     // Provenance.Images
+	// ImageNet is what architectures of the DARTS spaces are trained on as well.
+	ImageNet    = "imagenet"    // Provenance.Images
 	NASBench101 = "nasbench101" // Provenance.Table
 	// NASBench101Means is a table of means over the repeats, imported from a
 	// file that no published checksum vouches for.
@@ -70,7 +72,7 @@ type Provenance struct {
 func (p Provenance) StandIns() (images, table bool) {
 	own := []string{CIFAR10, NoImages}
 	if p.Table == NoTable {
-		own = append(own, CIFAR100, SVHN)
+		own = append(own, CIFAR100, SVHN, ImageNet)
 	}
 	images = !slices.Contains(own, p.Images)
 	table = !slices.Contains([]string{NASBench101, NASBench101Means, NASBench101NNI, NoTable}, p.Table)

@@ -56,6 +56,9 @@ func skim(dir string) (*History, error) {
 	if h.Status, err = readStatus(fsys, dir); err != nil {
 		return nil, err
 	}
+	if h.Evaluation, err = readEvaluation(fsys, dir, h.Run); err != nil {
+		return nil, err
+	}
 	if want := h.Status.Record; want != nil && want.Bytes != info.Size() {
 		h.Misfit = &MisfitError{Path: path, Want: *want, Got: Mark{Bytes: info.Size()}}
 		h.Warnings = append(h.Warnings, h.Misfit.Error())

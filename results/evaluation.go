@@ -1,0 +1,379 @@
+package results
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"reflect"
+	"slices"
+
+	"github.com/nb1shot/nb1shot/internal/durable"
+	"github.com/nb1shot/nb1shot/internal/foreign"
+	"github.com/nb1shot/nb1shot/spaces"
+	"github.com/nb1shot/nb1shot/spaces/darts"
+)
+
+// EvaluationFile is the file of an Evaluation: in the directory of the search run that
+// found the architecture, or in a folder of its own for one that no run here found.
+const EvaluationFile = "evaluation.json"
+
+// EvaluationVersion is the format of an evaluation, its member "format".
+const EvaluationVersion = 1
+
+// maxEvaluation bounds the file of an evaluation, in bytes.
+const maxEvaluation = 1 << 20
+
+// Evaluation is what an architecture scores after its network was trained from scratch:
+// the result of a search on a space that no table knows (Tables 1, 2 and 4 of the paper).
+type Evaluation struct {
+	Format     int        `json:"format"` // EvaluationVersion, set when it is written
+	Subject    Subject    `json:"subject"`
+	Seed       uint64     `json:"seed"`       // of the training
+	Provenance Provenance `json:"provenance"` // of the training; Table is NoTable, Preset the scale of the training
+	Recipe     Recipe     `json:"recipe"`
+	Test       Score      `json:"test"`           // after the last epoch, on the images that Recipe.MeasuredOn says
+	Train      Score      `json:"train"`          // running means over the last epoch, as in Training
+	Best       *BestEpoch `json:"best,omitempty"` // nil where no other epoch was measured
+	// Parameters are those that are trained; those of the auxiliary head, which only
+	// training has, are in ParametersAuxiliary alone (quirk C27).
+	Parameters          int      `json:"parameters"`
+	ParametersAuxiliary int      `json:"parameters_auxiliary"`     // equal to Parameters without an auxiliary head
+	MACs                int64    `json:"macs"`                     // multiply-adds of convolutions and linear layers for one image, in evaluation mode
+	Seconds             float64  `json:"seconds"`                  // wall time of the training
+	SearchSeconds       *float64 `json:"search_seconds,omitempty"` // wall time of the search, summed over its records; nil where unknown
+	Program             string   `json:"program,omitempty"`        // version of the program that trained, for people
+}
+
+// The networks that an architecture is trained in, Subject.Form.
+const (
+	FormCIFAR       = "cifar"       // of DARTS for CIFAR-10, CIFAR-100 and SVHN
+	FormImageNet    = "imagenet"    // of DARTS for ImageNet: a stem of stride 4
+	FormNASBench101 = "nasbench101" // of NAS-Bench-101: three stacks of three cells
+)
+
+// Subject is what was trained.
+type Subject struct {
+	Form     string      `json:"form"`               // FormCIFAR, FormImageNet or FormNASBench101
+	Space    spaces.Name `json:"space,omitempty"`    // in which it was found; empty where that is none of ours
+	Genotype string      `json:"genotype,omitempty"` // cells of DARTS, as darts.Genotype.Line writes them
+	Cell     *Cell       `json:"cell,omitempty"`     // of FormNASBench101, instead
+	// Run is the name of the search run that found it, Published that of a published
+	// genotype; both are empty for one from elsewhere.
+	Run       string `json:"run,omitempty"`
+	Published string `json:"published,omitempty"`
+}
+
+// Recipe is how an architecture was trained, every value resolved. Two evaluations of
+// equal recipes on the same images by the same engine can be compared and averaged.
+type Recipe struct {
+	Epochs            int     `json:"epochs"`
+	Batch             int     `json:"batch"`    // images; the last one of an epoch may be smaller
+	Channels          int     `json:"channels"` // of the first cells
+	Cells             int     `json:"cells"`
+	Side              int     `json:"side"` // of the images
+	Classes           int     `json:"classes"`
+	Optimizer         string  `json:"optimizer"`     // "sgd" or "rmsprop"
+	LearningRate      float64 `json:"learning_rate"` // at the start of the schedule
+	FinalLearningRate float64 `json:"final_learning_rate"`
+	Schedule          string  `json:"schedule"` // "cosine" or "linear"
+	Momentum          float64 `json:"momentum"`
+	Decay             float64 `json:"decay,omitempty"`   // of the mean square of "rmsprop"
+	Epsilon           float64 `json:"epsilon,omitempty"` // of "rmsprop"
+	WeightDecay       float64 `json:"weight_decay"`
+	Clip              float64 `json:"clip"`             // joint 2-norm of the gradient; 0 is none
+	Cutout            int     `json:"cutout"`           // side of the square, in pixels; 0 is none
+	DropPath          float64 `json:"drop_path"`        // probability that the schedule tends to, in [0,1)
+	AuxiliaryWeight   float64 `json:"auxiliary_weight"` // of the loss of the auxiliary head; 0 without one
+	LabelSmoothing    float64 `json:"label_smoothing"`  // in [0,1)
+	TrainedOn         string  `json:"trained_on"`       // PartAll or PartFirstHalf of the training images
+	MeasuredOn        string  `json:"measured_on"`      // PartTest or PartSecondHalf
+	TrainImages       int     `json:"train_images"`
+	TestImages        int     `json:"test_images"`
+	// Augment says in words what departs from the transform of the images, such as "no
+	// flip"; empty where nothing does.
+	Augment string `json:"augment,omitempty"`
+}
+
+// The images of a Recipe.
+const (
+	PartAll        = "all"         // all training images
+	PartFirstHalf  = "first half"  // of the training images, to choose among searches
+	PartTest       = "test"        // the test images
+	PartSecondHalf = "second half" // of the training images
+)
+
+// BestEpoch is the epoch of a training with the highest accuracy on the images that
+// Recipe.MeasuredOn says. It was chosen by these images, so its error is too low (quirk
+// C35).
+type BestEpoch struct {
+	Epoch    int     `json:"epoch"` // from 0
+	Accuracy float64 `json:"accuracy"`
+}
+
+// TestError is the share of the test images that the network mistakes after its last
+// epoch, in [0,1].
+func (e Evaluation) TestError() float64 { return 1 - e.Test.Accuracy }
+
+// EvaluationKey is what must agree for two evaluations to stand side by side or be averaged.
+type EvaluationKey struct {
+	Form       string     `json:"form"`
+	Provenance Provenance `json:"provenance"` // Provenance.Key
+	Recipe     Recipe     `json:"recipe"`
+}
+
+// Key returns how the evaluation was made, without what of and from which seed.
+func (e Evaluation) Key() EvaluationKey {
+	return EvaluationKey{e.Subject.Form, e.Provenance.Key(), e.Recipe}
+}
+
+// Difference returns the name in evaluation.json and both values of the first member in
+// which a and b differ; the name is empty where they agree.
+func (k EvaluationKey) Difference(other EvaluationKey) (name, mine, others string) {
+	var texts [2][]byte
+	for i, key := range []EvaluationKey{k, other} {
+		var err error
+		if texts[i], err = json.Marshal(key); err != nil {
+			return "recipe", fmt.Sprint(k), fmt.Sprint(other)
+		}
+	}
+	changes, err := memberChanges(texts[0], texts[1])
+	if err != nil || len(changes) == 0 {
+		return "", "", ""
+	}
+	return changes[0].Name, changes[0].A, changes[0].B
+}
+
+// Check verifies an evaluation that came from elsewhere, or is to be written. The error is
+// a *FormatError.
+func (e Evaluation) Check() error {
+	if field, x := nonFinite(reflect.ValueOf(e), ""); field != "" {
+		return invalid(field, "%v has no place in JSON: only finite numbers can be recorded", x)
+	}
+	if err := e.Subject.check(); err != nil {
+		return err
+	}
+	if !name.MatchString(e.Provenance.Preset) {
+		return invalid("provenance.preset", "%q is not a name of lower-case letters, digits and hyphens", e.Provenance.Preset)
+	}
+	for _, m := range e.Provenance.key() {
+		if m.value == "" {
+			return invalid("provenance."+m.name, "is missing")
+		}
+	}
+	if e.Provenance.Table != NoTable {
+		return invalid("provenance.table", "is %q, but a training looks nothing up: want %q", e.Provenance.Table, NoTable)
+	}
+	if err := e.Recipe.check(); err != nil {
+		return err
+	}
+	for field, x := range map[string]float64{"test.accuracy": e.Test.Accuracy, "train.accuracy": e.Train.Accuracy} {
+		if x < 0 || x > 1 {
+			return invalid(field, "%v is not in [0,1]", x)
+		}
+	}
+	if b := e.Best; b != nil && (b.Epoch < 0 || b.Epoch >= e.Recipe.Epochs || b.Accuracy < e.Test.Accuracy || b.Accuracy > 1) {
+		return invalid("best", "accuracy %v in epoch %d: want an epoch below %d and no accuracy below %v, that of the last", b.Accuracy, b.Epoch, e.Recipe.Epochs, e.Test.Accuracy)
+	}
+	switch {
+	case e.Parameters < 1:
+		return invalid("parameters", "%d parameters", e.Parameters)
+	case e.ParametersAuxiliary < e.Parameters:
+		return invalid("parameters_auxiliary", "is %d, less than the %d without the auxiliary head", e.ParametersAuxiliary, e.Parameters)
+	case e.MACs < 1:
+		return invalid("macs", "%d multiply-adds", e.MACs)
+	case e.Seconds < 0:
+		return invalid("seconds", "%v seconds", e.Seconds)
+	case e.SearchSeconds != nil && *e.SearchSeconds < 0:
+		return invalid("search_seconds", "%v seconds", *e.SearchSeconds)
+	}
+	return nil
+}
+
+func (s Subject) check() error {
+	if s.Space != "" {
+		if err := s.Space.Check(); err != nil {
+			return invalid("subject.space", "%w", err)
+		}
+	}
+	if s.Run != "" && s.Published != "" {
+		return invalid("subject.published", "stands beside a run: want one or the other")
+	}
+	switch s.Form {
+	case FormNASBench101:
+		if s.Cell == nil || s.Genotype != "" {
+			return invalid("subject.cell", "want a cell and no genotype in the network %s", s.Form)
+		}
+		if err := s.Cell.check(); err != nil {
+			return under("subject", err)
+		}
+	case FormCIFAR, FormImageNet:
+		if s.Cell != nil {
+			return invalid("subject.cell", "want a genotype in the network %s", s.Form)
+		}
+		g, err := darts.ParseGenotype(s.Genotype)
+		if err != nil {
+			return invalid("subject.genotype", "%w", err)
+		}
+		if line := g.Line(); line != s.Genotype {
+			return invalid("subject.genotype", "is %q: want the short names on one line, %q", s.Genotype, line)
+		}
+	default:
+		return invalid("subject.form", "is %q: want %q, %q or %q", s.Form, FormCIFAR, FormImageNet, FormNASBench101)
+	}
+	return nil
+}
+
+// under names the member that holds the one which err complains about.
+func under(member string, err error) error {
+	var f *FormatError
+	if errors.As(err, &f) {
+		f.Field = member + "." + f.Field
+	}
+	return err
+}
+
+func (r Recipe) check() error {
+	for _, m := range []struct {
+		name string
+		x    int
+	}{
+		{"epochs", r.Epochs}, {"batch", r.Batch}, {"channels", r.Channels}, {"cells", r.Cells}, {"side", r.Side},
+		{"classes", r.Classes}, {"train_images", r.TrainImages}, {"test_images", r.TestImages},
+	} {
+		if m.x < 1 {
+			return invalid("recipe."+m.name, "is %d: want at least 1", m.x)
+		}
+	}
+	for _, m := range []struct {
+		name string
+		x    float64
+	}{
+		{"learning_rate", r.LearningRate}, {"final_learning_rate", r.FinalLearningRate}, {"momentum", r.Momentum}, {"decay", r.Decay}, {"epsilon", r.Epsilon},
+		{"weight_decay", r.WeightDecay}, {"clip", r.Clip}, {"cutout", float64(r.Cutout)}, {"auxiliary_weight", r.AuxiliaryWeight},
+	} {
+		if m.x < 0 {
+			return invalid("recipe."+m.name, "is %v: want none below 0", m.x)
+		}
+	}
+	for _, m := range []struct {
+		name string
+		x    float64
+	}{{"drop_path", r.DropPath}, {"label_smoothing", r.LabelSmoothing}} {
+		if m.x < 0 || m.x >= 1 {
+			return invalid("recipe."+m.name, "%v is not in [0,1)", m.x)
+		}
+	}
+	for _, m := range []struct {
+		name, text string
+		of         []string
+	}{
+		{"optimizer", r.Optimizer, []string{"sgd", "rmsprop"}}, {"schedule", r.Schedule, []string{"cosine", "linear"}},
+		{"trained_on", r.TrainedOn, []string{PartAll, PartFirstHalf}}, {"measured_on", r.MeasuredOn, []string{PartTest, PartSecondHalf}},
+	} {
+		if !slices.Contains(m.of, m.text) {
+			return invalid("recipe."+m.name, "is %q: want %q or %q", m.text, m.of[0], m.of[1])
+		}
+	}
+	if r.TrainedOn == PartAll && r.MeasuredOn == PartSecondHalf {
+		return invalid("recipe.measured_on", "the %s of the training images was trained on too", r.MeasuredOn)
+	}
+	return nil
+}
+
+// WriteEvaluation writes the file at path, which must not be there: the error is
+// fs.ErrExist otherwise, as no record is replaced. An evaluation that breaks the format is
+// refused with a *FormatError.
+func WriteEvaluation(path string, e Evaluation) error {
+	e.Format = EvaluationVersion
+	err := e.Check()
+	var text []byte
+	if err == nil {
+		text, err = json.MarshalIndent(e, "", "  ")
+	}
+	if err == nil {
+		err = durable.WriteNew(path, append(text, '\n'))
+	}
+	if err != nil {
+		return fmt.Errorf("write evaluation %s: %w", path, err)
+	}
+	return nil
+}
+
+// ReadEvaluation reads the file of an evaluation. One that breaks the format gives a
+// *FormatError.
+func ReadEvaluation(path string) (Evaluation, error) {
+	text, err := foreign.ReadFile(path, maxEvaluation)
+	var e Evaluation
+	if err == nil {
+		e, err = parseEvaluation(path, text)
+	}
+	if err != nil {
+		return e, fmt.Errorf("read evaluation: %w", err)
+	}
+	return e, nil
+}
+
+// parseEvaluation reads the content of the file at path.
+func parseEvaluation(path string, text []byte) (e Evaluation, err error) {
+	var version struct {
+		Format int `json:"format"`
+	}
+	if err := decode(path, 1, text, &version); err != nil {
+		return e, err
+	}
+	if version.Format != EvaluationVersion {
+		return e, locate(invalid("format", "version %d, but this program reads version %d only", version.Format, EvaluationVersion), path, 0)
+	}
+	if err := decode(path, 1, text, &e); err != nil {
+		return e, err
+	}
+	if err := e.Check(); err != nil {
+		return e, locate(err, path, 0)
+	}
+	return e, nil
+}
+
+// readEvaluation reads the evaluation of a run in its directory dir, whose files are in
+// fsys; it is nil where there is none.
+func readEvaluation(fsys fs.FS, dir string, run Run) (*Evaluation, error) {
+	text, err := foreign.ReadFS(fsys, EvaluationFile, maxEvaluation)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	path := filepath.Join(dir, EvaluationFile)
+	e, err := parseEvaluation(path, text)
+	if err != nil {
+		return nil, err
+	}
+	if e.Subject.Run != run.Name() {
+		return nil, locate(invalid("subject.run", "is %q, but this is the run %s", e.Subject.Run, run.Name()), path, 0)
+	}
+	if e.Subject.Space != run.Space {
+		return nil, locate(invalid("subject.space", "is %q, but the run searched space %s", e.Subject.Space, run.Space), path, 0)
+	}
+	return &e, nil
+}
+
+// checkEvaluation tells whether what was evaluated is an architecture that the whole
+// record has. The error is a *FormatError.
+func (h *History) checkEvaluation() error {
+	e := h.Evaluation
+	if e == nil {
+		return nil
+	}
+	found := func(epoch Epoch) bool {
+		if e.Subject.Cell != nil {
+			return epoch.Cell.Hash == e.Subject.Cell.Hash
+		}
+		return genotype(epoch) == e.Subject.Genotype
+	}
+	if !slices.ContainsFunc(h.Epochs, found) {
+		return locate(invalid("subject", "no record of the run has this architecture"), filepath.Join(h.Dir, EvaluationFile), 0)
+	}
+	return nil
+}
