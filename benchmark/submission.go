@@ -13,11 +13,12 @@ import (
 	"github.com/nb1shot/nb1shot/nasbench"
 	"github.com/nb1shot/nb1shot/results"
 	"github.com/nb1shot/nb1shot/spaces/cell"
+	"github.com/nb1shot/nb1shot/spaces/darts"
 )
 
 // Finding is something that Verify found in a run.
 type Finding struct {
-	Check string `json:"check"` // what was checked: "digest", "state", "cell", "lookup", "provenance"
+	Check string `json:"check"` // what was checked: "digest", "state", "cell", "lookup", "provenance", "evaluation"
 	Wrong bool   `json:"wrong"` // false for what a reader should know and may be right
 	Text  string `json:"text"`
 }
@@ -31,6 +32,7 @@ func Verify(h *results.History, oracles ...nasbench.Oracle) []Finding {
 	v.digest()
 	v.state()
 	v.provenance()
+	v.evaluation()
 	var oracle nasbench.Oracle
 	for _, o := range oracles {
 		if o.Source().Digest == h.Run.Provenance.TableDigest {
@@ -143,6 +145,46 @@ func (v *verification) provenance() {
 		v.wrong("provenance", "configuration: %v", err)
 	} else if err := config.Check(); err != nil {
 		v.note("provenance", "configuration: %v", err)
+	}
+}
+
+// evaluation checks what the run's architecture scored after training: the size of its
+// network, and that the architecture is the one that the search ended with.
+func (v *verification) evaluation() {
+	e := v.h.Evaluation
+	if e == nil {
+		return
+	}
+	if !hexDigest.MatchString(e.Provenance.ImagesDigest) {
+		v.wrong("evaluation", "images_digest %q is no SHA-256", e.Provenance.ImagesDigest)
+	}
+	if images, _ := e.Provenance.StandIns(); images {
+		v.note("evaluation", "its images are a stand-in, %s", e.Provenance.Images)
+	}
+	if e.Recipe.MeasuredOn != results.PartTest {
+		v.note("evaluation", "it was measured on the %s of the training images, not on the test images", e.Recipe.MeasuredOn)
+	}
+	if e.Subject.Form == results.FormNASBench101 {
+		return
+	}
+	g, err := darts.ParseGenotype(e.Subject.Genotype)
+	if err != nil { // Read has seen to it
+		v.wrong("evaluation", "%v", err)
+		return
+	}
+	if last := v.h.Epochs[len(v.h.Epochs)-1]; last.Architecture != nil { // at least one record has the architecture
+		if final, ok := darts.GenotypeOf(*last.Architecture); ok && final.Line() != e.Subject.Genotype {
+			v.note("evaluation", "it is not of the architecture that the search ended with")
+		}
+	}
+	cost, err := darts.Network{
+		Channels: e.Recipe.Channels, Cells: e.Recipe.Cells, Classes: e.Recipe.Classes, ImageNet: e.Subject.Form == results.FormImageNet,
+	}.Cost(g)
+	switch {
+	case err != nil:
+		v.wrong("evaluation", "%v", err)
+	case cost.Parameters != e.Parameters:
+		v.wrong("evaluation", "a network of %d channels and %d cells has %d parameters, but %d are recorded", e.Recipe.Channels, e.Recipe.Cells, cost.Parameters, e.Parameters)
 	}
 }
 

@@ -44,7 +44,9 @@ type shownRun struct {
 	Best     *outcome        `json:"best"`
 	Found    *found          `json:"found,omitempty"` // where no table knows the space
 	Epochs   []results.Epoch `json:"epochs"`
-	Files    []runFile       `json:"files"`
+	// Evaluation is absent where the architecture was not trained.
+	Evaluation *results.Evaluation `json:"evaluation,omitempty"`
+	Files      []runFile           `json:"files"`
 }
 
 type runFile struct {
@@ -79,7 +81,7 @@ func showRun(c *cli.Context) error {
 	}
 	if c.Bool("json") {
 		s := summarise(h)
-		return writeJSON(w, shownRun{h.Dir, h.Run, h.Status, h.Warnings, s.Final, s.Best, s.Found, append([]results.Epoch{}, h.Epochs...), files})
+		return writeJSON(w, shownRun{h.Dir, h.Run, h.Status, h.Warnings, s.Final, s.Best, s.Found, append([]results.Epoch{}, h.Epochs...), h.Evaluation, files})
 	}
 	return printRun(w, h, files)
 }
@@ -139,6 +141,9 @@ func printRun(w io.Writer, h *results.History, files []runFile) error {
 	if len(entry.Eigenvalue) > 0 {
 		fmt.Fprintf(t, "λ\t%s\n", summary{Eigenvalue: entry.Eigenvalue}.eigenvalues())
 	}
+	if h.Evaluation != nil {
+		printEvaluation(t, *h.Evaluation)
+	}
 	for _, e := range h.Epochs {
 		if e.Warning != "" {
 			fmt.Fprintf(t, "warning\t%s\n", e.Warning)
@@ -169,6 +174,22 @@ func printRun(w io.Writer, h *results.History, files []runFile) error {
 		fmt.Fprintf(t, "  %s\t%s bytes\n", f.Name, grouped(int(f.Size)))
 	}
 	return t.Flush()
+}
+
+// printEvaluation writes lines of a table: what the architecture scores after training.
+func printEvaluation(w io.Writer, e results.Evaluation) {
+	images, _ := e.Provenance.StandIns()
+	standIn := ""
+	if images {
+		standIn = " (a stand-in)"
+	}
+	where := "test error"
+	if e.Recipe.MeasuredOn != results.PartTest {
+		where = "error on the " + e.Recipe.MeasuredOn + " of the training images"
+	}
+	fmt.Fprintf(w, "trained\t%s %s after %d epochs, %s parameters, %s multiply-adds, in %s\n", where, percent(e.TestError()), e.Recipe.Epochs,
+		grouped(e.Parameters), grouped(int(e.MACs)), secondsOf(&e.Seconds))
+	fmt.Fprintf(w, "\tpreset %s: %s, seed %d, on %s%s, %s, %s\n", e.Provenance.Preset, e.Provenance.Scale, e.Seed, e.Provenance.Images, standIn, e.Provenance.Engine, e.Provenance.Precision)
 }
 
 // courseColumn is a column of the course of a run: a quantity, by its name in

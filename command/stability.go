@@ -144,6 +144,9 @@ func tabulate(c *cli.Context, runs []*results.History, wanted []uint64, alpha fl
 		if out.Provenance.Table == results.NoTable {
 			measures = stability.ComparedWithoutTable
 		}
+		if out.Evaluated != nil {
+			measures = slices.Concat([]stability.Name{stability.RetrainedError}, measures)
+		}
 		if out.Comparisons, err = table.Compare(against, measures, alpha); err != nil {
 			var names []string
 			for _, curve := range table.Curves {
@@ -210,10 +213,14 @@ var shownWithoutTable = []measure{
 }
 
 func (t stabilityTable) shown() []measure {
+	all := shown
 	if t.Provenance.Table == results.NoTable {
-		return shownWithoutTable
+		all = shownWithoutTable
 	}
-	return shown
+	if t.Evaluated != nil {
+		all = slices.Concat([]measure{{stability.RetrainedError, "trained"}}, all)
+	}
+	return all
 }
 
 func (t stabilityTable) print(w io.Writer) error {
@@ -221,6 +228,13 @@ func (t stabilityTable) print(w io.Writer) error {
 		fmt.Fprintf(w, "%s, and no test errors; mean ± standard deviation over n seeds\n", tableTitle(results.NoTable))
 	} else {
 		fmt.Fprintf(w, "test errors by %s, in percent; mean ± standard deviation over n seeds,\n[%g %% confidence interval] of the mean final error\n", tableTitle(t.Provenance.Table), 100*stability.Level)
+	}
+	if t.Evaluated != nil {
+		images, _ := t.Evaluated.Provenance.StandIns()
+		fmt.Fprintf(w, "trained: test error in percent after training from scratch, %s%s\n", t.Evaluated, map[bool]string{true: " (a stand-in)"}[images])
+		if n := t.OtherEvaluations; n > 0 {
+			fmt.Fprintf(w, "         evaluations made otherwise, which do not count: %d\n", n)
+		}
 	}
 	for first, end := 0, 0; first < len(t.Curves); first = end {
 		space := t.Curves[first].Space

@@ -40,6 +40,9 @@ type Departure struct {
 // BestTestError is the MeasureChange.Name of the least test error of a run.
 const BestTestError = "best test error"
 
+// RetrainedError is the MeasureChange.Name of the test error after training from scratch.
+const RetrainedError = "test error after training"
+
 // MeasureChange is a quantity whose last value differs, nil where a run has none.
 type MeasureChange struct {
 	Name string   `json:"name"` // of Quantities, or BestTestError
@@ -98,6 +101,7 @@ func Compare(a, b *History) (Comparison, error) {
 		}
 	}
 	measure(BestTestError, best(a), best(b))
+	measure(RetrainedError, retrained(a), retrained(b))
 	for _, q := range Quantities {
 		if q.Name != "seconds" {
 			measure(q.Name, last(a, q.Of), last(b, q.Of))
@@ -114,6 +118,14 @@ func last(h *History, quantity func(Epoch) *float64) *float64 {
 		}
 	}
 	return nil
+}
+
+// retrained is the test error of the evaluation of a run.
+func retrained(h *History) *float64 {
+	if h.Evaluation == nil {
+		return nil
+	}
+	return new(h.Evaluation.TestError())
 }
 
 // best is the least test error of a run.

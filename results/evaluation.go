@@ -1,6 +1,7 @@
 package results
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strings"
 
 	"github.com/nb1shot/nb1shot/internal/durable"
 	"github.com/nb1shot/nb1shot/internal/foreign"
@@ -143,6 +145,44 @@ func (k EvaluationKey) Difference(other EvaluationKey) (name, mine, others strin
 		return "", "", ""
 	}
 	return changes[0].Name, changes[0].A, changes[0].B
+}
+
+// EvaluationGroup is runs whose evaluations were made alike.
+type EvaluationGroup struct {
+	Key  EvaluationKey
+	Runs []*History // in the order they were given
+}
+
+// GroupEvaluations sorts the runs that have an evaluation on the test images by how that
+// was made, those of most runs first. The order of the runs makes no difference to that of
+// the groups.
+func GroupEvaluations(runs []*History) []EvaluationGroup {
+	var groups []EvaluationGroup
+	for _, h := range runs {
+		if h.Evaluation == nil || h.Evaluation.Recipe.MeasuredOn != PartTest {
+			continue
+		}
+		key := h.Evaluation.Key()
+		i := slices.IndexFunc(groups, func(g EvaluationGroup) bool { return g.Key == key })
+		if i < 0 {
+			i = len(groups)
+			groups = append(groups, EvaluationGroup{Key: key})
+		}
+		groups[i].Runs = append(groups[i].Runs, h)
+	}
+	text := func(g EvaluationGroup) string {
+		line, _ := json.Marshal(g.Key) // of finite numbers, as Check sees to
+		return string(line)
+	}
+	slices.SortFunc(groups, func(a, b EvaluationGroup) int {
+		return cmp.Or(-cmp.Compare(len(a.Runs), len(b.Runs)), strings.Compare(text(a), text(b)))
+	})
+	return groups
+}
+
+// String says how evaluations were made, in a few words.
+func (k EvaluationKey) String() string {
+	return fmt.Sprintf("preset %s: %s, %d epochs, on %s, by %s in %s", k.Provenance.Preset, k.Provenance.Scale, k.Recipe.Epochs, k.Provenance.Images, k.Provenance.Engine, k.Provenance.Precision)
 }
 
 // Check verifies an evaluation that came from elsewhere, or is to be written. The error is

@@ -43,12 +43,51 @@ func Columns() []Column {
 			if x == nil {
 				return ""
 			}
-			text, _ := json.Marshal(*x) // finite: Read and Append see to it
-			return string(text)
+			return number(*x) // finite: Read and Append see to it
 		}})
 	}
 	columns = append(columns, Column{"architecture", "cells of the DARTS spaces, as nb1shot cell --genotype takes them", func(_ *History, e Epoch) string { return genotype(e) }})
+	for _, q := range evaluated {
+		columns = append(columns, Column{"evaluation." + q.name, q.doc, func(h *History, e Epoch) string {
+			if !h.isLast(e) || h.Evaluation == nil {
+				return ""
+			}
+			return q.text(*h.Evaluation)
+		}})
+	}
 	return append(columns, Column{"warning", "what a reader must know before believing the record", func(_ *History, e Epoch) string { return e.Warning }})
+}
+
+// evaluated are the columns of the evaluation of a run, which stand in its last row.
+var evaluated = []struct {
+	name, doc string
+	text      func(Evaluation) string
+}{
+	{"test_error", "test error after training from scratch, in [0,1]; in the last row of a run", func(e Evaluation) string { return number(e.TestError()) }},
+	{"train_accuracy", "accuracy in the last epoch of that training, in [0,1]", func(e Evaluation) string { return number(e.Train.Accuracy) }},
+	{"parameters", "parameters of the network, without the auxiliary head", func(e Evaluation) string { return strconv.Itoa(e.Parameters) }},
+	{"macs", "multiply-adds for one image", func(e Evaluation) string { return strconv.FormatInt(e.MACs, 10) }},
+	{"seconds", "wall time of the training", func(e Evaluation) string { return number(e.Seconds) }},
+	{"preset", "preset of the training", func(e Evaluation) string { return e.Provenance.Preset }},
+	{"scale", "size of the network and the images that it was trained on", func(e Evaluation) string { return e.Provenance.Scale }},
+	{"images", "kind of images that it was trained on", func(e Evaluation) string { return e.Provenance.Images }},
+	{"epochs", "epochs of the training", func(e Evaluation) string { return strconv.Itoa(e.Recipe.Epochs) }},
+	{"trained_on", "part of the training images that it was trained on", func(e Evaluation) string { return e.Recipe.TrainedOn }},
+	{"measured_on", "images of the test error", func(e Evaluation) string { return e.Recipe.MeasuredOn }},
+	{"engine", "engine of the training", func(e Evaluation) string { return e.Provenance.Engine }},
+	{"seed", "seed of the training", func(e Evaluation) string { return strconv.FormatUint(e.Seed, 10) }},
+}
+
+// number writes a finite number as JSON does.
+func number(x float64) string {
+	text, _ := json.Marshal(x)
+	return string(text)
+}
+
+// isLast tells whether a record is the last one of the run.
+func (h *History) isLast(e Epoch) bool {
+	last := h.Epochs[len(h.Epochs)-1]
+	return e.Epoch == last.Epoch && e.Final == last.Final
 }
 
 // provenanceDocs describes the members of Provenance.Key.
@@ -83,19 +122,25 @@ func WriteCSV(w io.Writer, runs []*History) error {
 
 // WriteJSONL writes one line for each record of the runs, in their order: the
 // record as it stands in epochs.jsonl, behind the run and what it was measured
-// on, and before the cells in words where they are those of a DARTS space.
+// on, and before the cells in words where they are those of a DARTS space, and the
+// evaluation in the last line of a run that has one.
 func WriteJSONL(w io.Writer, runs []*History) error {
 	out := json.NewEncoder(printable.NewWriter(w))
 	out.SetEscapeHTML(false)
 	for _, h := range runs {
 		for _, e := range h.Epochs {
+			evaluation := h.Evaluation
+			if !h.isLast(e) {
+				evaluation = nil
+			}
 			if err := out.Encode(struct {
 				Name  string `json:"run"`
 				State State  `json:"state"`
 				Run
 				Epoch
-				Genotype string `json:"genotype,omitempty"`
-			}{h.Run.Name(), h.Status.State, h.Run, e, genotype(e)}); err != nil {
+				Genotype   string      `json:"genotype,omitempty"`
+				Evaluation *Evaluation `json:"evaluation,omitempty"`
+			}{h.Run.Name(), h.Status.State, h.Run, e, genotype(e), evaluation}); err != nil {
 				return err
 			}
 		}

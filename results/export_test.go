@@ -163,3 +163,37 @@ func TestExportIsDocumented(t *testing.T) {
 		}
 	}
 }
+
+// The evaluation of a run stands in its last row and line.
+func TestExportEvaluation(t *testing.T) {
+	runs := exported(t)
+	e := sampleEvaluation(t)
+	runs[0].Evaluation = &e
+	var table, lines bytes.Buffer
+	if err := errors.Join(WriteCSV(&table, runs), WriteJSONL(&lines, runs)); err != nil {
+		t.Fatal(err)
+	}
+	rows, err := csv.NewReader(&table).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	texts := strings.Split(strings.TrimSpace(lines.String()), "\n")
+	for i, name := range rows[0] {
+		for j, row := range rows[1:] {
+			if want := map[string]string{"evaluation.test_error": "0.375", "evaluation.parameters": "70442", "evaluation.preset": "quick", "evaluation.measured_on": "test"}[name]; want != "" && (row[i] == want) != (j == 2) {
+				t.Errorf("row %d: %s is %q", j, name, row[i])
+			}
+		}
+	}
+	for j, text := range texts {
+		var line struct{ Evaluation *Evaluation }
+		if err := json.Unmarshal([]byte(text), &line); err != nil || (line.Evaluation != nil) != (j == 2) {
+			t.Errorf("line %d: %+v, %v", j, line.Evaluation, err)
+		}
+		if j == 2 {
+			if diff := cmp.Diff(&e, line.Evaluation); diff != "" {
+				t.Error(diff)
+			}
+		}
+	}
+}

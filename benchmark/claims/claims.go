@@ -1,5 +1,5 @@
-// Package claims judges what the paper says of NAS-Bench-1Shot1, and of the spaces S1 to S4,
-// by runs: each statement has an operational definition and a test, and is judged space by
+// Package claims judges what the paper says of NAS-Bench-1Shot1, and of spaces of DARTS, by
+// runs: each statement has an operational definition and a test, and is judged space by
 // space.
 // docs/claims.md explains the definitions and the verdicts.
 package claims
@@ -31,7 +31,7 @@ const (
 
 // Claim is a statement of the paper and how runs are held against it.
 type Claim struct {
-	Number     string   `json:"number"`     // "P1" to "P15"
+	Number     string   `json:"number"`     // "P1" to "P16"
 	Title      string   `json:"title"`      // in a line of a table
 	Statement  string   `json:"statement"`  // what the paper says, in our words
 	Definition string   `json:"definition"` // what that means of runs, and the test

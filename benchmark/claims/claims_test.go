@@ -407,7 +407,7 @@ func TestParameterFree(t *testing.T) {
 		{"darts-s2", 0.75, 0.5, 0.25, Supported},
 		{"darts-s4", 0.25, 0.5, 0.25, Contradicted},
 		{"darts-s1", 0.5, 0.25, 0.5, Undecided},
-		{"darts", 0.75, 0.5, 0.25, ""},
+		{"darts8", 0.75, 0.5, 0.25, ""},
 	} {
 		w := world{"darts": {free: c.darts}, "sdarts-rs": {free: c.rs}, "sdarts-adv": {free: c.adv}}
 		j := judged(t, w.runs(t, c.space, upTo(7)...))
@@ -421,8 +421,46 @@ func TestParameterFree(t *testing.T) {
 			}
 			continue
 		}
-		if len(results) != 1 || results[0].Claim != "P15" || results[0].Verdict != c.want || len(j.Claims) != 1 {
-			t.Errorf("space %s: %+v, want P15 to be %s", c.space, results, c.want)
+		if len(results) != 2 || results[0].Claim != "P15" || results[0].Verdict != c.want || results[1].Verdict != NotRun || len(j.Claims) != 2 {
+			t.Errorf("space %s: %+v, want P15 to be %s, P16 not run", c.space, results, c.want)
+		}
+	}
+}
+
+// evaluated gives runs an evaluation of a preset with a test error, which the seeds move a
+// little.
+func evaluated(runs []*results.History, preset string, testError float64) []*results.History {
+	for _, h := range runs {
+		p := provenance()
+		p.Table, p.Preset = results.NoTable, preset
+		h.Evaluation = &results.Evaluation{
+			Subject: results.Subject{Form: results.FormCIFAR}, Provenance: p, Recipe: results.Recipe{Epochs: 600, MeasuredOn: results.PartTest},
+			Test: results.Score{Accuracy: 1 - testError*(1+0.001*float64(h.Run.Seed))},
+		}
+	}
+	return runs
+}
+
+// TestRetrained: what Tables 1 and 4 say is judged by evaluations that were made alike.
+func TestRetrained(t *testing.T) {
+	const space = "darts-s3"
+	of := func(algorithm string, seeds int, preset string, testError float64) []*results.History {
+		return evaluated(world{algorithm: {free: 0.5}}.runs(t, space, upTo(seeds)...), preset, testError)
+	}
+	for name, c := range map[string]struct {
+		runs []*results.History
+		want Verdict
+		note string // in that of the first part
+	}{
+		"both better": {slices.Concat(of("darts", 7, "small", 0.2), of("sdarts-rs", 7, "small", 0.1), of("sdarts-adv", 7, "small", 0.15)), Supported, "preset small"},
+		"one worse":   {slices.Concat(of("darts", 7, "small", 0.2), of("sdarts-rs", 7, "small", 0.3), of("sdarts-adv", 7, "small", 0.15)), Contradicted, ""},
+		"never mixed": {slices.Concat(of("darts", 7, "small", 0.2), of("sdarts-rs", 7, "quick", 0.1), of("sdarts-adv", 7, "small", 0.15)), Undecided, "made otherwise, which do not count: 7"},
+		"too few":     {slices.Concat(of("darts", 1, "small", 0.2), of("sdarts-rs", 1, "small", 0.1), of("sdarts-adv", 1, "small", 0.15)), Undecided, "no p below"},
+	} {
+		j := judged(t, c.runs)
+		r, ok := j.Settings[0].Result("P16", space)
+		if !ok || r.Verdict != c.want || !strings.Contains(r.Parts[0].Note, c.note) {
+			t.Errorf("%s: %+v, want %s with a note of %q", name, r, c.want, c.note)
 		}
 	}
 }

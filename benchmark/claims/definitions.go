@@ -32,7 +32,7 @@ const margin = 0.5
 // twoSamples says in definitions how two algorithms are compared.
 const twoSamples = "one-sided, by signed ranks of the seeds in pairs, or by rank sums where no pairs or too few"
 
-// All lists the claims: P1 to P14 of NAS-Bench-1Shot1, P15 of S1 to S4. Treat it as read-only.
+// All lists the claims: P1 to P14 of NAS-Bench-1Shot1, P15 and P16 of spaces of DARTS. Treat it as read-only.
 var All = []Claim{
 	{
 		Number: "P1", Title: "DARTS deteriorates with time",
@@ -217,6 +217,25 @@ var All = []Claim{
 		parts: func(j *judge) (parts []Part) {
 			for _, s := range smooth {
 				parts = append(parts, j.below(s+" has fewer than darts", parameterFree, s, "darts"))
+			}
+			return parts
+		},
+	},
+	{
+		Number: "P16", Title: "better networks after training",
+		Statement: "On the space of DARTS and on S1 to S4 the architectures of SDARTS-RS and SDARTS-ADV, trained from scratch, have a lower test error than that of DARTS (Tables 1 and 4).",
+		Definition: "The test error of the network of what a search ends with, after training from scratch, is below that of darts, for sdarts-rs and for sdarts-adv; " + twoSamples + ". " +
+			"Only evaluations that were made alike count: those that most of these runs have.",
+		Needs: []string{"sdarts-rs", "sdarts-adv", "darts"},
+		on:    []spaces.Name{"darts", "darts-s1", "darts-s2", "darts-s3", "darts-s4"},
+		parts: func(j *judge) (parts []Part) {
+			q, note := j.retrained("sdarts-rs", "sdarts-adv", "darts")
+			for _, s := range smooth {
+				p := j.below(s+" ends below darts", q, s, "darts")
+				if note != "" {
+					p.note("%s", note)
+				}
+				parts = append(parts, p)
 			}
 			return parts
 		},

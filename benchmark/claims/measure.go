@@ -1,6 +1,7 @@
 package claims
 
 import (
+	"fmt"
 	"math"
 	"slices"
 
@@ -176,6 +177,35 @@ var (
 		return *x, true
 	}}
 )
+
+// retrained is the test error after training, of those evaluations that were made as most
+// of the algorithms' are, and in a note how that is.
+func (j *judge) retrained(names ...string) (q quantity, note string) {
+	q = quantity{name: "test error after training", unit: percent}
+	var runs []*results.History
+	for _, name := range names {
+		runs = append(runs, j.curves[name].Runs...)
+	}
+	groups := results.GroupEvaluations(runs)
+	q.of = func(h *results.History) (float64, bool) {
+		if len(groups) == 0 || h.Evaluation == nil || h.Evaluation.Key() != groups[0].Key {
+			return 0, false
+		}
+		return 100 * h.Evaluation.TestError(), true
+	}
+	if len(groups) == 0 {
+		return q, ""
+	}
+	note = "trained with " + groups[0].Key.String()
+	others := 0
+	for _, g := range groups[1:] {
+		others += len(g.Runs)
+	}
+	if others > 0 {
+		note += fmt.Sprintf("; evaluations made otherwise, which do not count: %d", others)
+	}
+	return q, note
+}
 
 func ofErrors(name, short, unit string, of func(series) float64) quantity {
 	return quantity{name: name, short: short, unit: unit, of: func(h *results.History) (float64, bool) {

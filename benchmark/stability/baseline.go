@@ -103,6 +103,7 @@ func record(h *results.History) (Recorded, error) {
 	r := Recorded{Seed: h.Run.Seed, SHA256: hex.EncodeToString(sum[:]), Measures: Of(h, Anchor{})}
 	delete(r.Measures, Seconds)
 	delete(r.Measures, SecondsPerEpoch)
+	delete(r.Measures, RetrainedError)
 	if r.Digests, err = digests(canonical); err != nil {
 		return Recorded{}, fmt.Errorf("records of %s: %w", h.Dir, err)
 	}

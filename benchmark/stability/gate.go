@@ -289,7 +289,7 @@ func (e Entry) changes(run results.Run) ([]Change, error) {
 
 // unjudged is a curve that the baseline has nothing for.
 func unjudged(c results.Curve, why error) GatedCurve {
-	table := newCurve(c, Anchor{}, nil)
+	table := newCurve(c, Anchor{}, nil, nil)
 	return GatedCurve{
 		Space: c.Space, Algorithm: c.Algorithm, ConfigHash: table.ConfigHash, Verdict: NotComparable, Unknown: strings.TrimPrefix(why.Error(), "stability: "),
 		Changes: []Change{}, Seeds: table.Seeds, Missing: []uint64{}, Incomplete: table.Incomplete,
@@ -299,7 +299,7 @@ func unjudged(c results.Curve, why error) GatedCurve {
 
 // gate tests one curve.
 func gate(e Entry, c results.Curve, changes []Change, wanted []uint64, alpha float64, powers powers) (GatedCurve, error) {
-	table := newCurve(c, Anchor{}, wanted)
+	table := newCurve(c, Anchor{}, wanted, nil)
 	g := GatedCurve{
 		Space: c.Space, Algorithm: c.Algorithm, ConfigHash: table.ConfigHash, Against: e.ConfigHash, Verdict: Pass,
 		Changes: changes, Seeds: table.Seeds, Missing: table.Missing, Incomplete: table.Incomplete,

@@ -13,11 +13,15 @@ import (
 // Name names a measure of a run, in tables and in files.
 type Name string
 
-// The measures. All but the seconds follow from the configuration and the seed.
+// The measures. All but the seconds and RetrainedError follow from the configuration and
+// the seed.
 const (
 	// FinalError is the test error, a fraction, of the cell after the last epoch:
 	// that of the final record.
 	FinalError Name = "final_error"
+	// RetrainedError is the test error of the network of the architecture that was found,
+	// trained from scratch; missing where it was not, or not measured on the test images.
+	RetrainedError Name = "retrained_error"
 	// BestError is the lowest anytime test error of all records, the final one
 	// included.
 	BestError Name = "best_error"
@@ -89,6 +93,7 @@ type Definition struct {
 // Definitions lists all measures in the order of tables. Treat it as read-only.
 var Definitions = []Definition{
 	{FinalError, "final test error", Percent, HigherIsWorse},
+	{RetrainedError, "test error after training", Percent, HigherIsWorse},
 	{BestError, "best test error", Percent, HigherIsWorse},
 	{Degradation, "degradation", Percent, HigherIsWorse},
 	{FinalRegret, "final regret", Percent, HigherIsWorse},
@@ -135,6 +140,9 @@ func Of(h *results.History, anchor Anchor) Measures {
 	}
 	last := h.Epochs[len(h.Epochs)-1]
 	m.errors(h, anchor)
+	if e := h.Evaluation; e != nil && e.Recipe.MeasuredOn == results.PartTest {
+		m[RetrainedError] = e.TestError()
+	}
 	if s := last.Structure; s != nil {
 		m[ParameterFree], m[Width], m[Depth] = s.ParameterFree, s.Width, float64(s.Depth)
 	}

@@ -17,6 +17,11 @@ const Level = 0.95
 type Table struct {
 	Anchors map[spaces.Name]Anchor `json:"anchors"` // by space
 	Curves  []Curve                `json:"curves"`  // by space and algorithm
+	// Evaluated says how the evaluations behind RetrainedError were made; nil without one.
+	// Runs whose evaluation was made otherwise lack the measure: OtherEvaluations counts
+	// them.
+	Evaluated        *results.EvaluationKey `json:"evaluated,omitempty"`
+	OtherEvaluations int                    `json:"other_evaluations,omitempty"`
 }
 
 // Curve is the measures of one configuration over its seeds. Every wanted seed
@@ -88,10 +93,22 @@ func Tabulate(runs []*results.History, anchors map[spaces.Name]Anchor, wanted []
 		wanted = seeds(runs)
 	}
 	t := &Table{Anchors: anchors}
+	for i, g := range results.GroupEvaluations(completeOf(runs)) {
+		if i == 0 {
+			t.Evaluated = &g.Key
+		} else {
+			t.OtherEvaluations += len(g.Runs)
+		}
+	}
 	for _, c := range curves {
-		t.Curves = append(t.Curves, newCurve(c, anchors[c.Space], wanted))
+		t.Curves = append(t.Curves, newCurve(c, anchors[c.Space], wanted, t.Evaluated))
 	}
 	return t, nil
+}
+
+// completeOf are the runs that have all their records.
+func completeOf(runs []*results.History) []*results.History {
+	return slices.DeleteFunc(slices.Clone(runs), func(h *results.History) bool { return !Complete(h) })
 }
 
 // seeds of the runs, ascending, each once.
@@ -103,7 +120,9 @@ func seeds(runs []*results.History) []uint64 {
 	return slices.Sorted(maps.Keys(all))
 }
 
-func newCurve(c results.Curve, anchor Anchor, wanted []uint64) Curve {
+// newCurve measures the runs of a curve. RetrainedError counts where it was evaluated as
+// said; nil is nowhere.
+func newCurve(c results.Curve, anchor Anchor, wanted []uint64, evaluated *results.EvaluationKey) Curve {
 	curve := Curve{
 		Space: c.Space, Algorithm: c.Algorithm, Variant: c.Variant, ConfigHash: c.Runs[0].Run.ConfigHash,
 		Seeds: []uint64{}, Missing: []uint64{}, Incomplete: []Incomplete{}, Statistics: []Statistic{},
@@ -119,6 +138,9 @@ func newCurve(c results.Curve, anchor Anchor, wanted []uint64) Curve {
 		}
 		curve.Seeds = append(curve.Seeds, seed)
 		curve.measures[seed] = Of(h, anchor)
+		if evaluated == nil || h.Evaluation != nil && h.Evaluation.Key() != *evaluated {
+			delete(curve.measures[seed], RetrainedError)
+		}
 		if curve.Eigenvalue == "" {
 			curve.Eigenvalue = definition(h)
 		}

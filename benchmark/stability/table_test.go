@@ -246,3 +246,28 @@ func TestEverySeedIsAccountedFor(t *testing.T) {
 		}
 	})
 }
+
+// TestRetrained: evaluations that were made otherwise than most do not count, and say so.
+func TestRetrained(t *testing.T) {
+	runs := slices.Concat(searches(t, "darts", 0.07, 0.08, 0.12), searches(t, "gdas", 0.10, 0.11))
+	evaluate := func(h *results.History, preset, on string, testError float64) {
+		h.Evaluation = &results.Evaluation{Provenance: results.Provenance{Preset: preset}, Recipe: results.Recipe{MeasuredOn: on}, Test: results.Score{Accuracy: 1 - testError}}
+	}
+	if table := tabulate(t, runs); table.Evaluated != nil {
+		t.Error("an evaluation of runs without one")
+	}
+	evaluate(runs[0], "small", results.PartTest, 0.25)
+	evaluate(runs[1], "quick", results.PartTest, 0.5)
+	evaluate(runs[3], "small", results.PartTest, 0.125)
+	evaluate(runs[4], "small", results.PartSecondHalf, 0.5)
+	table := tabulate(t, runs)
+	if table.Evaluated == nil || table.Evaluated.Provenance.Preset != "small" || table.OtherEvaluations != 1 {
+		t.Errorf("evaluated %v, others %d", table.Evaluated, table.OtherEvaluations)
+	}
+	darts, _ := table.Curves[0].Statistic(RetrainedError)
+	gdas, _ := table.Curves[1].Statistic(RetrainedError)
+	if !slices.Equal(darts.Values, []float64{0.25}) || !slices.Equal(darts.Lacking, []uint64{1, 2}) ||
+		!slices.Equal(gdas.Values, []float64{0.125}) || !slices.Equal(gdas.Lacking, []uint64{1}) {
+		t.Errorf("darts %+v, gdas %+v", darts, gdas)
+	}
+}
