@@ -48,7 +48,7 @@ func convolution(side, in, out int) int { return side*side*in*out + 2*out }
 // moduleParameters counts the parameters of a pruned cell. Edges from its
 // input are projections (1×1 convolutions) to the width of where they lead.
 func moduleParameters(p cell.Spec, in, out int) int {
-	width := vertexWidths(p, out)
+	width := p.Widths(out)
 	total := 0
 	for v := 1; v < p.Vertices(); v++ {
 		if p.Matrix[0][v] == 1 {
@@ -64,38 +64,4 @@ func moduleParameters(p cell.Spec, in, out int) int {
 		}
 	}
 	return total
-}
-
-// vertexWidths returns the channels of each vertex but the input: those that
-// lead to the output share its channels, the first ones taking the remainder;
-// each other is as wide as its widest successor.
-func vertexWidths(p cell.Spec, out int) []int {
-	last := p.Vertices() - 1
-	width := make([]int, last+1)
-	width[last] = out
-	concatenated := 0
-	for v := 1; v < last; v++ {
-		concatenated += int(p.Matrix[v][last])
-	}
-	nth := 0
-	for v := 1; v < last; v++ {
-		if p.Matrix[v][last] == 1 {
-			width[v] = out / concatenated
-			if nth < out%concatenated {
-				width[v]++
-			}
-			nth++
-		}
-	}
-	for v := last - 1; v > 0; v-- {
-		if p.Matrix[v][last] == 1 {
-			continue
-		}
-		for w := v + 1; w < last; w++ {
-			if p.Matrix[v][w] == 1 {
-				width[v] = max(width[v], width[w])
-			}
-		}
-	}
-	return width
 }

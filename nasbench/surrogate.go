@@ -179,7 +179,7 @@ func (s *Surrogate) predict(pruned cell.Spec) [dagnet.Outputs]float64 {
 // cell's output width and its square.
 func graphOf(p cell.Spec) dagnet.Graph {
 	const out = 60 // divisible by 1 to 5: no remainder depends on the numbering
-	widths := vertexWidths(p, out)
+	widths := p.Widths(out)
 	weights := 0
 	for v := 1; v < len(widths); v++ {
 		weights += int(p.Matrix[0][v]) * out * widths[v]

@@ -20,15 +20,25 @@ type blueprint struct {
 	droppable  int     // layers that drop path can scale, see dropped
 	noises     []drawn // inputs of random numbers, in the order of the forward pass
 	dropouts   []drawn // inputs of dropout, likewise
-	forward    layer   // from images to logits
+	constants  []constant
+	flat       []int // parameters whose kernels cover the image, used as linear layers
+	trained    []int // parameters on which the losses depend
+	forward    layer // from images to logits
 }
 
 // layer adds its nodes to the graph of a network.
 type layer func(net *network, x *graph.Node) *graph.Node
 
-// initial is how a weight tensor starts: uniform within ±bound or, if that is 0, all
-// entries equal.
-type initial struct{ bound, value float64 }
+// initial is how a weight tensor starts: uniform within ±bound; or normal numbers of a
+// deviation, those beyond two of them drawn again; or all entries equal.
+type initial struct{ bound, deviation, value float64 }
+
+// constant is an input that is always the same.
+type constant struct {
+	name   string
+	shape  []int
+	values []float64
+}
 
 // batchNorm is one batch normalisation: its part of the running statistics
 // (means, then variances) and over how many positions of an image it averages.
@@ -56,7 +66,9 @@ func (b *builder) weight(name string, start initial, shape ...int) int {
 	add(&b.parameters, name, shape...)
 	b.initials = append(b.initials, start)
 	b.owners = append(b.owners, b.owner)
-	return len(b.parameters) - 1
+	i := len(b.parameters) - 1
+	b.trained = append(b.trained, i)
+	return i
 }
 
 // uniform is PyTorch's default of convolutions and linear layers.
@@ -84,6 +96,16 @@ func (b *builder) linear(name string, in, out int) layer {
 	return func(net *network, x *graph.Node) *graph.Node {
 		return graph.NewShiftChannels(graph.NewConv(x, net.parameters[w]), net.parameters[bias])
 	}
+}
+
+// cellNorm is the batch normalisation of an operation: in evaluation networks with scale
+// and shift, in supernets without.
+func (b *builder) cellNorm(name string, channels, side int) layer {
+	norm := b.norm(name, channels, side, b.config.BatchNormMomentum)
+	if b.config.Evaluation == nil {
+		return norm
+	}
+	return chain(norm, b.affine(name, channels))
 }
 
 // norm is a batch normalisation without scale and shift.
@@ -181,10 +203,22 @@ func (b *blueprint) initialize(r *rand.Rand) []float64 {
 		part, start := weights[t.Offset:t.Offset+t.Size], b.initials[i]
 		for k := range part {
 			part[k] = start.value
-			if start.bound > 0 {
+			switch {
+			case start.bound > 0:
 				part[k] = start.bound * (2*r.Float64() - 1)
+			case start.deviation > 0:
+				part[k] = start.deviation * truncatedNormal(r)
 			}
 		}
 	}
 	return weights
+}
+
+// truncatedNormal draws a normal number of at most two standard deviations.
+func truncatedNormal(r *rand.Rand) float64 {
+	for {
+		if x := r.NormFloat64(); math.Abs(x) <= 2 {
+			return x
+		}
+	}
 }

@@ -17,33 +17,64 @@ const stemMultiplier = 3
 // No batch normalisation but the stem's has a scale and a shift, and every pooling has one
 // (quirk C9).
 func (b *builder) darts(space *darts.Space) {
+	stem, output := b.stem()
+	b.cells(output, output, func(name string, kind darts.CellType, before, last dartsInput, channels int) (twoInputs, int) {
+		return b.dartsCell(name, space, kind, before, last, channels), darts.Nodes * channels
+	}, func(net *network, x *graph.Node) (s0, s1 *graph.Node) {
+		s := stem(net, x)
+		return s, s
+	})
+}
+
+// stem declares a convolution and batch normalisation without ReLU, and says what comes
+// out.
+func (b *builder) stem() (layer, dartsInput) {
+	channels, side := stemMultiplier*b.config.Channels, b.config.Side
+	return chain(
+		b.conv("stem.0", 3, channels, 3),
+		b.norm("stem.1", channels, side, b.config.BatchNormMomentum),
+		b.affine("stem.1", channels)), dartsInput{channels, side}
+}
+
+// twoInputs adds the nodes of a cell to a network: its output, of those of the two cells
+// before it.
+type twoInputs func(net *network, s0, s1 *graph.Node) *graph.Node
+
+// cells declares the cells and what follows them. declare adds a cell and says how many
+// channels its output has; stems makes the inputs of the first cell, which are before and
+// last.
+func (b *builder) cells(before, last dartsInput, declare func(name string, kind darts.CellType, before, last dartsInput, channels int) (twoInputs, int),
+	stems func(net *network, x *graph.Node) (s0, s1 *graph.Node)) {
 	c := b.config
-	channels, side := c.Channels, c.Side
-	stem := chain(
-		b.conv("stem.0", 3, stemMultiplier*channels, 3),
-		b.norm("stem.1", stemMultiplier*channels, side, c.BatchNormMomentum),
-		b.affine("stem.1", stemMultiplier*channels))
-	before := dartsInput{channels: stemMultiplier * channels, side: side}
-	last := before
-	var cells []func(net *network, s0, s1 *graph.Node) *graph.Node
-	for cell := range c.Cells {
-		kind := darts.Normal
-		if c.downsamples(cell) {
+	channels := c.Channels
+	var cells []twoInputs
+	var auxiliary layer
+	var atAuxiliary dartsInput
+	for i := range c.Cells {
+		kind, side := darts.Normal, last.side
+		if c.downsamples(i) {
 			kind = darts.Reduction
 			channels *= 2
-		}
-		cells = append(cells, b.dartsCell(fmt.Sprintf("cells.%d.", cell), space, kind, before, last, channels))
-		if kind == darts.Reduction {
 			side /= 2
 		}
-		before, last = last, dartsInput{channels: darts.Nodes * channels, side: side}
+		cell, out := declare(fmt.Sprintf("cells.%d.", i), kind, before, last, channels)
+		cells = append(cells, cell)
+		before, last = last, dartsInput{out, side}
+		if i == c.auxiliaryCell() {
+			atAuxiliary = last
+		}
+	}
+	if c.auxiliary() {
+		auxiliary = b.auxiliary(atAuxiliary)
 	}
 	classifier := chain(mean, b.linear("classifier", last.channels, c.Classes))
 	b.forward = func(net *network, x *graph.Node) *graph.Node {
-		s0 := stem(net, x)
-		s1 := s0
-		for _, cell := range cells {
+		s0, s1 := stems(net, x)
+		for i, cell := range cells {
 			s0, s1 = s1, cell(net, s0, s1)
+			if auxiliary != nil && i == c.auxiliaryCell() && net.bn == BatchStatistics {
+				net.auxiliary = auxiliary(net, s1)
+			}
 		}
 		return classifier(net, s1)
 	}
@@ -52,28 +83,36 @@ func (b *builder) darts(space *darts.Space) {
 // dartsInput is the output of an earlier cell.
 type dartsInput struct{ channels, side int }
 
-// dartsCell declares a cell: both inputs are brought to its channels and to the side of
-// the later one, every node adds up the mixed operations on the states before it, and
-// the output is the nodes' channels one after another.
-func (b *builder) dartsCell(name string, space *darts.Space, kind darts.CellType, before, last dartsInput, channels int) func(net *network, s0, s1 *graph.Node) *graph.Node {
-	var first layer
+// preprocess declares what brings both inputs of a cell to its channels and to the side of
+// the later one.
+func (b *builder) preprocess(name string, before, last dartsInput, channels int) (first, second layer) {
 	if before.side != last.side {
 		first = b.factorizedReduce(name+"preprocess0.", "conv_1", "conv_2", "bn", before.channels, channels, before.side)
 	} else {
 		first = b.reluConvNorm(name+"preprocess0.op.", before.channels, channels, before.side)
 	}
-	second := b.reluConvNorm(name+"preprocess1.op.", last.channels, channels, last.side)
+	return first, b.reluConvNorm(name+"preprocess1.op.", last.channels, channels, last.side)
+}
+
+// placed is the stride of an operation on a state in a cell whose later input has a side,
+// and the side of that state.
+func placed(kind darts.CellType, from, side int) (stride, stateSide int) {
+	switch {
+	case kind == darts.Normal:
+		return 1, side
+	case from < darts.Inputs:
+		return 2, side
+	}
+	return 1, side / 2
+}
+
+// dartsCell declares a cell of the search network: every node adds up the mixed operations
+// on the states before it, and the output is the nodes' channels one after another.
+func (b *builder) dartsCell(name string, space *darts.Space, kind darts.CellType, before, last dartsInput, channels int) twoInputs {
+	first, second := b.preprocess(name, before, last, channels)
 	var edges []layer
 	for e := range darts.Edges {
-		edge := darts.EdgeAt(e)
-		stride, side := 1, last.side
-		if kind == darts.Reduction {
-			if edge.From < darts.Inputs {
-				stride = 2
-			} else {
-				side /= 2
-			}
-		}
+		stride, side := placed(kind, darts.EdgeAt(e).From, last.side)
 		row := space.Rows()[darts.Row(kind, e)]
 		edges = append(edges, b.dropped(b.mixedOperation(fmt.Sprintf("%s_ops.%d._ops.", name, e), row, channels, side, stride)))
 	}
@@ -132,15 +171,21 @@ func (b *builder) candidate(name, operation string, channels, side, stride int) 
 	dilated := func(k int) layer {
 		return b.depthwiseSeparable(name+"op.1", name+"op.2", name+"op.3", channels, k, side, stride, 2)
 	}
+	pooled := func(pool layer) layer {
+		if b.config.Evaluation != nil {
+			return pool
+		}
+		return chain(pool, b.cellNorm(name+"1", channels, side/stride))
+	}
 	switch operation {
 	case darts.None:
 		return nil
 	case darts.Noise:
 		return b.noise(channels, side/stride)
 	case darts.MaxPool:
-		return chain(maxPool(3, stride, 1), b.norm(name+"1", channels, side/stride, b.config.BatchNormMomentum))
+		return pooled(maxPool(3, stride, 1))
 	case darts.AvgPool:
-		return chain(averagePool(3, stride, 1), b.norm(name+"1", channels, side/stride, b.config.BatchNormMomentum))
+		return pooled(averagePool(3, stride, 1))
 	case darts.Skip:
 		if stride == 1 {
 			return b.dropout(channels, side)
@@ -162,14 +207,14 @@ func (b *builder) candidate(name, operation string, channels, side, stride int) 
 
 // reluConvNorm is ReLU, a 1×1 convolution and batch normalisation.
 func (b *builder) reluConvNorm(name string, in, out, side int) layer {
-	return chain(relu, b.conv(name+"1", in, out, 1), b.norm(name+"2", out, side, b.config.BatchNormMomentum))
+	return chain(relu, b.conv(name+"1", in, out, 1), b.cellNorm(name+"2", out, side))
 }
 
 // factorizedReduce halves the side: after a ReLU half of the channels come from the even
 // rows and columns, the other half from the odd ones, each by a 1×1 convolution.
 func (b *builder) factorizedReduce(name, even, odd, norm string, in, out, side int) layer {
 	first, second := b.conv(name+even, in, out/2, 1), b.conv(name+odd, in, out/2, 1)
-	normalize := b.norm(name+norm, out, side/2, b.config.BatchNormMomentum)
+	normalize := b.cellNorm(name+norm, out, side/2)
 	return func(net *network, x *graph.Node) *graph.Node {
 		r := graph.NewReLU(x)
 		return normalize(net, graph.NewConcat(first(net, graph.NewSubsample(r, 2, 0)), second(net, graph.NewSubsample(r, 2, 1))))
@@ -183,5 +228,5 @@ func (b *builder) depthwiseSeparable(depthwise, pointwise, norm string, channels
 		relu,
 		b.depthwise(depthwise, channels, k, stride, dilation),
 		b.conv(pointwise, channels, channels, 1),
-		b.norm(norm, channels, side/stride, b.config.BatchNormMomentum))
+		b.cellNorm(norm, channels, side/stride))
 }

@@ -15,7 +15,11 @@ func (n *Net) MixingGradientFLOPs(batch int) (float64, error) { return n.flops(m
 func (n *Net) WeightGradientFLOPs(batch int) (float64, error) { return n.flops(weightGradient, batch) }
 
 func (n *Net) flops(t task, batch int) (float64, error) {
-	plan, err := n.plan(key{t, RunningStatistics, batch})
+	k := key{t, RunningStatistics, batch}
+	if t == weightGradient && n.config.auxiliary() {
+		k.bn = BatchStatistics // there the head is
+	}
+	plan, err := n.plan(k)
 	if err != nil {
 		return 0, err
 	}

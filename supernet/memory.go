@@ -9,7 +9,10 @@ func (c Config) Memory(batch, hessian, element int) (int64, error) {
 		return 0, err
 	}
 	n := &Net{config: c, blueprint: c.blueprint()}
-	tasks := []key{{weightGradient, BatchStatistics, batch}, {mixingGradient, BatchStatistics, batch}}
+	tasks := []key{{weightGradient, BatchStatistics, batch}}
+	if c.Evaluation == nil {
+		tasks = append(tasks, key{mixingGradient, BatchStatistics, batch})
+	}
 	if hessian > 0 {
 		tasks = append(tasks, key{hessianProduct, BatchStatistics, hessian})
 	}

@@ -2,6 +2,7 @@ package supernet
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/nb1shot/nb1shot/internal/graph"
 	"github.com/nb1shot/nb1shot/spaces"
@@ -9,13 +10,14 @@ import (
 	"github.com/nb1shot/nb1shot/spaces/nb1shot1"
 )
 
-// Config fixes the one-shot network.
+// Config fixes a network: the one-shot network of a space, or that of one architecture.
 type Config struct {
-	Space    *spaces.Space
-	Channels int // of the stem and of the blocks of the first cells; the paper uses 16
-	Cells    int // at least 2 (runs ask for 3 or more), the resolution halves before cells ⌊Cells/3⌋ and ⌊2·Cells/3⌋; the paper uses 9
-	Classes  int // 10 for CIFAR-10
-	Side     int // height and width of the images
+	Space      *spaces.Space // nil in an evaluation network
+	Evaluation *Evaluation   // nil in a one-shot network
+	Channels   int           // of the stem and of the blocks of the first cells; the paper uses 16
+	Cells      int           // at least 2 (runs ask for 3 or more), the resolution halves before cells ⌊Cells/3⌋ and ⌊2·Cells/3⌋; the paper uses 9
+	Classes    int           // 10 for CIFAR-10
+	Side       int           // height and width of the images
 	Variant
 	// Unpadded leaves out the padding of the pooling between the thirds, so that
 	// the resolution halves as in NAS-Bench-101, from 32 to 16 and 8 instead of 17
@@ -49,8 +51,11 @@ type Variant struct {
 	Dropout bool
 }
 
-// MixingLen is the length of the mixing vector.
+// MixingLen is the length of the mixing vector, 0 in an evaluation network.
 func (c Config) MixingLen() int {
+	if c.Evaluation != nil {
+		return 0
+	}
 	if c.Sampled {
 		return c.Cells * c.Space.Dim()
 	}
@@ -58,6 +63,12 @@ func (c Config) MixingLen() int {
 }
 
 func (c Config) check() error {
+	if c.Evaluation != nil {
+		if err := c.checkSizes(); err != nil {
+			return err
+		}
+		return c.Evaluation.check(c)
+	}
 	switch {
 	case c.Space == nil:
 		return fmt.Errorf("no search space")
@@ -71,14 +82,21 @@ func (c Config) check() error {
 		return fmt.Errorf("%d channels at side %d: the factorised reductions of space %s need an even number of channels and a side that 4 divides", c.Channels, c.Side, c.Space.Name())
 	case !c.oneInput() && c.Unpadded:
 		return fmt.Errorf("the network of space %s has no padded pooling to leave out", c.Space.Name())
-	case c.Channels < 1:
-		return fmt.Errorf("%d channels, need at least 1", c.Channels)
-	case c.Cells < 2:
-		return fmt.Errorf("%d cells, need at least 2", c.Cells)
 	case c.Partial < 0:
 		return fmt.Errorf("a 1/%d of the channels, need a divisor of at least 1, or 0 for all channels", c.Partial)
 	case c.Channels%c.divisor() != 0:
 		return fmt.Errorf("%d channels cannot be shuffled in %d groups, need a multiple of %d", c.Channels, c.Partial, c.Partial)
+	}
+	return c.checkSizes()
+}
+
+// checkSizes checks what every network has.
+func (c Config) checkSizes() error {
+	switch {
+	case c.Channels < 1:
+		return fmt.Errorf("%d channels, need at least 1", c.Channels)
+	case c.Cells < 2:
+		return fmt.Errorf("%d cells, need at least 2", c.Cells)
 	case c.Classes < 2:
 		return fmt.Errorf("%d classes, need at least 2", c.Classes)
 	case c.Side < 4:
@@ -99,6 +117,9 @@ func known(s *spaces.Space) bool {
 // oneInput tells whether the cells take one earlier output, as in NAS-Bench-1Shot1, and
 // not two, as in the DARTS spaces.
 func (c Config) oneInput() bool {
+	if c.Evaluation != nil {
+		return c.Evaluation.Cell != nil
+	}
 	_, err := nb1shot1.Get(c.Space.Name())
 	return err == nil
 }
@@ -130,7 +151,9 @@ func size(list []Tensor) int {
 // blueprint declares the network.
 func (c Config) blueprint() *blueprint {
 	b := &builder{config: c, owner: always}
-	if space, err := nb1shot1.Get(c.Space.Name()); err == nil {
+	if c.Evaluation != nil {
+		b.evaluation()
+	} else if space, err := nb1shot1.Get(c.Space.Name()); err == nil {
 		b.nb1shot1(space)
 	} else if space, ok := darts.Of(c.Space); ok {
 		b.darts(space)
@@ -153,6 +176,7 @@ const (
 	inputLabels    = "labels"
 	inputMixing    = "mixing"
 	inputSeed      = "seed"
+	inputAuxSeed   = "auxiliary-seed"
 	inputDirection = "direction"
 )
 
@@ -168,20 +192,32 @@ type network struct {
 	dropout    bool          // see builder.dropout
 	logits     *graph.Node
 	loss       *graph.Node
+	auxiliary  *graph.Node // logits of the auxiliary head, or nil
+	auxLoss    *graph.Node
+}
+
+// losses are the loss and, where there is one, that of the auxiliary head.
+func (net *network) losses() []*graph.Node {
+	if net.auxLoss == nil {
+		return []*graph.Node{net.loss}
+	}
+	return []*graph.Node{net.loss, net.auxLoss}
 }
 
 // build makes the graph of the network for a batch of n images, with drop path and
 // dropout or without.
 func (c Config) build(b *blueprint, n int, bn BatchNorm, drop, dropout bool) *network {
 	net := &network{Graph: graph.New(), config: c, bn: bn, dropout: dropout}
-	for _, t := range b.parameters {
+	for i, t := range b.parameters {
 		shape := t.Shape
-		if len(shape) == 2 { // a linear layer is a 1×1 convolution of one position
-			shape = append(shape[:2:2], 1, 1)
+		if len(shape) == 2 || slices.Contains(b.flat, i) { // a linear layer is a 1×1 convolution of one position
+			shape = []int{shape[0], t.Size / shape[0], 1, 1}
 		}
 		net.parameters = append(net.parameters, net.Input(t.Name, graph.Parameter, shape...))
 	}
-	net.mixing = net.Input(inputMixing, graph.Parameter, c.MixingLen())
+	if d := c.MixingLen(); d > 0 {
+		net.mixing = net.Input(inputMixing, graph.Parameter, d)
+	}
 	images := net.Input(inputImages, graph.Activation, n, 3, c.Side, c.Side)
 	labels := net.Input(inputLabels, graph.Activation, n, c.Classes, 1, 1)
 	if drop {
@@ -194,5 +230,8 @@ func (c Config) build(b *blueprint, n int, bn BatchNorm, drop, dropout bool) *ne
 	}
 	net.logits = b.forward(net, images)
 	net.loss = graph.NewCrossEntropy(net.logits, labels)
+	if net.auxiliary != nil {
+		net.auxLoss = graph.NewCrossEntropy(net.auxiliary, labels)
+	}
 	return net
 }

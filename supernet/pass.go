@@ -17,6 +17,10 @@ type Pass struct {
 	Loss    float64   // mean cross-entropy over the batch, in nats
 	Correct int       // images whose largest logit is their label
 	Logits  []float64 // N×Classes, row-major; the next pass of the same kind reuses it
+
+	// The same of the auxiliary head, in passes of training mode of a network that has one.
+	AuxiliaryLoss   float64
+	AuxiliaryLogits []float64
 }
 
 // SGD holds the hyper-parameters of one weight step.

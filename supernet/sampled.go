@@ -47,25 +47,34 @@ func (n *Net) touchedStretches() []stretch {
 		return s.stretches
 	}
 	copy(s.stretched, s.touched)
-	s.stretches = nil
-	for i := 0; i < len(s.touched); i++ {
-		if !s.touched[i] {
+	s.stretches = n.stretchesOf(s.touched)
+	return s.stretches
+}
+
+// stretchesOf covers the chosen weight tensors and no others.
+func (n *Net) stretchesOf(chosen []bool) (all []stretch) {
+	for i := 0; i < len(chosen); i++ {
+		if !chosen[i] {
 			continue
 		}
 		from, to := n.parameters[i].Offset, n.parameters[i].Offset
-		for ; i < len(s.touched) && s.touched[i] && n.parameters[i].Offset == to; i++ {
+		for ; i < len(chosen) && chosen[i] && n.parameters[i].Offset == to; i++ {
 			to += n.parameters[i].Size
 		}
 		i--
-		s.stretches = append(s.stretches, stretch{n.weights.Slice(from, to), n.gradient.Slice(from, to), n.momentum.Slice(from, to)})
+		all = append(all, stretch{n.weights.Slice(from, to), n.gradient.Slice(from, to), n.momentum.Slice(from, to)})
 	}
-	return s.stretches
+	return all
 }
 
 // writeMixing sets the mixing weights of a pass.
 func (n *Net) writeMixing(mixing []float64) error {
 	if len(mixing) != n.mixing.Len() {
-		return fmt.Errorf("%d mixing weights, the network of space %s has %d", len(mixing), n.config.Space.Name(), n.mixing.Len())
+		what := "an evaluation network"
+		if n.config.Space != nil {
+			what = "the network of space " + string(n.config.Space.Name())
+		}
+		return fmt.Errorf("%d mixing weights, %s has %d", len(mixing), what, n.mixing.Len())
 	}
 	n.mixing.Write(mixing)
 	if s := n.sampling; s != nil {

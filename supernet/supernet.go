@@ -9,6 +9,9 @@
 // shared by all cells; that of a Sampled network has such a part for every cell.
 // How an algorithm makes it (softmax, perturbed, 0/1) is its own affair, and so
 // is the chain rule back to its parameters.
+//
+// A network of one architecture, which is trained from scratch, is built likewise and has
+// an empty mixing vector: see [Evaluation].
 package supernet
 
 import (
@@ -35,7 +38,10 @@ type Net struct {
 	mixing, direction           engine.Vector
 	mixingGradient, product     engine.Vector
 	loss, one                   engine.Vector
-	dropPath                    []float64 // see SetDropPath
+	auxLoss, auxWeight          engine.Vector   // of the auxiliary head
+	fixed                       []engine.Vector // the constants of the blueprint
+	stepped                     []stretch       // what StepWeights moves, unless Sampled
+	dropPath                    []float64       // see SetDropPath
 	draws                       draws
 
 	programs  map[key]*program
@@ -65,8 +71,11 @@ const (
 type program struct {
 	engine.Program
 	images, labels, logits engine.Vector
-	fed                    uint64          // serial of the batch that images and labels hold, or 0
-	oneHot, read           []float64       // labels on their way in, logits on theirs out
+	auxiliary              engine.Vector // logits of the auxiliary head, or nil
+	fed                    uint64        // serial of the batch that images and labels hold, or 0
+	oneHot, read           []float64     // labels on their way in, logits on theirs out
+	readAuxiliary          []float64
+	smoothing              float64         // of the labels
 	drop                   engine.Vector   // multipliers of drop path, or nil
 	undropped              []float64       // as many ones
 	dropouts               []engine.Vector // masks
@@ -81,7 +90,7 @@ type averaging struct {
 	buffer            []float64
 }
 
-// New returns a supernet with zero weights; Initialize or WriteParameters fills
+// New returns a network with zero weights; Initialize or WriteParameters fills
 // them.
 func New(config Config, e engine.Engine) (*Net, error) {
 	if err := config.check(); err != nil {
@@ -96,6 +105,20 @@ func New(config Config, e engine.Engine) (*Net, error) {
 		mixing: e.NewVector(d), direction: e.NewVector(d), mixingGradient: e.NewVector(d), product: e.NewVector(d),
 		loss: e.NewVector(1), one: e.NewVector(1), number: make([]float64, 1),
 	}
+	for _, c := range b.constants {
+		v := e.NewVector(len(c.values))
+		v.Write(c.values)
+		n.fixed = append(n.fixed, v)
+	}
+	if config.auxiliary() {
+		n.auxLoss, n.auxWeight = e.NewVector(1), e.NewVector(1)
+		n.auxWeight.Write([]float64{config.Evaluation.AuxiliaryWeight})
+	}
+	trained := make([]bool, len(b.parameters))
+	for _, i := range b.trained {
+		trained[i] = true
+	}
+	n.stepped = n.stretchesOf(trained)
 	n.average = averaging{
 		keep: e.NewVector(size(b.statistics)), gain: e.NewVector(size(b.statistics)), scale: e.NewVector(size(b.statistics)),
 		executed: make([]bool, len(b.norms)), buffer: make([]float64, size(b.statistics)),
@@ -226,11 +249,11 @@ func (n *Net) StepWeights(sgd SGD) (norm float64, err error) {
 		// The 1e-6 is the released code's guard against division by 0.
 		n.gradient.Scale(min(1, sgd.Clip/(norm+1e-6)))
 	}
-	if n.sampling == nil {
-		sgd.step(n.weights, n.gradient, n.momentum)
-		return norm, nil
+	stepped := n.stepped
+	if n.sampling != nil {
+		stepped = n.touchedStretches()
 	}
-	for _, s := range n.touchedStretches() {
+	for _, s := range stepped {
 		sgd.step(s.weights, s.gradient, s.momentum)
 	}
 	return norm, nil
@@ -343,6 +366,11 @@ func (n *Net) run(t task, bn BatchNorm, b data.Batch, mixing []float64) (Pass, e
 	n.loss.Read(n.number)
 	p.logits.Read(p.read)
 	pass := Pass{Loss: n.number[0], Logits: p.read}
+	if p.auxiliary != nil {
+		n.auxLoss.Read(n.number)
+		p.auxiliary.Read(p.readAuxiliary)
+		pass.AuxiliaryLoss, pass.AuxiliaryLogits = n.number[0], p.readAuxiliary
+	}
 	for i, label := range b.Labels {
 		if argmax(pass.Logits[i*n.config.Classes:(i+1)*n.config.Classes]) == label {
 			pass.Correct++
@@ -375,12 +403,15 @@ func (n *Net) feed(p *program, b data.Batch, mixing []float64) error {
 		return n.writeMixing(mixing)
 	}
 	p.fed = 0
-	clear(p.oneHot)
+	spread := p.smoothing / float64(n.config.Classes)
+	for i := range p.oneHot {
+		p.oneHot[i] = spread
+	}
 	for i, label := range b.Labels {
 		if label < 0 || label >= n.config.Classes {
 			return fmt.Errorf("image %d of the batch has label %d, need 0..%d", i, label, n.config.Classes-1)
 		}
-		p.oneHot[i*n.config.Classes+label] = 1
+		p.oneHot[i*n.config.Classes+label] = 1 - p.smoothing + spread
 	}
 	if raw {
 		n.augmenter.augment(p.images, b.Recipe)
@@ -452,6 +483,8 @@ func (n *Net) program(k key) (*program, error) {
 		logits: n.engine.NewVector(k.batch * n.config.Classes),
 		oneHot: make([]float64, k.batch*n.config.Classes),
 		read:   make([]float64, k.batch*n.config.Classes),
+
+		smoothing: n.config.smoothing(k.bn),
 	}
 	inputs := map[string]engine.Vector{
 		inputImages: p.images, inputLabels: p.labels, inputMixing: n.mixing,
@@ -464,7 +497,16 @@ func (n *Net) program(k key) (*program, error) {
 	for _, t := range n.parameters {
 		inputs[t.Name] = n.weights.Slice(t.Offset, t.Offset+t.Size)
 	}
+	for i, c := range n.constants {
+		inputs[c.name] = n.fixed[i]
+	}
 	outputs := []engine.Vector{n.loss, p.logits}
+	if n.config.auxiliary() && k.bn == BatchStatistics {
+		p.auxiliary = n.engine.NewVector(k.batch * n.config.Classes)
+		p.readAuxiliary = make([]float64, k.batch*n.config.Classes)
+		inputs[inputAuxSeed] = n.auxWeight
+		outputs = append(outputs, n.auxLoss, p.auxiliary)
+	}
 	for _, bn := range n.norms {
 		inputs[bn.name] = n.running.Slice(bn.offset, bn.offset+2*bn.channels)
 		if k.bn == BatchStatistics {
@@ -475,7 +517,8 @@ func (n *Net) program(k key) (*program, error) {
 	case mixingGradient:
 		outputs = append(outputs, n.mixingGradient)
 	case weightGradient:
-		for _, t := range n.parameters {
+		for _, i := range n.trained {
+			t := n.parameters[i]
 			outputs = append(outputs, n.gradient.Slice(t.Offset, t.Offset+t.Size))
 		}
 	case hessianProduct:
@@ -489,25 +532,38 @@ func (n *Net) program(k key) (*program, error) {
 	return p, nil
 }
 
-// plan builds and differentiates the graph of a program. Its outputs are loss,
-// logits, the statistics of every batch norm that takes the batch's, gradients,
-// and the product of the Hessian.
+// plan builds and differentiates the graph of a program. Its outputs are loss and
+// logits, those of the auxiliary head where it has one, the statistics of every batch norm
+// that takes the batch's, gradients, and the product of the Hessian.
 func (n *Net) plan(k key) (*engine.Plan, error) {
 	last := n.norms[len(n.norms)-1]
 	if k.batch < 1 || k.bn == BatchStatistics && k.batch*last.positions < 2 {
 		return nil, fmt.Errorf("a batch of %d images is too small for batch normalisation", k.batch)
 	}
+	if k.task == weightGradient && k.bn == RunningStatistics && n.config.auxiliary() {
+		return nil, fmt.Errorf("the gradient of a network with an auxiliary head is that of training mode")
+	}
 	net := n.config.build(n.blueprint, k.batch, k.bn, n.drops(k), n.dropsOut(k))
 	g := net.Graph
-	outputs := append([]*graph.Node{net.loss, net.logits}, net.stats...)
+	outputs := []*graph.Node{net.loss, net.logits}
+	if net.auxiliary != nil {
+		outputs = append(outputs, net.auxLoss, net.auxiliary)
+	}
+	outputs = append(outputs, net.stats...)
 	var varying []string
 	if k.task != forward {
 		wrt := []*graph.Node{net.mixing}
 		if k.task == weightGradient {
-			wrt = net.parameters
+			wrt = nil
+			for _, i := range n.trained {
+				wrt = append(wrt, net.parameters[i])
+			}
 		}
-		seed := g.Input(inputSeed, graph.Parameter)
-		gradients, err := g.Gradients(net.loss, seed, wrt)
+		seeds := []*graph.Node{g.Input(inputSeed, graph.Parameter)}
+		if net.auxiliary != nil {
+			seeds = append(seeds, g.Input(inputAuxSeed, graph.Parameter))
+		}
+		gradients, err := g.GradientsOfSum(net.losses(), seeds, wrt)
 		if err != nil {
 			return nil, err
 		}

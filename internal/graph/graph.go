@@ -121,13 +121,19 @@ func Reach(outputs ...*Node) []*Node {
 // Gradients returns the derivatives of the scalar or vector output with
 // respect to the inputs wrt, contracted with seed, a node of the output's
 // shape: seed 1 on a loss gives gradients, a vector on a gradient gives
-// Hessian-vector products.
+// Hessian-vector products. It must depend on all of wrt.
 //
 // It may be called once for a graph: gorgonia keeps each node's derivative, so
 // that a second call would silently return the sum of both. Differentiate the
 // result again in the copy that Replay makes.
 func (g *Graph) Gradients(output, seed *Node, wrt []*Node) ([]*Node, error) {
-	nodes, err := gorgonia.Backpropagate(gorgonia.Nodes{output}, gorgonia.Nodes{seed}, gorgonia.Nodes(wrt))
+	return g.GradientsOfSum([]*Node{output}, []*Node{seed}, wrt)
+}
+
+// GradientsOfSum is Gradients of the sum of several outputs, each contracted with a seed of
+// its own: a weighted sum of losses.
+func (g *Graph) GradientsOfSum(outputs, seeds, wrt []*Node) ([]*Node, error) {
+	nodes, err := gorgonia.Backpropagate(outputs, seeds, wrt)
 	if err != nil {
 		return nil, fmt.Errorf("differentiate graph: %w", err)
 	}

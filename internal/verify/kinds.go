@@ -92,6 +92,7 @@ var cellKinds = slices.Concat(
 	cellSteps("p-darts-adv", "pdarts_adv"),
 	cellSteps("r-darts-l2", "rdarts_l2"),
 	cellSteps("r-darts-dp", "rdarts_dp"),
+	[]kind{evaluationKind},
 	genotypeKinds,
 )
 
