@@ -31,6 +31,7 @@ Example:
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "write the report to the folder `DIR`", Value: "report"},
 			runSpacesFlag(),
+			&cli.StringSliceFlag{Name: "beside", Usage: "show the runs at `RUN_DIR` too, which may be on other images, in the tables of test errors after training alone; may be given several times"},
 			skipDamagedFlag(),
 			&cli.StringFlag{Name: "table", Usage: "count regrets from the lowest error of the table at `PATH`, if the runs were looked up in it", DefaultText: "nasbench.sqlite in the data home"},
 		},
@@ -62,6 +63,13 @@ func makeReport(c *cli.Context) (err error) {
 	defer skipped.fail(&err)
 	if err := oneFamily(in.Runs, "one report"); err != nil {
 		return err
+	}
+	if paths := c.StringSlice("beside"); paths != nil {
+		var left *damage
+		if in.Beside, left, err = readRunsAt(c, paths); err != nil {
+			return err
+		}
+		defer left.fail(&err)
 	}
 	for _, path := range landscapes {
 		skipped.all++

@@ -6,6 +6,7 @@
 package plots
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -316,9 +317,12 @@ func CurveName(c results.Curve) string {
 
 // The kinds that are what they are named after; every other one is a stand-in.
 var (
-	imageNames = map[string]string{results.CIFAR10: "CIFAR-10", results.CIFAR100: "CIFAR-100", results.SVHN: "SVHN"}
+	imageNames = map[string]string{results.CIFAR10: "CIFAR-10", results.CIFAR100: "CIFAR-100", results.SVHN: "SVHN", results.ImageNet: "ImageNet"}
 	tableNames = map[string]string{results.NASBench101: "NAS-Bench-101", results.NASBench101Means: "NAS-Bench-101 means", results.NASBench101NNI: "NAS-Bench-101 as NNI converted it"}
 )
+
+// ImagesName is what a kind of images is called: "CIFAR-10"; of a stand-in its kind.
+func ImagesName(kind string) string { return cmp.Or(imageNames[kind], kind) }
 
 // ProvenanceNote says what the runs of the curves, at least one, were measured on,
 // and that a stand-in is one.

@@ -65,10 +65,31 @@ type Table struct {
 	First     string   // heading of the names
 	Caption   []string // paragraphs
 	Number    int
-	Header    []string   // of the other columns
-	Words     bool       // whether they are of words, not of numbers
-	Rows      [][]string // name first
-	Files     []string   // that have the same
+	Header    []string // of the other columns
+	Words     bool     // whether they are of words, not of numbers
+	Rows      [][]Cell // name first
+	Files     []string // that have the same
+}
+
+// Cell is a text in a Table.
+type Cell struct {
+	Text  string
+	Mark  string // Best or Second of its column, or empty
+	Paper string // the paper's number, beside it; may be empty
+}
+
+// The marks of a Cell.
+const (
+	Best   = "best"
+	Second = "second"
+)
+
+// Plain makes cells of texts.
+func Plain(texts ...string) (cells []Cell) {
+	for _, text := range texts {
+		cells = append(cells, Cell{Text: text})
+	}
+	return cells
 }
 
 // page is the page of HTML. It loads nothing: figures and their font are in it.
@@ -135,11 +156,11 @@ func (t table) onPage(number int) Table {
 		p.Header = append(p.Header, c.title)
 	}
 	for _, r := range t.rows {
-		texts := []string{r.name}
+		cells := Plain(r.name)
 		for i, c := range t.columns {
-			texts = append(texts, r.text(i, c))
+			cells = append(cells, Cell{r.text(i, c), r.entries[i].mark, r.entries[i].paperText(c)})
 		}
-		p.Rows = append(p.Rows, texts)
+		p.Rows = append(p.Rows, cells)
 	}
 	return p
 }

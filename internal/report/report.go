@@ -25,6 +25,7 @@ import (
 type Input struct {
 	Runs       []*results.History               // at least one; all of one setting, see results.Provenance
 	Landscapes []results.RunLandscape           // of that setting, too; may be none
+	Beside     []*results.History               // runs on other images, for the test errors after training alone; may be none
 	Anchors    map[spaces.Name]stability.Anchor // of regrets, by space; a space without one has no regrets
 	Program    string                           // what made the report, for people
 	// Changed is that of claims.Options; may be nil.

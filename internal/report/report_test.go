@@ -734,7 +734,7 @@ func TestLaTeXCompiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	document := "\\documentclass{article}\n\\usepackage{booktabs,graphicx}\n\\begin{document}\n"
+	document := "\\documentclass{article}\n\\usepackage{booktabs,graphicx,xcolor}\n\\begin{document}\n"
 	for _, table := range s.tables() {
 		if err := os.WriteFile(filepath.Join(dir, table.name+".tex"), []byte(table.latex()), 0o644); err != nil {
 			t.Fatal(err)

@@ -27,6 +27,7 @@ type study struct {
 	anchors    map[spaces.Name]stability.Anchor
 	random     map[spaces.Name]float64 // expected test errors of random architectures, by space, where known
 	landscapes []landscape             // by space, then in the order of legends
+	beside     [][]results.Curve       // of other images, each in the order of legends
 }
 
 // landscape is one with what a figure calls it.
@@ -71,6 +72,9 @@ func newStudy(in Input) (*study, error) {
 	s.spaces = slices.Compact(s.spaces)
 	slices.Sort(s.seeds)
 	s.seeds = slices.Compact(s.seeds)
+	if s.beside, err = arrangeBeside(in.Beside); err != nil {
+		return nil, err
+	}
 	return s, nil
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/nb1shot/nb1shot/plots"
 	"github.com/nb1shot/nb1shot/results"
 	"github.com/nb1shot/nb1shot/spaces"
+	"github.com/nb1shot/nb1shot/spaces/darts"
 )
 
 // statistic is a number over the seeds that have it.
@@ -123,7 +124,39 @@ type row struct {
 // entry is a statistic, or a text in a column of texts.
 type entry struct {
 	statistic
-	text string
+	text  string
+	mark  string   // Best or Second in its column
+	paper *float64 // the paper's number; nil where it has none
+}
+
+// paperText is the paper's number as a column shows it.
+func (e entry) paperText(c column) string {
+	if e.paper == nil || c.show == nil {
+		return ""
+	}
+	return c.show(statistic{n: 1, mean: *e.paper})
+}
+
+// markBest marks the lowest mean of a column and the one after it, if there are several.
+func (t *table) markBest(column int) {
+	var means []float64
+	for _, r := range t.rows {
+		if e := r.entries[column]; e.n > 0 {
+			means = append(means, e.mean)
+		}
+	}
+	slices.Sort(means)
+	if means = slices.Compact(means); len(means) < 2 {
+		return
+	}
+	for i := range t.rows {
+		switch e := &t.rows[i].entries[column]; {
+		case e.n > 0 && e.mean == means[0]:
+			e.mark = Best
+		case e.n > 0 && e.mean == means[1]:
+			e.mark = Second
+		}
+	}
 }
 
 // text is what people read in a column of a row. A statistic over fewer runs than
@@ -149,6 +182,7 @@ func (s *study) tables() []table {
 	if on := s.onDARTS(); len(on) > 0 {
 		all = append(all, s.parameterFreeTable(on))
 	}
+	all = append(all, s.trainedTables()...)
 	for _, space := range s.spaces {
 		if s.hasErrors() {
 			all = append(all, s.errorTable(space))
@@ -181,12 +215,30 @@ func (s *study) parameterFreeTable(on []spaces.Name) table {
 	curves := choose(s.curves, func(c results.Curve) bool { return slices.Contains(on, c.Space) })
 	t := table{
 		name: "parameter-free", title: "Parameter-free operations in the normal cells (%)",
-		caption: s.caption(curves, true, "Skip connections, poolings and noise in percent of the 8 operations of the normal cell after the last epoch: mean ± standard deviation over the finished runs. As the paper's Table 5."),
+		caption: s.caption(curves, true, "Skip connections, poolings and noise in percent of the 8 operations of the normal cell after the last epoch: mean ± standard deviation over the finished runs. "+
+			"As the paper's Table 5. In grey the share in the genotypes that the paper's authors published for CIFAR-10, which is what that table has."),
 	}
 	for _, space := range on {
 		t.columns = append(t.columns, column{fmt.Sprintf("%s_parameter_free", space.FileName()), fmt.Sprintf("Space %s", space), oneDecimalPercent})
 	}
-	return s.byAlgorithmOn(on, t, func(c results.Curve) entry { return entry{statistic: s.over(c, stability.ParameterFree)} })
+	return s.byAlgorithmOn(on, t, func(c results.Curve) entry {
+		return entry{statistic: s.over(c, stability.ParameterFree), paper: paperShare(c)}
+	})
+}
+
+// paperShare is the share of parameter-free operations in the genotype of the paper, nil
+// where none was published.
+func paperShare(c results.Curve) *float64 {
+	search := map[string]string{"pc-darts": "pcdarts", "sdarts-rs": "random", "sdarts-adv": "pgd"}[c.Algorithm]
+	space, reduced := strings.CutPrefix(string(c.Space), "darts-")
+	if search == "" || !reduced || c.Variant != "" {
+		return nil
+	}
+	p, ok := darts.FindPublished("c10_" + space + "_" + search)
+	if !ok {
+		return nil
+	}
+	return new(p.Genotype.ParameterFree())
 }
 
 // byAlgorithm is a table with a row for each algorithm and, in it, what cell
@@ -380,10 +432,10 @@ func (s *study) normalCellTable(space spaces.Name) table {
 }
 
 func (s *study) timeTable(space spaces.Name) table {
-	darts := statistic{}
+	reference := statistic{}
 	for _, c := range s.on(space) {
 		if c.Algorithm == "darts" && c.Variant == "" {
-			darts = overRuns(c, claims.StepSeconds)
+			reference = overRuns(c, claims.StepSeconds)
 		}
 	}
 	t := table{
@@ -399,8 +451,8 @@ func (s *study) timeTable(space spaces.Name) table {
 	return s.bySpace(t, space, func(c results.Curve) []entry {
 		steps := overRuns(c, claims.StepSeconds)
 		relative, paper, hours := "–", "–", "–"
-		if steps.n > 0 && darts.n > 0 && darts.mean > 0 {
-			relative = significant(statistic{n: 1, mean: steps.mean / darts.mean})
+		if steps.n > 0 && reference.n > 0 && reference.mean > 0 {
+			relative = significant(statistic{n: 1, mean: steps.mean / reference.mean})
 		}
 		if h := claims.PaperHours[c.Algorithm]; h > 0 && c.Variant == "" && !onDARTS(space) {
 			paper, hours = fmt.Sprintf("%.2f", h/claims.PaperHours["darts"]), fmt.Sprintf("%g", h)
@@ -426,7 +478,7 @@ func (s *study) seedTable() table {
 }
 
 // csv writes the table with statistics as three columns each, unrounded, errors
-// and shares as fractions.
+// and shares as fractions, and behind them what the paper has, if it has any of them.
 func (t table) csv() string {
 	if t.raw != "" {
 		return t.raw
@@ -434,12 +486,17 @@ func (t table) csv() string {
 	var b bytes.Buffer
 	w := printable.NewCSV(&b)
 	header := []string{"algorithm"}
-	for _, c := range t.columns {
+	hasPaper := make([]bool, len(t.columns))
+	for i, c := range t.columns {
 		if c.show == nil {
 			header = append(header, c.key)
 			continue
 		}
+		hasPaper[i] = slices.ContainsFunc(t.rows, func(r row) bool { return r.entries[i].paper != nil })
 		header = append(header, c.key+"_mean", c.key+"_std", c.key+"_n")
+		if hasPaper[i] {
+			header = append(header, c.key+"_paper")
+		}
 	}
 	w.Write(header)
 	for _, r := range t.rows {
@@ -458,6 +515,13 @@ func (t table) csv() string {
 				std = strconv.FormatFloat(e.std, 'g', -1, 64)
 			}
 			record = append(record, mean, std, strconv.Itoa(e.n))
+			if hasPaper[i] {
+				paper := ""
+				if e.paper != nil {
+					paper = strconv.FormatFloat(*e.paper, 'g', -1, 64)
+				}
+				record = append(record, paper)
+			}
 		}
 		w.Write(record)
 	}
@@ -476,7 +540,7 @@ func (t table) latex() string {
 		header = append(header, stacked(c.title, alignment))
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%% Made by nb1shot report. Needs \\usepackage{booktabs,graphicx}.\n"+
+	fmt.Fprintf(&b, "%% Made by nb1shot report. Needs \\usepackage{booktabs,graphicx,xcolor}.\n"+
 		"\\begin{table}\n\\centering\n\\footnotesize\n\\setlength{\\tabcolsep}{3pt}\n"+
 		"\\caption{%s. %s}\n\\label{tab:nb1shot-%s}\n"+
 		"\\resizebox{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}{!}{%%\n"+
@@ -486,7 +550,17 @@ func (t table) latex() string {
 	for _, r := range t.rows {
 		line := []string{escapeLaTeX(r.name)}
 		for i, c := range t.columns {
-			line = append(line, escapeLaTeX(r.text(i, c)))
+			text := escapeLaTeX(r.text(i, c))
+			switch r.entries[i].mark {
+			case Best:
+				text = `\textbf{` + text + `}`
+			case Second:
+				text = `\underline{` + text + `}`
+			}
+			if paper := r.entries[i].paperText(c); paper != "" {
+				text += ` \textcolor{gray}{` + escapeLaTeX(paper) + `}`
+			}
+			line = append(line, text)
 		}
 		fmt.Fprintf(&b, "%s \\\\\n", strings.Join(line, " & "))
 	}

@@ -236,10 +236,10 @@ func stampOf(root *os.Root) (stamp string, newest time.Time) {
 }
 
 // recordFiles are the files that results.Read reads.
-var recordFiles = []string{"config.json", "status.json", "epochs.jsonl", "epochs.jsonl.gz"}
+var recordFiles = []string{"epochs.jsonl", "epochs.jsonl.gz", "config.json", "status.json", results.EvaluationFile}
 
 func recordedAt(root *os.Root) time.Time {
-	for _, name := range recordFiles[2:] {
+	for _, name := range recordFiles[:2] {
 		if info, err := root.Stat(name); err == nil {
 			return info.ModTime()
 		}

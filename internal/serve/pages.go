@@ -513,7 +513,7 @@ func course(h *results.History) report.Table {
 			}
 			cells = append(cells, text)
 		}
-		t.Rows = append(t.Rows, cells)
+		t.Rows = append(t.Rows, report.Plain(cells...))
 	}
 	if shown < len(h.Epochs) {
 		t.Caption = []string{fmt.Sprintf("%d of %d records, evenly apart; nb1shot results export has all.", shown, len(h.Epochs))}
