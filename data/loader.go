@@ -62,10 +62,7 @@ type Queue struct {
 type Loader struct {
 	queue  Queue
 	levels *Levels
-
-	mu    sync.Mutex
-	pass  pass
-	order []int // Images, as permuted for pass
+	orders orders
 }
 
 // pass names one run through a queue: an epoch passes a queue several times if it
@@ -77,7 +74,10 @@ func NewLoader(q Queue) (*Loader, error) {
 	if err := q.check(); err != nil {
 		return nil, fmt.Errorf("queue %q: %w", q.Name, err)
 	}
-	return &Loader{queue: q, levels: q.Transform.Normalization.Levels()}, nil
+	return &Loader{
+		queue: q, levels: q.Transform.Normalization.Levels(),
+		orders: orders{seed: q.Seed, name: q.Name, images: q.Images, inOrder: q.InOrder},
+	}, nil
 }
 
 func (q Queue) check() error {
@@ -119,7 +119,7 @@ func (l *Loader) Batch(dst *Batch, epoch, k int) {
 	if q.Fresh {
 		number, first = k, 0
 	}
-	order := l.passOrder(pass{epoch, number})
+	order := l.orders.of(pass{epoch, number})
 	order = order[first:min(first+q.BatchSize, len(order))]
 
 	size := 3 * q.Set.Side * q.Set.Side
@@ -142,19 +142,30 @@ func (l *Loader) Batch(dst *Batch, epoch, k int) {
 	}
 }
 
-// passOrder returns the image numbers in the order of a pass. That of the latest
-// pass is kept.
-func (l *Loader) passOrder(p pass) []int {
-	if l.queue.InOrder {
-		return l.queue.Images
+// orders are the orders in which a queue passes its images.
+type orders struct {
+	seed    uint64
+	name    string // of the queue
+	images  []int
+	inOrder bool
+
+	mu    sync.Mutex
+	pass  pass
+	order []int // images, as permuted for pass
+}
+
+// of returns the image numbers in the order of a pass. That of the latest pass is kept.
+func (o *orders) of(p pass) []int {
+	if o.inOrder {
+		return o.images
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.order == nil || l.pass != p {
-		r := random.New(l.queue.Seed, "data/"+l.queue.Name+"/order", uint64(p.epoch), uint64(p.number))
-		order := slices.Clone(l.queue.Images)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.order == nil || o.pass != p {
+		r := random.New(o.seed, "data/"+o.name+"/order", uint64(p.epoch), uint64(p.number))
+		order := slices.Clone(o.images)
 		r.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
-		l.pass, l.order = p, order
+		o.pass, o.order = p, order
 	}
-	return l.order
+	return o.order
 }

@@ -39,6 +39,12 @@ var (
 	}
 )
 
+// ImageNetNormalization is ImageNet's.
+var ImageNetNormalization = Normalization{
+	Mean: [3]float32{0.485, 0.456, 0.406},
+	Std:  [3]float32{0.229, 0.224, 0.225},
+}
+
 // Levels holds the normalised value of each grey level, per channel.
 type Levels [3][256]float64
 
