@@ -55,13 +55,13 @@ func (s *Search) run(ctx context.Context) error {
 	return s.append(final)
 }
 
-// keep keeps the state of the search as it is now, see keeper.keep.
+// keep keeps the state of the search as it is now, see checkpoint.Keeper.
 func (s *Search) keep(epochs int, part *begun, write bool) error {
 	state, err := s.snapshot(epochs, part)
 	if err != nil {
 		return err
 	}
-	return s.keeper.keep(state, write)
+	return s.keeper.Keep(state, write)
 }
 
 func (s *Search) append(record results.Epoch) error {
@@ -232,14 +232,7 @@ func (s *Search) lookUp(record *results.Epoch, spec cell.Spec) error {
 	if err != nil {
 		return err
 	}
-	record.Cell = results.Cell{Operations: spec.OpNames(), Hash: hash.String()}
-	for _, row := range spec.Matrix {
-		bits := make([]int, len(row))
-		for i, bit := range row {
-			bits[i] = int(bit)
-		}
-		record.Cell.Matrix = append(record.Cell.Matrix, bits)
-	}
+	record.Cell = results.NewCell(spec, hash)
 	record.Lookup = lookup(s.Oracle.Source().Kind, metrics)
 	record.Structure.Width, record.Structure.Depth = shape.Width, shape.Depth
 	// Vertex 5 of spaces 1 and 2 is never connected, so what survives are blocks.
@@ -298,7 +291,7 @@ func (s *Search) steps(ctx context.Context, epoch int, record results.Epoch, sec
 		if ctx.Err() != nil {
 			return nil, errors.Join(keep(true), ctx.Err())
 		}
-		if s.keeper.isDue() {
+		if s.keeper.Due() {
 			if err := keep(false); err != nil {
 				return nil, err
 			}

@@ -15,6 +15,7 @@ import (
 	"github.com/nb1shot/nb1shot/algorithms"
 	"github.com/nb1shot/nb1shot/data"
 	"github.com/nb1shot/nb1shot/internal/abandon"
+	"github.com/nb1shot/nb1shot/internal/checkpoint"
 	"github.com/nb1shot/nb1shot/internal/engine"
 	"github.com/nb1shot/nb1shot/internal/fault"
 	"github.com/nb1shot/nb1shot/nasbench"
@@ -67,7 +68,7 @@ type Search struct {
 	warning  string               // for every record
 	previous *spaces.Architecture // of the newest lookup
 	writer   *results.Writer
-	keeper   keeper
+	keeper   *checkpoint.Keeper
 	journal  journal
 	last     *results.Epoch // newest record
 	clock    clock
@@ -117,7 +118,7 @@ func (s *Search) Run(ctx context.Context, report func(Progress)) (dir string, er
 	if err != nil {
 		return dir, err
 	}
-	s.keeper.owned = s.writer.Owned
+	s.keeper = checkpoint.NewKeeper(dir, s.writer.Owned)
 	s.journal.open(dir)
 	defer func() {
 		s.journal.end(err, ctx)
@@ -127,12 +128,11 @@ func (s *Search) Run(ctx context.Context, report func(Progress)) (dir string, er
 	for _, note := range s.notes {
 		s.journal.line("%s", note)
 	}
-	s.keeper.dir, s.keeper.kept, s.keeper.wrote = dir, time.Now(), time.Now()
 	// Compiling, or a step, may take longer than the one who interrupts will wait: it is
 	// left alone then, and not recorded.
 	_, err = abandon.Do(ctx, patience, func() (struct{}, error) { return struct{}{}, s.runUntil(ctx) })
 	if ctx.Err() != nil {
-		s.keeper.close()
+		s.keeper.Close()
 	}
 	var failure engine.Failure
 	var broken *fault.Error
@@ -143,9 +143,9 @@ func (s *Search) Run(ctx context.Context, report func(Progress)) (dir string, er
 	case err == nil:
 		err = s.writer.Finish()
 	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
-		err = errors.Join(err, s.keeper.last(), s.writer.Interrupt())
+		err = errors.Join(err, s.keeper.Last(), s.writer.Interrupt())
 	case errors.As(err, &failure): // of the device: the host still has the last state
-		err = errors.Join(err, s.keeper.write(), s.writer.Fail(err))
+		err = errors.Join(err, s.keeper.Write(), s.writer.Fail(err))
 	default:
 		err = errors.Join(err, s.writer.Fail(err))
 	}

@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"path/filepath"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/nb1shot/nb1shot/algorithms"
@@ -25,8 +24,8 @@ import (
 // The checkpoints in a run directory: the newest state of the search that was
 // written, and the one before it, which serves where the newest is damaged.
 const (
-	CheckpointFile         = "checkpoint"
-	PreviousCheckpointFile = "checkpoint.previous"
+	CheckpointFile         = checkpoint.File
+	PreviousCheckpointFile = checkpoint.PreviousFile
 )
 
 // checkpointMeta is what a checkpoint says of itself.
@@ -102,94 +101,9 @@ func (s *Search) snapshot(epochs int, part *begun) (*checkpoint.State, error) {
 	return &state, nil
 }
 
-// How often the state is kept while an epoch goes on: in memory, where it costs
-// some milliseconds, for an interrupt that comes in the middle of a long step; on
-// the disk for a process that is killed.
-const (
-	keepEvery  = 5 * time.Second
-	writeEvery = time.Minute
-)
-
 // patience is for how long an interrupt waits for the step at work to end before
 // the newest kept state is written in its stead.
 const patience = 700 * time.Millisecond
-
-// keeper writes checkpoints. An interrupt may do so from another goroutine.
-type keeper struct {
-	mutex   sync.Mutex
-	dir     string
-	owned   func() error // an error where another process has taken the run over
-	newest  *checkpoint.State
-	written bool // newest is on the disk
-	kept    time.Time
-	wrote   time.Time
-	closed  bool // the run has been let go of
-}
-
-// close ends the keeping, but for last.
-func (k *keeper) close() {
-	k.mutex.Lock()
-	defer k.mutex.Unlock()
-	k.closed = true
-}
-
-// last brings the newest state to the disk when the run is let go of.
-func (k *keeper) last() error {
-	k.mutex.Lock()
-	defer k.mutex.Unlock()
-	return k.save()
-}
-
-// keep takes a state, and writes it where that is asked for or due.
-func (k *keeper) keep(state *checkpoint.State, write bool) error {
-	k.mutex.Lock()
-	if k.closed {
-		k.mutex.Unlock()
-		return nil
-	}
-	k.newest, k.written, k.kept = state, false, time.Now()
-	write = write || time.Since(k.wrote) >= writeEvery
-	k.mutex.Unlock()
-	if !write {
-		return nil
-	}
-	return k.write()
-}
-
-// isDue tells whether it is time to keep a state.
-func (k *keeper) isDue() bool {
-	k.mutex.Lock()
-	defer k.mutex.Unlock()
-	return time.Since(k.kept) >= keepEvery
-}
-
-// write brings the newest state to the disk unless it is there.
-func (k *keeper) write() error {
-	k.mutex.Lock()
-	defer k.mutex.Unlock()
-	if k.closed {
-		return nil
-	}
-	return k.save()
-}
-
-// save is write and last with the mutex held.
-func (k *keeper) save() error {
-	if k.newest == nil || k.written {
-		return nil
-	}
-	if k.owned != nil {
-		if err := k.owned(); err != nil {
-			return err
-		}
-	}
-	path := filepath.Join(k.dir, CheckpointFile)
-	if err := checkpoint.Save(path, filepath.Join(k.dir, PreviousCheckpointFile), *k.newest); err != nil {
-		return err
-	}
-	k.written, k.wrote = true, time.Now()
-	return nil
-}
 
 // ErrNoCheckpoint reports a run directory without a checkpoint: of a run before
 // its first epoch was done, or made by an older program.

@@ -61,6 +61,7 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 		UsageText: "nb1shot COMMAND [options] [arguments]",
 		Commands: []*cli.Command{
 			runCommand(),
+			retrainCommand(),
 			demoCommand(),
 			sweepCommand(),
 			plotCommand(),

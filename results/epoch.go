@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/nb1shot/nb1shot/spaces"
+	"github.com/nb1shot/nb1shot/spaces/cell"
 )
 
 // Epoch is one record of a run, a line of epochs.jsonl.
@@ -41,6 +42,19 @@ type Cell struct {
 	Matrix     [][]int  `json:"matrix"`     // V×V, V from 2 to 7, strictly upper triangular, 0 or 1
 	Operations []string `json:"operations"` // V names, "input" first, "output" last
 	Hash       string   `json:"hash"`       // NAS-Bench-101's hash of the pruned cell, 32 lower-case hex digits
+}
+
+// NewCell records a cell and the hash of what is left of it when it is pruned.
+func NewCell(spec cell.Spec, hash cell.Hash) Cell {
+	c := Cell{Operations: spec.OpNames(), Hash: hash.String()}
+	for _, row := range spec.Matrix {
+		bits := make([]int, len(row))
+		for i, bit := range row {
+			bits[i] = int(bit)
+		}
+		c.Matrix = append(c.Matrix, bits)
+	}
+	return c
 }
 
 // Lookup is the answer to one query of the NAS-Bench-101 table, or of the

@@ -79,18 +79,21 @@ type Recipe struct {
 	Optimizer         string  `json:"optimizer"`     // "sgd" or "rmsprop"
 	LearningRate      float64 `json:"learning_rate"` // at the start of the schedule
 	FinalLearningRate float64 `json:"final_learning_rate"`
-	Schedule          string  `json:"schedule"` // "cosine" or "linear"
+	Schedule          string  `json:"schedule"`               // "cosine" or "linear"
+	PlainCosine       bool    `json:"plain_cosine,omitempty"` // taken at the epoch's number, not at the next (quirk C3)
 	Momentum          float64 `json:"momentum"`
 	Decay             float64 `json:"decay,omitempty"`   // of the mean square of "rmsprop"
 	Epsilon           float64 `json:"epsilon,omitempty"` // of "rmsprop"
 	WeightDecay       float64 `json:"weight_decay"`
-	Clip              float64 `json:"clip"`             // joint 2-norm of the gradient; 0 is none
-	Cutout            int     `json:"cutout"`           // side of the square, in pixels; 0 is none
-	DropPath          float64 `json:"drop_path"`        // probability that the schedule tends to, in [0,1)
-	AuxiliaryWeight   float64 `json:"auxiliary_weight"` // of the loss of the auxiliary head; 0 without one
-	LabelSmoothing    float64 `json:"label_smoothing"`  // in [0,1)
-	TrainedOn         string  `json:"trained_on"`       // PartAll or PartFirstHalf of the training images
-	MeasuredOn        string  `json:"measured_on"`      // PartTest or PartSecondHalf
+	Clip              float64 `json:"clip"`                          // joint 2-norm of the gradient; 0 is none
+	BatchNormMomentum float64 `json:"batch_norm_momentum,omitempty"` // weight of the newest batch in the running statistics
+	Cutout            int     `json:"cutout"`                        // side of the square, in pixels; 0 is none
+	DropPath          float64 `json:"drop_path"`                     // probability that the schedule tends to, in [0,1)
+	DropPathReached   bool    `json:"drop_path_reached,omitempty"`   // it is that of the last epoch (quirk C29)
+	AuxiliaryWeight   float64 `json:"auxiliary_weight"`              // of the loss of the auxiliary head; 0 without one
+	LabelSmoothing    float64 `json:"label_smoothing"`               // in [0,1)
+	TrainedOn         string  `json:"trained_on"`                    // PartAll or PartFirstHalf of the training images
+	MeasuredOn        string  `json:"measured_on"`                   // PartTest or PartSecondHalf
 	TrainImages       int     `json:"train_images"`
 	TestImages        int     `json:"test_images"`
 	// Augment says in words what departs from the transform of the images, such as "no
@@ -291,7 +294,7 @@ func (r Recipe) check() error {
 		x    float64
 	}{
 		{"learning_rate", r.LearningRate}, {"final_learning_rate", r.FinalLearningRate}, {"momentum", r.Momentum}, {"decay", r.Decay}, {"epsilon", r.Epsilon},
-		{"weight_decay", r.WeightDecay}, {"clip", r.Clip}, {"cutout", float64(r.Cutout)}, {"auxiliary_weight", r.AuxiliaryWeight},
+		{"weight_decay", r.WeightDecay}, {"clip", r.Clip}, {"batch_norm_momentum", r.BatchNormMomentum}, {"cutout", float64(r.Cutout)}, {"auxiliary_weight", r.AuxiliaryWeight},
 	} {
 		if m.x < 0 {
 			return invalid("recipe."+m.name, "is %v: want none below 0", m.x)

@@ -37,6 +37,9 @@ type Evaluation struct {
 	Cell *cell.Spec
 }
 
+// AuxiliaryPrefix is how the names of the auxiliary head's weights begin.
+const AuxiliaryPrefix = "auxiliary_head."
+
 // The auxiliary head's channels (Liu et al., 2019, released code).
 const (
 	auxiliaryNarrow = 128
@@ -219,7 +222,7 @@ func (b *builder) genotypeCell(name string, kind darts.CellType, before, last da
 // convolution, a 2×2 convolution that leaves one position, and a classifier.
 func (b *builder) auxiliary(in dartsInput) layer {
 	e := b.config.Evaluation
-	const name = "auxiliary_head."
+	const name = AuxiliaryPrefix
 	stride := 3 // from 8×8
 	if e.ImageNet {
 		stride = 2 // from 7×7

@@ -41,6 +41,7 @@ type Net struct {
 	auxLoss, auxWeight          engine.Vector   // of the auxiliary head
 	fixed                       []engine.Vector // the constants of the blueprint
 	stepped                     []stretch       // what StepWeights moves, unless Sampled
+	square                      engine.Vector   // of StepRMSProp; nil before the first
 	dropPath                    []float64       // see SetDropPath
 	draws                       draws
 
@@ -142,6 +143,7 @@ func (n *Net) Initialize(r *rand.Rand) {
 	}
 	n.weights.Write(n.initialize(r))
 	n.momentum.Scale(0)
+	n.square = nil
 	n.resetStatistics()
 }
 

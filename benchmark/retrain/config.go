@@ -1,0 +1,298 @@
+// Package retrain trains the network of an architecture from scratch and measures it: what
+// tells how good the result of a search is where no table knows it.
+//
+// A training leaves a folder with a line for each epoch and, while it goes on, checkpoints,
+// from which it continues with the same numbers however it was stopped. At its end it writes
+// evaluation.json. docs/retrain.md describes both.
+package retrain
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/nb1shot/nb1shot/algorithms"
+	"github.com/nb1shot/nb1shot/data"
+	"github.com/nb1shot/nb1shot/results"
+)
+
+// Config is how a network is trained. With the architecture, the seed, the images and the
+// engine it decides every number of the record.
+type Config struct {
+	Form   string // the network: results.FormCIFAR or FormNASBench101
+	Preset string // where the values below started from
+
+	Epochs     int
+	Channels   int // of the first cells; in NAS-Bench-101's network of the stem
+	Cells      int
+	Side       int // of the images, which are averaged down to it
+	Images     int // training images used; 0 is all
+	TestImages int // test images used; 0 is all
+	Batch      int // images in a batch; the last of an epoch may be smaller
+
+	LearningRate      float64 // of the first epoch; it falls to 0
+	Momentum          float64
+	WeightDecay       float64
+	Clip              float64 // bound on the 2-norm of the gradient; 0 does not clip
+	BatchNormMomentum float64 // weight of the newest batch in the running statistics
+
+	Cutout          bool    // of a square of half the side
+	Flip            bool    // crops are flipped with probability 1/2; off is for digits (quirk C28)
+	DropPath        float64 // probability that the epochs lead to
+	DropPathReached bool    // it is that of the last epoch (quirk C29); off would reach it one epoch later
+	AuxiliaryWeight float64 // of the loss of the auxiliary head; 0 has none
+	LabelSmoothing  float64
+	PlainCosine     bool // the cosine of epoch e at e and not at e+1 (quirk C3)
+
+	// Halves trains on the first half of the training images and measures on the second,
+	// to choose among architectures without the test images.
+	Halves bool
+}
+
+// RMSProp's constants in NAS-Bench-101's released code; TensorFlow's default is the decay.
+const (
+	rmsDecay   = 0.9
+	rmsEpsilon = 1
+)
+
+// preset is a named starting point.
+type preset struct {
+	name, doc string
+	config    Config
+}
+
+// cifar is the recipe of DARTS for CIFAR-10 at another size.
+func cifar(epochs, channels, cells, side, images, test, batch int) Config {
+	return Config{
+		Form: results.FormCIFAR, Epochs: epochs, Channels: channels, Cells: cells, Side: side, Images: images, TestImages: test, Batch: batch,
+		LearningRate: 0.025, Momentum: 0.9, WeightDecay: 3e-4, Clip: 5, BatchNormMomentum: 0.1,
+		Cutout: true, Flip: true, DropPath: 0.2,
+	}
+}
+
+// nasbench101 is the recipe of NAS-Bench-101 at another size.
+func nasbench101(epochs, channels, cells, side, images, test, batch int) Config {
+	return Config{
+		Form: results.FormNASBench101, Epochs: epochs, Channels: channels, Cells: cells, Side: side, Images: images, TestImages: test, Batch: batch,
+		LearningRate: 0.2, Momentum: 0.9, WeightDecay: 1e-4, BatchNormMomentum: 0.003, Flip: true,
+	}
+}
+
+// fewSteps makes up for steps that are too few for the learning rate of NAS-Bench-101, which
+// needs a long way down, and for its running statistics, means over hundreds of batches.
+func fewSteps(c Config) Config {
+	c.LearningRate, c.BatchNormMomentum = 0.03, 0.1
+	return c
+}
+
+// withHead adds the auxiliary head, which images of side 32 have room for.
+func withHead(c Config) Config {
+	c.AuxiliaryWeight = 0.4
+	return c
+}
+
+// presets are those of each form, the most expensive first.
+var presets = map[string][]preset{
+	results.FormCIFAR: {
+		{"paper", "the setting of the paper: 36 channels, 20 cells, all images at side 32, batch 96, 600 epochs; on CIFAR-100 and SVHN 16 channels and 8 cells", withHead(cifar(600, 36, 20, 32, 0, 0, 96))},
+		{"small", "orders architectures that are far apart: 8 channels, 6 cells, 4,000 images at side 16, batch 32, 60 epochs", cifar(60, 8, 6, 16, 4000, 2000, 32)},
+		{"quick", "a first look within two minutes: 8 channels, 5 cells, 2,000 images at side 16, batch 32, 30 epochs", cifar(30, 8, 5, 16, 2000, 1000, 32)},
+		{"smoke", "for tests: 4 channels, 3 cells, 96 images at side 8, batch 32, 3 epochs", cifar(3, 4, 3, 8, 96, 64, 32)},
+	},
+	results.FormNASBench101: {
+		{"paper", "the setting of NAS-Bench-101: 128 channels, 9 cells, 40,000 images at side 32, batch 256, 108 epochs", nasbench101(108, 128, 9, 32, 40000, 0, 256)},
+		{"small", "orders cells that are far apart: 16 channels, 6 cells, 4,000 images at side 16, batch 64, 40 epochs, learning rate 0.03, batch-norm momentum 0.1", fewSteps(nasbench101(40, 16, 6, 16, 4000, 2000, 64))},
+		{"quick", "a first look within some minutes: 16 channels, 3 cells, 2,000 images at side 16, batch 64, 20 epochs, learning rate 0.03, batch-norm momentum 0.1", fewSteps(nasbench101(20, 16, 3, 16, 2000, 1000, 64))},
+		{"smoke", "for tests: 8 channels, 3 cells, 96 images at side 8, batch 32, 3 epochs, learning rate 0.03, batch-norm momentum 0.1", fewSteps(nasbench101(3, 8, 3, 8, 96, 64, 32))},
+	},
+}
+
+// Presets lists the names of the presets of every form, the most expensive first.
+func Presets() (names []string) {
+	for _, p := range presets[results.FormCIFAR] {
+		names = append(names, p.name)
+	}
+	return names
+}
+
+// PresetDoc says in a few words what a preset is for a form of network.
+func PresetDoc(form, name string) string {
+	for _, p := range presets[form] {
+		if p.name == name {
+			return p.doc
+		}
+	}
+	return ""
+}
+
+// NewConfig returns the configuration of a preset for a form of network and images of a
+// kind.
+func NewConfig(name, form, images string) (Config, error) {
+	for _, p := range presets[form] {
+		if p.name != name {
+			continue
+		}
+		c := p.config
+		c.Preset = name
+		if form == results.FormCIFAR && name == "paper" && slices.Contains([]string{data.KindCIFAR100, data.KindSVHN, data.KindProcedural100}, images) {
+			c.Channels, c.Cells = 16, 8 // Table 4
+		}
+		return c, nil
+	}
+	return Config{}, fmt.Errorf("no preset %q of the network %s: choose one of %s", name, form, strings.Join(Presets(), ", "))
+}
+
+// Setting is a value of the configuration that has a name.
+type Setting struct {
+	Name string
+	Doc  string // what it does, its values, and for a quirk its number
+
+	field func(*Config) any // *int, *float64 or *bool
+	low   float64
+	high  float64
+	of    string // the form that it is of; "" for all
+}
+
+// Settings lists the settings.
+var Settings = []Setting{
+	{"epochs", "epochs of the training", func(c *Config) any { return &c.Epochs }, 1, 1e6, ""},
+	{"channels", "channels of the first cells; in NAS-Bench-101's network of the stem", func(c *Config) any { return &c.Channels }, 2, 512, ""},
+	{"cells", "cells of the network; NAS-Bench-101's has a multiple of 3", func(c *Config) any { return &c.Cells }, 3, 99, ""},
+	{"side", "average the images down to this many pixels a side: 8, 16 or 32", func(c *Config) any { return &c.Side }, 8, 32, ""},
+	{"images", "training images used; 0 is all", func(c *Config) any { return &c.Images }, 0, 100_000, ""},
+	{"test-images", "test images used; 0 is all", func(c *Config) any { return &c.TestImages }, 0, 100_000, ""},
+	{"batch", "images in a batch", func(c *Config) any { return &c.Batch }, 2, 100_000, ""},
+	{"learning-rate", "learning rate of the first epoch; it falls to 0 along a cosine", func(c *Config) any { return &c.LearningRate }, 0, 100, ""},
+	{"momentum", "momentum of SGD or RMSProp", func(c *Config) any { return &c.Momentum }, 0, 0.9999, ""},
+	{"weight-decay", "weight decay", func(c *Config) any { return &c.WeightDecay }, 0, 1, ""},
+	{"clip", "bound on the norm of the gradient; 0 does not clip", func(c *Config) any { return &c.Clip }, 0, 1e6, results.FormCIFAR},
+	{"batch-norm-momentum", "weight of the newest batch in the running statistics", func(c *Config) any { return &c.BatchNormMomentum }, 1e-6, 1, ""},
+	{"cutout", "cut a square of half the side out of every training image", func(c *Config) any { return &c.Cutout }, 0, 0, ""},
+	{"flip", "flip half of the training images; off is for digits, which the released code flips too (quirk C28)", func(c *Config) any { return &c.Flip }, 0, 0, ""},
+	{"drop-path", "drop path: probability that the epochs lead to, linearly from 0", func(c *Config) any { return &c.DropPath }, 0, 0.95, results.FormCIFAR},
+	{"drop-path-reached", "reach that probability in the last epoch; off would reach it one epoch later, as the released code does (quirk C29)", func(c *Config) any { return &c.DropPathReached }, 0, 0, results.FormCIFAR},
+	{"auxiliary-weight", "weight of the loss of the auxiliary head, which needs side 32 and 4 cells (quirks C22, C23); 0 has no head", func(c *Config) any { return &c.AuxiliaryWeight }, 0, 10, results.FormCIFAR},
+	{"label-smoothing", "share of the targets of training that is spread over all classes", func(c *Config) any { return &c.LabelSmoothing }, 0, 0.99, ""},
+	{"plain-cosine", "take the cosine of an epoch at its number; off takes it at the next, as the released code does (quirk C3)", func(c *Config) any { return &c.PlainCosine }, 0, 0, results.FormCIFAR},
+	{"halves", "train on the first half of the training images and measure on the second, to choose without the test images", func(c *Config) any { return &c.Halves }, 0, 0, ""},
+}
+
+// ErrSetting reports the name of a setting that does not exist.
+var ErrSetting = errors.New("unknown setting")
+
+// SettingNames lists the names of Settings.
+func SettingNames() (names []string) {
+	for _, s := range Settings {
+		names = append(names, s.Name)
+	}
+	return names
+}
+
+// Set changes a setting by its name and the text of its value.
+func (c *Config) Set(name, text string) error {
+	i := slices.IndexFunc(Settings, func(s Setting) bool { return s.Name == name })
+	if i < 0 {
+		return fmt.Errorf("%q: %w", name, ErrSetting)
+	}
+	s := Settings[i]
+	if s.of != "" && s.of != c.Form {
+		return fmt.Errorf("%s has no effect in the network of %s", name, c.Form)
+	}
+	number := func(x float64, err error, kind string) error {
+		switch {
+		case err != nil:
+			return fmt.Errorf("%s is %q, need %s", name, text, kind)
+		case !(x >= s.low && x <= s.high):
+			return fmt.Errorf("%s is %s, need %v to %v", name, text, s.low, s.high)
+		}
+		return nil
+	}
+	switch v := s.field(c).(type) {
+	case *int:
+		n, err := strconv.Atoi(text)
+		if err := number(float64(n), err, "a whole number"); err != nil {
+			return err
+		}
+		*v = n
+	case *float64:
+		x, err := strconv.ParseFloat(text, 64)
+		if err := number(x, err, "a number"); err != nil {
+			return err
+		}
+		*v = x
+	case *bool:
+		switch text {
+		case "on", "true", "1":
+			*v = true
+		case "off", "false", "0":
+			*v = false
+		default:
+			return fmt.Errorf("%s is %q, need on or off", name, text)
+		}
+	}
+	return nil
+}
+
+// optimizer is what a form of network is trained by.
+func (c Config) optimizer() string {
+	if c.Form == results.FormNASBench101 {
+		return "rmsprop"
+	}
+	return "sgd"
+}
+
+// rate is the learning rate of step k of an epoch of so many: SGD's changes from epoch to
+// epoch, that of NAS-Bench-101 in every step, and is 0 in its first.
+func (c Config) rate(epoch, k, steps int) float64 {
+	if c.Form == results.FormNASBench101 {
+		if epoch+k == 0 {
+			return 0
+		}
+		return algorithms.Cosine{Max: c.LearningRate, Length: c.Epochs * steps}.At(epoch*steps + k)
+	}
+	if !c.PlainCosine {
+		epoch++
+	}
+	return algorithms.Cosine{Max: c.LearningRate, Length: c.Epochs}.At(epoch)
+}
+
+// dropPath is the probability of drop path in an epoch.
+func (c Config) dropPath(epoch int) float64 {
+	length := c.Epochs
+	if c.DropPathReached {
+		length = max(length-1, 1)
+	}
+	return algorithms.Linear{To: c.DropPath, Length: length}.At(epoch)
+}
+
+// recipe is the configuration as evaluation.json has it, on so many images.
+func (c Config) recipe(classes, train, test int) results.Recipe {
+	r := results.Recipe{
+		Epochs: c.Epochs, Batch: c.Batch, Channels: c.Channels, Cells: c.Cells, Side: c.Side, Classes: classes,
+		Optimizer: c.optimizer(), LearningRate: c.LearningRate, Schedule: "cosine",
+		Momentum: c.Momentum, WeightDecay: c.WeightDecay, Clip: c.Clip, BatchNormMomentum: c.BatchNormMomentum,
+		DropPath: c.DropPath, DropPathReached: c.DropPathReached, AuxiliaryWeight: c.AuxiliaryWeight, LabelSmoothing: c.LabelSmoothing,
+		PlainCosine: c.PlainCosine,
+		TrainedOn:   results.PartAll, MeasuredOn: results.PartTest, TrainImages: train, TestImages: test,
+	}
+	if c.Form == results.FormNASBench101 {
+		r.Decay, r.Epsilon = rmsDecay, rmsEpsilon
+	}
+	if c.Cutout {
+		r.Cutout = c.Side / 2
+	}
+	if !c.Flip {
+		r.Augment = "no flip"
+	}
+	if c.Halves {
+		r.TrainedOn, r.MeasuredOn = results.PartFirstHalf, results.PartSecondHalf
+	}
+	return r
+}
+
+// describe says in a few words what size the training has.
+func (c Config) describe(images int) string {
+	return fmt.Sprintf("%d cells, %d channels, side %d, %d images", c.Cells, c.Channels, c.Side, images)
+}

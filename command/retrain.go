@@ -1,0 +1,490 @@
+package command
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"text/tabwriter"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/nb1shot/nb1shot/benchmark/retrain"
+	"github.com/nb1shot/nb1shot/data"
+	"github.com/nb1shot/nb1shot/internal/abandon"
+	"github.com/nb1shot/nb1shot/internal/durable"
+	"github.com/nb1shot/nb1shot/internal/engine"
+	"github.com/nb1shot/nb1shot/nasbench"
+	"github.com/nb1shot/nb1shot/results"
+	"github.com/nb1shot/nb1shot/spaces/cell"
+	"github.com/nb1shot/nb1shot/spaces/darts"
+)
+
+func retrainCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "retrain",
+		Usage:     "train the network of an architecture from scratch and measure it",
+		ArgsUsage: "[RUN_DIR...]",
+		Description: `Trains the network of what a search found from new weights, and tests it: on a space
+that no table knows, this is the result of a search. The architecture is the last one of
+a finished run, a genotype, or a cell of NAS-Bench-101. The result is evaluation.json,
+beside the record of the run; lines for each epoch and checkpoints are in a folder
+retrain there. The same command continues a training that was stopped.
+
+With --select it trains what several runs found on the first half of the training images,
+a sixth of the epochs, and says which is best on the second.
+
+Presets of networks of genotypes:
+` + retrainPresets(results.FormCIFAR) + `
+Presets of networks of cells:
+` + retrainPresets(results.FormNASBench101) + `
+
+Settings for --set: ` + strings.Join(wrap(strings.Join(retrain.SettingNames(), ", "), 66), "\n  ") + `
+
+Examples:
+  nb1shot retrain runs/darts-s2-sdarts-adv-quick-1f0c9a3e-seed0
+  nb1shot retrain --genotype c10_s2_pgd --preset quick`,
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "genotype", Usage: "train the network of `GENOTYPE`: a published one by name, one in its short form, or a file with one, as for cell"},
+			&cli.StringFlag{Name: "cell", Usage: "train the network of `CELL`: a hash, which needs a table, or a file as query reads it"},
+			&cli.BoolFlag{Name: "select", Usage: "choose among several runs", DisableDefaultText: true},
+			&cli.StringFlag{Name: "preset", Usage: "`PRESET` that the configuration starts from: " + strings.Join(retrain.Presets(), ", "), DefaultText: "paper on real images, else quick"},
+			dataFlag("", "the run's; else as run finds them"),
+			tableFlag(),
+			engineFlag(engine.Auto),
+			threadsFlag(),
+			&cli.Uint64Flag{Name: "seed", Usage: "`SEED` of every random number of the training"},
+			&cli.StringSliceFlag{Name: "set", Usage: "set a `SETTING=VALUE` of the training; repeatable"},
+			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "write result and records into `DIR`", DefaultText: "in RUN_DIR; else in trainings, by name"},
+			&cli.BoolFlag{Name: "quiet", Usage: "print errors and the result only", DisableDefaultText: true},
+			&cli.BoolFlag{Name: "json", Usage: "print the content of evaluation.json", DisableDefaultText: true},
+		},
+		Action: interruptible(retrainArchitecture),
+	}
+}
+
+func retrainPresets(form string) string {
+	var lines []string
+	for _, name := range retrain.Presets() {
+		lines = append(lines, fmt.Sprintf("  %-6s %s", name, strings.Join(wrap(retrain.PresetDoc(form, name), 78), "\n         ")))
+	}
+	return strings.Join(lines, "\n")
+}
+
+// The folders in a run directory that hold the records of a training, and of the short one
+// to choose among runs.
+const (
+	retrainFolder = "retrain"
+	selectFolder  = "select"
+)
+
+func retrainArchitecture(c *cli.Context) error {
+	if err := checkEngine(c); err != nil {
+		return err
+	}
+	chosen := 0
+	for _, given := range []bool{c.IsSet("genotype"), c.IsSet("cell"), c.Args().Present()} {
+		if given {
+			chosen++
+		}
+	}
+	const example = "an example is: nb1shot retrain --genotype c10_s2_pgd --preset quick"
+	switch {
+	case chosen == 0:
+		return misuse(errors.New("there is no architecture to train"), example)
+	case chosen > 1:
+		return misuse(errors.New("several architectures: give a run, --genotype or --cell"), example)
+	case c.Bool("select"):
+		return selectRun(c)
+	}
+	var s trainee
+	var err error
+	switch {
+	case c.IsSet("genotype"):
+		s, err = genotypeSubject(c.String("genotype"))
+	case c.IsSet("cell"):
+		s, err = cellSubject(c, c.String("cell"))
+	default:
+		var dir string
+		if dir, err = oneArgument(c, "RUN_DIR"); err == nil {
+			s, err = runSubject(dir)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	e, path, err := train(c, s, retrainFolder, false)
+	if err != nil {
+		return err
+	}
+	if c.Bool("json") {
+		text, err := json.MarshalIndent(e, "", "  ")
+		if err == nil {
+			_, err = fmt.Fprintf(c.App.Writer, "%s\n", text)
+		}
+		return err
+	}
+	return printTraining(c.App.Writer, e, path)
+}
+
+// trainee is an architecture and where it comes from.
+type trainee struct {
+	results.Subject
+	name          string // for a folder and for people
+	run           *results.History
+	searchSeconds *float64
+}
+
+func genotypeSubject(text string) (trainee, error) {
+	found, err := readGenotype(text)
+	if err != nil {
+		return trainee{}, err
+	}
+	s := trainee{Subject: results.Subject{Form: results.FormCIFAR, Genotype: found.genotype.Line()}}
+	if p, ok := darts.FindPublished(text); ok {
+		s.Published, s.name = p.Name, p.Name
+	} else {
+		s.name = fmt.Sprintf("genotype-%.4x", sha256.Sum256([]byte(s.Genotype)))
+	}
+	return s, nil
+}
+
+// runSubject is what a finished run found.
+func runSubject(dir string) (trainee, error) {
+	run, err := readRun(dir)
+	if err == nil {
+		err = run.Misfit
+	}
+	if err != nil {
+		return trainee{}, err
+	}
+	if run.Status.State != results.Finished {
+		return trainee{}, hinted(fmt.Errorf("%s is not finished (%s)", run.Dir, run.Status.State), "nb1shot run continues it with the command that began it")
+	}
+	last := run.Epochs[len(run.Epochs)-1]
+	seconds := 0.0
+	for _, e := range run.Epochs {
+		for _, s := range e.Seconds {
+			seconds += s
+		}
+	}
+	s := trainee{run: run, name: run.Run.Name(), searchSeconds: &seconds}
+	s.Run, s.Space = run.Run.Name(), run.Run.Space
+	if a := last.Architecture; a != nil {
+		g, ok := darts.GenotypeOf(*a)
+		if !ok {
+			return trainee{}, fmt.Errorf("%s: no network is known for the architectures of space %s", run.Dir, a.Space)
+		}
+		s.Form, s.Genotype = results.FormCIFAR, g.Line()
+		return s, nil
+	}
+	s.Form, s.Cell = results.FormNASBench101, &last.Cell
+	return s, nil
+}
+
+func cellSubject(c *cli.Context, name string) (trainee, error) {
+	spec, err := findCell(c, name)
+	if err != nil {
+		return trainee{}, err
+	}
+	hash, err := spec.Hash()
+	if err != nil {
+		return trainee{}, fmt.Errorf("--cell %s: %w", name, err)
+	}
+	record := results.NewCell(spec, hash)
+	return trainee{
+		Subject: results.Subject{Form: results.FormNASBench101, Cell: &record},
+		name:    "cell-" + hash.String()[:8],
+	}, nil
+}
+
+// findCell returns the cell of a file, or that of a hash in a table.
+func findCell(c *cli.Context, name string) (cell.Spec, error) {
+	hash, err := cell.ParseHash(name)
+	if err != nil {
+		return readCellFile(name)
+	}
+	oracle, err := openTableAt(c, nasbench.Epochs)
+	if err != nil {
+		return cell.Spec{}, err
+	}
+	defer oracle.Close()
+	table, ok := oracle.(*nasbench.Table)
+	if !ok {
+		return cell.Spec{}, hinted(errors.New("without a table there is no cell of a hash"), "give FILE, or a table with --table PATH")
+	}
+	return table.Cell(hash)
+}
+
+// train trains an architecture, or finds that it was trained, and returns the evaluation
+// and where it is.
+func train(c *cli.Context, s trainee, folder string, halves bool) (results.Evaluation, string, error) {
+	log := c.App.ErrWriter
+	if c.Bool("quiet") {
+		log = io.Discard
+	}
+	show := newStatus(log, within)
+	show.hint("opening images")
+	job, err := retrainJob(c, s, folder, halves)
+	if err != nil {
+		return results.Evaluation{}, "", err
+	}
+	training, err := abandon.Do(c.Context, 0, func() (t *retrain.Training, err error) {
+		defer engine.Catch(&err)
+		return job.Prepare()
+	})
+	switch {
+	case errors.Is(err, context.Canceled):
+		return results.Evaluation{}, "", errors.New("interrupted before the first step")
+	case err != nil:
+		return results.Evaluation{}, "", misuse(err, "see %s --help", c.Command.HelpName)
+	}
+	if err := introduceTraining(log, training.Evaluation(), s.name, job); err != nil {
+		return results.Evaluation{}, "", err
+	}
+	var at retrain.Progress
+	newest := -1
+	e, err := training.Run(c.Context, func(p retrain.Progress) {
+		at = p
+		if p.Note != "" {
+			fmt.Fprintln(log, p.Note)
+		}
+		if p.Last != nil && p.Last.Epoch > newest {
+			newest = p.Last.Epoch
+			show.last = show.last.Add(-within) // a record is always shown
+		}
+		show.print(trainingLine(p))
+	})
+	show.end()
+	switch {
+	case errors.Is(err, retrain.ErrFinished):
+		fmt.Fprintln(log, "this training is finished already; its result:")
+		return e, job.Result, nil
+	case errors.Is(err, context.Canceled):
+		err = hinted(fmt.Errorf("interrupted in epoch %d of %d, step %d of %d: %s", at.Epoch, at.Epochs, at.Step, at.Steps, job.Dir), "the same command continues it")
+	case errors.Is(err, retrain.ErrOther):
+		err = hinted(err, "--out names another folder")
+	case errors.Is(err, durable.ErrLocked):
+		err = hinted(err, "wait for it, or choose another folder by --out")
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		err = hinted(err, "free some space: the same command then continues from the newest checkpoint, nothing is lost")
+	}
+	return e, job.Result, err
+}
+
+// trainingLine says how far a training has come.
+func trainingLine(p retrain.Progress) string {
+	text := fmt.Sprintf("epoch %d/%d", p.Epoch, p.Epochs)
+	errors := ""
+	if p.Last != nil {
+		errors = fmt.Sprintf(": training error %s, error %s", percent(1-p.Last.Train.Accuracy), percent(1-p.Last.Test.Accuracy))
+	}
+	switch {
+	case p.Last == nil || p.Last.Epoch != p.Epoch:
+		text += ", " + cmp.Or(p.Doing, fmt.Sprintf("step %d/%d", p.Step, p.Steps))
+		if p.Last != nil {
+			text += fmt.Sprintf("; epoch %d%s", p.Last.Epoch, errors)
+		}
+	default: // done
+		text += errors
+	}
+	if p.Remaining > 0 {
+		text += ", " + duration(p.Remaining) + " left"
+	}
+	return text
+}
+
+// retrainJob reads the command line and opens the images.
+func retrainJob(c *cli.Context, s trainee, folder string, halves bool) (job retrain.Job, err error) {
+	choice := c.String("data")
+	if choice == "" && s.run != nil {
+		p := s.run.Run.Provenance
+		if generated(p.Images) {
+			choice = p.Images
+		} else if p.Images != results.NoImages {
+			choice = cmp.Or(advisedImages(filepath.Dir(s.run.Dir), p.Images, p.ImagesDigest), p.Images)
+		}
+	}
+	path, err := findImages(choice)
+	if err != nil {
+		return job, err
+	}
+	preset := c.String("preset")
+	if preset == "" {
+		preset = "paper"
+		if generated(path) {
+			preset = "quick"
+		}
+	}
+	if !slices.Contains(retrain.Presets(), preset) {
+		return job, unknown("preset", preset, retrain.Presets(), "choose one of "+strings.Join(retrain.Presets(), ", "))
+	}
+	kind := path
+	if !generated(path) {
+		if _, kind, err = data.Locate(path); err != nil {
+			return job, err
+		}
+	}
+	config, err := retrain.NewConfig(preset, s.Form, kind)
+	if err != nil {
+		return job, err
+	}
+	if halves {
+		config.Halves, config.Epochs = true, max(2, config.Epochs/6)
+	}
+	for _, pair := range c.StringSlice("set") {
+		name, value, ok := strings.Cut(pair, "=")
+		if !ok {
+			return job, misuse(fmt.Errorf("--set %s: no value", pair), "write --set NAME=VALUE; see %s --help", c.Command.HelpName)
+		}
+		err := config.Set(name, value)
+		if errors.Is(err, retrain.ErrSetting) {
+			return job, unknown("setting", name, retrain.SettingNames(), "see "+c.Command.HelpName+" --help")
+		}
+		if err != nil {
+			return job, misuse(fmt.Errorf("--set %w", err), "see %s --help", c.Command.HelpName)
+		}
+	}
+	job = retrain.Job{
+		Config: config, Subject: s.Subject, Seed: c.Uint64("seed"), Engine: c.String("engine"), Threads: c.Int("threads"),
+		SearchSeconds: s.searchSeconds, Program: version(),
+	}
+	switch out := c.String("out"); {
+	case out != "":
+		job.Dir = out
+		job.Result = filepath.Join(out, results.EvaluationFile)
+	case s.run != nil && folder == selectFolder:
+		job.Dir = filepath.Join(s.run.Dir, folder)
+		job.Result = filepath.Join(job.Dir, results.EvaluationFile)
+	case s.run != nil:
+		job.Dir = filepath.Join(s.run.Dir, folder)
+		job.Result = filepath.Join(s.run.Dir, results.EvaluationFile)
+	default:
+		job.Dir = filepath.Join("trainings", fmt.Sprintf("%s-%s-seed%d", s.name, preset, job.Seed))
+		job.Result = filepath.Join(job.Dir, results.EvaluationFile)
+	}
+	job.Train, job.Test, err = trainingImages(c.Context, path, config)
+	return job, err
+}
+
+// trainingImages opens or generates the images of a training.
+func trainingImages(ctx context.Context, path string, config retrain.Config) (train, test *data.Set, err error) {
+	if !generated(path) {
+		return openImages(ctx, path, 0)
+	}
+	if train, _, err = openImages(ctx, path, cmp.Or(config.Images, proceduralImages)); err != nil {
+		return nil, nil, err
+	}
+	// The second set of so many is that of a fifth.
+	_, test, err = openImages(ctx, path, 5*cmp.Or(config.TestImages, proceduralImages/5))
+	return train, test, err
+}
+
+// introduceTraining says what will be trained.
+func introduceTraining(w io.Writer, e results.Evaluation, name string, job retrain.Job) error {
+	p := e.Provenance
+	images := p.ImagesDetail
+	if generated(p.Images) {
+		images = standInImages(p.Images)
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(t, "network\tof %s, epochs %d, seed %d\n", name, e.Recipe.Epochs, e.Seed)
+	fmt.Fprintf(t, "size\t%s parameters, %s multiply-accumulates\n", grouped(e.Parameters), grouped(int(e.MACs)))
+	fmt.Fprintf(t, "images\t%s\n", images)
+	fmt.Fprintf(t, "measured\ton %s images, %s\n", grouped(e.Recipe.TestImages), measuredOn(e.Recipe))
+	fmt.Fprintf(t, "preset\t%s: %s\n", p.Preset, p.Scale)
+	fmt.Fprintf(t, "engine\t%s: %s, threads %d, %s\n", p.Engine, p.Precision, job.Threads, p.Device)
+	fmt.Fprintf(t, "record\t%s\n", job.Dir)
+	return t.Flush()
+}
+
+func measuredOn(r results.Recipe) string {
+	if r.MeasuredOn == results.PartSecondHalf {
+		return "the second half of the training set"
+	}
+	return "the test set"
+}
+
+// printTraining prints what a training yielded.
+func printTraining(w io.Writer, e results.Evaluation, path string) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	what := "test error"
+	if e.Recipe.MeasuredOn != results.PartTest {
+		what = "validation error"
+	}
+	fmt.Fprintf(t, "%s\t%s after %d epochs", what, percent(e.TestError()), e.Recipe.Epochs)
+	if b := e.Best; b != nil && b.Accuracy > e.Test.Accuracy {
+		fmt.Fprintf(t, ", lowest %s in epoch %d, which these images chose", percent(1-b.Accuracy), b.Epoch)
+	}
+	fmt.Fprintf(t, "\n\ton %s images, %s\n", grouped(e.Recipe.TestImages), measuredOn(e.Recipe))
+	if generated(e.Provenance.Images) {
+		fmt.Fprintf(t, "\t%s\n", standInImages(e.Provenance.Images))
+	}
+	fmt.Fprintf(t, "training error\t%s\n", percent(1-e.Train.Accuracy))
+	parameters := grouped(e.Parameters)
+	if extra := e.ParametersAuxiliary - e.Parameters; extra > 0 {
+		parameters += fmt.Sprintf(", and %s of the auxiliary head", grouped(extra))
+	}
+	fmt.Fprintf(t, "parameters\t%s\n", parameters)
+	fmt.Fprintf(t, "result\t%s\n", path)
+	return t.Flush()
+}
+
+// selectRun trains what several runs found for a short time on one half of the training
+// images and ranks them by the other.
+func selectRun(c *cli.Context) error {
+	if c.Args().Len() < 2 {
+		return misuse(errors.New("--select chooses among several runs"), "an example is: nb1shot retrain --select runs/darts-s2-sdarts-adv-*")
+	}
+	if c.IsSet("out") {
+		return misuse(errors.New("--out has no effect with --select: records are in each run's folder "+selectFolder), "leave it out")
+	}
+	var subjects []trainee
+	for _, dir := range c.Args().Slice() {
+		s, err := runSubject(dir)
+		if err != nil {
+			return err
+		}
+		subjects = append(subjects, s)
+	}
+	best := -1
+	var all []results.Evaluation
+	for i, s := range subjects {
+		e, _, err := train(c, s, selectFolder, true)
+		if err != nil {
+			return err
+		}
+		if i > 0 {
+			if name, a, b := e.Key().Difference(all[0].Key()); name != "" {
+				return fmt.Errorf("%s and %s cannot be compared: %s is %s and %s", s.run.Dir, subjects[0].run.Dir, name, a, b)
+			}
+		}
+		all = append(all, e)
+		if best < 0 || e.Test.Accuracy > all[best].Test.Accuracy {
+			best = i
+		}
+	}
+	if c.Bool("json") {
+		return writeJSON(c.App.Writer, struct {
+			Best        string               `json:"best"`
+			Evaluations []results.Evaluation `json:"evaluations"`
+		}{subjects[best].run.Dir, all})
+	}
+	t := tabwriter.NewWriter(c.App.Writer, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(t, "run\tvalidation error after %d epochs\tparameters\n", all[0].Recipe.Epochs)
+	for i, e := range all {
+		fmt.Fprintf(t, "%s\t%s\t%s\n", subjects[i].run.Dir, percent(e.TestError()), grouped(e.Parameters))
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(c.App.Writer, "best: %s\n", subjects[best].run.Dir)
+	return err
+}
