@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,6 +15,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/nb1shot/nb1shot/benchmark"
+	"github.com/nb1shot/nb1shot/benchmark/retrain"
 	"github.com/nb1shot/nb1shot/internal/foreign"
 	"github.com/nb1shot/nb1shot/internal/watch"
 	"github.com/nb1shot/nb1shot/results"
@@ -168,6 +170,11 @@ func freeOne(dir string, whole, really bool) (freed, error) {
 		}
 	}
 	if whole {
+		for _, folder := range trainingFolders {
+			if err := os.Remove(filepath.Join(dir, folder)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return f, err
+			}
+		}
 		return f, os.Remove(dir)
 	}
 	return f, nil
@@ -184,10 +191,16 @@ func contents(dir string) (ours, others []string, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	record := append(results.Files(), benchmark.CheckpointFile, benchmark.PreviousCheckpointFile, benchmark.LogFile)
+	record := append(results.Files(), results.EvaluationFile, benchmark.CheckpointFile, benchmark.PreviousCheckpointFile, benchmark.LogFile)
 	for _, e := range entries {
 		name := e.Name()
 		switch {
+		case e.IsDir() && slices.Contains(trainingFolders, name):
+			inner, foreign, err := trainingContents(dir, name)
+			if err != nil {
+				return nil, nil, err
+			}
+			ours, others = append(ours, inner...), append(others, foreign...)
 		case !e.Type().IsRegular():
 			others = append(others, name)
 		case slices.Contains(record, name), isDrawn(drawn, dir, name):
@@ -198,6 +211,27 @@ func contents(dir string) (ours, others []string, err error) {
 	}
 	slices.SortStableFunc(ours, func(a, b string) int { return last(a) - last(b) })
 	return ours, others, nil
+}
+
+// trainingFolders are the folders in a run directory that retrain makes.
+var trainingFolders = []string{retrainFolder, selectFolder}
+
+// trainingContents is contents of a folder of a training in a run directory. One that goes
+// on counts as not made by this program.
+func trainingContents(dir, folder string) (ours, others []string, err error) {
+	if retrain.Busy(filepath.Join(dir, folder)) {
+		return nil, []string{folder + ", a training that goes on"}, nil
+	}
+	entries, err := os.ReadDir(filepath.Join(dir, folder))
+	for _, e := range entries {
+		name := filepath.Join(folder, e.Name())
+		if e.Type().IsRegular() && slices.Contains(append(retrain.Files(), results.EvaluationFile), e.Name()) {
+			ours = append(ours, name)
+		} else {
+			others = append(others, name)
+		}
+	}
+	return ours, others, err
 }
 
 // last ranks the files by which a folder is known to be a run after the others.

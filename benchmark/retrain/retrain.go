@@ -307,6 +307,21 @@ func (t *Training) same(e results.Evaluation) bool {
 	return e.Key() == t.evaluation.Key() && e.Seed == t.Seed && bytes.Equal(mine, others)
 }
 
+// Files lists the names that a training's folder may hold.
+func Files() []string {
+	return []string{trainingFile, epochsFile, checkpoint.File, checkpoint.PreviousFile}
+}
+
+// Busy tells whether a process works on the training in a folder.
+func Busy(dir string) bool {
+	f, err := foreign.OpenFile(filepath.Join(dir, trainingFile), os.O_RDONLY, 0)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	return errors.Is(durable.Lock(f), durable.ErrLocked)
+}
+
 // maxTraining bounds training.json, in bytes.
 const maxTraining = 1 << 20
 

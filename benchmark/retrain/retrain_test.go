@@ -248,6 +248,9 @@ func TestOthers(t *testing.T) {
 	if _, err := run(ctx, other, func(p Progress) {
 		if p.Step == 1 && locked == nil {
 			_, locked = run(t.Context(), other, nil)
+			if !Busy(other.Dir) {
+				t.Error("nobody works on it")
+			}
 			cancel()
 		}
 	}); !errors.Is(err, context.Canceled) {
@@ -260,6 +263,7 @@ func TestOthers(t *testing.T) {
 
 // The networks learn.
 func TestLearns(t *testing.T) {
+	epochs := map[string]int{"genotype": 12, "halves": 12, "cell": 24}
 	for name, change := range map[string]func(*Job){
 		"genotype": func(*Job) {},
 		"halves":   func(j *Job) { j.Config.Halves, j.Test = true, nil },
@@ -285,7 +289,7 @@ func TestLearns(t *testing.T) {
 		if j.Config.Images = 500; j.Config.Halves {
 			j.Config.Images = 1000
 		}
-		j.Config.Epochs, j.Config.TestImages, j.Config.Batch, j.Config.Side, j.Config.Channels = 12, 0, 20, 16, 8
+		j.Config.Epochs, j.Config.TestImages, j.Config.Batch, j.Config.Side, j.Config.Channels = epochs[name], 0, 20, 16, 8
 		j.Config.DropPath, j.Config.Cutout = 0, false
 		j.Train, j.Test = data.Procedural(1000, 1), data.Procedural(200, 2)
 		e, err := run(t.Context(), j, nil)
