@@ -12,6 +12,7 @@ import (
 
 	"github.com/nb1shot/nb1shot/algorithms"
 	"github.com/nb1shot/nb1shot/benchmark"
+	"github.com/nb1shot/nb1shot/benchmark/retrain"
 )
 
 // A row of quirks.md: the number, and the columns of settings and places.
@@ -90,14 +91,14 @@ func TestQuirkSettings(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var known []string
+	known := retrain.SettingNames()
 	for _, name := range algorithms.Names() {
 		known = append(known, benchmark.Settable(name)...)
 	}
 	for _, m := range row.FindAllStringSubmatch(string(text), -1) {
 		for _, name := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(m[2], -1) {
 			if !slices.Contains(known, name[1]) {
-				t.Errorf("%s: no algorithm has the setting %s", m[1], name[1])
+				t.Errorf("%s: neither an algorithm nor retrain has the setting %s", m[1], name[1])
 			}
 		}
 	}

@@ -508,7 +508,8 @@ func (t *Training) measure(ctx context.Context, epoch int) (s results.Score, err
 	return s, nil
 }
 
-// finish writes the evaluation and removes what nobody needs any more.
+// finish writes the evaluation, with the error after the last epoch as the result and the
+// lowest one, which these images chose, beside it (quirk C35), and removes what nobody needs any more.
 func (t *Training) finish() (results.Evaluation, error) {
 	e := t.evaluation
 	last := t.epochs[len(t.epochs)-1]
