@@ -57,6 +57,7 @@ Examples:
 			&cli.BoolFlag{Name: "select", Usage: "choose among several runs", DisableDefaultText: true},
 			&cli.StringFlag{Name: "preset", Usage: "`PRESET` that the configuration starts from: " + strings.Join(retrain.Presets(), ", "), DefaultText: "paper on real images, else quick"},
 			dataFlag("", "the run's; else as run finds them"),
+			&cli.StringFlag{Name: "imagenet", Usage: "train the network for ImageNet on the photographs in `DIR`, which has folders train and val with a folder for each class"},
 			tableFlag(),
 			engineFlag(engine.Auto),
 			threadsFlag(),
@@ -119,6 +120,12 @@ func retrainArchitecture(c *cli.Context) error {
 	}
 	if err != nil {
 		return err
+	}
+	if c.IsSet("imagenet") {
+		if s.Form != results.FormCIFAR || c.IsSet("data") {
+			return misuse(errors.New("--imagenet is for genotypes, and without --data"), "see %s --help", c.Command.HelpName)
+		}
+		s.Form = results.FormImageNet
 	}
 	e, path, err := train(c, s, retrainFolder, false)
 	if err != nil {
@@ -303,16 +310,7 @@ func trainingLine(p retrain.Progress) string {
 
 // retrainJob reads the command line and opens the images.
 func retrainJob(c *cli.Context, s trainee, folder string, halves bool) (job retrain.Job, err error) {
-	choice := c.String("data")
-	if choice == "" && s.run != nil {
-		p := s.run.Run.Provenance
-		if generated(p.Images) {
-			choice = p.Images
-		} else if p.Images != results.NoImages {
-			choice = cmp.Or(advisedImages(filepath.Dir(s.run.Dir), p.Images, p.ImagesDigest), p.Images)
-		}
-	}
-	path, err := findImages(choice)
+	path, err := imagesFor(c, s)
 	if err != nil {
 		return job, err
 	}
@@ -327,14 +325,20 @@ func retrainJob(c *cli.Context, s trainee, folder string, halves bool) (job retr
 		return job, unknown("preset", preset, retrain.Presets(), "choose one of "+strings.Join(retrain.Presets(), ", "))
 	}
 	kind := path
-	if !generated(path) {
-		if _, kind, err = data.Locate(path); err != nil {
-			return job, err
+	switch {
+	case s.Form == results.FormImageNet:
+		job.Photos, err = data.OpenImageNet(c.Context, path)
+	case !generated(path):
+		if job.Train, job.Test, err = openImages(c.Context, path, 0); err == nil {
+			kind = job.Train.Source.Kind
 		}
+	}
+	if err != nil {
+		return job, err
 	}
 	config, err := retrain.NewConfig(preset, s.Form, kind)
 	if err != nil {
-		return job, err
+		return job, misuse(err, "see %s --help", c.Command.HelpName)
 	}
 	if halves {
 		config.Halves, config.Epochs = true, max(2, config.Epochs/6)
@@ -352,10 +356,8 @@ func retrainJob(c *cli.Context, s trainee, folder string, halves bool) (job retr
 			return job, misuse(fmt.Errorf("--set %w", err), "see %s --help", c.Command.HelpName)
 		}
 	}
-	job = retrain.Job{
-		Config: config, Subject: s.Subject, Seed: c.Uint64("seed"), Engine: c.String("engine"), Threads: c.Int("threads"),
-		SearchSeconds: s.searchSeconds, Program: version(),
-	}
+	job.Config, job.Subject, job.Seed, job.Engine, job.Threads = config, s.Subject, c.Uint64("seed"), c.String("engine"), c.Int("threads")
+	job.SearchSeconds, job.Program = s.searchSeconds, version()
 	switch out := c.String("out"); {
 	case out != "":
 		job.Dir = out
@@ -370,20 +372,36 @@ func retrainJob(c *cli.Context, s trainee, folder string, halves bool) (job retr
 		job.Dir = filepath.Join("trainings", fmt.Sprintf("%s-%s-seed%d", s.name, preset, job.Seed))
 		job.Result = filepath.Join(job.Dir, results.EvaluationFile)
 	}
-	job.Train, job.Test, err = trainingImages(c.Context, path, config)
+	if generated(path) {
+		job.Train, job.Test, err = generatedImages(c.Context, path, config)
+	}
 	return job, err
 }
 
-// trainingImages opens or generates the images of a training.
-func trainingImages(ctx context.Context, path string, config retrain.Config) (train, test *data.Set, err error) {
-	if !generated(path) {
-		return openImages(ctx, path, 0)
+// imagesFor is where the images of a training are: those of the run unless others are named.
+func imagesFor(c *cli.Context, s trainee) (string, error) {
+	if s.Form == results.FormImageNet {
+		return c.String("imagenet"), nil
 	}
-	if train, _, err = openImages(ctx, path, cmp.Or(config.Images, proceduralImages)); err != nil {
+	choice := c.String("data")
+	if choice == "" && s.run != nil {
+		p := s.run.Run.Provenance
+		if generated(p.Images) {
+			choice = p.Images
+		} else if p.Images != results.NoImages {
+			choice = cmp.Or(advisedImages(filepath.Dir(s.run.Dir), p.Images, p.ImagesDigest), p.Images)
+		}
+	}
+	return findImages(choice)
+}
+
+// generatedImages makes the stand-ins that a training uses.
+func generatedImages(ctx context.Context, kind string, config retrain.Config) (train, test *data.Set, err error) {
+	if train, _, err = openImages(ctx, kind, cmp.Or(config.Images, proceduralImages)); err != nil {
 		return nil, nil, err
 	}
 	// The second set of so many is that of a fifth.
-	_, test, err = openImages(ctx, path, 5*cmp.Or(config.TestImages, proceduralImages/5))
+	_, test, err = openImages(ctx, kind, 5*cmp.Or(config.TestImages, proceduralImages/5))
 	return train, test, err
 }
 

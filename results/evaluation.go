@@ -91,6 +91,7 @@ type Recipe struct {
 	DropPath          float64 `json:"drop_path"`                     // probability that the schedule tends to, in [0,1)
 	DropPathReached   bool    `json:"drop_path_reached,omitempty"`   // it is that of the last epoch (quirk C29)
 	AuxiliaryWeight   float64 `json:"auxiliary_weight"`              // of the loss of the auxiliary head; 0 without one
+	AuxiliaryNorm     bool    `json:"auxiliary_norm,omitempty"`      // the head for ImageNet has a second batch normalisation (quirk C24)
 	LabelSmoothing    float64 `json:"label_smoothing"`               // in [0,1)
 	TrainedOn         string  `json:"trained_on"`                    // PartAll or PartFirstHalf of the training images
 	MeasuredOn        string  `json:"measured_on"`                   // PartTest or PartSecondHalf

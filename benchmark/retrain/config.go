@@ -21,13 +21,13 @@ import (
 // Config is how a network is trained. With the architecture, the seed, the images and the
 // engine it decides every number of the record.
 type Config struct {
-	Form   string // the network: results.FormCIFAR or FormNASBench101
+	Form   string // the network: results.FormCIFAR, FormImageNet or FormNASBench101
 	Preset string // where the values below started from
 
 	Epochs     int
 	Channels   int // of the first cells; in NAS-Bench-101's network of the stem
 	Cells      int
-	Side       int // of the images, which are averaged down to it
+	Side       int // of the images, which are averaged down to it; 224 on ImageNet
 	Images     int // training images used; 0 is all
 	TestImages int // test images used; 0 is all
 	Batch      int // images in a batch; the last of an epoch may be smaller
@@ -43,6 +43,7 @@ type Config struct {
 	DropPath        float64 // probability that the epochs lead to
 	DropPathReached bool    // it is that of the last epoch (quirk C29); off would reach it one epoch later
 	AuxiliaryWeight float64 // of the loss of the auxiliary head; 0 has none
+	AuxiliaryNorm   bool    // the head for ImageNet has its second batch normalisation (quirk C24)
 	LabelSmoothing  float64
 	PlainCosine     bool // the cosine of epoch e at e and not at e+1 (quirk C3)
 
@@ -80,6 +81,15 @@ func nasbench101(epochs, channels, cells, side, images, test, batch int) Config 
 	}
 }
 
+// imageNet is the recipe of DARTS for ImageNet at another size.
+func imageNet(epochs, channels, cells, images, test, batch int) Config {
+	return Config{
+		Form: results.FormImageNet, Epochs: epochs, Channels: channels, Cells: cells, Side: 224, Images: images, TestImages: test, Batch: batch,
+		LearningRate: 0.5, Momentum: 0.9, WeightDecay: 3e-5, Clip: 5, BatchNormMomentum: 0.1, Flip: true,
+		AuxiliaryWeight: 0.4, LabelSmoothing: 0.1,
+	}
+}
+
 // fewSteps makes up for steps that are too few for the learning rate of NAS-Bench-101, which
 // needs a long way down, and for its running statistics, means over hundreds of batches.
 func fewSteps(c Config) Config {
@@ -101,6 +111,10 @@ var presets = map[string][]preset{
 		{"quick", "a first look within two minutes: 8 channels, 5 cells, 2,000 images at side 16, batch 32, 30 epochs", cifar(30, 8, 5, 16, 2000, 1000, 32)},
 		{"smoke", "for tests: 4 channels, 3 cells, 96 images at side 8, batch 32, 3 epochs", cifar(3, 4, 3, 8, 96, 64, 32)},
 	},
+	results.FormImageNet: {
+		{"paper", "the setting of the paper: 48 channels, 14 cells, all images at side 224, batch 1,024, 250 epochs", imageNet(250, 48, 14, 0, 0, 1024)},
+		{"smoke", "for tests: 2 channels, 4 cells, 8 images, batch 4, 6 epochs", imageNet(6, 2, 4, 8, 4, 4)},
+	},
 	results.FormNASBench101: {
 		{"paper", "the setting of NAS-Bench-101: 128 channels, 9 cells, 40,000 images at side 32, batch 256, 108 epochs", nasbench101(108, 128, 9, 32, 40000, 0, 256)},
 		{"small", "orders cells that are far apart: 16 channels, 6 cells, 4,000 images at side 16, batch 64, 40 epochs, learning rate 0.03, batch-norm momentum 0.1", fewSteps(nasbench101(40, 16, 6, 16, 4000, 2000, 64))},
@@ -109,7 +123,8 @@ var presets = map[string][]preset{
 	},
 }
 
-// Presets lists the names of the presets of every form, the most expensive first.
+// Presets lists the names of the presets, the most expensive first. The network for ImageNet
+// has some of them.
 func Presets() (names []string) {
 	for _, p := range presets[results.FormCIFAR] {
 		names = append(names, p.name)
@@ -130,8 +145,9 @@ func PresetDoc(form, name string) string {
 // NewConfig returns the configuration of a preset for a form of network and images of a
 // kind.
 func NewConfig(name, form, images string) (Config, error) {
+	var names []string
 	for _, p := range presets[form] {
-		if p.name != name {
+		if names = append(names, p.name); p.name != name {
 			continue
 		}
 		c := p.config
@@ -141,7 +157,7 @@ func NewConfig(name, form, images string) (Config, error) {
 		}
 		return c, nil
 	}
-	return Config{}, fmt.Errorf("no preset %q of the network %s: choose one of %s", name, form, strings.Join(Presets(), ", "))
+	return Config{}, fmt.Errorf("no preset %q of the network %s: choose one of %s", name, form, strings.Join(names, ", "))
 }
 
 // Setting is a value of the configuration that has a name.
@@ -152,31 +168,41 @@ type Setting struct {
 	field func(*Config) any // *int, *float64 or *bool
 	low   float64
 	high  float64
-	of    string // the form that it is of; "" for all
+	in    string // the networks that it is of: letters of forms
 }
+
+// The letters of the forms of network.
+const (
+	inCIFAR, inImageNet, inNASBench101 = "c", "i", "n"
+	inGenotypes                        = inCIFAR + inImageNet
+	inAll                              = inGenotypes + inNASBench101
+)
+
+var letters = map[string]string{results.FormCIFAR: inCIFAR, results.FormImageNet: inImageNet, results.FormNASBench101: inNASBench101}
 
 // Settings lists the settings.
 var Settings = []Setting{
-	{"epochs", "epochs of the training", func(c *Config) any { return &c.Epochs }, 1, 1e6, ""},
-	{"channels", "channels of the first cells; in NAS-Bench-101's network of the stem", func(c *Config) any { return &c.Channels }, 2, 512, ""},
-	{"cells", "cells of the network; NAS-Bench-101's has a multiple of 3", func(c *Config) any { return &c.Cells }, 3, 99, ""},
-	{"side", "average the images down to this many pixels a side: 8, 16 or 32", func(c *Config) any { return &c.Side }, 8, 32, ""},
-	{"images", "training images used; 0 is all", func(c *Config) any { return &c.Images }, 0, 100_000, ""},
-	{"test-images", "test images used; 0 is all", func(c *Config) any { return &c.TestImages }, 0, 100_000, ""},
-	{"batch", "images in a batch", func(c *Config) any { return &c.Batch }, 2, 100_000, ""},
-	{"learning-rate", "learning rate of the first epoch; it falls to 0 along a cosine", func(c *Config) any { return &c.LearningRate }, 0, 100, ""},
-	{"momentum", "momentum of SGD or RMSProp", func(c *Config) any { return &c.Momentum }, 0, 0.9999, ""},
-	{"weight-decay", "weight decay", func(c *Config) any { return &c.WeightDecay }, 0, 1, ""},
-	{"clip", "bound on the norm of the gradient; 0 does not clip", func(c *Config) any { return &c.Clip }, 0, 1e6, results.FormCIFAR},
-	{"batch-norm-momentum", "weight of the newest batch in the running statistics", func(c *Config) any { return &c.BatchNormMomentum }, 1e-6, 1, ""},
-	{"cutout", "cut a square of half the side out of every training image", func(c *Config) any { return &c.Cutout }, 0, 0, ""},
-	{"flip", "flip half of the training images; off is for digits, which the released code flips too (quirk C28)", func(c *Config) any { return &c.Flip }, 0, 0, ""},
-	{"drop-path", "drop path: probability that the epochs lead to, linearly from 0", func(c *Config) any { return &c.DropPath }, 0, 0.95, results.FormCIFAR},
-	{"drop-path-reached", "reach that probability in the last epoch; off would reach it one epoch later, as the released code does (quirk C29)", func(c *Config) any { return &c.DropPathReached }, 0, 0, results.FormCIFAR},
-	{"auxiliary-weight", "weight of the loss of the auxiliary head, which needs side 32 and 4 cells (quirks C22, C23); 0 has no head", func(c *Config) any { return &c.AuxiliaryWeight }, 0, 10, results.FormCIFAR},
-	{"label-smoothing", "share of the targets of training that is spread over all classes", func(c *Config) any { return &c.LabelSmoothing }, 0, 0.99, ""},
-	{"plain-cosine", "take the cosine of an epoch at its number; off takes it at the next, as the released code does (quirk C3)", func(c *Config) any { return &c.PlainCosine }, 0, 0, results.FormCIFAR},
-	{"halves", "train on the first half of the training images and measure on the second, to choose without the test images", func(c *Config) any { return &c.Halves }, 0, 0, ""},
+	{"epochs", "epochs of the training", func(c *Config) any { return &c.Epochs }, 1, 1e6, inAll},
+	{"channels", "channels of the first cells; in NAS-Bench-101's network of the stem", func(c *Config) any { return &c.Channels }, 2, 512, inAll},
+	{"cells", "cells of the network; NAS-Bench-101's has a multiple of 3", func(c *Config) any { return &c.Cells }, 3, 99, inAll},
+	{"side", "average the images down to this many pixels a side: 8, 16 or 32", func(c *Config) any { return &c.Side }, 8, 32, inCIFAR + inNASBench101},
+	{"images", "training images used; 0 is all", func(c *Config) any { return &c.Images }, 0, 100_000, inAll},
+	{"test-images", "test images used; 0 is all", func(c *Config) any { return &c.TestImages }, 0, 100_000, inAll},
+	{"batch", "images in a batch", func(c *Config) any { return &c.Batch }, 2, 100_000, inAll},
+	{"learning-rate", "learning rate of the first epoch; it falls to 0 along a cosine", func(c *Config) any { return &c.LearningRate }, 0, 100, inAll},
+	{"momentum", "momentum of SGD or RMSProp", func(c *Config) any { return &c.Momentum }, 0, 0.9999, inAll},
+	{"weight-decay", "weight decay", func(c *Config) any { return &c.WeightDecay }, 0, 1, inAll},
+	{"clip", "bound on the norm of the gradient; 0 does not clip", func(c *Config) any { return &c.Clip }, 0, 1e6, inGenotypes},
+	{"batch-norm-momentum", "weight of the newest batch in the running statistics", func(c *Config) any { return &c.BatchNormMomentum }, 1e-6, 1, inAll},
+	{"cutout", "cut a square of half the side out of every training image", func(c *Config) any { return &c.Cutout }, 0, 0, inCIFAR + inNASBench101},
+	{"flip", "flip half of the training images; off is for digits, which the released code flips too (quirk C28)", func(c *Config) any { return &c.Flip }, 0, 0, inCIFAR + inNASBench101},
+	{"drop-path", "drop path: probability that the epochs lead to, linearly from 0", func(c *Config) any { return &c.DropPath }, 0, 0.95, inGenotypes},
+	{"drop-path-reached", "reach that probability in the last epoch; off would reach it one epoch later, as the released code does (quirk C29)", func(c *Config) any { return &c.DropPathReached }, 0, 0, inGenotypes},
+	{"auxiliary-weight", "weight of the loss of the auxiliary head, which needs side 32 and 4 cells (quirks C22, C23); 0 has no head", func(c *Config) any { return &c.AuxiliaryWeight }, 0, 10, inGenotypes},
+	{"auxiliary-norm", "give the auxiliary head for ImageNet its second batch normalisation, as P-DARTS' code does (quirk C24)", func(c *Config) any { return &c.AuxiliaryNorm }, 0, 0, inImageNet},
+	{"label-smoothing", "share of the targets of training that is spread over all classes", func(c *Config) any { return &c.LabelSmoothing }, 0, 0.99, inAll},
+	{"plain-cosine", "take the cosine of an epoch at its number; off takes it at the next, as the released code does (quirk C3)", func(c *Config) any { return &c.PlainCosine }, 0, 0, inCIFAR},
+	{"halves", "train on the first half of the training images and measure on the second, to choose without the test images", func(c *Config) any { return &c.Halves }, 0, 0, inCIFAR + inNASBench101},
 }
 
 // ErrSetting reports the name of a setting that does not exist.
@@ -197,7 +223,7 @@ func (c *Config) Set(name, text string) error {
 		return fmt.Errorf("%q: %w", name, ErrSetting)
 	}
 	s := Settings[i]
-	if s.of != "" && s.of != c.Form {
+	if !strings.Contains(s.in, letters[c.Form]) {
 		return fmt.Errorf("%s has no effect in the network of %s", name, c.Form)
 	}
 	number := func(x float64, err error, kind string) error {
@@ -252,6 +278,9 @@ func (c Config) rate(epoch, k, steps int) float64 {
 		}
 		return algorithms.Cosine{Max: c.LearningRate, Length: c.Epochs * steps}.At(epoch*steps + k)
 	}
+	if c.Form == results.FormImageNet {
+		return algorithms.ImageNetRate{Max: c.LearningRate, Epochs: c.Epochs, Batch: c.Batch}.At(epoch)
+	}
 	if !c.PlainCosine {
 		epoch++
 	}
@@ -273,12 +302,15 @@ func (c Config) recipe(classes, train, test int) results.Recipe {
 		Epochs: c.Epochs, Batch: c.Batch, Channels: c.Channels, Cells: c.Cells, Side: c.Side, Classes: classes,
 		Optimizer: c.optimizer(), LearningRate: c.LearningRate, Schedule: "cosine",
 		Momentum: c.Momentum, WeightDecay: c.WeightDecay, Clip: c.Clip, BatchNormMomentum: c.BatchNormMomentum,
-		DropPath: c.DropPath, DropPathReached: c.DropPathReached, AuxiliaryWeight: c.AuxiliaryWeight, LabelSmoothing: c.LabelSmoothing,
+		DropPath: c.DropPath, DropPathReached: c.DropPathReached, AuxiliaryWeight: c.AuxiliaryWeight, AuxiliaryNorm: c.AuxiliaryNorm, LabelSmoothing: c.LabelSmoothing,
 		PlainCosine: c.PlainCosine,
 		TrainedOn:   results.PartAll, MeasuredOn: results.PartTest, TrainImages: train, TestImages: test,
 	}
 	if c.Form == results.FormNASBench101 {
 		r.Decay, r.Epsilon = rmsDecay, rmsEpsilon
+	}
+	if c.Form == results.FormImageNet {
+		r.Schedule, r.Augment = "linear", "random resized crops, flips and colours"
 	}
 	if c.Cutout {
 		r.Cutout = c.Side / 2

@@ -41,12 +41,13 @@ type Job struct {
 	Config  Config
 	Subject results.Subject // what to train; its form is that of Config
 	Seed    uint64
-	Train   *data.Set // images at any side that Config.Side divides
-	Test    *data.Set // likewise; not used with Config.Halves
-	Engine  string    // name of an engine, or engine.Auto
-	Threads int       // of the engine; the record does not depend on it
-	Dir     string    // folder of the training, made where needed
-	Result  string    // path of evaluation.json
+	Train   *data.Set        // images at any side that Config.Side divides
+	Test    *data.Set        // likewise; not used with Config.Halves
+	Photos  data.FolderParts // instead of both, of the network for ImageNet
+	Engine  string           // name of an engine, or engine.Auto
+	Threads int              // of the engine; the record does not depend on it
+	Dir     string           // folder of the training, made where needed
+	Result  string           // path of evaluation.json
 	// SearchSeconds is how long the search took that found the architecture; nil where that
 	// is unknown.
 	SearchSeconds *float64
@@ -68,7 +69,7 @@ type Training struct {
 	Job
 	net         *supernet.Net
 	engine      engine.Engine
-	train, test *data.Loader
+	train, test loader
 	evaluation  results.Evaluation // but for what the training yields
 	keeper      *checkpoint.Keeper
 	report      func(Progress)
@@ -95,46 +96,27 @@ var ErrFinished = errors.New("finished: nothing to do")
 // ErrOther reports a folder or a result of another training.
 var ErrOther = errors.New("of another training")
 
+// slowEpochs are the last of a training on ImageNet, see algorithms.ImageNetRate.
+const slowEpochs = 5
+
 // Prepare checks the job and builds everything that the training needs.
 func (j Job) Prepare() (*Training, error) {
 	t := &Training{Job: j}
-	c := j.Config
-	var err error
-	if t.Train, err = data.Downsample(j.Train, c.Side); err != nil {
-		return nil, err
-	}
-	train, test := count(t.Train.Len()), []int(nil)
-	from := t.Train
-	switch {
-	case c.Halves:
-		if train, test, err = data.Split(t.Train, 0.5, c.Images); err != nil {
-			return nil, err
-		}
-	case j.Test == nil:
-		return nil, errors.New("there are no test images to measure on: give some, or train on halves")
-	default:
-		if t.Test, err = data.Downsample(j.Test, c.Side); err != nil {
-			return nil, err
-		}
-		from, test = t.Test, count(t.Test.Len())
-		if train, err = first(train, c.Images, "training"); err != nil {
-			return nil, err
-		}
-		if test, err = first(test, c.TestImages, "test"); err != nil {
-			return nil, err
-		}
-	}
-	if c.Batch > len(train) {
-		return nil, fmt.Errorf("a batch of %d of %d training images: take a smaller one", c.Batch, len(train))
-	}
-	if c.AuxiliaryWeight > 0 && len(train)%c.Batch == 1 {
-		return nil, fmt.Errorf("the last batch of an epoch has one image of %d, too few for the batch normalisation of the auxiliary head: take another batch", len(train))
+	if j.Config.Form == results.FormImageNet && j.Config.Epochs <= slowEpochs {
+		return nil, fmt.Errorf("%d epochs, need more than %d: the learning rate falls more slowly in the last of them", j.Config.Epochs, slowEpochs)
 	}
 	t.Engine = engine.Resolve(j.Engine)
+	var err error
 	if t.engine, err = engine.Open(t.Engine, j.Threads); err != nil {
 		return nil, err
 	}
-	config, err := j.network()
+	_, raw := t.engine.(engine.Augmenter)
+	images, err := j.supply(raw)
+	if err != nil {
+		return nil, err
+	}
+	t.train, t.test = images.train, images.test
+	config, err := j.network(images.classes)
 	if err != nil {
 		return nil, err
 	}
@@ -142,50 +124,11 @@ func (j Job) Prepare() (*Training, error) {
 		return nil, err
 	}
 	t.net.Initialize(random.New(j.Seed, "retrain/weights"))
-	_, raw := t.engine.(engine.Augmenter)
-	plain := data.Transform{Normalization: t.Train.Normalization}
-	augmented := plain
-	augmented.Augment, augmented.NoFlip = true, !c.Flip
-	if c.Cutout {
-		augmented.Cutout = 1
-	}
-	for _, l := range []struct {
-		loader **data.Loader
-		queue  data.Queue
-	}{
-		{&t.train, data.Queue{Name: "retrain/train", Set: t.Train, Images: train, Transform: augmented}},
-		{&t.test, data.Queue{Name: "retrain/test", Set: from, Images: test, Transform: plain, InOrder: true}},
-	} {
-		l.queue.Seed, l.queue.BatchSize, l.queue.Raw = j.Seed, c.Batch, raw
-		if *l.loader, err = data.NewLoader(l.queue); err != nil {
-			return nil, err
-		}
-	}
-	return t, t.describe(len(train), len(test))
-}
-
-// count returns the numbers from 0 to below n.
-func count(n int) []int {
-	all := make([]int, n)
-	for i := range all {
-		all[i] = i
-	}
-	return all
-}
-
-// first returns the first n numbers, all for 0.
-func first(all []int, n int, what string) ([]int, error) {
-	if n > len(all) {
-		return nil, fmt.Errorf("%d %s images are asked for, there are %d", n, what, len(all))
-	}
-	if n == 0 {
-		return all, nil
-	}
-	return all[:n], nil
+	return t, t.describe(images)
 }
 
 // network is the network of the job.
-func (j Job) network() (supernet.Config, error) {
+func (j Job) network(classes int) (supernet.Config, error) {
 	c := j.Config
 	e := &supernet.Evaluation{AuxiliaryWeight: c.AuxiliaryWeight, LabelSmoothing: c.LabelSmoothing}
 	switch j.Subject.Form {
@@ -198,26 +141,32 @@ func (j Job) network() (supernet.Config, error) {
 			return supernet.Config{}, err
 		}
 		e.Cell = &spec
-	case results.FormCIFAR:
+	case results.FormCIFAR, results.FormImageNet:
 		g, err := darts.ParseGenotype(j.Subject.Genotype)
 		if err != nil {
 			return supernet.Config{}, err
 		}
-		e.Genotype = g
-	default:
-		return supernet.Config{}, fmt.Errorf("the network %q cannot be trained: its images are of another kind", j.Subject.Form)
+		e.Genotype, e.ImageNet, e.AuxiliaryNorm = g, j.Subject.Form == results.FormImageNet, c.AuxiliaryNorm
 	}
 	return supernet.Config{
-		Evaluation: e, Channels: c.Channels, Cells: c.Cells, Classes: j.Train.Classes, Side: c.Side,
+		Evaluation: e, Channels: c.Channels, Cells: c.Cells, Classes: classes, Side: c.Side,
 		Variant: supernet.Variant{DropPath: c.DropPath > 0}, BatchNormMomentum: c.BatchNormMomentum,
 	}, nil
 }
 
 // describe fills in what the evaluation says before anything is trained.
-func (t *Training) describe(train, test int) error {
+func (t *Training) describe(images supply) error {
 	flops, err := t.net.ForwardFLOPs(1)
 	if err != nil {
 		return err
+	}
+	macs := int(flops / 2)
+	if e := t.net.Config().Evaluation; e.ImageNet { // where the engine computes more than convolutions of stride 2 need
+		cost, err := darts.Network{Channels: t.Config.Channels, Cells: t.Config.Cells, Classes: images.classes, ImageNet: true}.Cost(e.Genotype)
+		if err != nil {
+			return err
+		}
+		macs = cost.MACs
 	}
 	parameters := 0
 	for _, p := range t.net.Parameters() {
@@ -225,15 +174,15 @@ func (t *Training) describe(train, test int) error {
 			parameters += p.Size
 		}
 	}
-	images := t.Train.Source
+	from := images.source
 	t.evaluation = results.Evaluation{
 		Format: results.EvaluationVersion, Subject: t.Subject, Seed: t.Seed,
 		Provenance: results.Provenance{
-			Images: images.Kind, ImagesDetail: images.Detail, ImagesDigest: images.Digest, Table: results.NoTable, TableDigest: results.NoTable,
-			Preset: t.Config.Preset, Scale: t.Config.describe(train), Engine: t.Engine, Precision: t.engine.Precision(), Device: t.engine.Device(),
+			Images: from.Kind, ImagesDetail: from.Detail, ImagesDigest: from.Digest, Table: results.NoTable, TableDigest: results.NoTable,
+			Preset: t.Config.Preset, Scale: t.Config.describe(images.trainImages), Engine: t.Engine, Precision: t.engine.Precision(), Device: t.engine.Device(),
 		},
-		Recipe:     t.Config.recipe(t.Train.Classes, train, test),
-		Parameters: parameters, ParametersAuxiliary: t.net.ParameterCount(), MACs: int64(flops / 2),
+		Recipe:     t.Config.recipe(images.classes, images.trainImages, images.testImages),
+		Parameters: parameters, ParametersAuxiliary: t.net.ParameterCount(), MACs: int64(macs),
 		SearchSeconds: t.SearchSeconds, Program: t.Program,
 	}
 	return nil
@@ -436,7 +385,9 @@ func (t *Training) steps(ctx context.Context, epoch int, seconds func() float64)
 			}
 		}
 		k := t.begun.Steps
-		t.train.Batch(&batch, epoch, k)
+		if err := t.train.Batch(ctx, &batch, epoch, k); err != nil {
+			return errors.Join(keep(true), err)
+		}
 		pass, err := t.step(batch, epoch, k)
 		if err != nil {
 			return fmt.Errorf("epoch %d, step %d: %w", epoch, k, err)
@@ -489,7 +440,9 @@ func (t *Training) measure(ctx context.Context, epoch int) (s results.Score, err
 		if ctx.Err() != nil { // the steps are kept; what follows is made again
 			return s, ctx.Err()
 		}
-		t.test.Batch(&batch, 0, k)
+		if err := t.test.Batch(ctx, &batch, 0, k); err != nil {
+			return s, err
+		}
 		t.net.SetDraws(t.Seed, "retrain/test", uint64(epoch), uint64(k))
 		pass, err := t.net.Forward(batch, nil, supernet.RunningStatistics)
 		if err != nil {

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"image"
+	"image/jpeg"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -321,8 +323,12 @@ func TestPrepareRefuses(t *testing.T) {
 		{func(j *Job) { j.Test = nil }, "no test images"},
 		{func(j *Job) { j.Config.AuxiliaryWeight = 0.4 }, "quirk C22"},
 		{func(j *Job) { j.Config.AuxiliaryWeight, j.Config.Images = 0.4, 65 }, "one image of 65"},
-		{func(j *Job) { j.Subject.Form = results.FormImageNet }, `"imagenet" cannot be trained`},
-		{func(j *Job) { j.Subject.Form = results.FormNASBench101 }, "there is none"},
+		{func(j *Job) { j.Subject.Form = results.FormImageNet }, "of the network cifar, the architecture of imagenet"},
+		{func(j *Job) { j.Subject.Form, j.Config.Form = results.FormNASBench101, results.FormNASBench101 }, "there is none"},
+		{func(j *Job) { j.Subject.Form, j.Config.Form = results.FormImageNet, results.FormImageNet }, "3 epochs, need more than 5"},
+		{func(j *Job) {
+			j.Subject.Form, j.Config.Form, j.Config.Epochs = results.FormImageNet, results.FormImageNet, 6
+		}, "photographs in folders"},
 		{func(j *Job) { j.Subject.Genotype = "sep3" }, "genotype"},
 		{func(j *Job) { j.Config.Side = 12 }, "12"},
 		{func(j *Job) { j.Engine = "abacus" }, "abacus"},
@@ -332,6 +338,81 @@ func TestPrepareRefuses(t *testing.T) {
 		if _, err := j.Prepare(); err == nil || !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("error %v, want %q", err, tc.want)
 		}
+	}
+}
+
+// The network for ImageNet is trained on photographs in folders, and resumed.
+func TestImageNet(t *testing.T) {
+	dir := t.TempDir()
+	for _, part := range []string{"train", "val"} {
+		for class := range 3 {
+			folder := filepath.Join(dir, part, fmt.Sprint("n", class))
+			if err := os.MkdirAll(folder, 0o777); err != nil {
+				t.Fatal(err)
+			}
+			for i := range 4 {
+				picture := image.NewRGBA(image.Rect(0, 0, 40, 30))
+				for k := range picture.Pix {
+					picture.Pix[k] = uint8(k*(class+1) + 40*i)
+				}
+				f, err := os.Create(filepath.Join(folder, fmt.Sprintf("%d.jpeg", i)))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := errors.Join(jpeg.Encode(f, picture, nil), f.Close()); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+	prepare := func() Job {
+		j := job(t, t.TempDir())
+		var err error
+		if j.Config, err = NewConfig("smoke", results.FormImageNet, data.KindImageNet); err != nil {
+			t.Fatal(err)
+		}
+		if j.Photos, err = data.OpenImageNet(t.Context(), dir); err != nil {
+			t.Fatal(err)
+		}
+		j.Subject.Form, j.Train, j.Test, j.Threads = results.FormImageNet, nil, nil, 2
+		return j
+	}
+	whole := prepare()
+	e, err := run(t.Context(), whole, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := e.Recipe; r.Classes != 3 || r.TrainImages != 8 || r.TestImages != 4 || r.Schedule != "linear" || r.LabelSmoothing != 0.1 || e.ParametersAuxiliary-e.Parameters != 32*128+2*128+4*128*768+769*3 {
+		t.Errorf("%+v, %d parameters, %d with the head", r, e.Parameters, e.ParametersAuxiliary)
+	}
+	j := prepare()
+	ctx, cancel := context.WithCancel(t.Context())
+	if _, err := run(ctx, j, func(p Progress) {
+		if p.Epoch == 1 && p.Step == 1 {
+			cancel()
+		}
+	}); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	if _, err := run(t.Context(), j, nil); err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(outcome(t, whole), outcome(t, j)); d != "" {
+		t.Error(d)
+	}
+	j = prepare()
+	j.Config.Halves = true
+	if _, err := j.Prepare(); err == nil || !strings.Contains(err.Error(), "sorted by class") {
+		t.Errorf("halves: %v", err)
+	}
+	if err := j.Config.Set("cutout", "on"); err == nil || !strings.Contains(err.Error(), "no effect") {
+		t.Errorf("cutout: %v", err)
+	}
+}
+
+func TestSpread(t *testing.T) {
+	if got, err := spread(10, 4, "training"); err != nil || !cmp.Equal(got, []int{0, 2, 5, 7}) {
+		t.Errorf("%v, %v", got, err)
 	}
 }
 
