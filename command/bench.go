@@ -1,6 +1,7 @@
 package command
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"runtime"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/nb1shot/nb1shot/internal/engine"
 	"github.com/nb1shot/nb1shot/internal/steptime"
+	"github.com/nb1shot/nb1shot/spaces/darts"
 )
 
 func benchCommand() *cli.Command {
@@ -30,6 +32,7 @@ Example:
   nb1shot bench --space 2 --steps arch,weight`,
 		Flags: []cli.Flag{
 			spaceFlag("2", ""),
+			&cli.StringFlag{Name: "genotype", Usage: "time the network that is trained from scratch with `GENOTYPE`, as for cell: weight and forward; with the auxiliary head at side 32"},
 			&cli.StringFlag{Name: "steps", Usage: "time these `STEPS`, in this order", Value: strings.Join(steptime.Names(), ",")},
 			&cli.IntFlag{Name: "batch", Usage: "`N` images in a batch", Value: 96},
 			&cli.IntFlag{Name: "hessian-batch", Usage: "`N` images in the batch of the Hessian", Value: 40},
@@ -63,7 +66,14 @@ func runBench(c *cli.Context) error {
 	w := c.App.Writer
 	if !c.Bool("json") {
 		fmt.Fprintf(w, "engine   %s: %s, threads %d, %s\n", b.Engine, b.Precision, b.Threads, b.Device)
-		fmt.Fprintf(w, "network  space %s, channels %d, cells %d, side %d", b.Space, b.Channels, b.Cells, b.Side)
+		network := "space " + string(b.Space)
+		if b.Genotype != "" {
+			network = "genotype " + b.Genotype
+		}
+		if b.Auxiliary > 0 {
+			network += ", auxiliary head"
+		}
+		fmt.Fprintf(w, "network  %s, channels %d, cells %d, side %d", network, b.Channels, b.Cells, b.Side)
 		if b.Partial > 1 {
 			fmt.Fprintf(w, ", partial %d", b.Partial)
 		}
@@ -99,6 +109,20 @@ func newBench(c *cli.Context) (*steptime.Bench, error) {
 	if c.Bool("sampled") && !c.IsSet("steps") {
 		steps = []string{"arch", "weight", "forward"}
 	}
+	var genotype *darts.Genotype
+	if c.IsSet("genotype") {
+		if c.IsSet("space") {
+			return nil, misuse(errors.New("--genotype and --space name two networks"), "leave one out")
+		}
+		found, err := readGenotype(c.String("genotype"))
+		if err != nil {
+			return nil, err
+		}
+		genotype = &found.genotype
+		if !c.IsSet("steps") {
+			steps = []string{"weight", "forward"}
+		}
+	}
 	for _, name := range steps {
 		if names := steptime.Names(); !slices.Contains(names, name) {
 			return nil, unknown("step", name, names, "choose from "+strings.Join(names, ", "))
@@ -106,7 +130,7 @@ func newBench(c *cli.Context) (*steptime.Bench, error) {
 	}
 	help := fmt.Sprintf("see %s --help", c.Command.HelpName)
 	b, err := steptime.Prepare(c.Context, steptime.Config{
-		Space: spaceOf(c), Channels: c.Int("channels"), Cells: c.Int("cells"), Side: c.Int("side"),
+		Space: spaceOf(c), Genotype: genotype, Channels: c.Int("channels"), Cells: c.Int("cells"), Side: c.Int("side"),
 		Partial: c.Int("partial"), Sampled: c.Bool("sampled"), Batch: c.Int("batch"), HessianBatch: c.Int("hessian-batch"),
 		Steps: steps, Repeats: c.Int("repeats"), Engine: c.String("engine"), Threads: c.Int("threads"),
 	})

@@ -39,7 +39,40 @@ type problem struct {
 	directions            int // of the last Hessian
 }
 
+// auxiliary is the weight of the loss of the auxiliary head of a genotype's network: the
+// paper's, where the network has room for one.
+func (c Config) auxiliary() float64 {
+	if c.Genotype == nil || c.Side != 32 || c.Cells < 4 {
+		return 0
+	}
+	return 0.4
+}
+
+// newEvaluation is the problem of the network of a genotype.
+func newEvaluation(c Config, e engine.Engine) (*problem, error) {
+	net, err := supernet.New(supernet.Config{
+		Evaluation: &supernet.Evaluation{Genotype: *c.Genotype, AuxiliaryWeight: c.auxiliary()},
+		Channels:   c.Channels, Cells: c.Cells, Classes: classes, Side: c.Side, BatchNormMomentum: 0.1,
+		Variant: supernet.Variant{DropPath: true, Partial: c.Partial, Sampled: c.Sampled},
+	}, e)
+	if err != nil {
+		return nil, err
+	}
+	p := &problem{
+		net:        net,
+		weights:    formula.Weights(net.Shapes(), weightSeed),
+		statistics: make([]float64, net.StatisticsCount()),
+		images:     newBatch(c.Batch, c.Side),
+	}
+	net.ReadStatistics(p.statistics)
+	p.reset()
+	return p, nil
+}
+
 func newProblem(c Config, e engine.Engine) (*problem, error) {
+	if c.Genotype != nil {
+		return newEvaluation(c, e)
+	}
 	space, err := spaces.Get(c.Space)
 	if err != nil {
 		return nil, err

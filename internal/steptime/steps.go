@@ -16,6 +16,8 @@ type Step struct {
 	Doc     string
 	Repeats int  // unless the configuration says
 	Sampled bool // whether sampled networks can be timed
+	// Evaluation tells whether the network of a genotype can be.
+	Evaluation bool
 
 	batch func(*problem) data.Batch
 	do    func(context.Context, *problem) (Outcome, error)
@@ -24,11 +26,11 @@ type Step struct {
 
 // Steps are all steps there are.
 var Steps = []Step{
-	{"arch", "loss and its gradient with respect to the alphas, training mode", 10, true, all, arch, archFLOPs},
-	{"weight", "loss and its gradient with respect to the weights, training mode; clip, step of SGD", 10, true, all, weight, weightFLOPs},
-	{"pgd", "attack of SDARTS-ADV in 7 steps, evaluation mode", 10, false, all, attack, attackFLOPs},
-	{"forward", "loss alone, evaluation mode", 10, true, all, forward, forwardFLOPs},
-	{"hessian", "exact Hessian of the loss with respect to the alphas on a smaller batch, training mode", 3, false, some, hessian, hessianFLOPs},
+	{"arch", "loss and its gradient with respect to the alphas, training mode", 10, true, false, all, arch, archFLOPs},
+	{"weight", "loss and its gradient with respect to the weights, training mode; clip, step of SGD", 10, true, true, all, weight, weightFLOPs},
+	{"pgd", "attack of SDARTS-ADV in 7 steps, evaluation mode", 10, false, false, all, attack, attackFLOPs},
+	{"forward", "loss alone, evaluation mode", 10, true, true, all, forward, forwardFLOPs},
+	{"hessian", "exact Hessian of the loss with respect to the alphas on a smaller batch, training mode", 3, false, false, some, hessian, hessianFLOPs},
 }
 
 // Names lists the names of Steps.

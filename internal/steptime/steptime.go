@@ -17,17 +17,19 @@ import (
 	"github.com/nb1shot/nb1shot/internal/engine"
 	"github.com/nb1shot/nb1shot/internal/fma"
 	"github.com/nb1shot/nb1shot/spaces"
+	"github.com/nb1shot/nb1shot/spaces/darts"
 )
 
 // Config says what to time.
 type Config struct {
 	Space        spaces.Name
-	Channels     int // of the first cells
-	Cells        int // at least 3
-	Side         int // of the images, in pixels
-	Partial      int // see supernet.Variant; 0 is the network of DARTS
-	Batch        int // images, but for the Hessian
-	HessianBatch int // images for the Hessian
+	Genotype     *darts.Genotype // if not nil, times the network that is trained from scratch with it, not that of Space
+	Channels     int             // of the first cells
+	Cells        int             // at least 3
+	Side         int             // of the images, in pixels
+	Partial      int             // see supernet.Variant; 0 is the network of DARTS
+	Batch        int             // images, but for the Hessian
+	HessianBatch int             // images for the Hessian
 	Steps        []string
 	Repeats      int    // of each step; 0 is the step's own number
 	Engine       string // name of an engine, or engine.Auto
@@ -50,6 +52,9 @@ func (c Config) check() error {
 		if c.Sampled && !s.Sampled {
 			return fmt.Errorf("step %s is not for sampled networks", name)
 		}
+		if c.Genotype != nil && !s.Evaluation {
+			return fmt.Errorf("step %s is not for the network of a genotype", name)
+		}
 	}
 	// The upper bounds are far beyond any use, as in a search.
 	return errors.Join(
@@ -70,8 +75,10 @@ type Setup struct {
 	Device    string      `json:"device"`
 	Precision string      `json:"precision"`
 	Threads   int         `json:"threads"`
-	Space     spaces.Name `json:"space"`
-	Batch     int         `json:"batch"` // but for the Hessian
+	Space     spaces.Name `json:"space,omitempty"`
+	Genotype  string      `json:"genotype,omitempty"`  // in its place
+	Auxiliary float64     `json:"auxiliary,omitempty"` // weight of the auxiliary head that the network of a genotype has
+	Batch     int         `json:"batch"`               // but for the Hessian
 	Channels  int         `json:"channels"`
 	Cells     int         `json:"cells"`
 	Side      int         `json:"side"`
@@ -146,6 +153,9 @@ func prepare(c Config) (*Bench, error) {
 			Partial: c.Partial, Sampled: c.Sampled,
 		},
 		repeats: c.Repeats,
+	}
+	if c.Genotype != nil {
+		b.Space, b.Genotype, b.Auxiliary = "", c.Genotype.Line(), c.auxiliary()
 	}
 	for _, name := range c.Steps {
 		s, err := lookup(name)
