@@ -18,6 +18,7 @@ import (
 	"github.com/nb1shot/nb1shot/benchmark/retrain"
 	"github.com/nb1shot/nb1shot/internal/foreign"
 	"github.com/nb1shot/nb1shot/internal/watch"
+	"github.com/nb1shot/nb1shot/plots"
 	"github.com/nb1shot/nb1shot/results"
 )
 
@@ -225,7 +226,7 @@ func trainingContents(dir, folder string) (ours, others []string, err error) {
 	entries, err := os.ReadDir(filepath.Join(dir, folder))
 	for _, e := range entries {
 		name := filepath.Join(folder, e.Name())
-		if e.Type().IsRegular() && slices.Contains(append(retrain.Files(), results.EvaluationFile), e.Name()) {
+		if e.Type().IsRegular() && slices.Contains(slices.Concat(retrain.Files(), plots.FileNames(trainingFigure), []string{results.EvaluationFile}), e.Name()) {
 			ours = append(ours, name)
 		} else {
 			others = append(others, name)

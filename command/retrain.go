@@ -16,12 +16,15 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/nb1shot/nb1shot/algorithms"
 	"github.com/nb1shot/nb1shot/benchmark/retrain"
 	"github.com/nb1shot/nb1shot/data"
 	"github.com/nb1shot/nb1shot/internal/abandon"
 	"github.com/nb1shot/nb1shot/internal/durable"
 	"github.com/nb1shot/nb1shot/internal/engine"
+	"github.com/nb1shot/nb1shot/internal/fault"
 	"github.com/nb1shot/nb1shot/nasbench"
+	"github.com/nb1shot/nb1shot/plots"
 	"github.com/nb1shot/nb1shot/results"
 	"github.com/nb1shot/nb1shot/spaces/cell"
 	"github.com/nb1shot/nb1shot/spaces/darts"
@@ -64,6 +67,7 @@ Examples:
 			&cli.Uint64Flag{Name: "seed", Usage: "`SEED` of every random number of the training"},
 			&cli.StringSliceFlag{Name: "set", Usage: "set a `SETTING=VALUE` of the training; repeatable"},
 			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "write result and records into `DIR`", DefaultText: "in RUN_DIR; else in trainings, by name"},
+			&cli.BoolFlag{Name: "no-figures", Usage: "draw no figure", DisableDefaultText: true},
 			&cli.BoolFlag{Name: "quiet", Usage: "print errors and the result only", DisableDefaultText: true},
 			&cli.BoolFlag{Name: "json", Usage: "print the content of evaluation.json", DisableDefaultText: true},
 		},
@@ -145,6 +149,7 @@ func retrainArchitecture(c *cli.Context) error {
 type trainee struct {
 	results.Subject
 	name          string // for a folder and for people
+	title         string // of a figure
 	run           *results.History
 	searchSeconds *float64
 }
@@ -182,7 +187,11 @@ func runSubject(dir string) (trainee, error) {
 			seconds += s
 		}
 	}
-	s := trainee{run: run, name: run.Run.Name(), searchSeconds: &seconds}
+	s := trainee{run: run, name: run.Run.Name(), title: run.Run.Algorithm, searchSeconds: &seconds}
+	if definition, err := algorithms.Lookup(s.title); err == nil { // another version may know more
+		s.title = definition.Title
+	}
+	s.title += fmt.Sprintf(" on space %s, seed %d", run.Run.Space, run.Run.Seed)
 	s.Run, s.Space = run.Run.Name(), run.Run.Space
 	if a := last.Architecture; a != nil {
 		g, ok := darts.GenotypeOf(*a)
@@ -274,6 +283,10 @@ func train(c *cli.Context, s trainee, folder string, halves bool) (results.Evalu
 	case errors.Is(err, retrain.ErrFinished):
 		fmt.Fprintln(log, "this training is finished already; its result:")
 		return e, job.Result, nil
+	case err == nil && !c.Bool("no-figures"):
+		if undrawn := drawTraining(c, cmp.Or(s.title, s.name), e, job.Dir); undrawn != nil {
+			return e, job.Result, &failure{fmt.Errorf("the training is finished, but not its figure: %w", undrawn), "its numbers are in " + job.Dir, exitFigures}
+		}
 	case errors.Is(err, context.Canceled):
 		err = hinted(fmt.Errorf("interrupted in epoch %d of %d, step %d of %d: %s", at.Epoch, at.Epochs, at.Step, at.Steps, job.Dir), "the same command continues it")
 	case errors.Is(err, retrain.ErrOther):
@@ -284,6 +297,26 @@ func train(c *cli.Context, s trainee, folder string, halves bool) (results.Evalu
 		err = hinted(err, "free some space: the same command then continues from the newest checkpoint, nothing is lost")
 	}
 	return e, job.Result, err
+}
+
+// trainingFigure is the name of the figure of a training's errors, without extension.
+const trainingFigure = "training"
+
+// drawTraining draws the errors over the epochs into the folder of the training.
+func drawTraining(c *cli.Context, title string, e results.Evaluation, dir string) (err error) {
+	defer fault.Catch(&err) // of a library
+	epochs, err := retrain.ReadEpochs(dir)
+	if err != nil {
+		return err
+	}
+	var train, test []float64
+	for _, epoch := range epochs {
+		train, test = append(train, 1-epoch.Train.Accuracy), append(test, 1-epoch.Test.Accuracy)
+	}
+	_, err = saveFigures(c, dir, []drawing{{trainingFigure, func() (*plots.Figure, error) {
+		return plots.Training(title, train, test, e, plots.Column)
+	}}})
+	return err
 }
 
 // trainingLine says how far a training has come.
