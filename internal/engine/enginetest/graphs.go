@@ -143,6 +143,25 @@ var Graphs = []Graph{
 			c := graph.NewReLU(normalize(graph.NewConv(n["x"], n["w"])))
 			return graph.NewWeightedSum(n["m"], 0, graph.NewScaleImages(c, n["d"]), graph.NewMaxPool(n["x"], 3, 1, 1))
 		}},
+	{"auxiliary head, but for its last batch norm", []Input{activation("x", 3, 3, 8, 8), parameter("v", 5, 3, 1, 1), parameter("w", 18, 20, 1, 1), position(0, 5), position(1, 5), position(2, 5), position(3, 5)},
+		func(n map[string]*graph.Node) *graph.Node {
+			x := graph.NewReLU(normalize(graph.NewConv(graph.NewAveragePool(graph.NewReLU(n["x"]), 5, 3, 0), n["v"])))
+			var positions []*graph.Node
+			for i := range 4 {
+				positions = append(positions, graph.NewDepthwise(x, n[fmt.Sprint("position ", i)], 2, 0, 1))
+			}
+			return graph.NewReLU(graph.NewConv(graph.NewShuffle(graph.NewConcat(positions...), 4), n["w"]))
+		}},
+}
+
+// position are 2×2 kernels that take one position of four.
+func position(i, channels int) Input {
+	return Input{Name: fmt.Sprint("position ", i), Role: graph.Parameter, Shape: []int{channels, 1, 2, 2}, Constant: true, Draw: func(_ *rand.Rand, v []float64) {
+		clear(v)
+		for k := i; k < len(v); k += 4 {
+			v[k] = 1
+		}
+	}}
 }
 
 // depthwise is a depthwise convolution of n images of channels·h·w.
