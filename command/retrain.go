@@ -289,6 +289,8 @@ func train(c *cli.Context, s trainee, folder string, halves bool) (results.Evalu
 		}
 	case errors.Is(err, context.Canceled):
 		err = hinted(fmt.Errorf("interrupted in epoch %d of %d, step %d of %d: %s", at.Epoch, at.Epochs, at.Step, at.Steps, job.Dir), "the same command continues it")
+	case errors.Is(err, algorithms.ErrDiverged):
+		err = hinted(err, "the record so far is in %s; a lower learning rate may help, in another folder by --out", job.Dir)
 	case errors.Is(err, retrain.ErrOther):
 		err = hinted(err, "--out names another folder")
 	case errors.Is(err, durable.ErrLocked):

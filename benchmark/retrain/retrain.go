@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nb1shot/nb1shot/algorithms"
 	"github.com/nb1shot/nb1shot/data"
 	"github.com/nb1shot/nb1shot/internal/abandon"
 	"github.com/nb1shot/nb1shot/internal/checkpoint"
@@ -422,11 +423,17 @@ func (t *Training) step(batch data.Batch, epoch, k int) (supernet.Pass, error) {
 	if err != nil {
 		return pass, err
 	}
+	if math.IsNaN(pass.Loss) || math.IsInf(pass.Loss, 0) {
+		return pass, fmt.Errorf("the loss is %v: %w", pass.Loss, algorithms.ErrDiverged)
+	}
 	rate := c.rate(epoch, k, t.train.Len())
 	if c.optimizer() == "rmsprop" {
 		_, err = t.net.StepRMSProp(supernet.RMSProp{LearningRate: rate, Decay: rmsDecay, Momentum: c.Momentum, Epsilon: rmsEpsilon, WeightDecay: c.WeightDecay})
 	} else {
 		_, err = t.net.StepWeights(supernet.SGD{LearningRate: rate, Momentum: c.Momentum, WeightDecay: c.WeightDecay, Clip: c.Clip})
+	}
+	if err != nil {
+		err = fmt.Errorf("%w: %w", algorithms.ErrDiverged, err)
 	}
 	return pass, err
 }
@@ -456,7 +463,7 @@ func (t *Training) measure(ctx context.Context, epoch int) (s results.Score, err
 	s.Loss /= float64(images)
 	s.Accuracy /= float64(images)
 	if math.IsNaN(s.Loss) || math.IsInf(s.Loss, 0) {
-		return s, fmt.Errorf("epoch %d: the loss on the images to measure on is %g; the training has diverged", epoch, s.Loss)
+		return s, fmt.Errorf("epoch %d: the loss on the images to measure on is %g: %w", epoch, s.Loss, algorithms.ErrDiverged)
 	}
 	return s, nil
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/nb1shot/nb1shot/algorithms"
 	"github.com/nb1shot/nb1shot/data"
 	"github.com/nb1shot/nb1shot/internal/checkpoint"
 	"github.com/nb1shot/nb1shot/internal/durable"
@@ -308,6 +309,20 @@ func TestLearns(t *testing.T) {
 		}
 		if halves := e.Recipe.MeasuredOn == results.PartSecondHalf; halves != (name == "halves") || e.Recipe.TrainImages != 500 || halves && e.Recipe.TestImages != 500 {
 			t.Errorf("%s: recipe %+v", name, e.Recipe)
+		}
+	}
+}
+
+// A training that diverges says so.
+func TestDiverges(t *testing.T) {
+	for _, rate := range []float64{1e6, 1e30} {
+		j := job(t, t.TempDir())
+		j.Config.LearningRate, j.Config.Clip = rate, 0
+		if _, err := run(t.Context(), j, nil); !errors.Is(err, algorithms.ErrDiverged) {
+			t.Errorf("at a learning rate of %g: %v", rate, err)
+		}
+		if _, err := os.Stat(j.Result); err == nil {
+			t.Errorf("at a learning rate of %g there is a result", rate)
 		}
 	}
 }
