@@ -21,18 +21,12 @@ POSTPROCESS_MOMENTUM = 0.1  # of the last batch norm, PyTorch's default
 CLASSES = 10
 
 
-@dataclass(frozen=True)
-class Space:
-    """A search space: n choice blocks, and which nodes weigh their inputs."""
-
-    blocks: int
-    first_learnable: int  # the inputs of nodes before this one are merely added
+class Rows:
+    """A space whose mixing vector has a softmax for each row."""
 
     def rows(self) -> list[tuple[int, int]]:
         """The half-open range of every softmax row in the flat vector."""
-        sizes = [3] * self.blocks + [self.blocks + 1] + list(range(self.first_learnable, self.blocks + 1))
-        ends = numpy.cumsum(sizes).tolist()
-        return list(zip([0] + ends, ends))
+        raise NotImplementedError
 
     def dim(self) -> int:
         """The length of the flat vector."""
@@ -52,6 +46,19 @@ class Space:
                 row[mixing[lo:hi].argmax()] = 1
             rows.append(row / row.sum())
         return torch.cat(rows)
+
+
+@dataclass(frozen=True)
+class Space(Rows):
+    """A search space: n choice blocks, and which nodes weigh their inputs."""
+
+    blocks: int
+    first_learnable: int  # the inputs of nodes before this one are merely added
+
+    def rows(self) -> list[tuple[int, int]]:
+        sizes = [3] * self.blocks + [self.blocks + 1] + list(range(self.first_learnable, self.blocks + 1))
+        ends = numpy.cumsum(sizes).tolist()
+        return list(zip([0] + ends, ends))
 
     def split(self, mixing: Tensor) -> tuple[Tensor, Tensor, dict[int, Tensor]]:
         """The parts of a mixing vector: mixed_op [n,3], output [n+1] and the

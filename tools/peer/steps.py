@@ -27,8 +27,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+import darts
 import hand
-from network import CLASSES, SPACES, Supernet, fill, uniform
+import network
+from network import CLASSES, fill, uniform
 
 WEIGHT_SEED, ALPHA_SEED, IMAGE_SEED = 1000, 500, 700
 RATE, MOMENTUM, DECAY, CLIP = 0.025, 0.9, 3e-4, 5.0  # of the weight step
@@ -41,7 +43,7 @@ PIECE = 48  # images of Hand's forward pass at once, by measurement
 class Config:
     """The size of the problem, and where it is computed."""
 
-    space: int
+    space: str  # "1", "2", "3", or a name of darts.SPACES
     channels: int
     cells: int
     side: int
@@ -74,8 +76,11 @@ class Plain:
 
     def __init__(self, config: Config):
         self.config = config
-        self.space = SPACES[config.space]
-        self.net = Supernet(self.space, config.channels, config.cells, careful=self.careful)
+        if config.space in darts.SPACES:
+            self.space, model = darts.SPACES[config.space], darts.Supernet
+        else:
+            self.space, model = network.SPACES[int(config.space)], network.Supernet
+        self.net = model(self.space, config.channels, config.cells, careful=self.careful)
         self.net.to(config.device, memory_format=self.format)
         self.model: Callable[[Tensor, Tensor], Tensor] = self.net
         count = max(config.batch, config.hessian_batch)
