@@ -67,17 +67,12 @@ typedef struct {
 		} \
 	}
 typedef void (*window)(const taps *, int64_t, const outputs *, int64_t);
-#if VL == 16
-enum { WINDOW_SIZES = 5 }; // 1, 2, 4, 8, 16 results
-#define WINDOWS(K, S, D) WINDOW(1, K, S, D) WINDOW(2, K, S, D) WINDOW(4, K, S, D) WINDOW(8, K, S, D) WINDOW(16, K, S, D) \
-	static const window windows_##K##_##S##_##D[] = { window_1_##K##_##S##_##D, window_2_##K##_##S##_##D, window_4_##K##_##S##_##D, \
-		window_8_##K##_##S##_##D, window_16_##K##_##S##_##D };
-#else
-enum { WINDOW_SIZES = 4 };
+// At most eight results at once, so that the fetching between windows is spread out: in
+// bursts of 16 lines it holds up what comes after it.
+enum { WINDOW_SIZES = 4 }; // 1, 2, 4, 8 results
 #define WINDOWS(K, S, D) WINDOW(1, K, S, D) WINDOW(2, K, S, D) WINDOW(4, K, S, D) WINDOW(8, K, S, D) \
 	static const window windows_##K##_##S##_##D[] = { window_1_##K##_##S##_##D, window_2_##K##_##S##_##D, window_4_##K##_##S##_##D, \
 		window_8_##K##_##S##_##D };
-#endif
 WINDOWS(1, 1, 1) WINDOWS(1, 2, 1) WINDOWS(2, 1, 1)
 WINDOWS(3, 1, 1) WINDOWS(3, 1, 2) WINDOWS(3, 2, 1) WINDOWS(3, 2, 2)
 WINDOWS(5, 1, 1) WINDOWS(5, 1, 2) WINDOWS(5, 2, 1) WINDOWS(5, 2, 2)
@@ -118,7 +113,10 @@ static void window_row(const window *kernels, const taps *t, int stride, const o
 // how.
 static inline void fill(float *to, const float *x, int64_t pixels, const float *coef) {
 	if (!coef) {
-		memcpy(to, x, sizeof(float) * LANES * pixels);
+		for (int64_t p = 0; p < pixels * LANES; p += VL) {
+			__builtin_prefetch(x + p + AHEAD);
+			ST(to + p, LD(x + p));
+		}
 		return;
 	}
 	EACH_PART(l) {
@@ -258,16 +256,20 @@ static void op_depth_back(const nb_op *op, const nb_context *c) {
 #define SECOND(n) b##n = FMA(LD(x + (n) * between), v, b##n);
 #define STORE(n) ST(d + (n) * LANES, ADD(LD(d + (n) * LANES), ADD(a##n, b##n)));
 #define CORRELATE(N) \
-	static void correlate_##N(const float *x, int64_t between, int64_t step, const float *g, float *d, int64_t n) { \
+	static void correlate_##N(const float *x, int64_t between, int64_t step, const float *g, float *d, int64_t n, nb_stream *stream) { \
 		REPEAT(N, DECLARE) \
 		const float *end = g + n * LANES; \
-		for (; g + LANES < end; g += 2 * LANES) { \
+		next_plane(stream); \
+		const char *ahead = stream->next; \
+		for (; g + LANES < end; g += 2 * LANES, ahead += LINE) { \
+			__builtin_prefetch(ahead, 0, 2); \
 			vf v = LD(g); \
 			REPEAT(N, FIRST) \
 			x += step, v = LD(g + LANES); \
 			REPEAT(N, SECOND) \
 			x += step; \
 		} \
+		stream->next = ahead < stream->end ? ahead : stream->end; \
 		if (g < end) { \
 			vf v = LD(g); \
 			REPEAT(N, FIRST) \
@@ -276,31 +278,48 @@ static void op_depth_back(const nb_op *op, const nb_context *c) {
 	}
 CORRELATE(1) CORRELATE(2) CORRELATE(3) CORRELATE(4) CORRELATE(5) CORRELATE(6) CORRELATE(7)
 enum { CORRELATED = 7 };
-typedef void (*correlate)(const float *, int64_t, int64_t, const float *, float *, int64_t);
+typedef void (*correlate)(const float *, int64_t, int64_t, const float *, float *, int64_t, nb_stream *);
 static const correlate correlates[] = { 0, correlate_1, correlate_2, correlate_3, correlate_4, correlate_5, correlate_6, correlate_7 };
 #undef DECLARE
 #undef FIRST
 #undef SECOND
 #undef STORE
 
-// correlate_rows does the same for three rows of three taps at once.
-static void correlate_rows(const float *const *rows, int64_t between, int64_t step, const float *g, float *d, int64_t n) {
-#define EACH_TAP(M) M(0, 0) M(0, 1) M(0, 2) M(1, 0) M(1, 1) M(1, 2) M(2, 0) M(2, 1) M(2, 2)
+// correlate_rows_K does the same for K rows of K taps at once, and asks for two lines of
+// the stream for every pixel: there are two inputs.
+#define ROW_3(M, r) M(r, 0) M(r, 1) M(r, 2)
+#define ROW_5(M, r) ROW_3(M, r) M(r, 3) M(r, 4)
+#define EACH_TAP_3(M) ROW_3(M, 0) ROW_3(M, 1) ROW_3(M, 2)
+#define EACH_TAP_5(M) ROW_5(M, 0) ROW_5(M, 1) ROW_5(M, 2) ROW_5(M, 3) ROW_5(M, 4)
 #define DECLARE(r, t) vf a##r##t = ZERO;
-#define MULTIPLY(r, t) a##r##t = FMA(LD(x##r + (t) * between), v, a##r##t);
-#define STORE(r, t) ST(d + (r * 3 + t) * LANES, ADD(LD(d + (r * 3 + t) * LANES), a##r##t));
-	const float *x0 = rows[0], *x1 = rows[1], *x2 = rows[2];
-	EACH_TAP(DECLARE)
-	for (const float *end = g + n * LANES; g < end; g += LANES, x0 += step, x1 += step, x2 += step) {
-		vf v = LD(g);
-		EACH_TAP(MULTIPLY)
+#define MULTIPLY(r, t) a##r##t = FMA(LD(rows[r] + at + (t) * between), v, a##r##t);
+#define STORE(r, t) ST(d + (r * TAPS + t) * LANES, ADD(LD(d + (r * TAPS + t) * LANES), a##r##t));
+#define CORRELATE_ROWS(K) \
+	static void correlate_rows_##K(const float *const *rows, int64_t between, int64_t step, const float *g, float *d, int64_t n, nb_stream *stream) { \
+		enum { TAPS = K }; \
+		EACH_TAP_##K(DECLARE) \
+		next_plane(stream); \
+		const char *ahead = stream->next; \
+		for (int64_t p = 0, at = 0; p < n; p++, at += step, ahead += 2 * LINE) { \
+			__builtin_prefetch(ahead, 0, 2); \
+			__builtin_prefetch(ahead + LINE, 0, 2); \
+			vf v = LD(g + p * LANES); \
+			EACH_TAP_##K(MULTIPLY) \
+		} \
+		stream->next = ahead < stream->end ? ahead : stream->end; \
+		EACH_TAP_##K(STORE) \
 	}
-	EACH_TAP(STORE)
-#undef EACH_TAP
+CORRELATE_ROWS(3)
+#if VL == 16
+CORRELATE_ROWS(5) // needs 32 registers
+enum { MOST_ROWS = 5 };
+#else
+#define correlate_rows_5 correlate_rows_3 // is not called
+enum { MOST_ROWS = 3 };
+#endif
 #undef DECLARE
 #undef MULTIPLY
 #undef STORE
-}
 
 static void op_depth_weight(const nb_op *op, const nb_context *c) {
 	reader r = reader_of(op, c->work);
@@ -312,11 +331,11 @@ static void op_depth_weight(const nb_op *op, const nb_context *c) {
 		for (int64_t i = 0; i < op->oh; i++, g += (int64_t)op->ow * LANES) {
 			int64_t top = i * op->stride - op->pad;
 			read_to(&r, top, top + (int64_t)(k - 1) * d);
-			fetch(c->stream, 2 * op->ow); // there are two inputs
-			if (k == 3 && top >= 0 && top + 2 * (int64_t)d < op->h) {
+			if ((k == 3 || k == 5) && k <= MOST_ROWS && top >= 0 && top + (k - 1) * (int64_t)d < op->h) {
 				EACH_PART(l) {
-					const float *rows[3] = { ring_row(&r, top) + l, ring_row(&r, top + d) + l, ring_row(&r, top + 2 * (int64_t)d) + l };
-					correlate_rows(rows, (int64_t)d * LANES, (int64_t)op->stride * LANES, g + l, dw + l, op->ow);
+					const float *rows[MOST_ROWS];
+					for (int a = 0; a < k; a++) rows[a] = ring_row(&r, top + a * (int64_t)d) + l;
+					(k == 3 ? correlate_rows_3 : correlate_rows_5)(rows, (int64_t)d * LANES, (int64_t)op->stride * LANES, g + l, dw + l, op->ow, c->stream);
 				}
 				continue;
 			}
@@ -327,7 +346,7 @@ static void op_depth_weight(const nb_op *op, const nb_context *c) {
 					int n = k - from < CORRELATED ? k - from : CORRELATED;
 					EACH_PART(l)
 						correlates[n](ring_row(&r, row) + (int64_t)from * d * LANES + l, (int64_t)d * LANES, (int64_t)op->stride * LANES,
-							g + l, dw + (a * k + from) * LANES + l, op->ow);
+							g + l, dw + (a * k + from) * LANES + l, op->ow, c->stream);
 				}
 			}
 		}
