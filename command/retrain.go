@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 	"text/tabwriter"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -337,7 +338,7 @@ func trainingLine(p retrain.Progress) string {
 	default: // done
 		text += errors
 	}
-	if p.Remaining > 0 {
+	if p.Remaining >= time.Second {
 		text += ", " + duration(p.Remaining) + " left"
 	}
 	return text

@@ -20,14 +20,14 @@ func (net *network) dropped(i int, x *graph.Node) *graph.Node {
 }
 
 // Droppable is how many layers drop path scales, in all cells together: the operations
-// that have weights, and in the DARTS spaces the mixed operations of all edges
-// (quirk C17).
+// that have weights, in the DARTS spaces the mixed operations of all edges (quirk C17),
+// and in the evaluation network of a genotype all operations but identities.
 func (n *Net) Droppable() int { return n.droppable }
 
 // SetDropPath sets what the outputs of those layers are multiplied by in the following
 // calls of MixingGradient and WeightGradient with BatchStatistics, and in the DARTS
 // spaces of HessianProducts: one number for each cell, block and operation (3×3, then
-// 1×1), or cell and edge, and image of the batch, in this order. None stand for ones, as in the beginning. It
+// 1×1), or cell and edge, or cell and pair of the genotype, and image of the batch, in this order. None stand for ones, as in the beginning. It
 // is an error of the next such call if Config.DropPath is not set or the number
 // of multipliers does not fit the batch; the other passes ignore them.
 func (n *Net) SetDropPath(multipliers []float64) {

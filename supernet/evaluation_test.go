@@ -240,6 +240,9 @@ func TestEvaluationRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if _, err := net.MixingGradient(dartsBatch(2), nil, supernet.BatchStatistics, nil); err == nil || !strings.Contains(err.Error(), "no mixing weights") {
+		t.Errorf("error %v about a gradient by mixing weights", err)
+	}
 	if _, err := net.Forward(dartsBatch(2), []float64{1}, supernet.RunningStatistics); err == nil || !strings.Contains(err.Error(), "an evaluation network has 0") {
 		t.Errorf("error %v about mixing weights", err)
 	}

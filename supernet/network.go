@@ -43,8 +43,7 @@ type Variant struct {
 	// StepWeights, weight decay included (quirk Q13).
 	Sampled bool
 	// DropPath lets Net.SetDropPath scale layers image by image in the gradient passes
-	// of training mode: the convolutions of choice blocks, and in the DARTS spaces the
-	// mixed operations of all edges (quirk C17).
+	// of training mode, see Net.Droppable. An evaluation network may have it, too.
 	DropPath bool
 	// Dropout lets Net.SetDropout drop entries of the skip connections of stride 1 in
 	// the gradient passes of training mode, in the DARTS spaces alone: P-DARTS.

@@ -542,6 +542,9 @@ func (n *Net) plan(k key) (*engine.Plan, error) {
 	if k.batch < 1 || k.bn == BatchStatistics && k.batch*last.positions < 2 {
 		return nil, fmt.Errorf("a batch of %d images is too small for batch normalisation", k.batch)
 	}
+	if n.config.Evaluation != nil && (k.task == mixingGradient || k.task == hessianProduct) {
+		return nil, fmt.Errorf("an evaluation network has no mixing weights to differentiate by")
+	}
 	if k.task == weightGradient && k.bn == RunningStatistics && n.config.auxiliary() {
 		return nil, fmt.Errorf("the gradient of a network with an auxiliary head is that of training mode")
 	}
