@@ -46,6 +46,8 @@ type Progress struct {
 	Doing         string         // what is under way where it is no step: "compiling" before the first, "hessian" after the last; else empty
 	Last          *results.Epoch // newest record, nil before the first
 	Remaining     time.Duration  // estimate, 0 while unknown
+	// Training tells that the network of what was found is trained, in a sweep that does so.
+	Training bool
 	// Notes, on the first report of a run that was taken up again, say from where it
 	// continues and what was wrong with a checkpoint.
 	Notes []string

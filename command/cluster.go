@@ -200,7 +200,7 @@ func nameSources(plan *sweepPlan) error {
 func (made *submission) missing(plan *sweepPlan, queue *slurm.Queue) []int {
 	var missing []int
 	for _, u := range plan.units {
-		switch state := sweep.Standing(plan.root, u).State; {
+		switch state := plan.manifest().Standing(plan.root, u).State; {
 		case state == sweep.Finished:
 			made.Finished++
 		case queue.Running[u.Index]:

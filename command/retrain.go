@@ -87,7 +87,7 @@ func retrainPresets(form string) string {
 // The folders in a run directory that hold the records of a training, and of the short one
 // to choose among runs.
 const (
-	retrainFolder = "retrain"
+	retrainFolder = retrain.Folder
 	selectFolder  = "select"
 )
 
@@ -181,28 +181,16 @@ func runSubject(dir string) (trainee, error) {
 	if run.Status.State != results.Finished {
 		return trainee{}, hinted(fmt.Errorf("%s is not finished (%s)", run.Dir, run.Status.State), "nb1shot run continues it with the command that began it")
 	}
-	last := run.Epochs[len(run.Epochs)-1]
-	seconds := 0.0
-	for _, e := range run.Epochs {
-		for _, s := range e.Seconds {
-			seconds += s
-		}
+	subject, err := retrain.SubjectOf(run)
+	if err != nil {
+		return trainee{}, err
 	}
-	s := trainee{run: run, name: run.Run.Name(), title: run.Run.Algorithm, searchSeconds: &seconds}
+	seconds := retrain.SearchSeconds(run)
+	s := trainee{Subject: subject, run: run, name: run.Run.Name(), title: run.Run.Algorithm, searchSeconds: &seconds}
 	if definition, err := algorithms.Lookup(s.title); err == nil { // another version may know more
 		s.title = definition.Title
 	}
 	s.title += fmt.Sprintf(" on space %s, seed %d", run.Run.Space, run.Run.Seed)
-	s.Run, s.Space = run.Run.Name(), run.Run.Space
-	if a := last.Architecture; a != nil {
-		g, ok := darts.GenotypeOf(*a)
-		if !ok {
-			return trainee{}, fmt.Errorf("%s: no network is known for the architectures of space %s", run.Dir, a.Space)
-		}
-		s.Form, s.Genotype = results.FormCIFAR, g.Line()
-		return s, nil
-	}
-	s.Form, s.Cell = results.FormNASBench101, &last.Cell
 	return s, nil
 }
 

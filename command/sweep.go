@@ -21,6 +21,7 @@ import (
 
 	"github.com/nb1shot/nb1shot/algorithms"
 	"github.com/nb1shot/nb1shot/benchmark"
+	"github.com/nb1shot/nb1shot/benchmark/retrain"
 	"github.com/nb1shot/nb1shot/benchmark/stability"
 	"github.com/nb1shot/nb1shot/benchmark/sweep"
 	"github.com/nb1shot/nb1shot/data"
@@ -44,6 +45,9 @@ func sweepCommand() *cli.Command {
 		&cli.BoolFlag{Name: "manifest-only", Usage: "write the manifest, list its units, run nothing", DisableDefaultText: true},
 		&cli.BoolFlag{Name: "dry-run", Usage: "list the units, or print what --on would submit; write and run nothing", DisableDefaultText: true},
 		&cli.BoolFlag{Name: "check", Usage: "print how all units of the manifest stand, run nothing; exit with 1 unless they are finished", DisableDefaultText: true},
+		&cli.BoolFlag{Name: "retrain", Usage: "train the network of what each run found, as retrain does", DisableDefaultText: true},
+		&cli.StringFlag{Name: "retrain-preset", Usage: "with --retrain: `PRESET` of these trainings: " + strings.Join(retrain.Presets(), ", "), DefaultText: "the name of that of the searches"},
+		&cli.StringSliceFlag{Name: "retrain-set", Usage: "with --retrain: set a `SETTING=VALUE` of these trainings; repeatable"},
 		&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "keep manifest and run directories in `DIR`", Value: "runs"},
 	}
 	flags = append(flags, clusterFlags()...)
@@ -61,13 +65,15 @@ func sweepCommand() *cli.Command {
 manifest, sweep.json in the folder of the run directories, lists the runs as units.
 The same command again resumes it and does only what is missing; more spaces,
 algorithms or seeds append units. Options that are left out are as in the manifest.
---set ALGORITHM.SETTING=VALUE is for one algorithm.
+--set ALGORITHM.SETTING=VALUE is for one algorithm. With --retrain the network of what
+each run found is trained from scratch after it, by its seed; the manifest keeps this.
 
 With --on slurm the units that are missing become tasks of an array job, and the
 options behind -- are for sbatch. With --on kubernetes they are printed as a Job.
 
 Example:
   nb1shot sweep --spaces 1,2,3 --algos all --seeds 6
+  nb1shot sweep --spaces darts-s1,darts-s2 --algos darts,sdarts-rs --seeds 3 --retrain
   nb1shot sweep --on slurm --time 8:00:00 --report report -- --qos long`,
 		Flags: append(flags,
 			&cli.BoolFlag{Name: "quiet", Usage: "print errors and the final table only", DisableDefaultText: true},
@@ -174,7 +180,7 @@ func checkSweep(c *cli.Context, root string) error {
 	}
 	var outcomes []sweep.Outcome
 	for _, u := range m.Units {
-		outcomes = append(outcomes, sweep.Standing(root, u))
+		outcomes = append(outcomes, m.Standing(root, u))
 	}
 	s := summariseSweep(root, outcomes)
 	if err := showSweep(c, s); err != nil {
@@ -225,14 +231,14 @@ func readSweepLine(c *cli.Context) (line sweepLine, err error) {
 		return line, err
 	}
 	if c.IsSet("unit") {
-		for _, name := range slices.Concat([]string{"manifest-only", "dry-run", "check", "jobs", "on-finish"}, gridFlags) {
+		for _, name := range slices.Concat([]string{"manifest-only", "dry-run", "check", "jobs", "on-finish"}, retrainFlags, gridFlags) {
 			if c.IsSet(name) {
 				return line, misuse(fmt.Errorf("--unit and --%s do not go together", name), "a unit is of the manifest: nb1shot sweep --out DIR --unit K")
 			}
 		}
 	}
 	if c.Bool("check") {
-		for _, name := range slices.Concat([]string{"manifest-only", "dry-run", "jobs", "on", "on-finish"}, gridFlags) {
+		for _, name := range slices.Concat([]string{"manifest-only", "dry-run", "jobs", "on", "on-finish"}, retrainFlags, gridFlags) {
 			if c.IsSet(name) {
 				return line, misuse(fmt.Errorf("--check and --%s do not go together", name), "it is of all units of a manifest: nb1shot sweep --out DIR --check")
 			}
@@ -413,8 +419,11 @@ func (p *sweepPlan) run(ctx context.Context, log io.Writer, known []timed) ([]sw
 	if err := p.fitMemory(ctx, log); err != nil {
 		return nil, err
 	}
+	if err := p.openNetworkImages(ctx); err != nil {
+		return nil, err
+	}
 	course := newSweepCourse(log, p.units, min(p.runner.Jobs, len(p.units)))
-	course.took = known
+	course.took, course.retrains = known, p.runner.Shared.Retrain != nil
 	if known == nil { // who knows has said it
 		course.estimate = estimate{preset: p.runner.Shared.Preset, start: course.now()}
 	}
@@ -501,6 +510,10 @@ func (p *sweepPlan) prepare(c *cli.Context, m *sweep.Manifest) error {
 	if m.Shared.Engine != "" && !c.IsSet("engine") {
 		r.Shared.Engine = m.Shared.Engine
 	}
+	if r.Shared.Retrain, err = retraining(c, m.Shared.Retrain, r.Shared.Preset, p.form(), images); err != nil {
+		return err
+	}
+	r.Program = version()
 	configs, err := p.configure(c, m)
 	if err != nil {
 		return err
@@ -738,6 +751,9 @@ func (p *sweepPlan) introduce(w io.Writer) error {
 	}
 	fmt.Fprintf(t, "preset\t%s\n", preset)
 	jobs := max(min(r.Jobs, len(p.units)), 1)
+	if r.Shared.Retrain != nil {
+		fmt.Fprintf(t, "networks\ttrained from scratch, %s\n", r.Shared.Retrain)
+	}
 	fmt.Fprintf(t, "engine\t%s, runs at a time %d, threads of each %d\n", r.Shared.Engine, jobs, max(r.Threads/jobs, 1))
 	fmt.Fprintf(t, "record\t%s\n", filepath.Join(r.Root, sweep.File))
 	return t.Flush()

@@ -15,6 +15,7 @@ import (
 
 	"github.com/nb1shot/nb1shot/benchmark"
 	"github.com/nb1shot/nb1shot/benchmark/sweep"
+	"github.com/nb1shot/nb1shot/results"
 	"github.com/nb1shot/nb1shot/spaces"
 )
 
@@ -28,6 +29,7 @@ type sweepCourse struct {
 	running                     map[int]underWay
 	finished, failed, elsewhere int
 	took                        []timed
+	retrains                    bool // whether networks are trained after the searches
 }
 
 // underWay is a unit that runs.
@@ -80,11 +82,18 @@ func (c *sweepCourse) done(o sweep.Outcome) {
 	switch o.State {
 	case sweep.Finished:
 		c.finished++
-		c.took = append(c.took, timed{o.Unit, summarise(o.History).Seconds})
+		seconds := summarise(o.History).Seconds
+		if e := o.History.Evaluation; c.retrains && e != nil {
+			seconds += e.Seconds
+		}
+		c.took = append(c.took, timed{o.Unit, seconds})
 		if !o.Ran {
 			return // it was finished before
 		}
 		text = fmt.Sprintf("test error %v", summarise(o.History).Final)
+		if e := o.History.Evaluation; c.retrains && e != nil {
+			text = fmt.Sprintf("test error %s after training", percent(e.TestError()))
+		}
 	case sweep.Failed:
 		c.failed++
 		text = "failed: " + message(o.Err)
@@ -120,7 +129,11 @@ func (c *sweepCourse) line() string {
 	var parts []string
 	for _, index := range slices.Sorted(maps.Keys(c.running)) {
 		w := c.running[index]
-		part := fmt.Sprintf("%s %s seed %d %d/%d", w.Space.Prefix(), w.Algorithm, w.Seed, w.at.Epoch, w.at.Epochs)
+		what := ""
+		if w.at.Training {
+			what = "training "
+		}
+		part := fmt.Sprintf("%s %s seed %d %s%d/%d", w.Space.Prefix(), w.Algorithm, w.Seed, what, w.at.Epoch, w.at.Epochs)
 		if w.at.Step < w.at.Steps || w.at.Doing != "" {
 			part += " (" + progressOf(w.at) + ")"
 		}
@@ -139,7 +152,7 @@ func (c *sweepCourse) remaining() time.Duration {
 	}
 	for _, w := range c.running {
 		passed := c.now().Sub(w.start).Seconds()
-		if w.at.Remaining > 0 {
+		if w.at.Remaining > 0 && (w.at.Training || !c.retrains) {
 			left := max(w.at.Remaining-c.now().Sub(w.seen), 0).Seconds()
 			known = append(known, timed{w.Unit, passed + left})
 			add(left)
@@ -199,7 +212,12 @@ type sweptGroup struct {
 	Deviation  *float64 `json:"test_error_std"`  // sample standard deviation, nil for one seed
 	Best       *float64 `json:"best_test_error"` // the lowest of any seed at any epoch
 	Eigenvalue *float64 `json:"eigenvalue"`      // λ of the last epoch
-	Table      string   `json:"table,omitempty"` // kind
+	// Trained is the test error of the networks after training, TrainedDeviation its sample
+	// standard deviation; absent where none is trained.
+	Trained          *float64 `json:"trained_error,omitempty"`
+	TrainedDeviation *float64 `json:"trained_error_std,omitempty"`
+
+	Table string `json:"table,omitempty"` // kind
 }
 
 // sweptUnit is a unit in the output of sweep --json.
@@ -211,6 +229,8 @@ type sweptUnit struct {
 	Final      *outcome    `json:"final"`
 	Best       *outcome    `json:"best"`
 	Eigenvalue []float64   `json:"eigenvalue"` // λ of the first and the last epoch
+	// Trained is the test error of the network after training, absent without.
+	Trained *float64 `json:"trained_error,omitempty"`
 }
 
 func summariseSweep(dir string, outcomes []sweep.Outcome) sweepSummary {
@@ -221,6 +241,13 @@ func summariseSweep(dir string, outcomes []sweep.Outcome) sweepSummary {
 	}
 	members := map[key][]sweptUnit{}
 	tables := map[key]string{}
+	var finished []*results.History
+	for _, o := range outcomes {
+		if o.State == sweep.Finished {
+			finished = append(finished, o.History)
+		}
+	}
+	evaluated := results.GroupEvaluations(finished) // those of the first count
 	for _, o := range outcomes {
 		u := sweptUnit{Unit: o.Unit, State: o.State}
 		if o.Err != nil {
@@ -231,6 +258,9 @@ func summariseSweep(dir string, outcomes []sweep.Outcome) sweepSummary {
 			summary := summarise(h)
 			u.Seconds, u.Final, u.Best, u.Eigenvalue = &summary.Seconds, summary.Final, summary.Best, summary.Eigenvalue
 			tables[k] = summary.Table
+			if h.Evaluation != nil && len(evaluated) > 0 && h.Evaluation.Key() == evaluated[0].Key {
+				u.Trained = new(h.Evaluation.TestError())
+			}
 		}
 		s.Units = append(s.Units, u)
 		members[k] = append(members[k], u)
@@ -249,7 +279,7 @@ func newSweptGroup(units []sweptUnit, table string) sweptGroup {
 		Space: units[0].Space, Algorithm: units[0].Algorithm, Table: table,
 		Finished: []uint64{}, Failed: []uint64{}, Missing: []uint64{},
 	}
-	var final, best, eigenvalues []float64
+	var final, best, eigenvalues, trained []float64
 	for _, u := range units {
 		switch u.State {
 		case sweep.Finished:
@@ -262,6 +292,9 @@ func newSweptGroup(units []sweptUnit, table string) sweptGroup {
 		if u.Final != nil {
 			final, best = append(final, u.Final.TestError), append(best, u.Best.TestError)
 		}
+		if u.Trained != nil {
+			trained = append(trained, *u.Trained)
+		}
 		if n := len(u.Eigenvalue); n > 0 {
 			eigenvalues = append(eigenvalues, u.Eigenvalue[n-1])
 		}
@@ -273,6 +306,12 @@ func newSweptGroup(units []sweptUnit, table string) sweptGroup {
 	if len(final) > 1 {
 		std := stat.StdDev(final, nil)
 		g.Deviation = &std
+	}
+	if len(trained) > 0 {
+		g.Trained = new(stat.Mean(trained, nil))
+	}
+	if len(trained) > 1 {
+		g.TrainedDeviation = new(stat.StdDev(trained, nil))
 	}
 	if len(eigenvalues) > 0 {
 		mean := stat.Mean(eigenvalues, nil)
@@ -317,6 +356,10 @@ func (n sweepCount) String() string {
 // print writes the table, then what failed.
 func (s sweepSummary) print(w io.Writer) error {
 	rows := [][]string{{"algorithm", "space", "done", "failed", "missing", "test error", "best", "λ"}}
+	trains := slices.ContainsFunc(s.Groups, func(g sweptGroup) bool { return g.Trained != nil })
+	if trains {
+		rows[0] = append(rows[0], "trained")
+	}
 	tables := map[string]bool{}
 	for _, g := range s.Groups {
 		row := []string{g.Algorithm, string(g.Space), strconv.Itoa(len(g.Finished)), dashed(formatSeeds(g.Failed)), dashed(formatSeeds(g.Missing))}
@@ -331,12 +374,21 @@ func (s sweepSummary) print(w io.Writer) error {
 		} else {
 			row = append(row, eigenvalue(*g.Eigenvalue))
 		}
+		switch {
+		case g.Trained != nil:
+			row = append(row, withBar(*g.Trained, g.TrainedDeviation))
+		case trains:
+			row = append(row, "-")
+		}
 		rows = append(rows, row)
 	}
 	if err := printAligned(w, rows); err != nil {
 		return err
 	}
 	notes := []string{"done counts seeds, failed and missing list them; test error after the last epoch, mean ± standard deviation over the seeds; best at any epoch of any seed; λ of the last epoch, mean"}
+	if trains {
+		notes = append(notes, "trained: test error after training from scratch, mean ± standard deviation over the seeds")
+	}
 	for _, kind := range slices.Sorted(maps.Keys(tables)) {
 		notes = append(notes, "by "+tableTitle(kind))
 	}

@@ -55,7 +55,12 @@ type Runner struct {
 	Train  *data.Set // as benchmark.Job has them; nil where no unit needs any
 	Test   *data.Set
 	Oracle nasbench.Oracle
-	Jobs   int // runs at a time, at least 1
+	// NetworkTrain and NetworkTest are the images that networks are trained on and tested
+	// with, as retrain.Job has them; nil where Shared.Retrain is.
+	NetworkTrain, NetworkTest *data.Set
+	Program                   string // version of the program, for people
+
+	Jobs int // runs at a time, at least 1
 	// Threads are divided among the runs that go on at a time. No record depends
 	// on their number.
 	Threads int
@@ -140,30 +145,42 @@ func (r *Runner) Run(ctx context.Context, units []Unit) ([]Outcome, error) {
 	return outcomes, context.Cause(ctx)
 }
 
-// Inspect tells from its run directory whether a unit is finished.
+// Inspect tells from its run directory whether a unit is finished, with its network trained
+// where the sweep says so; Failed is one whose network was trained otherwise.
 func (r *Runner) Inspect(u Unit) Outcome {
 	o := Outcome{Unit: u, State: Missing}
 	h, err := results.Read(filepath.Join(r.Root, u.Run))
 	if err != nil || h.Run.Name() != u.Run {
 		return o // running it tells what is wrong
 	}
-	if o.History = h; h.Status.State == results.Finished && h.Misfit == nil {
-		o.State = Finished
+	if o.History = h; searched(h) {
+		if done, err := r.Shared.trained(h); err != nil {
+			o.State, o.Err = Failed, err
+		} else if done {
+			o.State = Finished
+		}
 	}
 	return o
 }
 
+// searched tells whether the search of a run is finished.
+func searched(h *results.History) bool { return h.Status.State == results.Finished && h.Misfit == nil }
+
 // one runs a unit.
 func (r *Runner) one(ctx context.Context, u Unit, threads int, mutex *sync.Mutex) Outcome {
 	start := time.Now()
+	report := func(p benchmark.Progress) {
+		if r.Progress != nil {
+			mutex.Lock()
+			defer mutex.Unlock()
+			r.Progress(u, p)
+		}
+	}
 	search := func() error {
-		return r.search(ctx, u, threads, func(p benchmark.Progress) {
-			if r.Progress != nil {
-				mutex.Lock()
-				defer mutex.Unlock()
-				r.Progress(u, p)
-			}
-		})
+		if h := r.Inspect(u).History; h != nil && searched(h) { // its network is left
+			return &results.FinishedError{Dir: h.Dir}
+		}
+		return r.search(ctx, u, threads, report)
 	}
 	err := search()
 	var locked *results.LockedError
@@ -181,12 +198,27 @@ func (r *Runner) one(ctx context.Context, u Unit, threads int, mutex *sync.Mutex
 	var finished *results.FinishedError
 	switch {
 	case err == nil, errors.As(err, &finished):
-		if o.History, err = results.Read(filepath.Join(r.Root, u.Run)); err == nil {
-			o.State, o.Err = Finished, nil
-		} else {
-			o.Err = err
-		}
 		o.Ran = finished == nil
+		dir := filepath.Join(r.Root, u.Run)
+		if o.History, o.Err = results.Read(dir); o.Err != nil {
+			return o
+		}
+		done, err := r.Shared.trained(o.History)
+		if err == nil && !done {
+			o.Ran = true
+			if err = r.retrain(ctx, u, o.History, threads, report); err == nil {
+				o.History, err = results.Read(dir)
+			}
+			o.Elapsed = time.Since(start)
+		}
+		switch o.Err = err; {
+		case err == nil:
+			o.State = Finished
+		case errors.Is(err, context.Canceled):
+			o.State = Missing
+		case errors.Is(err, durable.ErrLocked):
+			o.State, o.Ran = Elsewhere, false
+		}
 	case errors.Is(err, context.Canceled):
 		o.State = Missing
 	case errors.As(err, &locked):
@@ -195,19 +227,24 @@ func (r *Runner) one(ctx context.Context, u Unit, threads int, mutex *sync.Mutex
 	return o
 }
 
+// guard makes a panic of the work on a unit a *PanicError. It is to be deferred.
+func (r *Runner) guard(u Unit, err *error) {
+	value := recover()
+	if value == nil {
+		return
+	}
+	file := filepath.Join(r.Root, u.Run+".panic.txt")
+	trace := debug.Stack()
+	if f, ok := value.(*fault.Error); ok { // from where the work was done
+		value, trace = f.Value, []byte(strings.Join(f.Stack, "\n")+"\n")
+	}
+	stack := fmt.Appendf(nil, "panic: %v\n\n%s", value, trace)
+	*err = errors.Join(&PanicError{value, file}, durable.WriteFile(file, stack))
+}
+
 // search prepares and runs the search of a unit. A panic becomes a *PanicError.
 func (r *Runner) search(ctx context.Context, u Unit, threads int, report func(benchmark.Progress)) (err error) {
-	defer func() {
-		if value := recover(); value != nil {
-			file := filepath.Join(r.Root, u.Run+".panic.txt")
-			trace := debug.Stack()
-			if f, ok := value.(*fault.Error); ok { // from where the search was done
-				value, trace = f.Value, []byte(strings.Join(f.Stack, "\n")+"\n")
-			}
-			stack := fmt.Appendf(nil, "panic: %v\n\n%s", value, trace)
-			err = errors.Join(&PanicError{value, file}, durable.WriteFile(file, stack))
-		}
-	}()
+	defer r.guard(u, &err)
 	defer engine.Catch(&err) // before it looks like a fault of the program
 	search, err := r.prepare(ctx, u, threads)
 	if err != nil {

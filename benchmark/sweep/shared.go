@@ -27,6 +27,8 @@ type Shared struct {
 	Images   *Source           `json:"images,omitempty"` // at the side that is searched at; nil while no unit needs any
 	Table    Source            `json:"table"`
 	Engine   string            `json:"engine"` // its name
+	// Retrain says how the network of what each run found is trained; nil where none is.
+	Retrain *Retraining `json:"retrain,omitempty"`
 }
 
 // Source identifies the images or the table as the provenance of a run does.
@@ -80,6 +82,11 @@ func (s Shared) check() error {
 	if s.Engine == "" {
 		return errors.New("engine is missing")
 	}
+	if s.Retrain != nil {
+		if err := s.Retrain.check(); err != nil {
+			return fmt.Errorf("retrain.%w", err)
+		}
+	}
 	return nil
 }
 
@@ -121,7 +128,7 @@ func (e *DifferentError) Error() string {
 
 // Extend makes the manifest's configuration that of new, which may add what
 // concerns none of its units: settings of other algorithms, and images where there
-// were none. Anything else is a *DifferentError. A manifest without units takes
+// were none; and that networks are trained, where none were. Anything else is a *DifferentError. A manifest without units takes
 // any. nil images in new stand for those that are there.
 func (m *Manifest) Extend(new Shared) error {
 	if len(m.Units) == 0 {
@@ -143,6 +150,13 @@ func (m *Manifest) Extend(new Shared) error {
 	compare("table", old.Table, new.Table)
 	if old.Images != nil {
 		compare("images", *old.Images, *new.Images)
+	}
+	if old.Retrain != nil {
+		here := "none"
+		if new.Retrain != nil {
+			here = new.Retrain.String()
+		}
+		compare("training of networks", old.Retrain.String(), here)
 	}
 	changed, err := m.changedSettings(new.Settings)
 	if err != nil {

@@ -355,7 +355,7 @@ func (s *Handler) front() ([]part, error) {
 			add(s.figure(id+f.Name, f, digests, random, false, strings.HasPrefix(f.Name, "alphas-")))
 		}
 		for _, t := range g.live.Tables {
-			open := t.ID == "table-final-error" || t.ID == "table-seeds"
+			open := slices.Contains([]string{"table-final-error", "table-trained-error", "table-seeds"}, t.ID)
 			t.ID, t.Files = id+t.ID, nil
 			add(newPart(t.ID, "table", shownTable{t, open}))
 		}

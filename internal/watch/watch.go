@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nb1shot/nb1shot/benchmark/retrain"
 	"github.com/nb1shot/nb1shot/benchmark/stats"
 	"github.com/nb1shot/nb1shot/benchmark/sweep"
 	"github.com/nb1shot/nb1shot/results"
@@ -25,7 +26,7 @@ import (
 // State is how a run stands, as its files and, on its own host, its process tell.
 type State string
 
-// The states: those of results, and four that no status.json has.
+// The states: those of results, and five that no status.json has.
 const (
 	Finished    = State(results.Finished)
 	Running     = State(results.Running)
@@ -35,10 +36,13 @@ const (
 	Damaged     = State("damaged") // cannot be read
 	Missing     = State("missing") // in the manifest, and not begun
 	Queued      = State("queued")  // waits in the queue of a cluster, begun or not
+	// Untrained is searched to the end, in a sweep that trains the network of what was found
+	// as well, which is not done.
+	Untrained = State("untrained")
 )
 
 // States lists them in the order in which they are counted.
-var States = []State{Finished, Running, Queued, Missing, Interrupted, Killed, Failed, Damaged}
+var States = []State{Finished, Running, Queued, Untrained, Missing, Interrupted, Killed, Failed, Damaged}
 
 // Run is how one run stands. Times are in seconds; what is not known is nil.
 type Run struct {
@@ -52,11 +56,15 @@ type Run struct {
 	Process   string      `json:"process,omitempty"` // that runs it or did last, "4711 on host"
 	Epochs    int         `json:"epochs"`            // recorded
 	// Configured are the epochs that it is to have; 0 where its configuration has none.
-	Configured int       `json:"configured"`
-	Spent      *float64  `json:"seconds"`              // wall time of its records
-	Left       *float64  `json:"seconds_left"`         // of a running one, by the pace of its last epochs
-	Record     time.Time `json:"last_record,omitzero"` // when its record was last written
-	Bytes      int64     `json:"bytes"`                // of all files in its directory
+	Configured int      `json:"configured"`
+	Spent      *float64 `json:"seconds"` // wall time of its records
+	// Training is the wall time of the training of its network, nil where that is not done.
+	Training *float64  `json:"training_seconds,omitempty"`
+	Left     *float64  `json:"seconds_left"`         // of a running one, by the pace of its last epochs
+	Record   time.Time `json:"last_record,omitzero"` // when its record was last written
+	Bytes    int64     `json:"bytes"`                // of all files in its directory
+
+	training string // how far that of its network has come, in words
 }
 
 // pace is over how many of the last epochs the time of one is taken.
@@ -74,6 +82,9 @@ func Of(name string, h *results.History, recorded, now time.Time) Run {
 	}
 	if h.Status.Killed() {
 		r.State = Killed
+	}
+	if h.Evaluation != nil {
+		r.Training = &h.Evaluation.Seconds
 	}
 	r.Configured, _ = strconv.Atoi(h.Run.Setting("epochs")) // 0 where there is none
 	var seconds []float64
@@ -138,7 +149,17 @@ func look(path string, now time.Time) Run {
 	if err != nil {
 		return Run{Name: name, State: Damaged, Reason: strings.TrimPrefix(err.Error(), "read run: ")}
 	}
-	return Of(name, h, results.Recorded(path), now)
+	r := Of(name, h, results.Recorded(path), now)
+	if r.State == Finished && r.Training == nil {
+		folder := filepath.Join(path, retrain.Folder)
+		if epochs, err := retrain.ReadEpochs(folder); err == nil && len(epochs) > 0 {
+			r.training = fmt.Sprintf("the training of its network has come to epoch %d", len(epochs))
+			if info, err := os.Stat(folder); err == nil { // each record replaces a file in it
+				r.Record = info.ModTime()
+			}
+		}
+	}
+	return r
 }
 
 // Assemble puts together how the runs of a folder stand, and what of the manifest, nil
@@ -156,6 +177,9 @@ func Assemble(dir string, m *sweep.Manifest, runs []Run) *Survey {
 				r = Run{Name: u.Run, State: Missing}
 			}
 			delete(named, u.Run)
+			if m.Shared.Retrain != nil && r.State == Finished && r.Training == nil {
+				r.State, r.Reason = Untrained, r.training
+			}
 			r.Unit, r.Space, r.Algorithm, r.Seed = &i, u.Space, u.Algorithm, u.Seed
 			s.Runs = append(s.Runs, r)
 		}
@@ -167,7 +191,7 @@ func Assemble(dir string, m *sweep.Manifest, runs []Run) *Survey {
 		s.Counts[r.State]++
 		s.Bytes += r.Bytes
 	}
-	s.Left = left(s.Runs)
+	s.Left = left(s.Runs, m != nil && m.Shared.Retrain != nil)
 	return s
 }
 
@@ -184,15 +208,16 @@ func (s *Survey) Queue(pending map[int]bool) {
 	}
 }
 
-// left estimates the time until what is not done, and has not failed, is done.
-func left(runs []Run) *float64 {
-	known := newTimes(runs)
+// left estimates the time until what is not done, and has not failed, is done; with the
+// training of networks, if the sweep does that.
+func left(runs []Run, trains bool) *float64 {
+	known := newTimes(runs, trains)
 	total, longest, running, open := 0.0, 0.0, 0, 0
 	for _, r := range runs {
 		var seconds float64
 		switch r.State {
-		case Running, Missing, Interrupted, Killed:
-			if r.Left != nil {
+		case Running, Missing, Interrupted, Killed, Untrained:
+			if r.Left != nil && !trains {
 				seconds = *r.Left
 				break
 			}
@@ -229,13 +254,17 @@ type kind struct {
 // times are how long runs take, by their kind.
 type times map[kind][]float64
 
-func newTimes(runs []Run) times {
+// newTimes takes them from the runs; with the training of their networks, if there is one.
+func newTimes(runs []Run, trains bool) times {
 	t := times{}
 	for _, r := range runs {
-		if r.Spent == nil || r.State != Finished && r.Left == nil {
+		if r.Spent == nil || r.State != Finished && r.Left == nil || trains && r.Training == nil {
 			continue
 		}
 		seconds := *r.Spent
+		if trains {
+			seconds += *r.Training
+		}
 		if r.Left != nil {
 			seconds += *r.Left
 		}
