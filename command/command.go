@@ -61,9 +61,9 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 		UsageText: "nb1shot COMMAND [options] [arguments]",
 		Commands: []*cli.Command{
 			runCommand(),
-			retrainCommand(),
 			demoCommand(),
 			sweepCommand(),
+			retrainCommand(),
 			plotCommand(),
 			reportCommand(),
 			serveCommand(),
