@@ -170,7 +170,7 @@ func namePodSources(plan *sweepPlan) error {
 		option, what, path, standIn string
 		needed                      bool
 	}{
-		{"--data", "the images", plan.paths.images, procedural, plan.runner.Train != nil},
+		{"--data", "the images", plan.paths.images, procedural, plan.runner.Train != nil || plan.runner.Shared.Retrain != nil},
 		{"--table", "the table", plan.paths.table, surrogate, true},
 	} {
 		path := source.path

@@ -416,10 +416,10 @@ func (p *sweepPlan) close() {
 // run runs the units. known are times of runs by which to estimate the end, beside
 // those of the units themselves.
 func (p *sweepPlan) run(ctx context.Context, log io.Writer, known []timed) ([]sweep.Outcome, error) {
-	if err := p.fitMemory(ctx, log); err != nil {
+	if err := p.openNetworkImages(ctx); err != nil {
 		return nil, err
 	}
-	if err := p.openNetworkImages(ctx); err != nil {
+	if err := p.fitMemory(ctx, log); err != nil {
 		return nil, err
 	}
 	course := newSweepCourse(log, p.units, min(p.runner.Jobs, len(p.units)))

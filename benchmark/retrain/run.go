@@ -39,3 +39,23 @@ func SearchSeconds(h *results.History) (sum float64) {
 func (c Config) Made(e results.Evaluation) bool {
 	return e.Subject.Form == c.Form && e.Provenance.Preset == c.Preset && e.Recipe == c.recipe(e.Recipe.Classes, e.Recipe.TrainImages, e.Recipe.TestImages)
 }
+
+// Memory returns the bytes that a training takes at most on a CPU engine, for values of so
+// many bytes: of an architecture with a separable convolution on every edge, or of four
+// 3×3 convolutions side by side, which no other exceeds by much.
+func (c Config) Memory(classes, element int) (int64, error) {
+	const row = "sep3:0 sep3:1 / sep3:0 sep3:1 / sep3:0 sep3:1 / sep3:0 sep3:1"
+	j := Job{Config: c, Subject: results.Subject{Form: c.Form, Genotype: row + " | " + row}}
+	if c.Form == results.FormNASBench101 {
+		const conv = "conv3x3-bn-relu"
+		j.Subject.Cell = &results.Cell{
+			Matrix:     [][]int{{0, 1, 1, 1, 1, 0}, {0, 0, 0, 0, 0, 1}, {0, 0, 0, 0, 0, 1}, {0, 0, 0, 0, 0, 1}, {0, 0, 0, 0, 0, 1}, {0, 0, 0, 0, 0, 0}},
+			Operations: []string{"input", conv, conv, conv, conv, "output"},
+		}
+	}
+	network, err := j.network(classes)
+	if err != nil {
+		return 0, err
+	}
+	return network.Memory(c.Batch, 0, element)
+}

@@ -1,9 +1,13 @@
 package sweep
 
-import "github.com/nb1shot/nb1shot/spaces"
+import (
+	"github.com/nb1shot/nb1shot/benchmark"
+	"github.com/nb1shot/nb1shot/results"
+	"github.com/nb1shot/nb1shot/spaces"
+)
 
 // Memory returns the bytes that the largest of the units takes at most, see
-// benchmark.Config.Memory.
+// benchmark.Config.Memory and retrain.Config.Memory.
 func (r *Runner) Memory(units []Unit) (largest int64, err error) {
 	element := 4
 	if r.Shared.Engine == "ref" {
@@ -37,5 +41,17 @@ func (r *Runner) Memory(units []Unit) (largest int64, err error) {
 		}
 		largest = max(largest, bytes)
 	}
-	return largest, nil
+	if r.Shared.Retrain == nil || len(units) == 0 {
+		return largest, nil
+	}
+	form := results.FormCIFAR
+	if benchmark.FamilyOf(units[0].Space).HasTable() {
+		form = results.FormNASBench101
+	}
+	c, err := r.Shared.Retrain.Config(form, r.NetworkTrain.Source.Kind)
+	if err != nil {
+		return 0, err
+	}
+	bytes, err := c.Memory(r.NetworkTrain.Classes, element)
+	return max(largest, bytes), err
 }

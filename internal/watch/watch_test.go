@@ -103,3 +103,36 @@ func TestAssemble(t *testing.T) {
 		t.Errorf("%v s left where nothing is to be done", s.Left)
 	}
 }
+
+// A sweep that trains networks is done when these are; the time left has that of their
+// trainings.
+func TestAssembleTrainings(t *testing.T) {
+	seconds := func(x float64) *float64 { return &x }
+	m := &sweep.Manifest{Shared: sweep.Shared{Retrain: &sweep.Retraining{Preset: "smoke"}}}
+	for i := range 4 {
+		m.Units = append(m.Units, sweep.Unit{Index: i, Space: "darts-s2", Algorithm: "darts", Run: fmt.Sprintf("run-%d", i)})
+	}
+	of := func(i int, state State, r Run) Run {
+		r.Name, r.Space, r.Algorithm, r.State = fmt.Sprintf("run-%d", i), "darts-s2", "darts", state
+		return r
+	}
+	runs := []Run{
+		of(0, Finished, Run{Spent: seconds(100), Training: seconds(300)}),
+		of(1, Finished, Run{Spent: seconds(120), training: "epoch 3"}),
+		of(2, Running, Run{Spent: seconds(50), Left: seconds(50)}),
+	}
+	s := Assemble("runs", m, runs)
+	if got := s.Counted(); got != "1 finished, 1 running, 1 untrained, 1 missing" {
+		t.Error(got)
+	}
+	if r := s.Runs[1]; r.Reason != "epoch 3" {
+		t.Errorf("reason %q", r.Reason)
+	}
+	if want := 280 + 350 + 400.0; s.Left == nil || *s.Left != want {
+		t.Errorf("%v s left, want %g", s.Left, want)
+	}
+	m.Shared.Retrain = nil
+	if got := Assemble("runs", m, runs).Counted(); got != "2 finished, 1 running, 1 missing" {
+		t.Error(got)
+	}
+}
