@@ -126,26 +126,33 @@ func TestInterrupt(t *testing.T) {
 	}
 }
 
-// The environment variable that makes the test binary a training in its folder.
-const trainIn = "NB1SHOT_TEST_TRAIN_IN"
+// The environment variables that make the test binary a training in a folder, which waits at
+// a step of an epoch to be killed.
+const (
+	trainIn = "NB1SHOT_TEST_TRAIN_IN"
+	waitAt  = "NB1SHOT_TEST_WAIT_AT"
+)
 
 // A training that is killed, twice, leaves the same bytes, times aside.
 func TestKill(t *testing.T) {
 	if dir := os.Getenv(trainIn); dir != "" {
 		j := job(t, dir)
-		if _, err := run(t.Context(), j, func(p Progress) { fmt.Printf("at %d %d %s\n", p.Epoch, p.Step, p.Doing) }); err != nil {
-			t.Fatal(err)
-		}
-		return
+		_, err := run(t.Context(), j, func(p Progress) {
+			if fmt.Sprint(p.Epoch, p.Step) == os.Getenv(waitAt) && p.Doing == "" {
+				fmt.Println("waiting")
+				select {}
+			}
+		})
+		t.Fatalf("nobody killed it: %v", err)
 	}
 	whole := job(t, t.TempDir())
 	if _, err := run(t.Context(), whole, nil); err != nil {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	for _, where := range []string{"at 1 2 ", "at 2 1 "} {
+	for _, where := range []string{"1 2", "2 1"} {
 		child := exec.Command(os.Args[0], "-test.run=^TestKill$")
-		child.Env = append(os.Environ(), trainIn+"="+dir)
+		child.Env = append(os.Environ(), trainIn+"="+dir, waitAt+"="+where)
 		out, err := child.StdoutPipe()
 		if err != nil {
 			t.Fatal(err)
@@ -154,11 +161,11 @@ func TestKill(t *testing.T) {
 			t.Fatal(err)
 		}
 		text := ""
-		for buffer := make([]byte, 256); !strings.Contains(text, where+"\n"); {
+		for buffer := make([]byte, 256); !strings.Contains(text, "waiting\n"); {
 			n, err := out.Read(buffer)
 			text += string(buffer[:n])
 			if err != nil {
-				t.Fatalf("it ended before %q: %v\n%s", where, err, text)
+				t.Fatalf("it ended before epoch and step %s: %v\n%s", where, err, text)
 			}
 		}
 		if err := child.Process.Kill(); err != nil {
