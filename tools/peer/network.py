@@ -30,11 +30,11 @@ class Rows:
 
     def dim(self) -> int:
         """The length of the flat vector."""
-        return self.rows()[-1][1]
+        return max((hi for _, hi in self.rows()), default=0)
 
     def softmax(self, alphas: Tensor) -> Tensor:
         """The mixing vector of the architecture parameters: a softmax of each row."""
-        return torch.cat([F.softmax(alphas[lo:hi], dim=0) for lo, hi in self.rows()])
+        return torch.cat([alphas[:0], *(F.softmax(alphas[lo:hi], dim=0) for lo, hi in self.rows())])
 
     def clip(self, mixing: Tensor) -> Tensor:
         """Each row clamped to [0,1] and divided by its sum; a row of which nothing

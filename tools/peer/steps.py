@@ -34,6 +34,7 @@ from network import CLASSES, fill, uniform
 
 WEIGHT_SEED, ALPHA_SEED, IMAGE_SEED = 1000, 500, 700
 RATE, MOMENTUM, DECAY, CLIP = 0.025, 0.9, 3e-4, 5.0  # of the weight step
+AUXILIARY = 0.4  # of the auxiliary head's loss
 EPSILON, ATTACK_STEPS = 0.1, 7  # of the attack
 BATCHED = 4  # directions of the Hessian at once; all of them need too much memory
 PIECE = 48  # images of Hand's forward pass at once, by measurement
@@ -43,7 +44,7 @@ PIECE = 48  # images of Hand's forward pass at once, by measurement
 class Config:
     """The size of the problem, and where it is computed."""
 
-    space: str  # "1", "2", "3", or a name of darts.SPACES
+    space: str  # "1", "2", "3", or a name of darts.PROBLEMS
     channels: int
     cells: int
     side: int
@@ -76,8 +77,8 @@ class Plain:
 
     def __init__(self, config: Config):
         self.config = config
-        if config.space in darts.SPACES:
-            self.space, model = darts.SPACES[config.space], darts.Supernet
+        if config.space in darts.PROBLEMS:
+            self.space, model = darts.PROBLEMS[config.space], darts.Network
         else:
             self.space, model = network.SPACES[int(config.space)], network.Supernet
         self.net = model(self.space, config.channels, config.cells, careful=self.careful)
@@ -111,6 +112,11 @@ class Plain:
     def loss(self, mixing: Tensor) -> Tensor:
         return F.cross_entropy(self.model(self.images, mixing), self.labels)
 
+    def trained_loss(self, loss: Tensor) -> Tensor:
+        """What the weights descend: the loss, and that of the auxiliary head if there is one."""
+        logits = getattr(self.net, "auxiliary_logits", None)
+        return loss if logits is None else loss + AUXILIARY * F.cross_entropy(logits, self.labels)
+
     def arch(self) -> Result:
         """The gradient of the loss with respect to the alphas, in training mode."""
         self.net.train()
@@ -125,7 +131,7 @@ class Plain:
         self.net.train()
         self.optimizer.zero_grad(set_to_none=self.careful)
         loss = self.loss(self.space.softmax(self.alphas).detach())
-        loss.backward()
+        self.trained_loss(loss).backward()
         self.update()
         return Result(loss.item())
 
