@@ -225,7 +225,11 @@ func (t stabilityTable) shown() []measure {
 
 func (t stabilityTable) print(w io.Writer) error {
 	if t.Provenance.Table == results.NoTable {
-		fmt.Fprintf(w, "%s, and no test errors; mean ± standard deviation over n seeds\n", tableTitle(results.NoTable))
+		without := ", and no test errors"
+		if t.Evaluated != nil {
+			without = ""
+		}
+		fmt.Fprintf(w, "%s%s; mean ± standard deviation over n seeds\n", tableTitle(results.NoTable), without)
 	} else {
 		fmt.Fprintf(w, "test errors by %s, in percent; mean ± standard deviation over n seeds,\n[%g %% confidence interval] of the mean final error\n", tableTitle(t.Provenance.Table), 100*stability.Level)
 	}

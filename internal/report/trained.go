@@ -287,7 +287,11 @@ func trainedCaption(parts []trained, text string) caption {
 		}
 		how = append(how, line)
 		searched = append(searched, "Searches: "+provenance(t.curves))
-		for _, d := range slices.Concat(recipeDepartures(k), departures(t.curves, false)) {
+		differs := recipeDepartures(k)
+		for _, d := range departures(t.curves, false) {
+			differs = append(differs, "in the searches "+d)
+		}
+		for _, d := range differs {
 			if !slices.Contains(unlike, d) {
 				unlike = append(unlike, d)
 			}
@@ -339,7 +343,10 @@ func recipeDepartures(k results.EvaluationKey) (all []string) {
 			all = append(all, fmt.Sprintf(m.what, m.ours, m.paper))
 		}
 	}
-	if r.Augment != "" {
+	if images, _ := k.Provenance.StandIns(); images {
+		all = append(all, fmt.Sprintf("trained on %s images instead of CIFAR-10", k.Provenance.Images))
+	}
+	if r.Augment != "" && k.Form != results.FormImageNet {
 		all = append(all, strings.TrimSuffix(r.Augment, "."))
 	}
 	return all
