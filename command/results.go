@@ -82,14 +82,15 @@ type runEntry struct {
 	Seed       uint64             `json:"seed"`
 	ConfigHash string             `json:"config_hash"`
 	State      results.State      `json:"state"`
-	Killed     bool               `json:"killed,omitempty"` // the process of a running one is there no more
-	Epochs     int                `json:"epochs"`           // recorded, without the final record
-	Configured int                `json:"configured"`       // epochs; 0 if the configuration has none
-	Last       *outcome           `json:"last"`             // of the newest record that the table knows
-	Best       *outcome           `json:"best"`             // nil also where the record is too long to look for it
-	Found      *found             `json:"found,omitempty"`  // where no table knows the space
-	Eigenvalue []float64          `json:"eigenvalue"`       // λ of the first and the last epoch
-	Seconds    *float64           `json:"seconds"`          // wall time of the records; nil where there are too many to add up
+	Killed     bool               `json:"killed,omitempty"`        // the process of a running one is there no more
+	Epochs     int                `json:"epochs"`                  // recorded, without the final record
+	Configured int                `json:"configured"`              // epochs; 0 if the configuration has none
+	Last       *outcome           `json:"last"`                    // of the newest record that the table knows
+	Best       *outcome           `json:"best"`                    // nil also where the record is too long to look for it
+	Found      *found             `json:"found,omitempty"`         // where no table knows the space
+	Trained    *float64           `json:"trained_error,omitempty"` // on the test images, after training from scratch; nil where that was not done
+	Eigenvalue []float64          `json:"eigenvalue"`              // λ of the first and the last epoch
+	Seconds    *float64           `json:"seconds"`                 // wall time of the records; nil where there are too many to add up
 	Provenance results.Provenance `json:"provenance"`
 }
 
@@ -100,6 +101,9 @@ func newRunEntry(h *results.History) *runEntry {
 		ConfigHash: h.Run.ConfigHash, State: s.State, Killed: h.Status.Killed(), Last: s.Final, Best: s.Best, Found: s.Found, Eigenvalue: s.Eigenvalue, Seconds: &s.Seconds, Provenance: h.Run.Provenance, Epochs: h.Trained(),
 	}
 	e.Configured, _ = strconv.Atoi(h.Run.Setting("epochs")) // 0 where there is none
+	if v := h.Evaluation; v != nil && v.Recipe.MeasuredOn == results.PartTest {
+		e.Trained = new(v.TestError())
+	}
 	return e
 }
 
@@ -174,13 +178,14 @@ func listRuns(c *cli.Context) (err error) {
 func printRuns(w io.Writer, listed []listedRun) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	free := slices.ContainsFunc(listed, func(r listedRun) bool { return r.runEntry != nil && r.Found != nil })
-	column := func(text string) string {
-		if free {
+	trained := slices.ContainsFunc(listed, func(r listedRun) bool { return r.runEntry != nil && r.Trained != nil })
+	column := func(shown bool, text string) string {
+		if shown {
 			return text + "\t"
 		}
 		return ""
 	}
-	fmt.Fprintf(t, "space\talgorithm\tpreset\tseed\tstate\tepochs\ttest error\tbest\t%sλ\timages\ttable\ttime\tdirectory\n", column("free"))
+	fmt.Fprintf(t, "space\talgorithm\tpreset\tseed\tstate\tepochs\ttest error\tbest\t%s%sλ\timages\ttable\ttime\tdirectory\n", column(trained, "trained"), column(free, "free"))
 	standIns := false
 	for _, r := range listed {
 		if r.runEntry == nil {
@@ -188,12 +193,15 @@ func printRuns(w io.Writer, listed []listedRun) error {
 		}
 		images, table := r.Provenance.StandIns()
 		standIns = standIns || images || table
-		share := ""
+		after, share := "", ""
+		if r.Trained != nil {
+			after = percent(*r.Trained)
+		}
 		if r.Found != nil {
 			share = percent(r.Found.ParameterFree)
 		}
 		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s%s\t%s\t%s\t%s\t%s\n", r.Space, r.Algorithm, r.Preset, r.Seed, r.state(), r.epochs(),
-			errorOf(r.Last), errorOf(r.Best), column(share), summary{Eigenvalue: r.Eigenvalue}.eigenvalues(),
+			errorOf(r.Last), errorOf(r.Best), column(trained, after)+column(free, share), summary{Eigenvalue: r.Eigenvalue}.eigenvalues(),
 			marked(r.Provenance.Images, images), marked(r.Provenance.Table, table), secondsOf(r.Seconds), r.Dir)
 	}
 	if err := t.Flush(); err != nil {
