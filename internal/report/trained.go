@@ -244,10 +244,13 @@ func trainedNetworks(t trained, space spaces.Name, name string) table {
 		columns: []column{
 			{"n", "n", nil}, {"test_error", "Test error (%)", percent}, {"best_test_error", "Best seed (%)", lowest}, {"train_error", "Training error (%)", percent},
 			{"parameters", "Parameters (M)", significantMillions}, {"macs", "Multiply-adds (M)", significantMillions},
-			{cost, fmt.Sprintf("Search (%s)", unit), significant}, {"paper_gpu_days", "Paper's search (GPU-days)", nil}, {"training_hours", "Training (h)", significant},
+			{cost, fmt.Sprintf("Search (%s)", unit), significant}, {"training_hours", "Training (h)", significant},
 		},
 	}
 	onDARTSSpace := space == "darts" || space == "darts8"
+	if onDARTSSpace {
+		table.columns = append(table.columns, column{"paper_gpu_days", "Paper's search (GPU-days)", nil})
+	}
 	for _, c := range t.curves {
 		errs := t.over(c, testError)
 		if c.Space != space || errs.n == 0 {
@@ -277,15 +280,19 @@ func trainedNetworks(t trained, space spaces.Name, name string) table {
 			}
 			return nil
 		})}
-		days := entry{text: "–"}
-		if x, ok := paperDays[c.Algorithm]; ok && onDARTSSpace && c.Variant == "" {
-			days.text = fmt.Sprintf("%g", x)
-		}
-		table.rows = append(table.rows, row{plots.CurveName(c), errs.n, []entry{
+		r := row{plots.CurveName(c), errs.n, []entry{
 			{text: fmt.Sprint(errs.n)}, {statistic: errs, paper: paperError(t.key, c)}, {statistic: statistic{n: errs.n, mean: best}},
 			number(func(e results.Evaluation) float64 { return 1 - e.Train.Accuracy }), parameters, number(func(e results.Evaluation) float64 { return float64(e.MACs) }),
-			search, days, number(func(e results.Evaluation) float64 { return e.Seconds / 3600 }),
-		}})
+			search, number(func(e results.Evaluation) float64 { return e.Seconds / 3600 }),
+		}}
+		if onDARTSSpace {
+			days := "–"
+			if x, ok := paperDays[c.Algorithm]; ok && c.Variant == "" {
+				days = fmt.Sprintf("%g", x)
+			}
+			r.entries = append(r.entries, entry{text: days})
+		}
+		table.rows = append(table.rows, r)
 	}
 	table.markBest(1)
 	note := "In grey the errors and parameters of the paper's Table 1 (quirk C26), which also has the days of a GPU. "
