@@ -229,10 +229,10 @@ func interruptible(action cli.ActionFunc) cli.ActionFunc {
 			defer close(code)
 			select {
 			case s := <-signals:
-				code <- 128 + int(s.(syscall.Signal))
 				cancel()
 				newStatus(c.App.ErrWriter, 0).end() // of the line of progress
 				fmt.Fprintln(c.App.ErrWriter, "stopping after this step; again to stop now")
+				code <- 128 + int(s.(syscall.Signal)) // the program may end now
 				time.Sleep(grace)
 			case <-ctx.Done():
 			}
