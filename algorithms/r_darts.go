@@ -1,6 +1,8 @@
 package algorithms
 
 import (
+	"math/rand/v2"
+
 	"github.com/nb1shot/nb1shot/algorithms/catalogue"
 	"github.com/nb1shot/nb1shot/random"
 	"github.com/nb1shot/nb1shot/spaces"
@@ -60,24 +62,29 @@ func newDropPath(cfg Config) (Searcher, error) {
 	r := NewRelaxation("r-darts-dp", cfg, 0)
 	probability := Linear{To: cfg.Settings.Number("drop-path"), Length: max(cfg.Epochs-1, 1)}
 	r.Before = func(net Supernet, use Use, images int) {
-		p := probability.At(r.epoch)
-		if p == 0 {
-			net.SetDropPath(nil)
-			return
-		}
-		multipliers := make([]float64, net.Droppable()*images)
 		index := []uint64{uint64(use), uint64(r.epoch), uint64(r.step)}
 		if r.look > 0 {
 			index = append(index, uint64(r.look))
 		}
 		draws := random.New(cfg.Seed, "drop-path", index...)
-		for i := range multipliers {
-			if draws.Float64() >= p {
-				multipliers[i] = 1 / (1 - p)
-			}
-		}
-		net.SetDropPath(multipliers)
+		net.SetDropPath(DropPath(draws, probability.At(r.epoch), net.Droppable()*images))
 	}
 	r.unrollIfAsked()
 	return r, nil
+}
+
+// DropPath draws n multipliers of drop path, as supernet.Net.SetDropPath takes them: 0 with
+// probability p, in [0,1), else 1/(1−p). Without a probability it draws nothing and returns
+// none.
+func DropPath(r *rand.Rand, p float64, n int) []float64 {
+	if p == 0 {
+		return nil
+	}
+	multipliers := make([]float64, n)
+	for i := range multipliers {
+		if r.Float64() >= p {
+			multipliers[i] = 1 / (1 - p)
+		}
+	}
+	return multipliers
 }

@@ -94,3 +94,13 @@ func joined(names []spaces.Name) (all []string) {
 	}
 	return all
 }
+
+// assigned takes NAME=VALUE apart, which an option was given; hint says how to write it and
+// where the names are.
+func assigned(option, pair, hint string) (name, value string, err error) {
+	name, value, ok := strings.Cut(pair, "=")
+	if !ok {
+		return "", "", misuse(fmt.Errorf("--%s %s: no value", option, pair), "%s", hint)
+	}
+	return name, value, nil
+}

@@ -368,11 +368,11 @@ func retrainJob(c *cli.Context, s trainee, folder string, halves bool) (job retr
 		config.Halves, config.Epochs = true, max(2, config.Epochs/6)
 	}
 	for _, pair := range c.StringSlice("set") {
-		name, value, ok := strings.Cut(pair, "=")
-		if !ok {
-			return job, misuse(fmt.Errorf("--set %s: no value", pair), "write --set NAME=VALUE; see %s --help", c.Command.HelpName)
+		name, value, err := assigned("set", pair, fmt.Sprintf("write --set NAME=VALUE; see %s --help", c.Command.HelpName))
+		if err != nil {
+			return job, err
 		}
-		err := config.Set(name, value)
+		err = config.Set(name, value)
 		if errors.Is(err, retrain.ErrSetting) {
 			return job, unknown("setting", name, retrain.SettingNames(), "see "+c.Command.HelpName+" --help")
 		}
@@ -382,20 +382,19 @@ func retrainJob(c *cli.Context, s trainee, folder string, halves bool) (job retr
 	}
 	job.Config, job.Subject, job.Seed, job.Engine, job.Threads = config, s.Subject, c.Uint64("seed"), c.String("engine"), c.Int("threads")
 	job.SearchSeconds, job.Program = s.searchSeconds, version()
+	result := ""
 	switch out := c.String("out"); {
 	case out != "":
 		job.Dir = out
-		job.Result = filepath.Join(out, results.EvaluationFile)
-	case s.run != nil && folder == selectFolder:
-		job.Dir = filepath.Join(s.run.Dir, folder)
-		job.Result = filepath.Join(job.Dir, results.EvaluationFile)
 	case s.run != nil:
 		job.Dir = filepath.Join(s.run.Dir, folder)
-		job.Result = filepath.Join(s.run.Dir, results.EvaluationFile)
+		if folder == retrainFolder { // what the run found scores this: beside its record
+			result = s.run.Dir
+		}
 	default:
 		job.Dir = filepath.Join("trainings", fmt.Sprintf("%s-%s-seed%d", s.name, preset, job.Seed))
-		job.Result = filepath.Join(job.Dir, results.EvaluationFile)
 	}
+	job.Result = filepath.Join(cmp.Or(result, job.Dir), results.EvaluationFile)
 	if generated(path) {
 		job.Train, job.Test, err = generatedImages(c.Context, path, config)
 	}

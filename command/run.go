@@ -274,9 +274,9 @@ func newConfig(c *cli.Context, preset string) (benchmark.Config, error) {
 		}
 	}
 	for _, pair := range c.StringSlice("set") {
-		name, value, ok := strings.Cut(pair, "=")
-		if !ok {
-			return benchmark.Config{}, misuse(fmt.Errorf("--set %s: no value", pair), "write --set NAME=VALUE; nb1shot algos lists the names")
+		name, value, err := assigned("set", pair, "write --set NAME=VALUE; nb1shot algos lists the names")
+		if err != nil {
+			return benchmark.Config{}, err
 		}
 		if err := set(&config, "--set "+pair, name, value); err != nil {
 			return benchmark.Config{}, err

@@ -273,9 +273,9 @@ func readSweepLine(c *cli.Context) (line sweepLine, err error) {
 		}
 	}
 	for _, pair := range c.StringSlice("set") {
-		name, value, ok := strings.Cut(pair, "=")
-		if !ok {
-			return line, misuse(fmt.Errorf("--set %s: no value", pair), "write --set NAME=VALUE or --set ALGORITHM.NAME=VALUE; nb1shot algos lists the names")
+		name, value, err := assigned("set", pair, "write --set NAME=VALUE or --set ALGORITHM.NAME=VALUE; nb1shot algos lists the names")
+		if err != nil {
+			return line, err
 		}
 		line.settings = append(line.settings, assignment{"--set " + pair, name, value})
 	}

@@ -11,10 +11,8 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/nb1shot/nb1shot/benchmark"
 	"github.com/nb1shot/nb1shot/benchmark/retrain"
 	"github.com/nb1shot/nb1shot/benchmark/sweep"
-	"github.com/nb1shot/nb1shot/results"
 )
 
 // retrainFlags say how a sweep trains networks.
@@ -38,9 +36,9 @@ func retraining(c *cli.Context, there *sweep.Retraining, preset, form, images st
 		return nil, unknown("preset", made.Preset, retrain.Presets(), "choose one of "+strings.Join(retrain.Presets(), ", "))
 	}
 	for _, pair := range c.StringSlice("retrain-set") {
-		name, value, ok := strings.Cut(pair, "=")
-		if !ok {
-			return nil, misuse(fmt.Errorf("--retrain-set %s: no value", pair), "write --retrain-set NAME=VALUE; nb1shot retrain --help lists the names")
+		name, value, err := assigned("retrain-set", pair, "write --retrain-set NAME=VALUE; nb1shot retrain --help lists the names")
+		if err != nil {
+			return nil, err
 		}
 		if made.Settings == nil {
 			made.Settings = map[string]string{}
@@ -62,12 +60,7 @@ func retraining(c *cli.Context, there *sweep.Retraining, preset, form, images st
 }
 
 // form is that of the networks of what the sweep finds.
-func (p *sweepPlan) form() string {
-	if benchmark.FamilyOf(p.grid.Spaces[0]).HasTable() {
-		return results.FormNASBench101
-	}
-	return results.FormCIFAR
-}
+func (p *sweepPlan) form() string { return sweep.Form(p.grid.Spaces[0]) }
 
 // openNetworkImages opens the images that networks are trained on, if any are.
 func (p *sweepPlan) openNetworkImages(ctx context.Context) (err error) {

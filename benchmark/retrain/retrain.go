@@ -407,18 +407,8 @@ func (t *Training) steps(ctx context.Context, epoch int, seconds func() float64)
 func (t *Training) step(batch data.Batch, epoch, k int) (supernet.Pass, error) {
 	c := t.Config
 	t.net.SetDraws(t.Seed, "retrain", uint64(epoch), uint64(k))
-	if p := c.dropPath(epoch); p > 0 {
-		r := random.New(t.Seed, "retrain/drop-path", uint64(epoch), uint64(k))
-		multipliers := make([]float64, t.net.Droppable()*batch.N)
-		for i := range multipliers {
-			if r.Float64() >= p {
-				multipliers[i] = 1 / (1 - p)
-			}
-		}
-		t.net.SetDropPath(multipliers)
-	} else {
-		t.net.SetDropPath(nil)
-	}
+	r := random.New(t.Seed, "retrain/drop-path", uint64(epoch), uint64(k))
+	t.net.SetDropPath(algorithms.DropPath(r, c.dropPath(epoch), t.net.Droppable()*batch.N))
 	pass, err := t.net.WeightGradient(batch, nil, supernet.BatchStatistics)
 	if err != nil {
 		return pass, err

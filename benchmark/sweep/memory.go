@@ -1,10 +1,6 @@
 package sweep
 
-import (
-	"github.com/nb1shot/nb1shot/benchmark"
-	"github.com/nb1shot/nb1shot/results"
-	"github.com/nb1shot/nb1shot/spaces"
-)
+import "github.com/nb1shot/nb1shot/spaces"
 
 // Memory returns the bytes that the largest of the units takes at most, see
 // benchmark.Config.Memory and retrain.Config.Memory.
@@ -44,11 +40,7 @@ func (r *Runner) Memory(units []Unit) (largest int64, err error) {
 	if r.Shared.Retrain == nil || len(units) == 0 {
 		return largest, nil
 	}
-	form := results.FormCIFAR
-	if benchmark.FamilyOf(units[0].Space).HasTable() {
-		form = results.FormNASBench101
-	}
-	c, err := r.Shared.Retrain.Config(form, r.NetworkTrain.Source.Kind)
+	c, err := r.Shared.Retrain.Config(Form(units[0].Space), r.NetworkTrain.Source.Kind)
 	if err != nil {
 		return 0, err
 	}

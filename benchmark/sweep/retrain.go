@@ -12,6 +12,7 @@ import (
 	"github.com/nb1shot/nb1shot/benchmark/retrain"
 	"github.com/nb1shot/nb1shot/internal/engine"
 	"github.com/nb1shot/nb1shot/results"
+	"github.com/nb1shot/nb1shot/spaces"
 )
 
 // Retraining is how the networks of what the runs of a sweep found are trained from
@@ -58,6 +59,14 @@ func (t Retraining) Config(form, images string) (retrain.Config, error) {
 		return c, errors.New("halves is on: the networks of a sweep are measured on the test images")
 	}
 	return c, nil
+}
+
+// Form is the form of the network of what is found on a space.
+func Form(space spaces.Name) string {
+	if benchmark.FamilyOf(space).HasTable() {
+		return results.FormNASBench101
+	}
+	return results.FormCIFAR
 }
 
 // trained tells whether nothing is left to be done of a run whose search is finished: its
