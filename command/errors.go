@@ -212,6 +212,11 @@ func oneArgument(c *cli.Context, what string) (string, error) {
 // one, sends its signal twice.
 const grace = 500 * time.Millisecond
 
+// stopSignal is the cause of a context's end by a signal.
+type stopSignal struct{ os.Signal }
+
+func (s stopSignal) Error() string { return s.String() }
+
 // interruptible lets SIGINT, SIGTERM, SIGHUP, unless it is ignored as by nohup, and
 // SIGUSR1, by which clusters announce the end of a job, cancel the action's context, and
 // says so at once. A second signal kills the program.
@@ -222,14 +227,14 @@ func interruptible(action cli.ActionFunc) cli.ActionFunc {
 		if !signal.Ignored(syscall.SIGHUP) {
 			signal.Notify(signals, syscall.SIGHUP)
 		}
-		ctx, cancel := context.WithCancel(c.Context)
+		ctx, cancel := context.WithCancelCause(c.Context)
 		code := make(chan int, 1)
 		fault.Start(func() {
 			defer signal.Stop(signals)
 			defer close(code)
 			select {
 			case s := <-signals:
-				cancel()
+				cancel(stopSignal{s})
 				newStatus(c.App.ErrWriter, 0).end() // of the line of progress
 				fmt.Fprintln(c.App.ErrWriter, "stopping after this step; again to stop now")
 				code <- 128 + int(s.(syscall.Signal)) // the program may end now
@@ -239,7 +244,7 @@ func interruptible(action cli.ActionFunc) cli.ActionFunc {
 		})
 		c.Context = ctx
 		err := action(c)
-		cancel()
+		cancel(nil)
 		signalled := <-code
 		if err == nil || signalled == 0 {
 			return err

@@ -8,8 +8,6 @@ import (
 	"io"
 	"io/fs"
 	"maps"
-	"os"
-	"os/signal"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -144,11 +142,6 @@ func runSweep(c *cli.Context) error {
 	if err := plan.introduce(log); err != nil {
 		return err
 	}
-	announced := make(chan os.Signal, 1)
-	if line.cluster != nil {
-		signal.Notify(announced, syscall.SIGUSR1)
-		defer signal.Stop(announced)
-	}
 	outcomes, stopped := plan.run(c.Context, log, nil)
 	s := summariseSweep(root, outcomes)
 	err = showSweep(c, s)
@@ -158,7 +151,7 @@ func runSweep(c *cli.Context) error {
 	if err == nil {
 		err = unfinished(s, stopped)
 	}
-	if err != nil && len(announced) > 0 {
+	if err != nil && line.cluster != nil && errors.Is(context.Cause(c.Context), stopSignal{syscall.SIGUSR1}) {
 		return requeue(c, err, plan.advanced)
 	}
 	return onFinish(c, s, err)
