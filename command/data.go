@@ -11,12 +11,13 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/nb1shot/nb1shot/data"
+	"github.com/nb1shot/nb1shot/data/text"
 )
 
 func dataCommand() *cli.Command {
 	return &cli.Command{
 		Name:        "data",
-		Usage:       "download and describe the images",
+		Usage:       "download and describe images and texts",
 		Description: "Examples:\n  nb1shot data fetch\n  nb1shot data fetch svhn",
 		Subcommands: []*cli.Command{
 			{
@@ -52,17 +53,21 @@ Example:
 				},
 				Action: interruptible(importImages),
 			},
+			dataTextCommand(),
 			{
 				Name:      "info",
-				Usage:     "say what images a run uses",
+				Usage:     "say what images a run uses, or what a text has",
 				ArgsUsage: "[PATH]",
 				Description: `PATH is what --data of a run may be: an archive or folder of images, cifar10, cifar100 or
-svhn, procedural or procedural100. Left out, it is what a run uses by default.
+svhn, procedural or procedural100. Left out, it is what a run uses by default. It may also
+be a folder with the files train.txt, valid.txt and test.txt of a text, such as Penn
+Treebank, or with ptb. before these names.
 
 Examples:
   nb1shot data info
+  nb1shot data info simple-examples/data
   nb1shot data info cifar-100-python.tar.gz`,
-				Action: describeImages,
+				Action: describeData,
 			},
 		},
 	}
@@ -124,11 +129,26 @@ func importImages(c *cli.Context) error {
 	return err
 }
 
-func describeImages(c *cli.Context) error {
+// describeData describes images, or the text where the path has one.
+func describeData(c *cli.Context) error {
 	if c.Args().Len() > 1 {
 		return misuse(fmt.Errorf("%d arguments, want PATH alone", c.Args().Len()), "see %s --help", c.Command.HelpName)
 	}
-	path, err := findImages(c.Args().First())
+	path := c.Args().First()
+	if path != "" {
+		dir, err := text.Locate(path)
+		switch {
+		case err != nil:
+			return err
+		case dir != "":
+			return describeText(c, path)
+		}
+	}
+	return describeImages(c, path)
+}
+
+func describeImages(c *cli.Context, path string) error {
+	path, err := findImages(path)
 	if err != nil {
 		return err
 	}

@@ -25,18 +25,21 @@ import (
 // The golden data lie beside a checkout.
 //go:generate go run ../../tools/golden -o nb1shot1.zip ../../../shared/golden
 //go:generate go run ../../tools/golden -o darts.zip ../../../shared/golden-cnn
+//go:generate go run ../../tools/golden -o rnn.zip ../../../shared/golden-rnn
 
 var (
 	//go:embed nb1shot1.zip
 	oneShot []byte // cases of NAS-Bench-1Shot1
 	//go:embed darts.zip
 	cells []byte // cases of the spaces of DARTS
+	//go:embed rnn.zip
+	recurrent []byte // cases of the recurrent space
 )
 
 // FS returns the embedded cases, a folder each.
 var FS = sync.OnceValue(func() fs.FS {
 	var all archives
-	for _, archive := range [][]byte{oneShot, cells} {
+	for _, archive := range [][]byte{oneShot, cells, recurrent} {
 		r, err := zip.NewReader(bytes.NewReader(archive), int64(len(archive)))
 		if err != nil {
 			panic(fmt.Sprintf("golden: an embedded archive: %v", err))

@@ -8,7 +8,7 @@ import (
 )
 
 // kinds lists what can be verified. A case is of the first kind that it is.
-var kinds = slices.Concat(oneShotKinds, cellKinds)
+var kinds = slices.Concat(oneShotKinds, cellKinds, recurrentKinds)
 
 // oneShotKinds are the cases of NAS-Bench-1Shot1.
 var oneShotKinds = []kind{
@@ -95,6 +95,11 @@ var cellKinds = slices.Concat(
 	[]kind{evaluationKind},
 	genotypeKinds,
 )
+
+// recurrentKinds are the cases of the recurrent space.
+var recurrentKinds = []kind{
+	{name: "text", is: either(named("pipeline_rnn"), holds("vocabulary")), host: corpora},
+}
 
 // cellSteps are training steps of an algorithm, whatever the manifest calls it.
 func cellSteps(algorithm string, names ...string) (all []kind) {

@@ -178,6 +178,7 @@ func TestInputsMatter(t *testing.T) {
 		{"steps_cnn_rdarts_l2_s2", regexp.MustCompile(`hyper`)},
 		{"earlystop", regexp.MustCompile(`cases\[(0|4|9)\]`)},
 		{"schedules_cnn", regexp.MustCompile(``)},
+		{"pipeline_rnn", regexp.MustCompile(`batches`)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			original, k := readCase(t, tt.name)
@@ -557,7 +558,7 @@ func shared(t *testing.T) (sources []Source) {
 	if dir == "" {
 		dir = "../../../shared"
 	}
-	for _, name := range []string{"golden", "golden-cnn"} {
+	for _, name := range []string{"golden", "golden-cnn", "golden-rnn"} {
 		s := Folder(filepath.Join(dir, name))
 		if _, err := s.cases(); err != nil {
 			t.Skipf("no shared golden data, set NB1SHOT_SHARED to their folder: %v", err)
