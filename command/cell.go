@@ -32,15 +32,17 @@ what is left out stands in parentheses.
 
 With --genotype, and for runs on the spaces of DARTS, it draws a normal and a
 reduction cell and says what is known of them: the share of operations without
-parameters, width and depth, parameters and multiply-accumulates.
+parameters, width and depth, parameters and multiply-accumulates. A genotype may also be
+a recurrent cell of DARTS' space on Penn Treebank.
 
 Examples:
   nb1shot cell runs/s1-darts-quick-1f0c9a3e-seed0 -o darts.svg
+  nb1shot cell --genotype "tanh:0 relu:1 relu:1 sigmoid:2"
   nb1shot cell --genotype c10_s2_pgd -o cells.pdf`,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "write the drawing to `FILE.svg`, .png or .pdf"},
 			forceFlag(),
-			&cli.StringFlag{Name: "genotype", Usage: "draw the cells of `GENOTYPE`: a published one by name, such as DARTS_V2 or c10_s2_pgd; one as \"skip:0 sep3:1 / … | max:0 max:1 / …\" or as Python prints it; or a file with one"},
+			&cli.StringFlag{Name: "genotype", Usage: "draw the cells of `GENOTYPE`: a published one by name, such as DARTS_V2 or c10_s2_pgd; one as \"skip:0 sep3:1 / … | max:0 max:1 / …\", \"relu:0 tanh:1 …\" or as Python prints it; or a file with one"},
 			&cli.BoolFlag{Name: "pruned", Usage: "leave out what lies on no path from input to output", DisableDefaultText: true},
 			budgetFlag(),
 			tableFlag(),
@@ -54,7 +56,7 @@ func drawCell(c *cli.Context) error {
 	if c.IsSet("out") && !slices.Contains([]string{".svg", ".png", ".pdf"}, filepath.Ext(out)) {
 		return misuse(errors.New("option --out must name a file that ends in .svg, .png or .pdf"), "an example is: nb1shot cell cell.json --out cell.svg")
 	}
-	find := func() (drawable, error) { return readGenotype(c.String("genotype")) }
+	find := func() (drawable, error) { return readDrawable(c.String("genotype")) }
 	if c.IsSet("genotype") {
 		if err := noArguments(c); err != nil {
 			return err
@@ -94,7 +96,7 @@ func drawCell(c *cli.Context) error {
 	if err := save(c, out, content); err != nil {
 		return err
 	}
-	if g, ok := d.(foundGenotype); ok {
+	if g, ok := d.(interface{ told() (string, error) }); ok {
 		told, err := g.told()
 		if err != nil {
 			return err

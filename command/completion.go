@@ -19,6 +19,7 @@ import (
 	"github.com/nb1shot/nb1shot/nasbench"
 	"github.com/nb1shot/nb1shot/spaces"
 	"github.com/nb1shot/nb1shot/spaces/darts"
+	"github.com/nb1shot/nb1shot/spaces/rnn"
 )
 
 // The scripts ask this program for the candidates, by "nb1shot completion
@@ -146,6 +147,12 @@ func candidates(app *cli.App, words []string) []candidate {
 // of which table the budgets.
 func values(flags []cli.Flag, option, begun string, line []string) []candidate {
 	list := namedValues(option, begun, line)
+	draws := slices.ContainsFunc(flags, func(f cli.Flag) bool { return slices.Contains(f.Names(), "pruned") })
+	if draws && strings.TrimLeft(option, "-") == "genotype" { // only drawings know recurrent cells
+		for _, p := range rnn.AllPublished() {
+			list = append(list, candidate{p.Name, p.Source})
+		}
+	}
 	i := slices.IndexFunc(flags, func(f cli.Flag) bool { return slices.Contains(f.Names(), strings.TrimLeft(option, "-")) })
 	if i >= 0 && isPath.MatchString(placeholder(flags[i])) {
 		list = append(list, anyFile)

@@ -11,6 +11,7 @@ import (
 	"github.com/nb1shot/nb1shot/internal/foreign"
 	"github.com/nb1shot/nb1shot/plots"
 	"github.com/nb1shot/nb1shot/spaces/darts"
+	"github.com/nb1shot/nb1shot/spaces/rnn"
 )
 
 // foundGenotype is a genotype of the spaces of DARTS and where it is from.
@@ -23,6 +24,9 @@ type foundGenotype struct {
 // readGenotype reads what --genotype says: the name of a published genotype, a genotype
 // itself, or a file with one.
 func readGenotype(text string) (foundGenotype, error) {
+	if _, ok := rnn.FindPublished(text); ok || rnn.IsGenotype(text) {
+		return foundGenotype{}, hinted(fmt.Errorf("--genotype: %.40q is a recurrent cell, want cells of convolutions", text), "nb1shot cell draws recurrent cells; no other command knows them yet")
+	}
 	if p, ok := darts.FindPublished(text); ok {
 		return foundGenotype{fmt.Sprintf("%s: %s", p.Name, p.Source), p.Genotype, p.Classes}, nil
 	}
@@ -33,23 +37,36 @@ func readGenotype(text string) (foundGenotype, error) {
 		}
 		return foundGenotype{"", g, darts.CIFARNetwork.Classes}, nil
 	}
-	content, err := foreign.ReadText(text, maxGenotypeFile)
+	content, err := genotypeFile(text)
+	if err != nil {
+		return foundGenotype{}, err
+	}
+	g, err := darts.ParseGenotype(content)
+	if err != nil {
+		return foundGenotype{}, fmt.Errorf("--genotype: %s: %w", text, err)
+	}
+	return foundGenotype{text, g, darts.CIFARNetwork.Classes}, nil
+}
+
+// genotypeFile returns the content of a file with a genotype. That there is none is an
+// unknown genotype.
+func genotypeFile(path string) (string, error) {
+	content, err := foreign.ReadText(path, maxGenotypeFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		var names []string
 		for _, p := range darts.AllPublished() {
 			names = append(names, p.Name)
 		}
-		return foundGenotype{}, unknown("genotype", text, names,
+		for _, p := range rnn.AllPublished() {
+			names = append(names, p.Name)
+		}
+		return "", unknown("genotype", path, names,
 			"give a published name, such as DARTS_V2 or c10_s2_pgd, a genotype, or a file with one")
 	}
 	if err != nil {
-		return foundGenotype{}, fmt.Errorf("--genotype: %w", err)
+		return "", fmt.Errorf("--genotype: %w", err)
 	}
-	g, err := darts.ParseGenotype(string(content))
-	if err != nil {
-		return foundGenotype{}, fmt.Errorf("--genotype: %s: %w", text, err)
-	}
-	return foundGenotype{text, g, darts.CIFARNetwork.Classes}, nil
+	return string(content), nil
 }
 
 // maxGenotypeFile is the size up to which a file with a genotype is read, in bytes.

@@ -13,6 +13,7 @@ import (
 	"github.com/nb1shot/nb1shot/random"
 	"github.com/nb1shot/nb1shot/spaces/cell"
 	"github.com/nb1shot/nb1shot/spaces/darts"
+	"github.com/nb1shot/nb1shot/spaces/rnn"
 )
 
 // CellDrawing is a cell and how to draw it.
@@ -21,6 +22,8 @@ type CellDrawing struct {
 	// Genotype is drawn instead of Spec unless it is nil: its cells of a type.
 	Genotype *darts.Genotype
 	Type     darts.CellType
+	// Recurrent is drawn instead of both unless it is nil.
+	Recurrent *rnn.Genotype
 
 	Title   string   // above the cell; may be empty
 	Caption []string // paragraphs below it
@@ -47,7 +50,8 @@ func (d CellDrawing) layered() (*layered, error) {
 // vertex in the column of its distance from the input along the longest path,
 // with few crossings and no edge through a box. In a cell of a genotype the
 // operations are boxes on the edges into the nodes, which are circles. The errors are
-// those of cell.Spec.Prune, and one for more than 10 vertices or 6 nodes to draw.
+// those of cell.Spec.Prune, and one for more than 10 vertices, 6 nodes, or 12 of a recurrent
+// cell to draw. In a recurrent cell every node but the first is a box.
 func Cell(d CellDrawing) (*Figure, error) {
 	g, err := d.layered()
 	if err != nil {

@@ -71,6 +71,9 @@ func GenotypeCells(g darts.Genotype, title string, caption ...string) []CellDraw
 
 // diagram returns what is drawn of a cell. The errors are those of Cell.
 func (d CellDrawing) diagram() (*diagram, error) {
+	if d.Recurrent != nil {
+		return recurrentDiagram(*d.Recurrent, d.Pruned)
+	}
 	if d.Genotype != nil {
 		return genotypeDiagram(*d.Genotype, d.Type, d.Pruned)
 	}
@@ -205,13 +208,18 @@ func genotypeDiagram(g darts.Genotype, t darts.CellType, pruned bool) (*diagram,
 	for _, state := range concat {
 		d.edges = append(d.edges, arc{source: places[state], target: output})
 	}
+	d.sortEdges()
+	return d, nil
+}
+
+// sortEdges brings the edges in their order: by source, then by target.
+func (d *diagram) sortEdges() {
 	slices.SortFunc(d.edges, func(a, b arc) int {
 		if a.source != b.source {
 			return a.source - b.source
 		}
 		return a.target - b.target
 	})
-	return d, nil
 }
 
 // degrees counts the edges that enter and leave a vertex.

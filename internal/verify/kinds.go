@@ -99,6 +99,10 @@ var cellKinds = slices.Concat(
 // recurrentKinds are the cases of the recurrent space.
 var recurrentKinds = []kind{
 	{name: "text", is: either(named("pipeline_rnn"), holds("vocabulary")), host: corpora},
+	{
+		name: "genotype of recurrent cells", is: either(named("genotype_rnn"), holds("cases[0].recurrent")), host: recurrentGenotypes,
+		background: regexp.MustCompile(`\.kind$`), // how the parameters were drawn
+	},
 }
 
 // cellSteps are training steps of an algorithm, whatever the manifest calls it.
