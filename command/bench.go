@@ -42,6 +42,7 @@ Example:
 			&cli.IntFlag{Name: "partial", Usage: "send 1/`N` of the channels through the operations, as PC-DARTS does with 4", DefaultText: "all"},
 			&cli.BoolFlag{Name: "sampled", Usage: "time the network of GDAS, with one operation of each block drawn in every repeat; without pgd and hessian", DisableDefaultText: true},
 			bounded(&cli.IntFlag{Name: "repeats", Usage: "time each step `N` times", DefaultText: "10, the Hessian 3"}, 1, 1_000_000),
+			&cli.BoolFlag{Name: "phases", Usage: "also time every phase of the engine's programs, beside the least time that its arithmetic and its bytes can take", DisableDefaultText: true},
 			engineFlag(engine.Auto),
 			bounded(&cli.IntFlag{Name: "threads", Usage: "compute on `N` threads", Value: runtime.GOMAXPROCS(0)}, 1, maxThreads),
 			jsonFlag(),
@@ -131,7 +132,7 @@ func newBench(c *cli.Context) (*steptime.Bench, error) {
 	help := fmt.Sprintf("see %s --help", c.Command.HelpName)
 	b, err := steptime.Prepare(c.Context, steptime.Config{
 		Space: spaceOf(c), Genotype: genotype, Channels: c.Int("channels"), Cells: c.Int("cells"), Side: c.Int("side"),
-		Partial: c.Int("partial"), Sampled: c.Bool("sampled"), Batch: c.Int("batch"), HessianBatch: c.Int("hessian-batch"),
+		Partial: c.Int("partial"), Sampled: c.Bool("sampled"), Phases: c.Bool("phases"), Batch: c.Int("batch"), HessianBatch: c.Int("hessian-batch"),
 		Steps: steps, Repeats: c.Int("repeats"), Engine: c.String("engine"), Threads: c.Int("threads"),
 	})
 	if err != nil && c.Context.Err() != nil {
@@ -172,5 +173,45 @@ func printReport(w io.Writer, r steptime.Report) error {
 			return err
 		}
 	}
+	for _, t := range r.Steps {
+		if err := printPhases(w, r, t); err != nil {
+			return err
+		}
+	}
 	return nil
+}
+
+// printPhases prints the phases of a step, if they were timed.
+func printPhases(w io.Writer, r steptime.Report, t steptime.Timing) error {
+	if len(t.Phases) == 0 {
+		return nil
+	}
+	fmt.Fprintf(w, "\nPhases of %s. Memory: %.1f GB/s read, %.1f written. Times in ms; the bound is the larger of FLOPs at the peak and bytes at the speed of memory.\n",
+		t.Step, r.MemoryRead, r.MemoryWritten)
+	const row = "%7s %5s %8s %8s %9s %8s %8s %8s %8s  %s\n"
+	fmt.Fprintf(w, row, "program", "phase", "MB read", "written", "MFLOP", "images", "between", "bound", "of it", "instructions")
+	var sum steptime.PhaseTiming
+	var bound float64
+	line := func(program, phase string, p steptime.PhaseTiming, bound float64, limit string) error {
+		ms := func(s float64) string { return fmt.Sprintf("%.2f", 1e3*s) }
+		mega := func(v float64) string { return fmt.Sprintf("%.1f", v/1e6) }
+		share := "–"
+		if p.Images > 0 {
+			share = fmt.Sprintf("%.0f %%%s", 100*bound/p.Images, limit)
+		}
+		_, err := fmt.Fprintf(w, row, program, phase, mega(p.Read), mega(p.Written), mega(p.FLOPs), ms(p.Images), ms(p.Batch), ms(bound), share, p.Instructions)
+		return err
+	}
+	for _, p := range t.Phases {
+		limit := " A"
+		if p.Memory > p.Arithmetic {
+			limit = " M"
+		}
+		if err := line(fmt.Sprint(p.Program), fmt.Sprint(p.Phase), p, p.Bound(), limit); err != nil {
+			return err
+		}
+		sum.Read, sum.Written, sum.FLOPs = sum.Read+p.Read, sum.Written+p.Written, sum.FLOPs+p.FLOPs
+		sum.Images, sum.Batch, bound = sum.Images+p.Images, sum.Batch+p.Batch, bound+p.Bound()
+	}
+	return line("", "all", sum, bound, "")
 }

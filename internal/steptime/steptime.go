@@ -15,7 +15,7 @@ import (
 
 	"github.com/nb1shot/nb1shot/internal/abandon"
 	"github.com/nb1shot/nb1shot/internal/engine"
-	"github.com/nb1shot/nb1shot/internal/fma"
+	"github.com/nb1shot/nb1shot/internal/peak"
 	"github.com/nb1shot/nb1shot/spaces"
 	"github.com/nb1shot/nb1shot/spaces/darts"
 )
@@ -34,6 +34,7 @@ type Config struct {
 	Repeats      int    // of each step; 0 is the step's own number
 	Engine       string // name of an engine, or engine.Auto
 	Threads      int    // of the engine and of the peak
+	Phases       bool   // also time every phase of the engine's programs, see PhaseTiming
 	Sampled      bool   // the network of GDAS, with one operation for each block drawn anew in every repeat
 }
 
@@ -90,11 +91,15 @@ type Setup struct {
 type Report struct {
 	Setup
 	// The peak is that of the processor, and 0 for engines that compute elsewhere.
-	ISA        string   `json:"isa"`         // instructions of the peak, see fma.Peak
-	Peak       float64  `json:"peak_gflops"` // the larger of the next two
-	PeakBefore float64  `json:"peak_before"` // of all threads in single precision, in GFLOP/s
-	PeakAfter  float64  `json:"peak_after"`  // the same after the last step
-	Steps      []Timing `json:"steps"`       // in the order of Config.Steps
+	ISA        string  `json:"isa"`         // instructions of the peak, see peak.FMA
+	Peak       float64 `json:"peak_gflops"` // the larger of the next two
+	PeakBefore float64 `json:"peak_before"` // of all threads in single precision, in GFLOP/s
+	PeakAfter  float64 `json:"peak_after"`  // the same after the last step
+	// What all threads together read from memory and write to it, in GB/s; 0 unless phases
+	// are timed.
+	MemoryRead    float64  `json:"memory_read,omitempty"`
+	MemoryWritten float64  `json:"memory_written,omitempty"`
+	Steps         []Timing `json:"steps"` // in the order of Config.Steps
 }
 
 // Timing is what was measured of one step. Times are in seconds.
@@ -112,6 +117,8 @@ type Timing struct {
 	// PeakRSS is the most memory that the process, with all that it did until
 	// the end of this step, has had resident. 0 where the system does not tell.
 	PeakRSS int64 `json:"peak_rss_bytes,omitempty"`
+	// Phases are those of all programs that the step runs, in order, if asked for.
+	Phases []PhaseTiming `json:"phases,omitempty"`
 }
 
 // Progress tells how far a bench has come.
@@ -126,6 +133,8 @@ type Bench struct {
 	steps   []Step
 	repeats int
 	problem *problem
+	engine  engine.Engine
+	phases  bool
 }
 
 // Prepare checks the configuration and makes the network and the images. When ctx is
@@ -152,7 +161,10 @@ func prepare(c Config) (*Bench, error) {
 			Space: c.Space, Batch: c.Batch, Channels: c.Channels, Cells: c.Cells, Side: c.Side,
 			Partial: c.Partial, Sampled: c.Sampled,
 		},
-		repeats: c.Repeats,
+		repeats: c.Repeats, engine: e, phases: c.Phases,
+	}
+	if _, ok := e.(engine.Observable); c.Phases && !ok {
+		return nil, fmt.Errorf("engine %s does not tell how long its phases take; cpu does", name)
 	}
 	if c.Genotype != nil {
 		b.Space, b.Genotype, b.Auxiliary = "", c.Genotype.Line(), c.auxiliary()
@@ -181,7 +193,11 @@ func (b *Bench) run(ctx context.Context, progress func(Progress)) (Report, error
 	r := Report{Setup: b.Setup}
 	measured := !engine.OnDevice(b.Engine)
 	if measured {
-		r.PeakBefore, r.ISA = fma.Peak(b.Threads)
+		r.PeakBefore, r.ISA = peak.FMA(b.Threads)
+	}
+	if b.phases {
+		read, written := peak.Memory(b.Threads)
+		r.MemoryRead, r.MemoryWritten = read/1e9, written/1e9
 	}
 	for _, s := range b.steps {
 		t, err := b.time(ctx, s, progress)
@@ -191,7 +207,7 @@ func (b *Bench) run(ctx context.Context, progress func(Progress)) (Report, error
 		r.Steps = append(r.Steps, t)
 	}
 	if measured {
-		r.PeakAfter, _ = fma.Peak(b.Threads)
+		r.PeakAfter, _ = peak.FMA(b.Threads)
 	}
 	// Load from outside can only lower what is measured.
 	r.Peak = max(r.PeakBefore, r.PeakAfter)
@@ -207,6 +223,9 @@ func (b *Bench) run(ctx context.Context, progress func(Progress)) (Report, error
 		if measured {
 			t.Share = t.Rate / r.Peak
 		}
+		for k := range t.Phases {
+			t.Phases[k].judge(r)
+		}
 	}
 	return r, nil
 }
@@ -219,6 +238,12 @@ func (b *Bench) time(ctx context.Context, s Step, progress func(Progress)) (Timi
 		repeats = s.Repeats
 	}
 	b.problem.reset()
+	var watch phaseWatch
+	if b.phases {
+		watched := b.engine.(engine.Observable)
+		watched.Observe(watch.saw)
+		defer watched.Observe(nil)
+	}
 	for i := range repeats + 1 {
 		if err := ctx.Err(); err != nil {
 			return Timing{}, err
@@ -232,7 +257,7 @@ func (b *Bench) time(ctx context.Context, s Step, progress func(Progress)) (Timi
 		if err != nil {
 			return Timing{}, err
 		}
-		if i > 0 {
+		if watch.next(); i > 0 {
 			t.Seconds = append(t.Seconds, took)
 			continue
 		}
@@ -244,6 +269,7 @@ func (b *Bench) time(ctx context.Context, s Step, progress func(Progress)) (Timi
 	}
 	t.Median, t.Min, t.Max = median(t.Seconds), slices.Min(t.Seconds), slices.Max(t.Seconds)
 	t.PeakRSS = peakRSS()
+	t.Phases = watch.timings()
 	return t, nil
 }
 

@@ -12,8 +12,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	_ "github.com/nb1shot/nb1shot/internal/engine/cpu"
 	_ "github.com/nb1shot/nb1shot/internal/engine/ref"
 	"github.com/nb1shot/nb1shot/spaces"
+	"github.com/nb1shot/nb1shot/spaces/darts"
 )
 
 func tiny(space spaces.Name, steps ...string) Config {
@@ -277,5 +279,43 @@ func TestPeakRSS(t *testing.T) {
 	// The kernel counts in lots of a few pages.
 	if after := peakRSS(); before <= 0 || after < size || after < before || memory[4096] != 1 {
 		t.Errorf("%d bytes, then %d with %d more", before, after, size)
+	}
+}
+
+// The phases of a step have its arithmetic, and their times add up to no more than its own.
+func TestPhases(t *testing.T) {
+	for _, genotype := range []bool{false, true} {
+		c := tiny("2", "weight", "pgd", "hessian")
+		c.Engine, c.Phases, c.Channels = "cpu", true, 16
+		if genotype {
+			g := darts.AllPublished()[0].Genotype
+			c.Space, c.Genotype, c.Steps, c.Channels = "", &g, []string{"weight"}, 4
+		}
+		r := run(t, c, nil)
+		if !(r.MemoryRead > 0 && r.MemoryWritten > 0) {
+			t.Errorf("memory reads %v and writes %v GB/s", r.MemoryRead, r.MemoryWritten)
+		}
+		for _, s := range r.Steps {
+			var flops, seconds float64
+			for _, p := range s.Phases {
+				flops += p.FLOPs
+				seconds += p.Images + p.Batch
+				if p.Bound() != max(p.Arithmetic, p.Memory) || p.Images > 0 && p.Share != p.Bound()/p.Images {
+					t.Errorf("%s: %+v", s.Step, p)
+				}
+			}
+			// Networks with depthwise convolutions compute some of them again.
+			if flops < (1-1e-9)*s.FLOPs || !genotype && flops > (1+1e-9)*s.FLOPs {
+				t.Errorf("%s: the phases have %v operations, the step %v", s.Step, flops, s.FLOPs)
+			}
+			if !(seconds > 0 && seconds <= 2*s.Max) {
+				t.Errorf("%s: the phases take %v s, the step up to %v", s.Step, seconds, s.Max)
+			}
+		}
+	}
+	c := tiny("2", "forward")
+	c.Phases = true
+	if _, err := Prepare(t.Context(), c); err == nil || !strings.Contains(err.Error(), "does not tell how long its phases take") {
+		t.Errorf("phases of the reference engine: %v", err)
 	}
 }

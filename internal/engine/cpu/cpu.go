@@ -72,6 +72,8 @@ type Engine struct {
 	gradients *vector
 	sumMemory *memory
 
+	observe func(engine.Program, int, engine.Phase)
+
 	packings map[string]*packing
 	renewed  []renewal
 	renew    func(thread, task int)
@@ -107,6 +109,13 @@ func (e *Engine) Precision() string { return "float32" }
 
 // Device is the processor and the instruction set.
 func (e *Engine) Device() string { return "CPU, " + runtime.GOARCH + ", " + e.name }
+
+// Observe implements engine.Observable.
+func (e *Engine) Observe(f func(engine.Program, int, engine.Phase)) {
+	e.mutex.Lock()
+	defer e.mutex.Unlock()
+	e.observe = f
+}
 
 // NewVector allocates n zeros.
 func (e *Engine) NewVector(n int) engine.Vector { return newVector(n) }

@@ -5,8 +5,10 @@ import "C"
 
 import (
 	"slices"
+	"time"
 	"unsafe"
 
+	"github.com/nb1shot/nb1shot/internal/engine"
 	"github.com/nb1shot/nb1shot/internal/engine/phases"
 )
 
@@ -194,23 +196,51 @@ func (p *program) execute(again bool) {
 		from = p.Split
 	}
 	for i := from; i < len(p.levels); i++ {
-		l := &p.levels[i]
-		numbers, ops, do := l.numbers, l.To-l.From, l.run
-		if again {
-			numbers, ops, do = numbers[l.SteadyNumbers:], ops-l.SteadyOps, l.again
-		}
-		C.nb_numbers_run(unsafe.SliceData(numbers), C.int64_t(len(numbers)))
-		e.pack(l.packs)
-		if ops == 0 {
+		if e.observe == nil {
+			p.do(i, again, nil)
 			continue
 		}
-		groups := len(l.groups) - 1
-		e.pool.run(groups, l.backwards, do)
-		if l.Sums > 0 {
-			C.nb_total((*C.double)(unsafe.SliceData(l.Totals)), (*C.double)(&e.sums[0]), C.int64_t(l.Sums), C.int64_t(groups), C.int64_t(e.has.sums))
-		}
-		if len(l.Unpack) > 0 {
-			e.pool.run(len(l.Unpack), false, l.unpackOne)
-		}
+		start, cost := time.Now(), p.levels[i].cost(p.Images, again)
+		p.do(i, again, func(images time.Duration) { cost.Images = images })
+		cost.Batch = time.Since(start) - cost.Images
+		e.observe(p, i, cost)
 	}
+}
+
+// do computes a level, and tells how long its images have taken if somebody asks.
+func (p *program) do(level int, again bool, tell func(images time.Duration)) {
+	e, l := p.engine, &p.levels[level]
+	numbers, ops, do := l.numbers, l.To-l.From, l.run
+	if again {
+		numbers, ops, do = numbers[l.SteadyNumbers:], ops-l.SteadyOps, l.again
+	}
+	C.nb_numbers_run(unsafe.SliceData(numbers), C.int64_t(len(numbers)))
+	e.pack(l.packs)
+	if ops == 0 {
+		return
+	}
+	groups := len(l.groups) - 1
+	var start time.Time
+	if tell != nil {
+		start = time.Now()
+	}
+	e.pool.run(groups, l.backwards, do)
+	if tell != nil {
+		tell(time.Since(start))
+	}
+	if l.Sums > 0 {
+		C.nb_total((*C.double)(unsafe.SliceData(l.Totals)), (*C.double)(&e.sums[0]), C.int64_t(l.Sums), C.int64_t(groups), C.int64_t(e.has.sums))
+	}
+	if len(l.Unpack) > 0 {
+		e.pool.run(len(l.Unpack), false, l.unpackOne)
+	}
+}
+
+// cost is that of the level for so many images, without times.
+func (l *level) cost(images int, again bool) engine.Phase {
+	n, c := float64(images), &l.Cost
+	if again {
+		c = &l.Again
+	}
+	return engine.Phase{Instructions: c.String(), Read: n * float64(c.Read), Written: n * float64(c.Written), FLOPs: n * c.FLOPs}
 }

@@ -91,6 +91,8 @@ type Level struct {
 	// how many of Numbers and of the instructions do not vary: a repetition leaves them out
 	SteadyNumbers, SteadyOps int
 
+	Cost, Again Cost // of a run and of a repetition
+
 	Sums          int // doubles that the instructions sum up
 	Totals        []float64
 	TotalsAddress Address
@@ -133,6 +135,8 @@ func (c *compiler) assemble() *Program {
 			}
 		}
 		a.level.To = n
+		list := c.instructions[a.level.From:n]
+		a.level.Cost, a.level.Again = costOf(list), costOf(list[a.level.SteadyOps:])
 		if !c.machine.Together() {
 			a.reads(c.instructions[a.level.From:n])
 		}

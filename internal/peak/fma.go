@@ -1,28 +1,25 @@
-// Package fma measures how fast this machine multiplies and adds in single
-// precision, which is the yardstick for everything that it computes.
-package fma
+// Package peak measures what this machine can do at best: how fast it multiplies and adds in
+// single precision, and how fast it reads and writes memory. These are the yardsticks for
+// everything that it computes.
+package peak
 
 // #cgo CFLAGS: -O2
 // #include "fma.h"
 import "C"
 
-import (
-	"time"
-
-	"github.com/nb1shot/nb1shot/internal/fault"
-)
+import "time"
 
 const (
 	window  = 100 * time.Millisecond // of one measurement
 	windows = 5                      // measurements, of which the fastest counts
 )
 
-// Peak returns the rate in GFLOP/s at which the given number of threads (at least 1)
+// FMA returns the rate in GFLOP/s at which the given number of threads (at least 1)
 // together do fused multiply-adds on registers, each counted as two operations,
 // and the instructions that they use: "AVX-512", "AVX2" or "plain C". The last
 // fuses only where the compiler can rely on the processor to. It takes about
 // half a second.
-func Peak(threads int) (gflops float64, isa string) {
+func FMA(threads int) (gflops float64, isa string) {
 	threads = max(threads, 1)
 	rounds := calibrate()
 	best := time.Duration(1<<63 - 1)
@@ -44,22 +41,8 @@ func calibrate() int {
 
 // together times the given number of rounds on each of the threads at once.
 func together(threads, rounds int) time.Duration {
-	var done fault.Group
-	ready := make(chan struct{}, threads)
-	begin := make(chan struct{})
-	for range threads {
-		done.Go(func() {
-			ready <- struct{}{}
-			<-begin
-			// A factor below 1 keeps the numbers bounded and away from 0.
-			C.nb1_fma_rounds(C.long(rounds), 0.999, 0.001)
-		})
-	}
-	for range threads {
-		<-ready
-	}
-	start := time.Now()
-	close(begin)
-	done.Wait()
-	return time.Since(start)
+	return atOnce(threads, func(int) {
+		// A factor below 1 keeps the numbers bounded and away from 0.
+		C.nb1_fma_rounds(C.long(rounds), 0.999, 0.001)
+	})
 }

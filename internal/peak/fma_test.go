@@ -1,15 +1,15 @@
-package fma_test
+package peak_test
 
 import (
 	"math"
 	"slices"
 	"testing"
 
-	"github.com/nb1shot/nb1shot/internal/fma"
+	"github.com/nb1shot/nb1shot/internal/peak"
 )
 
 func TestPeak(t *testing.T) {
-	one, isa := fma.Peak(1)
+	one, isa := peak.FMA(1)
 	if !slices.Contains([]string{"AVX-512", "AVX2", "plain C"}, isa) {
 		t.Errorf("unknown instructions %q", isa)
 	}
@@ -20,7 +20,7 @@ func TestPeak(t *testing.T) {
 	// Another process may take the cores for a while, so there are several tries.
 	var two float64
 	for range 5 {
-		if two, _ = fma.Peak(2); two >= 0.8*one {
+		if two, _ = peak.FMA(2); two >= 0.8*one {
 			t.Logf("%s: %.1f GFLOP/s on one thread, %.1f on two", isa, one, two)
 			return
 		}
@@ -29,7 +29,7 @@ func TestPeak(t *testing.T) {
 }
 
 func TestPeakTakesAtLeastOneThread(t *testing.T) {
-	if got, _ := fma.Peak(0); !(got > 0) {
+	if got, _ := peak.FMA(0); !(got > 0) {
 		t.Errorf("peak of no threads is %v, want that of one", got)
 	}
 }
