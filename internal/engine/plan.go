@@ -121,7 +121,7 @@ func NewPlan(g *graph.Graph, outputs []*graph.Node, varying ...string) (*Plan, e
 		switch {
 		case step.Kind == graph.Add:
 			v.Role = p.Values[step.Operands[0]].Role
-		case step.Kind != graph.ConvWeight && step.Kind != graph.DepthwiseWeight && len(v.Shape) == 4:
+		case !gradientOfWeights(step.Kind) && len(v.Shape) == 4:
 			v.Role = graph.Activation
 		}
 		p.Values = append(p.Values, v)
@@ -135,6 +135,11 @@ func NewPlan(g *graph.Graph, outputs []*graph.Node, varying ...string) (*Plan, e
 	}
 	p.assignSlots()
 	return p, nil
+}
+
+// gradientOfWeights tells kinds whose result has four axes and no batch.
+func gradientOfWeights(k graph.Kind) bool {
+	return k == graph.ConvWeight || k == graph.DepthwiseWeight || k == graph.EmbeddingBack
 }
 
 // assignSlots lets values that are never alive together share memory: each

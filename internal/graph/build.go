@@ -46,6 +46,14 @@ func windowed(x *Node, a Attr, reach int) tensor.Shape {
 	return tensor.Shape{xs[0], xs[1], out(xs[2]), out(xs[3])}
 }
 
+// NewProduct multiplies x [N, I, H, W] at every position, as a row, by the matrix w
+// [I, O, 1, 1]: a 1×1 convolution whose kernels are the columns of w.
+func NewProduct(x, w *Node) *Node {
+	xs, ws := x.Shape(), w.Shape()
+	assert(isActivation(x) && len(ws) == 4 && ws[0] == xs[1] && ws[2] == 1 && ws[3] == 1, "product of %v with %v", xs, ws)
+	return apply(ConvData, Attr{K: 1, S: 1}, tensor.Shape{xs[0], ws[1], xs[2], xs[3]}, w, x)
+}
+
 // NewMaxPool adds a max-pooling with the given window, stride and padding.
 func NewMaxPool(x *Node, k, s, p int) *Node {
 	return pool(MaxPool, x, Attr{K: k, S: s, P: p})
@@ -103,11 +111,33 @@ func channelwise(kind Kind, x, c *Node) *Node {
 // NewReLU adds max(x, 0); its derivative at 0 is 0.
 func NewReLU(x *Node) *Node { return apply(ReLU, Attr{}, x.Shape(), x) }
 
+// NewSigmoid adds the logistic function of x.
+func NewSigmoid(x *Node) *Node { return apply(Sigmoid, Attr{}, x.Shape(), x) }
+
+// NewTanh adds the hyperbolic tangent of x.
+func NewTanh(x *Node) *Node { return apply(Tanh, Attr{}, x.Shape(), x) }
+
+// NewMultiply adds the product of two activations, entry by entry.
+func NewMultiply(x, y *Node) *Node {
+	assert(isActivation(x) && x.Shape().Eq(y.Shape()), "product of %v and %v", x.Shape(), y.Shape())
+	return apply(Multiply, Attr{}, x.Shape(), x, y)
+}
+
 // NewWeightedSum adds Σ mixing[at+j]·xs[j].
 func NewWeightedSum(mixing *Node, at int, xs ...*Node) *Node {
 	assert(mixing.Dims() == 1 && at >= 0 && at+len(xs) <= mixing.Shape()[0], "mixing weights %d..%d of %v", at, at+len(xs), mixing.Shape())
 	sameShape(WeightedSum, xs)
 	return apply(WeightedSum, Attr{At: at}, xs[0].Shape(), append([]*Node{mixing}, xs...)...)
+}
+
+// NewWeightedRows is NewWeightedSum with weights of its own for each row r of the xs:
+// Σ mixing[at+stride·r+j]·xs[j].
+func NewWeightedRows(mixing *Node, at, stride int, xs ...*Node) *Node {
+	sameShape(WeightedSum, xs)
+	s := xs[0].Shape()
+	assert(isActivation(xs[0]) && mixing.Dims() == 1 && stride >= len(xs) && at >= 0 && at+stride*(s[2]-1)+len(xs) <= mixing.Shape()[0],
+		"%d mixing weights a row, from %d of %v, for %d of %v", stride, at, mixing.Shape(), len(xs), s)
+	return apply(WeightedSum, Attr{At: at, S: stride}, s, append([]*Node{mixing}, xs...)...)
 }
 
 // NewAdd adds the sum of xs.
@@ -145,6 +175,29 @@ func NewSlice(x *Node, from, to int) *Node {
 	return apply(Slice, Attr{From: from}, s, x)
 }
 
+// NewRows takes the rows from..to of x.
+func NewRows(x *Node, from, to int) *Node {
+	s := x.Shape().Clone()
+	assert(isActivation(x) && 0 <= from && from < to && to <= s[2], "rows %d..%d of %v", from, to, s)
+	s[2] = to - from
+	return apply(Rows, Attr{From: from}, s, x)
+}
+
+// NewStackRows puts the rows of xs one below another.
+func NewStackRows(xs ...*Node) *Node {
+	if len(xs) == 1 {
+		return xs[0]
+	}
+	shape := xs[0].Shape().Clone()
+	shape[2] = 0
+	for _, x := range xs {
+		s := x.Shape()
+		assert(isActivation(x) && s[0] == shape[0] && s[1] == shape[1] && s[3] == shape[3], "rows of %v below %v", s, xs[0].Shape())
+		shape[2] += s[2]
+	}
+	return apply(StackRows, Attr{}, shape, xs...)
+}
+
 // NewShuffle views the channels of x as [groups][C/groups] and transposes them:
 // channel a·groups+g of the result is channel g·(C/groups)+a of x.
 func NewShuffle(x *Node, groups int) *Node {
@@ -178,4 +231,28 @@ func NewCrossEntropy(logits, labels *Node) *Node {
 	s := logits.Shape()
 	assert(isActivation(logits) && s[2] == 1 && s[3] == 1 && labels.Shape().Eq(s), "cross-entropy of %v against %v", s, labels.Shape())
 	return apply(CrossEntropy, Attr{}, tensor.Shape{}, logits, labels)
+}
+
+// NewEmbedding looks up, at each position of numbers [N, 1, H, W], the row of w [V, C, 1, 1]
+// with the number there: [N, C, H, W]. The row without has no gradient; -1 is none.
+func NewEmbedding(w, numbers *Node, without int) *Node {
+	ws, s := w.Shape(), numbers.Shape().Clone()
+	assert(len(ws) == 4 && ws[2] == 1 && ws[3] == 1 && isActivation(numbers) && s[1] == 1 && without >= -1 && without < ws[0],
+		"embedding of %v by %v without row %d", s, ws, without)
+	s[1] = ws[1]
+	return apply(Embedding, Attr{At: without}, s, w, numbers)
+}
+
+// NewMeanProduct adds the mean of x·y over all entries.
+func NewMeanProduct(x, y *Node) *Node {
+	assert(isActivation(x) && x.Shape().Eq(y.Shape()), "mean product of %v and %v", x.Shape(), y.Shape())
+	return apply(MeanProduct, Attr{}, tensor.Shape{}, x, y)
+}
+
+// NewSparseCrossEntropy adds the mean cross-entropy of logits [N, V, H, W] against the numbers
+// of the right classes, [N, 1, H, W].
+func NewSparseCrossEntropy(logits, classes *Node) *Node {
+	s := logits.Shape()
+	assert(isActivation(logits) && classes.Shape().Eq(tensor.Shape{s[0], 1, s[2], s[3]}), "cross-entropy of %v against %v", s, classes.Shape())
+	return apply(SparseCrossEntropy, Attr{}, tensor.Shape{}, logits, classes)
 }

@@ -21,6 +21,11 @@ var constant = map[Kind][]int{
 	NormalizeFixed:    {1},
 	ScaleFixed:        {1},
 	ReLUBack:          {0},
+	SigmoidBackBack:   {0, 1, 2},
+	TanhBackBack:      {0, 1, 2},
+	Embedding:         {1},
+	EmbeddingBack:     {0},
+	EmbeddingTake:     {1},
 	ScaleImages:       {1},
 	Mask:              {1},
 
@@ -28,6 +33,11 @@ var constant = map[Kind][]int{
 	CrossEntropyBack:     {1},
 	CrossEntropyBackBack: {0, 1, 2},
 	CrossEntropyDot:      {0, 1, 2},
+
+	SparseCrossEntropy:         {1},
+	SparseCrossEntropyBack:     {1},
+	SparseCrossEntropyBackBack: {0, 1, 2},
+	SparseCrossEntropyDot:      {0, 1, 2},
 }
 
 // DiffWRT tells gorgonia through which operands derivatives flow.
@@ -107,16 +117,27 @@ func (o *Op) SymDiff(in gorgonia.Nodes, out, g *Node) (gorgonia.Nodes, error) {
 	case ReLUBack: // y, g'
 		return gorgonia.Nodes{nil, like(ReLUBack, in[1], in[0], g)}, nil
 
+	case Sigmoid:
+		return gorgonia.Nodes{like(SigmoidBack, in[0], out, g)}, nil
+	case SigmoidBack: // y, g'
+		return gorgonia.Nodes{like(SigmoidBackBack, in[0], in[0], in[1], g), like(SigmoidBack, in[1], in[0], g)}, nil
+	case Tanh:
+		return gorgonia.Nodes{like(TanhBack, in[0], out, g)}, nil
+	case TanhBack: // y, g'
+		return gorgonia.Nodes{like(TanhBackBack, in[0], in[0], in[1], g), like(TanhBack, in[1], in[0], g)}, nil
+	case Multiply: // x, y
+		return gorgonia.Nodes{NewMultiply(g, in[1]), NewMultiply(g, in[0])}, nil
+
 	case WeightedSum: // m, x1..xk
 		d := gorgonia.Nodes{like(InnerProducts, in[0], append(gorgonia.Nodes{g}, in[1:]...)...)}
 		for j := range in[1:] {
-			d = append(d, NewWeightedSum(in[0], a.At+j, g))
+			d = append(d, apply(WeightedSum, Attr{At: a.At + j, S: a.S}, g.Shape(), in[0], g))
 		}
 		return d, nil
 	case InnerProducts: // y, x1..xk; g is a mixing vector
-		d := gorgonia.Nodes{NewWeightedSum(g, a.At, in[1:]...)}
+		d := gorgonia.Nodes{like(WeightedSum, in[0], append(gorgonia.Nodes{g}, in[1:]...)...)}
 		for j := range in[1:] {
-			d = append(d, NewWeightedSum(g, a.At+j, in[0]))
+			d = append(d, apply(WeightedSum, Attr{At: a.At + j, S: a.S}, in[0].Shape(), g, in[0]))
 		}
 		return d, nil
 
@@ -140,6 +161,20 @@ func (o *Op) SymDiff(in gorgonia.Nodes, out, g *Node) (gorgonia.Nodes, error) {
 	case Pad:
 		return gorgonia.Nodes{NewSlice(g, a.From, a.From+in[0].Shape()[1])}, nil
 
+	case Rows:
+		return gorgonia.Nodes{like(PadRows, in[0], g)}, nil
+	case PadRows:
+		return gorgonia.Nodes{NewRows(g, a.From, a.From+in[0].Shape()[2])}, nil
+	case StackRows:
+		var d gorgonia.Nodes
+		from := 0
+		for _, x := range in {
+			to := from + x.Shape()[2]
+			d = append(d, NewRows(g, from, to))
+			from = to
+		}
+		return d, nil
+
 	case Shuffle: // a transposition, undone by the other one
 		return gorgonia.Nodes{NewShuffle(g, in[0].Shape()[1]/a.K)}, nil
 	case ScaleImages: // x, d
@@ -151,6 +186,26 @@ func (o *Op) SymDiff(in gorgonia.Nodes, out, g *Node) (gorgonia.Nodes, error) {
 		return gorgonia.Nodes{like(MeanBack, in[0], g)}, nil
 	case MeanBack:
 		return gorgonia.Nodes{NewMean(g)}, nil
+
+	case Embedding: // w, t
+		return gorgonia.Nodes{like(EmbeddingBack, in[0], in[1], g), nil}, nil
+	case EmbeddingBack: // t, g'
+		return gorgonia.Nodes{nil, like(EmbeddingTake, in[1], g, in[0])}, nil
+	case EmbeddingTake: // u, t
+		return gorgonia.Nodes{like(EmbeddingBack, in[0], in[1], g), nil}, nil
+
+	case MeanProduct: // x, y
+		return gorgonia.Nodes{like(Spread, in[0], g, in[1]), like(Spread, in[1], g, in[0])}, nil
+	case Spread: // s, x
+		return gorgonia.Nodes{apply(MeanProduct, a, scalar, in[1], g), like(Spread, in[1], in[0], g)}, nil
+
+	case SparseCrossEntropy: // l, t
+		return gorgonia.Nodes{like(SparseCrossEntropyBack, in[0], in[0], in[1], g), nil}, nil
+	case SparseCrossEntropyBack: // l, t, s
+		return gorgonia.Nodes{
+			like(SparseCrossEntropyBackBack, in[0], in[0], in[2], g), nil,
+			apply(SparseCrossEntropyDot, a, scalar, in[0], in[1], g),
+		}, nil
 
 	case CrossEntropy: // l, t
 		return gorgonia.Nodes{like(CrossEntropyBack, in[0], in[0], in[1], g), nil}, nil

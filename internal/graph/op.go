@@ -53,13 +53,27 @@ const (
 	ReLU     Kind = "relu"      // x → max(x, 0)
 	ReLUBack Kind = "relu-back" // y, g → g where y > 0, else 0
 
-	WeightedSum   Kind = "weighted-sum"   // m, x1..xk → Σ m[At+j]·xj
-	InnerProducts Kind = "inner-products" // g, x1..xk → [D]: entry At+j is ⟨g, xj⟩, the others are 0
+	Sigmoid         Kind = "sigmoid"           // x → 1/(1 + exp(-x))
+	SigmoidBack     Kind = "sigmoid-back"      // y, g → g·y·(1 - y)
+	SigmoidBackBack Kind = "sigmoid-back-back" // y, g, u → u·g·(1 - 2y), the gradient of y through SigmoidBack
+
+	Tanh         Kind = "tanh"           // x → tanh(x)
+	TanhBack     Kind = "tanh-back"      // y, g → g·(1 - y²)
+	TanhBackBack Kind = "tanh-back-back" // y, g, u → -2·u·g·y, the gradient of y through TanhBack
+
+	Multiply Kind = "multiply" // x, y → x·y, entry by entry; both are differentiated
+
+	WeightedSum   Kind = "weighted-sum"   // m, x1..xk → Σ m[At+j]·xj, in row r of the xj Σ m[At+S·r+j]·xj
+	InnerProducts Kind = "inner-products" // g, x1..xk → [D]: entry At+j is ⟨g, xj⟩, or entry At+S·r+j that of rows r; the others are 0
 
 	Add    Kind = "add"    // x1..xk → Σ xj; any shape
 	Concat Kind = "concat" // x1..xk → their channels one after another
 	Slice  Kind = "slice"  // x → its channels From..From+C(out)
 	Pad    Kind = "pad"    // x → x as the channels From.. of a larger activation, the others 0
+
+	Rows      Kind = "rows"       // x → its rows From..From+H(out)
+	PadRows   Kind = "pad-rows"   // x → x as the rows From.. of a taller activation, the others 0
+	StackRows Kind = "stack-rows" // x1..xk → their rows one below another
 
 	Shuffle     Kind = "shuffle"      // x → its channels, K groups of C/K one after another, taken in turn from each group
 	ScaleImages Kind = "scale-images" // x, d [N, 1, 1, 1] → each image of x times its entry of d, which is a constant
@@ -67,6 +81,18 @@ const (
 
 	Mean     Kind = "mean"      // x → [N, C, 1, 1]: mean over the positions
 	MeanBack Kind = "mean-back" // g → g/(H·W) at every position
+
+	Embedding     Kind = "embedding"      // w [V, C, 1, 1], t [N, 1, H, W] → y: at each position the row of w with the number that t has there
+	EmbeddingBack Kind = "embedding-back" // t, g → gradient of w: of each row the sum of g where t has its number; 0 for the row At
+	EmbeddingTake Kind = "embedding-take" // u, t → Embedding(u, t), but 0 where t is At: the derivative of EmbeddingBack
+
+	MeanProduct Kind = "mean-product" // x, y → s: the mean of x·y over all entries
+	Spread      Kind = "spread"       // s, x → s·x over the number of entries of x
+
+	SparseCrossEntropy         Kind = "sparse-cross-entropy"           // logits l, classes t [N, 1, H, W] → s: mean over the batch and the positions
+	SparseCrossEntropyBack     Kind = "sparse-cross-entropy-back"      // l, t, s → s·(softmax(l) - onehot(t))/(N·H·W)
+	SparseCrossEntropyBackBack Kind = "sparse-cross-entropy-back-back" // l, s, u → gradient of l through SparseCrossEntropyBack
+	SparseCrossEntropyDot      Kind = "sparse-cross-entropy-dot"       // l, t, u → s: ⟨(softmax(l) - onehot(t))/(N·H·W), u⟩
 
 	CrossEntropy         Kind = "cross-entropy"           // logits l, one-hot labels t [N, C, 1, 1] → s: mean over the batch
 	CrossEntropyBack     Kind = "cross-entropy-back"      // l, t, s → s·(softmax(l) - t)/N
@@ -79,10 +105,10 @@ const Eps = 1e-5
 
 // Attr holds the constants of an operation; which ones count depends on its kind.
 type Attr struct {
-	K, S, P int // Conv*, Depthwise*, MaxPool*, AveragePool*: window, stride, padding; Subsample*: stride; Shuffle: K groups
+	K, S, P int // Conv*, Depthwise*, MaxPool*, AveragePool*: window, stride, padding; Subsample*: stride; Shuffle: K groups; WeightedSum, InnerProducts: S entries from one row to the next, 0 where all rows have the same
 	D       int // Depthwise*: dilation
-	At      int // WeightedSum, InnerProducts: first entry of the mixing vector
-	From    int // Slice, Pad: first channel; Subsample*: first row and column
+	At      int // WeightedSum, InnerProducts: first entry of the mixing vector; Embedding*: row without a gradient, or -1
+	From    int // Slice, Pad: first channel; Rows, PadRows: first row; Subsample*: first row and column
 }
 
 // Op is an operation of the graph: a gorgonia operation with a symbolic

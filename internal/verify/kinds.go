@@ -103,6 +103,10 @@ var recurrentKinds = []kind{
 		name: "genotype of recurrent cells", is: either(named("genotype_rnn"), holds("cases[0].recurrent")), host: recurrentGenotypes,
 		background: regexp.MustCompile(`\.kind$`), // how the parameters were drawn
 	},
+	{name: "forward, recurrent", is: allOf(languageModel, holds("alpha_train_nll")), host: forwardRecurrent, tolerance: 1e-9},
+	{name: "hessian, recurrent", is: allOf(languageModel, either(holds("nodrop_hessian"), holds("train_hessian"))), host: hessiansRecurrent, tolerance: 1e-6},
+	{name: "attack, recurrent", is: allOf(languageModel, holds("calls")), host: attacksRecurrent, tolerance: 1e-9},
+	{name: "forward, full size, recurrent", is: allOf(languageModel, holds("formula_seed")), host: fullSizeRecurrent, tolerance: 1e-9},
 }
 
 // cellSteps are training steps of an algorithm, whatever the manifest calls it.
@@ -126,6 +130,9 @@ type test = func(*golden) bool
 
 // numbered tells a network of NAS-Bench-1Shot1, whose spaces have numbers.
 func numbered(g *golden) bool { return len(g.leaves["space"].numbers) == 1 }
+
+// languageModel tells a network of the recurrent space.
+func languageModel(g *golden) bool { return says("space", "rnn")(g) && g.has("vocab") }
 
 // oneShotSteps tells training steps of what the manifest calls the algorithm.
 func oneShotSteps(algorithm string) test {

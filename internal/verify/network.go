@@ -332,15 +332,7 @@ func fullSize(g *golden, e engine.Engine, out *findings) error {
 	}
 	gradient := b.gradient()
 	for i, t := range b.Parameters() {
-		at := fmt.Sprintf("grad_digest[%d].", i)
-		p, grad := parameters[t.Offset:t.Offset+t.Size], gradient[t.Offset:t.Offset+t.Size]
-		out.text(at+"name", t.Name)
-		out.set(at+"param_sum", floats.Sum(p))
-		out.set(at+"param_first", p[:min(2, t.Size)]...)
-		out.set(at+"grad_norm", floats.Norm(grad, 2))
-		out.setSum(at+"grad_sum", floats.Sum(grad), floats.Norm(grad, 2))
-		out.setSum(at+"grad_dot", floats.Dot(grad, formula.Uniform(7, t.Size, 2, -1)), floats.Norm(grad, 2))
-		out.set(at+"grad_first", grad[:min(4, t.Size)]...)
+		out.digest(fmt.Sprintf("grad_digest[%d].", i), t, parameters, gradient)
 	}
 	out.set("grad_total_norm", floats.Norm(gradient, 2))
 

@@ -7,6 +7,9 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/nb1shot/nb1shot/random"
+	"github.com/nb1shot/nb1shot/spaces"
 )
 
 func TestParseGenotype(t *testing.T) {
@@ -148,6 +151,65 @@ func TestPublished(t *testing.T) {
 	for _, n := range []Network{{1, 10}, {10, 0}, {1 << 40, 10}, {10, 1 << 40}} {
 		if _, err := n.Cost(AllPublished()[0].Genotype); err == nil {
 			t.Errorf("%+v is no error", n)
+		}
+	}
+}
+
+// Architectures are drawn and changed within the space, and are the genotypes that they stand
+// for.
+func TestRules(t *testing.T) {
+	s := Space()
+	if s.Dim() != Dim || len(s.Rows()) != Edges || s.Name() != Name {
+		t.Errorf("space %s has %d parameters in %d rows", s.Name(), s.Dim(), len(s.Rows()))
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		r := random.New(rapid.Uint64().Draw(t, "seed"), "rules")
+		a := s.Sample(r)
+		if err := s.Rules().Check(a.Kept); err != nil {
+			t.Fatal(err)
+		}
+		g := GenotypeOf(a)
+		if back, err := Architecture(g); err != nil || !back.Equal(a) {
+			t.Fatalf("%s and back is %v, %v", g.Line(), back, err)
+		}
+		if d := GenotypeOf(s.Discretize(s.DiscreteWeights(a), spaces.TiesNumPy)); d.Line() != g.Line() {
+			t.Fatalf("the weights of %s are discretised to %s", g.Line(), d.Line())
+		}
+		m := GenotypeOf(s.Mutate(a, r))
+		changed := 0
+		for i := range g.Nodes {
+			if g.Nodes[i].Function != m.Nodes[i].Function {
+				changed++
+			}
+			if g.Nodes[i].Input != m.Nodes[i].Input {
+				changed++
+			}
+		}
+		if changed != 1 {
+			t.Fatalf("%s changes to %s", g.Line(), m.Line())
+		}
+	})
+	kept := func(change func([][]int)) [][]int {
+		k := s.Sample(random.New(0, "kept")).Kept
+		change(k)
+		return k
+	}
+	for want, k := range map[string][][]int{
+		"0 edges into node 1": kept(func(k [][]int) { k[0] = nil }),
+		"2 edges into node 1": kept(func(k [][]int) { k[0] = []int{1, 2} }),
+		"candidate 0 is kept": kept(func(k [][]int) { k[0] = []int{0} }),
+	} {
+		if err := s.Rules().Check(k); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want %s", err, want)
+		}
+	}
+	for _, line := range []string{"relu:0", "tanh:0 tanh:1 relu:1 tanh:3 tanh:3 relu:3 relu:4 relu:7 [8]"} {
+		g, err := ParseGenotype(line)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Architecture(g); err == nil {
+			t.Errorf("%s is no error", line)
 		}
 	}
 }

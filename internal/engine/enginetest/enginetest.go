@@ -73,6 +73,14 @@ func Conform(t *testing.T, open func(threads int) engine.Engine, tolerance float
 	}
 }
 
+// ConformRecurrent runs the part of the suite that an engine must pass to train language
+// models, see Recurrent.
+func ConformRecurrent(t *testing.T, open func(threads int) engine.Engine, tolerance float64) {
+	for _, g := range Recurrent {
+		t.Run(g.Name, func(t *testing.T) { conform(t, g, open, tolerance) })
+	}
+}
+
 func conform(t *testing.T, g Graph, open func(threads int) engine.Engine, tolerance float64) {
 	p, err := g.NewProblem(random.New(2, g.Name))
 	if err != nil {

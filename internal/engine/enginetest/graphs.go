@@ -154,6 +154,63 @@ var Graphs = []Graph{
 		}},
 }
 
+// Recurrent are graphs of the operations that language models need. Only the reference
+// engine has them so far; an engine that has them all passes ConformRecurrent.
+var Recurrent = []Graph{
+	{"product with a matrix", []Input{activation("x", 3, 4, 2, 1), parameter("w", 4, 5, 1, 1)},
+		func(n map[string]*graph.Node) *graph.Node { return graph.NewProduct(n["x"], n["w"]) }},
+	{"sigmoid", []Input{activation("x", 2, 3, 2, 1)},
+		func(n map[string]*graph.Node) *graph.Node { return graph.NewSigmoid(n["x"]) }},
+	{"hyperbolic tangent", []Input{activation("x", 2, 3, 2, 1)},
+		func(n map[string]*graph.Node) *graph.Node { return graph.NewTanh(n["x"]) }},
+	{"product of activations", []Input{activation("x", 2, 3, 2, 1), activation("y", 2, 3, 2, 1)},
+		func(n map[string]*graph.Node) *graph.Node { return graph.NewMultiply(n["x"], n["y"]) }},
+	{"weighted rows", []Input{activation("x", 2, 3, 3, 2), activation("y", 2, 3, 3, 2), parameter("m", 13)},
+		func(n map[string]*graph.Node) *graph.Node {
+			return graph.NewWeightedRows(n["m"], 1, 4, n["x"], n["y"], n["x"])
+		}},
+	{"rows taken and stacked", []Input{activation("x", 2, 3, 2, 2), activation("y", 2, 3, 3, 2)},
+		func(n map[string]*graph.Node) *graph.Node {
+			return graph.NewRows(graph.NewStackRows(n["y"], n["x"], n["y"]), 2, 7)
+		}},
+	{"embedding", []Input{numbers("t", 6, 2, 1, 4, 1), parameter("w", 6, 3, 1, 1)},
+		func(n map[string]*graph.Node) *graph.Node { return graph.NewEmbedding(n["w"], n["t"], -1) }},
+	{"tied embedding and cross-entropy", []Input{numbers("t", 4, 3, 1, 4, 1), numbers("next", 4, 3, 1, 4, 1), parameter("w", 4, 3, 1, 1), parameter("b", 4)},
+		func(n map[string]*graph.Node) *graph.Node {
+			logits := graph.NewShiftChannels(graph.NewConv(graph.NewTanh(graph.NewEmbedding(n["w"], n["t"], -1)), n["w"]), n["b"])
+			return graph.NewSparseCrossEntropy(logits, n["next"])
+		}},
+	{"cross-entropy of classes by number", []Input{activation("x", 3, 5, 2, 2), numbers("t", 5, 3, 1, 2, 2)},
+		func(n map[string]*graph.Node) *graph.Node { return graph.NewSparseCrossEntropy(n["x"], n["t"]) }},
+	{"mean of products", []Input{activation("x", 2, 3, 4, 1), activation("y", 2, 3, 4, 1)},
+		func(n map[string]*graph.Node) *graph.Node {
+			return graph.NewMeanProduct(n["x"], graph.NewTanh(n["y"]))
+		}},
+	{"mean of squares", []Input{activation("x", 2, 3, 4, 1)},
+		func(n map[string]*graph.Node) *graph.Node { return graph.NewMeanProduct(n["x"], n["x"]) }},
+	{"gates of a recurrent cell", []Input{activation("s", 12, 2, 3, 1), parameter("w", 2, 4, 1, 1), parameter("m", 15), {Name: "one", Role: graph.Parameter, Shape: []int{2}, Constant: true, Draw: difference}},
+		func(n map[string]*graph.Node) *graph.Node {
+			s := n["s"]
+			cz := graph.NewProduct(s, n["w"])
+			c, z := graph.NewSigmoid(graph.NewSlice(cz, 0, 2)), graph.NewSlice(cz, 2, 4)
+			mixed := graph.NewWeightedRows(n["m"], 1, 5, graph.NewTanh(z), graph.NewReLU(z), graph.NewSigmoid(z), z)
+			kept := graph.NewWeightedRows(n["m"], 1, 5, s, s, s, s)
+			return normalize(graph.NewMean(graph.NewAdd(kept, graph.NewMultiply(c, graph.NewWeightedSum(n["one"], 0, mixed, kept)))))
+		}},
+}
+
+// numbers are an activation of whole numbers below n.
+func numbers(name string, n int, shape ...int) Input {
+	return Input{Name: name, Role: graph.Activation, Shape: shape, Constant: true, Draw: func(r *rand.Rand, v []float64) {
+		for i := range v {
+			v[i] = float64(r.IntN(n))
+		}
+	}}
+}
+
+// difference are the weights of a difference.
+func difference(_ *rand.Rand, v []float64) { v[0], v[1] = 1, -1 }
+
 // position are 2×2 kernels that take one position of four.
 func position(i, channels int) Input {
 	return Input{Name: fmt.Sprint("position ", i), Role: graph.Parameter, Shape: []int{channels, 1, 2, 2}, Constant: true, Draw: func(_ *rand.Rand, v []float64) {

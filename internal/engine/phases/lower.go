@@ -178,6 +178,9 @@ func (c *compiler) lower(s engine.Step) (*value, error) {
 		return c.reluBack(v, in[0], in[1])
 
 	case graph.WeightedSum:
+		if a.S > 0 {
+			break // rows have weights of their own
+		}
 		m := in[0].param
 		v.blocks = make([]expression, blocksOf(v.Shape[1]))
 		for j, x := range in[1:] {
@@ -188,6 +191,9 @@ func (c *compiler) lower(s engine.Step) (*value, error) {
 		}
 		return v, nil
 	case graph.InnerProducts:
+		if a.S > 0 {
+			break
+		}
 		return param(c.innerProducts(in[0], in[1:], a.At, v.Size()))
 
 	case graph.Add:

@@ -16,9 +16,11 @@ import (
 func TestConformance(t *testing.T) {
 	t.Run("float64", func(t *testing.T) {
 		enginetest.Conform(t, func(threads int) engine.Engine { return ref.New[float64](threads) }, 0)
+		enginetest.ConformRecurrent(t, func(threads int) engine.Engine { return ref.New[float64](threads) }, 0)
 	})
 	t.Run("float32", func(t *testing.T) {
 		enginetest.Conform(t, func(threads int) engine.Engine { return ref.New[float32](threads) }, 2e-6)
+		enginetest.ConformRecurrent(t, func(threads int) engine.Engine { return ref.New[float32](threads) }, 2e-6)
 	})
 }
 
@@ -32,11 +34,43 @@ func TestShuffle(t *testing.T) {
 	}
 }
 
+// A row without a gradient: looked up like any other, but nothing flows back to it, and
+// nothing through that.
+func TestEmbeddingWithoutRow(t *testing.T) {
+	g := graph.New()
+	w, numbers := g.Input("w", graph.Parameter, 3, 2, 1, 1), g.Input("t", graph.Activation, 1, 1, 3, 1)
+	y := graph.NewEmbedding(w, numbers, 2)
+	gradients, err := g.Gradients(y, g.Input("seed", graph.Activation, 1, 2, 3, 1), []*graph.Node{w})
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, nodes := g.Replay(gradients[0])
+	products, err := again.Gradients(nodes[0], again.Input("u", graph.Parameter, 3, 2, 1, 1), []*graph.Node{again.Lookup("seed")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	values := map[string][]float64{"w": {1, 2, 3, 4, 5, 6}, "t": {2, 0, 2}, "seed": {1, 2, 3, 10, 20, 30}, "u": {1, 2, 3, 4, 5, 6}}
+	for _, c := range []struct {
+		name string
+		of   *graph.Graph
+		node *graph.Node
+		want []float64
+	}{
+		{"output", g, y, []float64{5, 1, 5, 6, 2, 6}},
+		{"gradient", g, gradients[0], []float64{2, 20, 0, 0, 0, 0}},
+		{"product", again, products[0], []float64{0, 1, 0, 0, 2, 0}},
+	} {
+		if got := enginetest.Compile(t, ref.New[float64](1), c.of, c.node).At(values); !slices.Equal(got, c.want) {
+			t.Errorf("%s is %v, want %v", c.name, got, c.want)
+		}
+	}
+}
+
 // TestDerivatives compares the first derivative of every operation, and the
 // derivative of that, with central differences.
 func TestDerivatives(t *testing.T) {
 	e := ref.New[float64](2)
-	for _, g := range enginetest.Graphs {
+	for _, g := range slices.Concat(enginetest.Graphs, enginetest.Recurrent) {
 		t.Run(g.Name, func(t *testing.T) {
 			p, err := g.NewProblem(random.New(1, g.Name))
 			if err != nil {

@@ -176,6 +176,9 @@ func (e *Engine[T]) kernel(kind graph.Kind, a graph.Attr, in []tensor[T], out te
 		return e.each(y, func(c int) { reluBack(out.channel(c), y.channel(c), g.channel(c)) }), nil
 
 	case graph.WeightedSum:
+		if a.S > 0 {
+			break
+		}
 		mixing, xs := in[0].data[a.At:], in[1:]
 		return e.each(out, func(c int) {
 			dst := out.channel(c)
@@ -185,6 +188,9 @@ func (e *Engine[T]) kernel(kind graph.Kind, a graph.Attr, in []tensor[T], out te
 			}
 		}), nil
 	case graph.InnerProducts:
+		if a.S > 0 {
+			break
+		}
 		g, xs := in[0], in[1:]
 		perChannel := make([]float64, g.channels()*len(xs))
 		products := e.each(g, func(c int) {
@@ -268,6 +274,9 @@ func (e *Engine[T]) kernel(kind graph.Kind, a graph.Attr, in []tensor[T], out te
 
 	case graph.CrossEntropy, graph.CrossEntropyBack, graph.CrossEntropyBackBack, graph.CrossEntropyDot:
 		return crossEntropy(kind, in, out), nil
+	}
+	if run := e.recurrentKernel(kind, a, in, out); run != nil {
+		return run, nil
 	}
 	return nil, fmt.Errorf("compile: reference engine has no kernel for %s", kind)
 }

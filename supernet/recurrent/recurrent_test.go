@@ -1,0 +1,321 @@
+package recurrent
+
+import (
+	"context"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/nb1shot/nb1shot/internal/engine"
+	"github.com/nb1shot/nb1shot/internal/engine/cpu"
+	"github.com/nb1shot/nb1shot/internal/engine/ref"
+	"github.com/nb1shot/nb1shot/random"
+	"github.com/nb1shot/nb1shot/spaces/rnn"
+	"github.com/nb1shot/nb1shot/supernet"
+)
+
+const (
+	training   = supernet.BatchStatistics
+	evaluation = supernet.RunningStatistics
+)
+
+var search = Config{Words: 11, Hidden: 5, BatchNormMomentum: 0.1}
+
+func genotype(t testing.TB, line string) Config {
+	t.Helper()
+	g, err := rnn.ParseGenotype(line)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Config{Words: 11, Hidden: 5, Genotype: &g}
+}
+
+func normals(purpose string, n int, deviation float64) []float64 {
+	r, v := random.New(1, purpose), make([]float64, n)
+	for i := range v {
+		v[i] = deviation * r.NormFloat64()
+	}
+	return v
+}
+
+func newModel(t testing.TB, c Config, e engine.Engine) *Model {
+	t.Helper()
+	m, err := New(c, e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.WriteParameters(normals("weights", m.ParameterCount(), 0.5))
+	return m
+}
+
+// window is one of some rows of 4 sequences with distinct first words, which batch norm needs.
+func window(c Config, rows int) Window {
+	r := random.New(2, "window")
+	w := Window{Batch: 4, Hidden: normals("hidden", 4*c.Hidden, 0.3)}
+	for i := range rows * w.Batch {
+		w.Inputs, w.Targets = append(w.Inputs, int32(r.IntN(c.Words))), append(w.Targets, int32(r.IntN(c.Words)))
+		if i < w.Batch {
+			w.Inputs[i] = int32(i)
+		}
+	}
+	return w
+}
+
+func mixing() []float64 {
+	v := normals("mixing", rnn.Dim, 1)
+	for i := range v {
+		v[i] = math.Abs(v[i]) / 5
+	}
+	return v
+}
+
+func gradient(m *Model) []float64 {
+	g := make([]float64, m.ParameterCount())
+	m.ReadGradient(g)
+	return g
+}
+
+func parameters(m *Model) []float64 {
+	w := make([]float64, m.ParameterCount())
+	m.ReadParameters(w)
+	return w
+}
+
+// The gradients of the whole loss are those that differences give, of the search network and
+// of a cell, where every word learns.
+func TestGradients(t *testing.T) {
+	r := Regularisers{Activation: 0.7, Temporal: 0.4}
+	for name, c := range map[string]Config{"search": search, "cell": genotype(t, "tanh:0 sigmoid:1 identity:1 tanh:0 [2 3]")} {
+		c.AllWordsLearn = true
+		m := newModel(t, c, ref.New[float64](2))
+		w := window(c, 3)
+		w.Masks = &Masks{Words: slices.Repeat([]float64{1.25}, c.Words), H: slices.Repeat([]float64{0, 1.5, 1.5, 1.5, 1.5}, 4), Output: slices.Repeat([]float64{2, 0.5}, 10)}
+		var mix []float64
+		if c.Genotype == nil {
+			mix = mixing()
+		}
+		total := func() float64 {
+			pass, _, err := m.Inspect(w, mix, training, r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return pass.Total
+		}
+		if _, err := m.WeightGradient(w, mix, training, r); err != nil {
+			t.Fatal(err)
+		}
+		check := func(what string, v, got []float64, set func()) {
+			const h = 1e-5
+			for i := 0; i < len(v); i += 7 {
+				centre := v[i]
+				v[i] = centre + h
+				set()
+				up := total()
+				v[i] = centre - h
+				set()
+				down := total()
+				v[i] = centre
+				set()
+				if want := (up - down) / (2 * h); math.Abs(got[i]-want) > 1e-6*(1+math.Abs(want)) {
+					t.Errorf("%s: %s %d is %.9g, differences give %.9g", name, what, i, got[i], want)
+				}
+			}
+		}
+		weights, of := parameters(m), gradient(m)
+		check("gradient of weight", weights, of, func() { m.WriteParameters(weights) })
+		unused := slices.IndexFunc(m.Parameters(), func(p supernet.Tensor) bool { return p.Name == nameNode(4) })
+		if p := m.Parameters()[unused]; c.Genotype != nil && slices.ContainsFunc(of[p.Offset:p.Offset+p.Size], func(v float64) bool { return v != 0 }) {
+			t.Error("a node that leads nowhere has a gradient")
+		}
+		if mix == nil {
+			continue
+		}
+		grad := make([]float64, rnn.Dim)
+		if _, err := m.MixingGradient(w, mix, training, r, grad); err != nil {
+			t.Fatal(err)
+		}
+		check("gradient of mixing weight", mix, grad, func() {})
+		for row := range rnn.Edges {
+			if grad[5*row] != 0 {
+				t.Errorf("none has the gradient %v", grad[5*row])
+			}
+		}
+	}
+}
+
+// The products are those that differences of gradients give, and leave the running statistics.
+func TestHessianProducts(t *testing.T) {
+	m, w, mix := newModel(t, search, ref.New[float64](2)), window(search, 2), mixing()
+	direction := normals("direction", rnn.Dim, 1)
+	before := make([]float64, m.StatisticsCount())
+	m.ReadStatistics(before)
+	pass, grad, products, err := m.HessianProducts(context.Background(), w, mix, training, [][]float64{make([]float64, rnn.Dim), direction})
+	if err != nil {
+		t.Fatal(err)
+	}
+	after := make([]float64, len(before))
+	if m.ReadStatistics(after); !slices.Equal(before, after) {
+		t.Error("the running statistics have moved")
+	}
+	at := func(h float64) (float64, []float64) {
+		moved, g := slices.Clone(mix), make([]float64, rnn.Dim)
+		for i := range moved {
+			moved[i] += h * direction[i]
+		}
+		pass, err := m.MixingGradient(w, moved, training, Regularisers{}, g)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return pass.Loss, g
+	}
+	const h = 1e-5
+	loss, same := at(0)
+	_, up := at(h)
+	_, down := at(-h)
+	if loss != pass.Loss || !slices.Equal(same, grad) {
+		t.Errorf("loss %v and %v, or gradients differ", loss, pass.Loss)
+	}
+	for i := range direction {
+		if want := (up[i] - down[i]) / (2 * h); math.Abs(products[1][i]-want) > 1e-6*(1+math.Abs(want)) || products[0][i] != 0 {
+			t.Errorf("entry %d is %v and %v, want 0 and %v", i, products[0][i], products[1][i], want)
+		}
+	}
+	done, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, _, _, err := m.HessianProducts(done, w, mix, training, [][]float64{direction}); err != context.Canceled {
+		t.Errorf("cancelled: %v", err)
+	}
+	if _, _, _, err := m.HessianProducts(context.Background(), w, mix, training, [][]float64{{1}}); err == nil {
+		t.Error("a direction of one entry is no error")
+	}
+}
+
+// A window and the next one, whose hidden state it hands on, are the same as both at once, and
+// so are bits for any number of threads. Programs of several lengths share the model.
+func TestHiddenState(t *testing.T) {
+	c := genotype(t, "tanh:0 relu:1 sigmoid:0")
+	for _, threads := range []int{1, 3} {
+		m, whole := newModel(t, c, ref.New[float64](threads)), window(c, 5)
+		want, err := m.Forward(whole, nil, evaluation)
+		if err != nil {
+			t.Fatal(err)
+		}
+		part, loss := whole, 0.0
+		for _, rows := range []int{2, 3} {
+			n := rows * whole.Batch
+			part.Inputs, part.Targets = whole.Inputs[:n], whole.Targets[:n]
+			whole.Inputs, whole.Targets = whole.Inputs[n:], whole.Targets[n:]
+			pass, err := m.Forward(part, nil, evaluation)
+			if err != nil {
+				t.Fatal(err)
+			}
+			loss += float64(rows) * pass.Loss / 5
+			part.Hidden = pass.Hidden
+		}
+		if math.Abs(loss-want.Loss) > 1e-12 || !slices.Equal(part.Hidden, want.Hidden) {
+			t.Errorf("%d threads: in parts loss %v, hidden %v, at once %v, %v", threads, loss, part.Hidden, want.Loss, want.Hidden)
+		}
+	}
+	one, three := newModel(t, search, ref.New[float64](1)), newModel(t, search, ref.New[float64](3))
+	for _, m := range []*Model{one, three} {
+		if _, err := m.WeightGradient(window(search, 4), mixing(), training, Regularisers{Temporal: 1}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !slices.Equal(gradient(one), gradient(three)) {
+		t.Error("three threads give other gradients than one")
+	}
+}
+
+// The last word learns nothing from being read unless all words do (quirk R7): the gradient of
+// its vector is then that of the decoder alone.
+func TestLastWord(t *testing.T) {
+	gradientOf := func(all bool, word int32) []float64 {
+		c := genotype(t, "tanh:0")
+		c.AllWordsLearn = all
+		m, w := newModel(t, c, ref.New[float64](1)), window(c, 2)
+		w.Inputs[1] = word
+		if _, err := m.WeightGradient(w, nil, training, Regularisers{}); err != nil {
+			t.Fatal(err)
+		}
+		return gradient(m)[:c.Words*c.Hidden]
+	}
+	last := func(g []float64) []float64 { return g[len(g)-5:] }
+	if slices.Equal(last(gradientOf(true, 10)), last(gradientOf(false, 10))) {
+		t.Error("the last word learns either way")
+	}
+	if !slices.Equal(gradientOf(true, 9), gradientOf(false, 9)) {
+		t.Error("another word learns in two ways")
+	}
+}
+
+func TestClipAndDescend(t *testing.T) {
+	m := newModel(t, genotype(t, "relu:0"), ref.New[float64](1))
+	if _, err := m.WeightGradient(window(search, 2), nil, training, Regularisers{}); err != nil {
+		t.Fatal(err)
+	}
+	w, g := parameters(m), gradient(m)
+	norm, err := m.ClipGradient(0.1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Descend(2, 0.05)
+	for i, v := range parameters(m) {
+		clipped := g[i] * 0.1 / (norm + 1e-6)
+		if want := w[i] - 2*(clipped+0.05*w[i]); math.Abs(v-want) > 1e-13 {
+			t.Fatalf("weight %d is %v, want %v", i, v, want)
+		}
+	}
+	broken := gradient(m)
+	broken[3] = math.Inf(1)
+	m.gradient.Write(broken)
+	if _, err := m.ClipGradient(0.1); err == nil || !strings.Contains(err.Error(), "diverged") {
+		t.Errorf("an infinite gradient: %v", err)
+	}
+}
+
+func TestErrors(t *testing.T) {
+	for want, c := range map[string]Config{
+		"a vocabulary of 1 words":  {Words: 1, Hidden: 2, BatchNormMomentum: 0.1},
+		"0 hidden units":           {Words: 2, BatchNormMomentum: 0.1},
+		"batch norm with momentum": {Words: 2, Hidden: 2},
+	} {
+		if _, err := New(c, ref.New[float64](1)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want %s", err, want)
+		}
+	}
+	m, cell := newModel(t, search, ref.New[float64](1)), newModel(t, genotype(t, "relu:0"), ref.New[float64](1))
+	for want, change := range map[string]func(w *Window, mix *[]float64){
+		"a window of 7 words":                  func(w *Window, _ *[]float64) { w.Inputs = w.Inputs[:7] },
+		"0 words to read":                      func(w *Window, _ *[]float64) { w.Inputs, w.Targets = nil, nil },
+		"in 0 sequences":                       func(w *Window, _ *[]float64) { w.Batch = 0 },
+		"19 numbers of hidden states":          func(w *Window, _ *[]float64) { w.Hidden = w.Hidden[:19] },
+		"3 mixing weights, want 180":           func(_ *Window, mix *[]float64) { *mix = (*mix)[:3] },
+		"word number 11, the vocabulary has":   func(w *Window, _ *[]float64) { w.Targets[2] = 11 },
+		"word number -1, the vocabulary has":   func(w *Window, _ *[]float64) { w.Inputs[2] = -1 },
+		"a mask of 3 numbers, want 20":         func(w *Window, _ *[]float64) { w.Masks = &Masks{X: make([]float64, 3)} },
+		"a mask of 3 words, want 11":           func(w *Window, _ *[]float64) { w.Masks = &Masks{Words: make([]float64, 3)} },
+		"1 sequences is too small for batch n": func(w *Window, _ *[]float64) { w.Batch, w.Hidden = 1, w.Hidden[:5] },
+	} {
+		w, mix := window(search, 2), mixing()
+		change(&w, &mix)
+		if _, err := m.Forward(w, mix, training); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want %s", err, want)
+		}
+	}
+	if _, err := cell.MixingGradient(window(search, 2), nil, training, Regularisers{}, nil); err == nil || !strings.Contains(err.Error(), "no mixing weights") {
+		t.Errorf("mixing weights of a cell: %v", err)
+	}
+	fast, err := cpu.New(1, cpu.InstructionSets()[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := New(search, fast)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := other.Forward(window(search, 2), mixing(), training); err == nil || !strings.Contains(err.Error(), "recurrent network: CPU engine: ") {
+		t.Errorf("an engine without the operations: %v", err)
+	}
+}
