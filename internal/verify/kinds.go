@@ -103,10 +103,10 @@ var recurrentKinds = []kind{
 		name: "genotype of recurrent cells", is: either(named("genotype_rnn"), holds("cases[0].recurrent")), host: recurrentGenotypes,
 		background: regexp.MustCompile(`\.kind$`), // how the parameters were drawn
 	},
-	{name: "forward, recurrent", is: allOf(languageModel, holds("alpha_train_nll")), host: forwardRecurrent, tolerance: 1e-9},
-	{name: "hessian, recurrent", is: allOf(languageModel, either(holds("nodrop_hessian"), holds("train_hessian"))), host: hessiansRecurrent, tolerance: 1e-6},
-	{name: "attack, recurrent", is: allOf(languageModel, holds("calls")), host: attacksRecurrent, tolerance: 1e-9},
-	{name: "forward, full size, recurrent", is: allOf(languageModel, holds("formula_seed")), host: fullSizeRecurrent, tolerance: 1e-9},
+	{name: "forward, recurrent", is: allOf(languageModel, holds("alpha_train_nll")), network: forwardRecurrent},
+	{name: "hessian, recurrent", is: allOf(languageModel, either(holds("nodrop_hessian"), holds("train_hessian"))), network: hessiansRecurrent},
+	{name: "attack, recurrent", is: allOf(languageModel, holds("calls")), network: attacksRecurrent},
+	{name: "forward, full size, recurrent", is: allOf(languageModel, holds("formula_seed")), network: fullSizeRecurrent},
 }
 
 // cellSteps are training steps of an algorithm, whatever the manifest calls it.

@@ -14,6 +14,7 @@ import (
 	"github.com/nb1shot/nb1shot/data"
 	"github.com/nb1shot/nb1shot/internal/engine"
 	"github.com/nb1shot/nb1shot/internal/formula"
+	"github.com/nb1shot/nb1shot/internal/graph"
 	"github.com/nb1shot/nb1shot/spaces/rnn"
 	"github.com/nb1shot/nb1shot/supernet"
 	"github.com/nb1shot/nb1shot/supernet/recurrent"
@@ -48,9 +49,23 @@ type model struct {
 	window               recurrent.Window // of the passes that PGD and the Hessian make
 }
 
-// newModel builds the network that the manifest describes on the reference engine, the only one
-// that has its operations, and records the layout of its vectors.
-func newModel(g *golden, out *findings) (*model, error) {
+// withLanguage returns the engine, or the reference engine where it does not have the
+// operations of language models.
+func withLanguage(e engine.Engine) (engine.Engine, error) {
+	g := graph.New()
+	plan, err := engine.NewPlan(g, []*graph.Node{graph.NewTanh(g.Input("x", graph.Activation, 1, 1, 1, 1))})
+	if err != nil {
+		return nil, err
+	}
+	if _, err := e.Compile(plan, map[string]engine.Vector{"x": e.NewVector(1)}, []engine.Vector{e.NewVector(1)}); err != nil {
+		return engine.Open("ref", runtime.GOMAXPROCS(0))
+	}
+	return e, nil
+}
+
+// newModel builds the network that the manifest describes, and records the layout of its
+// vectors.
+func newModel(g *golden, e engine.Engine, out *findings) (*model, error) {
 	m := &model{words: g.integer("vocab"), hidden: g.integer("nhid"), batch: g.integer("batch"), g: g, out: out}
 	out.integers("emsize", []int{m.hidden}) // must be the same
 	out.text("space", string(rnn.Name))
@@ -76,7 +91,7 @@ func newModel(g *golden, out *findings) (*model, error) {
 	if m.words > most || m.hidden > most || m.batch < 1 || m.batch > most {
 		return nil, fmt.Errorf("%d words, %d hidden units and %d sequences", m.words, m.hidden, m.batch)
 	}
-	e, err := engine.Open("ref", runtime.GOMAXPROCS(0))
+	e, err := withLanguage(e)
 	if err != nil {
 		return nil, err
 	}
@@ -163,7 +178,7 @@ func (m *model) statistics() []float64 {
 
 // reset sets the weights and the running statistics to those the case starts from.
 func (m *model) reset() {
-	m.WriteParameters(m.g.numbers("init_params", m.ParameterCount()))
+	m.WriteParameters(m.g.start(m.g.numbers("init_params", m.ParameterCount())))
 	m.WriteStatistics(m.g.numbers("init_buffers", m.StatisticsCount()))
 }
 
@@ -225,8 +240,8 @@ func softmaxOf(alphas []float64) []float64 {
 }
 
 // forwardRecurrent computes the passes of the search network in its modes.
-func forwardRecurrent(g *golden, out *findings) error {
-	m, err := newModel(g, out)
+func forwardRecurrent(g *golden, e engine.Engine, out *findings) error {
+	m, err := newModel(g, e, out)
 	if err != nil {
 		return err
 	}
@@ -308,8 +323,8 @@ func (o onWindow) HessianSequence(context.Context, data.Batch, []float64, func(_
 }
 
 // hessiansRecurrent computes the architecture Hessian in the modes that a case has.
-func hessiansRecurrent(g *golden, out *findings) error {
-	m, err := newModel(g, out)
+func hessiansRecurrent(g *golden, e engine.Engine, out *findings) error {
+	m, err := newModel(g, e, out)
 	if err != nil {
 		return err
 	}
@@ -388,12 +403,13 @@ func (a attackable) MixingGradient(_ data.Batch, mixing []float64, bn supernet.B
 }
 
 // attacksRecurrent computes stand-alone attacks of SDARTS-ADV.
-func attacksRecurrent(g *golden, out *findings) error {
-	m, err := newModel(g, out)
+func attacksRecurrent(g *golden, e engine.Engine, out *findings) error {
+	m, err := newModel(g, e, out)
 	if err != nil {
 		return err
 	}
 	m.reset()
+	started := m.statistics()
 	m.window = m.read("tokens", "targets", "hidden0")
 	out.integers("bptt", []int{len(m.window.Inputs) / m.batch})
 	g.numbers("init_alphas", rnn.Dim) // what the points began as
@@ -418,7 +434,7 @@ func attacksRecurrent(g *golden, out *findings) error {
 		out.set(call+"iterates", slices.Concat(a.Iterates...)...)
 		out.set(call+"result", a.Mixing...)
 	}
-	if !slices.Equal(m.start(), m.statistics()) {
+	if !slices.Equal(m.statistics(), started) {
 		return fmt.Errorf("attacks moved the running statistics")
 	}
 	return nil
@@ -441,8 +457,8 @@ func formulaMask(seed, n int, p float64) []float64 {
 
 // fullSizeRecurrent computes a case of the paper's networks, whose weights and words follow a
 // formula and whose gradients are kept as digests.
-func fullSizeRecurrent(g *golden, out *findings) error {
-	m, err := newModel(g, out)
+func fullSizeRecurrent(g *golden, e engine.Engine, out *findings) error {
+	m, err := newModel(g, e, out)
 	if err != nil {
 		return err
 	}
@@ -475,7 +491,7 @@ func fullSizeRecurrent(g *golden, out *findings) error {
 	}
 	r := recurrent.Regularisers{Activation: g.number("ar_coefficient"), Temporal: g.number("tar_coefficient")}
 	fresh := m.statistics()
-	m.WriteParameters(parameters)
+	m.WriteParameters(g.start(parameters))
 	var mixing []float64
 	if search := g.text("network") == "search"; search {
 		alphas := formula.Uniform(seed+900, rnn.Dim, 2, -1)

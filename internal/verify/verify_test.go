@@ -535,6 +535,7 @@ func TestSinglePrecision(t *testing.T) {
 		}
 		for _, name := range []string{
 			"forward_s1", "forward_s2", "forward_s3", "pgd_unit", "steps_darts_s1", "steps_sdarts_adv_s1", "steps_sdarts_rs_s2",
+			"forward_rnn_dropout", "big_rnn_search", "pgd_rnn", "hessian_rnn_plain",
 			"forward_cnn_s1", "forward_cnn_s4", "forward_cnn_pcdarts_beta", "steps_cnn_sdarts_adv_s4", "steps_cnn_pdarts_stage2", "steps_cnn_rdarts_dp_s1",
 		} {
 			t.Run(engineName+"/"+name, func(t *testing.T) {

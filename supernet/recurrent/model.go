@@ -7,7 +7,7 @@
 // features, its rows the time steps. Each length of windows has programs of its own, which are
 // compiled when first needed and kept.
 //
-// Only the reference engines have the operations so far.
+// The CUDA engine does not have the operations.
 package recurrent
 
 import (

@@ -307,15 +307,42 @@ func TestErrors(t *testing.T) {
 	if _, err := cell.MixingGradient(window(search, 2), nil, training, Regularisers{}, nil); err == nil || !strings.Contains(err.Error(), "no mixing weights") {
 		t.Errorf("mixing weights of a cell: %v", err)
 	}
-	fast, err := cpu.New(1, cpu.InstructionSets()[0])
-	if err != nil {
-		t.Fatal(err)
+}
+
+// The fast engine computes what the reference engine does, with the same bits for any number of
+// threads, also where products are larger than its tiles.
+func TestCPU(t *testing.T) {
+	c := Config{Words: 333, Hidden: 70, BatchNormMomentum: 0.1}
+	gradientOn := func(e engine.Engine) []float64 {
+		m, w := newModel(t, c, e), window(c, 3)
+		m.WriteParameters(normals("weights", m.ParameterCount(), 0.1))
+		if _, err := m.WeightGradient(w, mixing(), training, Regularisers{Temporal: 1}); err != nil {
+			t.Fatal(err)
+		}
+		return gradient(m)
 	}
-	other, err := New(search, fast)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := other.Forward(window(search, 2), mixing(), training); err == nil || !strings.Contains(err.Error(), "recurrent network: CPU engine: ") {
-		t.Errorf("an engine without the operations: %v", err)
+	want := gradientOn(ref.New[float64](2))
+	for _, set := range cpu.InstructionSets() {
+		var first []float64
+		for _, threads := range []int{1, 3} {
+			e, err := cpu.New(threads, set)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := gradientOn(e)
+			if first == nil {
+				first = got
+			}
+			if !slices.Equal(first, got) {
+				t.Errorf("%s: %d threads give other bits than one", set, threads)
+			}
+		}
+		scale, off := 0.0, 0.0
+		for i, v := range want {
+			scale, off = max(scale, math.Abs(v)), max(off, math.Abs(first[i]-v))
+		}
+		if off > 2e-5*scale {
+			t.Errorf("%s: the gradient is off by %.3g of its largest entry", set, off/scale)
+		}
 	}
 }

@@ -3,7 +3,7 @@
 //
 // Package phases compiles a plan into instructions; program.go runs them, phase
 // after phase, one image after another while it is in the cache, and several images at
-// once (pool.go).
+// once (pool.go). Plans of language models run step by step instead (steps.go).
 //
 // Results do not depend on the number of threads: the batch is divided into a
 // fixed number of groups, and sums over images are added up group by group.
@@ -39,10 +39,11 @@ func init() {
 var instructionSets = []struct {
 	name    string
 	kernels *C.nb_kernel
+	steps   *C.nb_steps
 }{
-	{"AVX-512", C.nb_avx512()},
-	{"AVX2", C.nb_avx2()},
-	{"plain C", C.nb_generic()},
+	{"AVX-512", C.nb_avx512(), C.nb_avx512_steps()},
+	{"AVX2", C.nb_avx2(), C.nb_avx2_steps()},
+	{"plain C", C.nb_generic(), C.nb_generic_steps()},
 }
 
 // InstructionSets lists those that this machine has, the fastest first.
@@ -60,6 +61,7 @@ func InstructionSets() []string {
 type Engine struct {
 	name    string
 	kernels *C.nb_kernel
+	steps   *C.nb_steps
 	pool    *pool
 
 	mutex     sync.Mutex
@@ -88,7 +90,7 @@ type renewal struct {
 func New(threads int, instructionSet string) (*Engine, error) {
 	for _, s := range instructionSets {
 		if s.name == instructionSet && s.kernels != nil {
-			e := &Engine{name: s.name, kernels: s.kernels, pool: newPool(max(threads, 1)), packings: map[string]*packing{}}
+			e := &Engine{name: s.name, kernels: s.kernels, steps: s.steps, pool: newPool(max(threads, 1)), packings: map[string]*packing{}}
 			e.gradients = newVector(0)
 			e.scratch, e.work = make([]*memory, e.pool.threads), make([]*memory, e.pool.threads)
 			e.reserve(room{batch: 1, scratch: 1, work: 1})
@@ -123,6 +125,12 @@ func (e *Engine) NewVector(n int) engine.Vector { return newVector(n) }
 // Compile makes a program of the plan and sees to its memory.
 func (e *Engine) Compile(plan *engine.Plan, inputs map[string]engine.Vector, outputs []engine.Vector) (p engine.Program, err error) {
 	defer engine.Catch(&err)
+	if isStepwise(plan) {
+		if p, err = e.compileSteps(plan, inputs, outputs); err != nil {
+			return nil, fmt.Errorf("CPU engine: %w", err)
+		}
+		return p, nil
+	}
 	m := &machine{engine: e, packings: map[*phases.Packing]*packing{}}
 	code, err := phases.Compile(m, plan, inputs, outputs)
 	if err != nil {

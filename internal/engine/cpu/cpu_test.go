@@ -23,7 +23,10 @@ func open(t *testing.T, set string) func(threads int) engine.Engine {
 
 func TestConformance(t *testing.T) {
 	for _, set := range cpu.InstructionSets() {
-		t.Run(set, func(t *testing.T) { enginetest.Conform(t, open(t, set), 2e-5) })
+		t.Run(set, func(t *testing.T) {
+			enginetest.Conform(t, open(t, set), 2e-5)
+			enginetest.ConformRecurrent(t, open(t, set), 4e-6)
+		})
 	}
 }
 

@@ -36,6 +36,7 @@ typedef __m256i vi;
 #define KEEP(m, x) _mm256_and_ps(m, x)
 
 #include "kernels.h"
+#include "steps.h"
 
 #if defined(__clang__)
 #pragma clang attribute pop
@@ -48,6 +49,9 @@ const nb_kernel *nb_avx2(void) {
 	return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? table : 0;
 }
 
+const nb_steps *nb_avx2_steps(void) { return &steps; }
+
 #else
 const nb_kernel *nb_avx2(void) { return 0; }
+const nb_steps *nb_avx2_steps(void) { return 0; }
 #endif

@@ -36,6 +36,7 @@ typedef __m512i vi;
 #define KEEP(m, x) _mm512_maskz_mov_ps(m, x)
 
 #include "kernels.h"
+#include "steps.h"
 
 #if defined(__clang__)
 #pragma clang attribute pop
@@ -49,6 +50,9 @@ const nb_kernel *nb_avx512(void) {
 		__builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("fma") ? table : 0;
 }
 
+const nb_steps *nb_avx512_steps(void) { return &steps; }
+
 #else
 const nb_kernel *nb_avx512(void) { return 0; }
+const nb_steps *nb_avx512_steps(void) { return 0; }
 #endif

@@ -33,5 +33,8 @@ static inline vf larger(vf a, vf b) {
 }
 
 #include "kernels.h"
+#include "steps.h"
 
 const nb_kernel *nb_generic(void) { return table; }
+
+const nb_steps *nb_generic_steps(void) { return &steps; }

@@ -251,3 +251,22 @@ double nb_dot(const float *x, const float *y, int64_t n) {
 	for (; i < n; i++) s0 += (double)x[i] * y[i];
 	return (s0 + s1) + (s2 + s3);
 }
+
+void nb_step_product(const nb_steps *s, float *c, int64_t ldc, const float *a, int64_t am, int64_t ak, const float *b, int64_t bk, int64_t bn,
+	int64_t depth, int64_t i0, int64_t i1, int64_t j0, int64_t j1, float *work) {
+	s->product(c, ldc, a, am, ak, b, bk, bn, depth, i0, i1, j0, j1, work);
+}
+
+void nb_step_entries(const nb_steps *s, int32_t kind, float *y, const float *a, const float *b, int64_t n) { s->entries(kind, y, a, b, n); }
+
+void nb_step_weigh(const nb_steps *s, float *y, float p, const float *a, float q, const float *b, int64_t n, int32_t add) { s->weigh(y, p, a, q, b, n, add); }
+
+double nb_step_dot(const nb_steps *s, const float *a, const float *b, int64_t n) { return s->dot(a, b, n); }
+
+void nb_step_softmax(const nb_steps *s, float *top, double *sum, const float *logits, int64_t classes, int64_t positions, int64_t from, int64_t to) {
+	s->softmax(top, sum, logits, classes, positions, from, to);
+}
+
+void nb_step_softmax_back(const nb_steps *s, float *y, const float *logits, const float *top, const double *sum, double scale, int64_t classes, int64_t positions, int64_t from, int64_t to) {
+	s->softmax_back(y, logits, top, sum, scale, classes, positions, from, to);
+}

@@ -31,6 +31,32 @@ typedef struct {
 
 typedef void (*nb_kernel)(const nb_op *, const nb_context *);
 
+// Kernels of plans that are computed step by step, see steps.h.
+typedef struct {
+	void (*product)(float *c, int64_t ldc, const float *a, int64_t am, int64_t ak, const float *b, int64_t bk, int64_t bn,
+		int64_t depth, int64_t i0, int64_t i1, int64_t j0, int64_t j1, float *work);
+	void (*entries)(int32_t kind, float *y, const float *a, const float *b, int64_t n);
+	void (*weigh)(float *y, float p, const float *a, float q, const float *b, int64_t n, int32_t add);
+	double (*dot)(const float *a, const float *b, int64_t n);
+	void (*softmax)(float *top, double *sum, const float *logits, int64_t classes, int64_t positions, int64_t from, int64_t to);
+	void (*softmax_back)(float *y, const float *logits, const float *top, const double *sum, double scale, int64_t classes, int64_t positions, int64_t from, int64_t to);
+} nb_steps;
+
+// What is computed entry by entry, from one or two operands.
+enum { STEP_SIGMOID, STEP_SIGMOID_BACK, STEP_TANH, STEP_TANH_BACK, STEP_MULTIPLY, STEP_RELU, STEP_RELU_BACK };
+
+// The parts of a product that a thread packs and multiplies at a time, and the most positions of
+// a call of softmax_back.
+#define NB_STEPS_ROWS 96
+#define NB_STEPS_COLUMNS 256
+#define NB_STEPS_DEPTH 256
+#define NB_STEPS_POSITIONS 512
+
+// Those of an instruction set that this machine has.
+const nb_steps *nb_avx512_steps(void);
+const nb_steps *nb_avx2_steps(void);
+const nb_steps *nb_generic_steps(void);
+
 // The kernels of an instruction set, by nb_kind, or NULL if this machine or
 // this build lacks it.
 const nb_kernel *nb_avx512(void);
@@ -84,6 +110,15 @@ void nb_unpack(float *w, const float *packed, const nb_weights *at, int64_t grou
 static inline int64_t nb_packed_size(int64_t outs, int64_t ins, int64_t k) {
 	return outs * ins * LANES * LANES * (k == 3 ? 16 : k * k);
 }
+
+// The kernels of nb_steps, for Go, which cannot call pointers.
+void nb_step_product(const nb_steps *s, float *c, int64_t ldc, const float *a, int64_t am, int64_t ak, const float *b, int64_t bk, int64_t bn,
+	int64_t depth, int64_t i0, int64_t i1, int64_t j0, int64_t j1, float *work);
+void nb_step_entries(const nb_steps *s, int32_t kind, float *y, const float *a, const float *b, int64_t n);
+void nb_step_weigh(const nb_steps *s, float *y, float p, const float *a, float q, const float *b, int64_t n, int32_t add);
+double nb_step_dot(const nb_steps *s, const float *a, const float *b, int64_t n);
+void nb_step_softmax(const nb_steps *s, float *top, double *sum, const float *logits, int64_t classes, int64_t positions, int64_t from, int64_t to);
+void nb_step_softmax_back(const nb_steps *s, float *y, const float *logits, const float *top, const double *sum, double scale, int64_t classes, int64_t positions, int64_t from, int64_t to);
 
 // nb_numbers_run executes the instructions one after another.
 void nb_numbers_run(const nb_numbers *list, int64_t n);

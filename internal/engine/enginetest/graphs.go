@@ -154,8 +154,8 @@ var Graphs = []Graph{
 		}},
 }
 
-// Recurrent are graphs of the operations that language models need. Only the reference
-// engine has them so far; an engine that has them all passes ConformRecurrent.
+// Recurrent are graphs of the operations that language models need. An engine that has them
+// passes ConformRecurrent; the CUDA engine does not.
 var Recurrent = []Graph{
 	{"product with a matrix", []Input{activation("x", 3, 4, 2, 1), parameter("w", 4, 5, 1, 1)},
 		func(n map[string]*graph.Node) *graph.Node { return graph.NewProduct(n["x"], n["w"]) }},
