@@ -67,6 +67,7 @@ const (
 	mixingGradient
 	weightGradient
 	hessianProduct
+	sparseForward // forward, without what mixing weights of 0 make superfluous
 )
 
 type program struct {
@@ -214,6 +215,13 @@ func (n *Net) WriteStatistics(src []float64) { n.running.Write(src) }
 // Forward evaluates the loss.
 func (n *Net) Forward(b data.Batch, mixing []float64, bn BatchNorm) (Pass, error) {
 	return n.run(forward, bn, b, mixing)
+}
+
+// ForwardSparse is Forward in evaluation mode for mixing vectors with many zeros, as of a
+// discrete architecture: it leaves out what nothing but an entry of 0 leads to. The numbers
+// are those of Forward.
+func (n *Net) ForwardSparse(b data.Batch, mixing []float64) (Pass, error) {
+	return n.run(sparseForward, RunningStatistics, b, mixing)
 }
 
 // MixingGradient evaluates the loss and its gradient with respect to the mixing
@@ -556,7 +564,7 @@ func (n *Net) plan(k key) (*engine.Plan, error) {
 	}
 	outputs = append(outputs, net.stats...)
 	var varying []string
-	if k.task != forward {
+	if k.task != forward && k.task != sparseForward {
 		wrt := []*graph.Node{net.mixing}
 		if k.task == weightGradient {
 			wrt = nil
@@ -585,7 +593,13 @@ func (n *Net) plan(k key) (*engine.Plan, error) {
 		varying = []string{inputDirection}
 	}
 	plan, err := engine.NewPlan(g, outputs, varying...)
-	if err == nil && n.sampling != nil {
+	if err == nil && k.task == sparseForward {
+		all := make([]int, n.config.MixingLen())
+		for i := range all {
+			all[i] = i
+		}
+		plan.AddGuards(all, inputMixing)
+	} else if err == nil && n.sampling != nil {
 		plan.AddGuards(n.candidates, inputMixing, inputDirection)
 	}
 	return plan, err
