@@ -175,6 +175,12 @@ func TestHessianSettings(t *testing.T) {
 	if full := hessian(map[string]string{"hessian": "full", "hessian-batches": "2"}, 8); cmp.Equal(full.Eigenvalues, fixed.Eigenvalues) {
 		t.Error("in the second epoch the fixed batches are those of the epoch")
 	}
+	if s := fixed.Spread; s == nil || len(s.Batches) != 2 || s.Batches[0] == s.Batches[1] || s.Mean < fixed.Reported-1e-6 || s.Std == 0 {
+		t.Errorf("spread %+v around %v", s, fixed.Reported)
+	}
+	if last.Spread != nil {
+		t.Errorf("of a single batch, λ has a spread: %+v", last.Spread)
+	}
 	j := tiny(t, "darts", "2")
 	if err := j.Config.Set("hessian", "off"); err != nil {
 		t.Fatal(err)

@@ -137,6 +137,12 @@ func (s *Search) epoch(ctx context.Context, epoch int) (record results.Epoch, st
 			})
 		}
 	}
+	if s.Config.Correlation > 0 && s.net != nil {
+		phase("correlation", func() (err error) {
+			measured.Correlation, err = s.correlation(ctx)
+			return err
+		})
+	}
 	if watcher, ok := s.searcher.(algorithms.Watcher); ok && err == nil && measured.Hessian != nil {
 		stop = watcher.EpochDone(measured.Hessian.Eigenvalues)
 	}
@@ -147,6 +153,7 @@ func (s *Search) epoch(ctx context.Context, epoch int) (record results.Epoch, st
 		return results.Epoch{}, false, err
 	}
 	record.Training, record.Hessian, record.Search, record.Projection = measured.Training, measured.Hessian, measured.Search, measured.Projection
+	record.Correlation = measured.Correlation
 	record.Seconds = seconds
 	return record, stop, nil
 }
@@ -338,8 +345,8 @@ func (s *Search) supernet() algorithms.Supernet {
 // unless all are asked for.
 func (s *Search) hessian(ctx context.Context, relaxed algorithms.Relaxed, epoch int) (*results.Hessian, error) {
 	batches := 1
-	if s.Config.averagesHessian() {
-		batches = s.Config.HessianBatches
+	if s.Config.averagesHessian() { // see checkBatches
+		batches = min(s.Config.HessianBatches, s.queues.Len(algorithms.Search))
 	}
 	draws, decay := relaxed.Curvature()
 	if !s.Config.HessianDecay {
@@ -366,13 +373,14 @@ func (s *Search) hessian(ctx context.Context, relaxed algorithms.Relaxed, epoch 
 	if s.Config.HessianDecay {
 		h.Definition += ", arch weight decay on the diagonal"
 	}
+	h.Reported = s.reported(spectrum)
 	switch s.Config.HessianReport {
 	case reportNorm:
-		h.Reported, h.Definition = spectrum.Norm(), h.Definition+", spectral norm"
+		h.Definition += ", spectral norm"
 	case reportSigned:
-		h.Reported, h.Definition = spectrum.Max(), h.Definition+", largest algebraic eigenvalue"
+		h.Definition += ", largest algebraic eigenvalue"
 	default:
-		h.Reported, h.Definition = spectrum.Reported(), h.Definition+", |largest algebraic eigenvalue|"
+		h.Definition += ", |largest algebraic eigenvalue|"
 	}
 	if batches > 1 {
 		h.Definition = fmt.Sprintf("mean over %d %s", batches, h.Definition)
@@ -381,6 +389,17 @@ func (s *Search) hessian(ctx context.Context, relaxed algorithms.Relaxed, epoch 
 		h.Definition = fmt.Sprintf("mean over %d draws, %s", draws, h.Definition)
 	}
 	return h, nil
+}
+
+// reported is λ of a spectrum, as HessianReport says.
+func (s *Search) reported(spectrum algorithms.Spectrum) float64 {
+	switch s.Config.HessianReport {
+	case reportNorm:
+		return spectrum.Norm()
+	case reportSigned:
+		return spectrum.Max()
+	}
+	return spectrum.Reported()
 }
 
 // hessianBatch is batch i of those that the Hessian of an epoch is taken on.
@@ -394,21 +413,27 @@ func (s *Search) hessianBatch(epoch, i int) data.Batch {
 	return s.queues.Batch(algorithms.Search, epoch, s.queues.Len(algorithms.Train)-1)
 }
 
-// wholeSpectrum takes the mean Hessian over some batches and draws.
+// wholeSpectrum takes the mean Hessian over some batches and draws, and λ of each of several
+// batches, which it is the mean over the draws of.
 func (s *Search) wholeSpectrum(ctx context.Context, relaxed algorithms.Relaxed, epoch, batches, draws int, into *results.Hessian) (algorithms.Spectrum, error) {
 	total := mat.NewSymDense(relaxed.Space().Dim(), nil)
+	lambdas := make([]float64, batches)
 	for i := range batches * draws {
 		batch := s.hessianBatch(epoch, i/draws)
 		relaxed.Prepare(s.net, algorithms.ForHessian, batch.N)
-		h, _, err := algorithms.Hessian(ctx, s.net, relaxed.Mixing(algorithms.ForHessian, i), batch, into.Decay)
+		h, spectrum, err := algorithms.Hessian(ctx, s.net, relaxed.Mixing(algorithms.ForHessian, i), batch, into.Decay)
 		if err != nil {
 			return nil, err
 		}
+		lambdas[i/draws] += s.reported(spectrum) / float64(draws)
 		h.ScaleSym(1/float64(batches*draws), h)
 		total.AddSym(total, h)
 		if i%draws == 0 {
 			into.Batch += batch.N
 		}
+	}
+	if batches > 1 {
+		into.Spread = results.NewSpread(lambdas)
 	}
 	return algorithms.NewSpectrum(total)
 }

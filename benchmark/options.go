@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/nb1shot/nb1shot/algorithms"
+	"github.com/nb1shot/nb1shot/results"
 	"github.com/nb1shot/nb1shot/spaces"
 )
 
@@ -59,6 +60,13 @@ var Options = []Option{
 	{"unpadded", "halve the resolution as NAS-Bench-101 does, from 32 to 16 and 8 instead of 17 and 9 (quirk Q26)", func(c *Config) any { return &c.Unpadded }, nil},
 	{"projection-batches", "search batches that the projection gap is measured on after each epoch; 0 leaves it out", func(c *Config) any { return &c.ProjectionBatches },
 		func(c Config) error { return between(c.ProjectionBatches, 0, 1_000_000) }},
+	{"correlation", "cells, the same for all runs on a space, that the supernet ranks after each epoch for its rank correlation with the table; at least 20, 0 leaves it out", func(c *Config) any { return &c.Correlation },
+		func(c Config) error {
+			if c.Correlation == 0 {
+				return nil
+			}
+			return between(c.Correlation, results.LeastCells, 1_000_000)
+		}},
 	{"fresh-search", "draw every search batch afresh from the whole search part; off passes through it (quirk C5)", func(c *Config) any { return &c.FreshSearch }, nil},
 }
 
@@ -153,10 +161,22 @@ var ErrSetting = errors.New("unknown setting")
 
 // Set changes a setting of the run or, where the run has none of the name, of
 // the algorithm. An unknown name is an error that wraps ErrSetting.
+//
+// A hessian that is not averaged drops the preset's hessian-batches, and one that is takes
+// them up again.
 func (c *Config) Set(name, value string) error {
 	if i := slices.IndexFunc(Options, func(o Option) bool { return o.Name == name }); i >= 0 {
+		averaged := c.averagesHessian()
 		if err := Options[i].set(c, value); err != nil {
 			return fmt.Errorf("%s %w", name, err)
+		}
+		if preset, err := NewConfig(c.Preset, c.Space, c.Algorithm); err == nil && averaged != c.averagesHessian() {
+			switch {
+			case averaged && c.HessianBatches == preset.HessianBatches:
+				c.HessianBatches = 1
+			case !averaged && c.HessianBatches == 1:
+				c.HessianBatches = preset.HessianBatches
+			}
 		}
 		return nil
 	}
@@ -194,7 +214,7 @@ func (c *Config) Set(name, value string) error {
 var (
 	forAll     = []string{"epochs", "evaluate"}
 	forAlphas  = []string{"ties", "hessian", "hessian-batches", "hessian-decay", "hessian-report", "projection-batches"}
-	forOneShot = []string{"ties", "unpadded"}
+	forOneShot = []string{"ties", "unpadded", "correlation"}
 )
 
 // CheckEffect reports a setting of the run that the algorithm would not look at: an
@@ -209,6 +229,8 @@ func (c Config) CheckEffect(name string) error {
 		return fmt.Errorf("%s %w on space %s: it is for the spaces of %s", name, ErrNoEffect, c.Space, OneShot)
 	case definition.TableOnly && !slices.Contains(forAll, name):
 		return fmt.Errorf("%s %w: %s trains no supernet, it asks the table alone", name, ErrNoEffect, c.Algorithm)
+	case name == "hessian-batches" && !c.averagesHessian() && c.Hessian != "" && c.HessianBatches == 1:
+		return fmt.Errorf("%s of 1 %w without hessian=full or hessian=fixed", name, ErrNoEffect)
 	case definition.Discrete && slices.Contains(forAlphas, name):
 		return fmt.Errorf("%s %w: %s has no architecture parameters", name, ErrNoEffect, c.Algorithm)
 	}

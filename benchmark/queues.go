@@ -14,6 +14,8 @@ type queues struct {
 	batches    [algorithms.TestSet + 1]data.Batch
 	validation *data.Loader
 	images     [2]int // in the training and the search part
+	// What cells are scored on: images as they are, in file order.
+	held, test data.Queue // test has no set where there are no test images
 }
 
 // Len implements algorithms.Batches.
@@ -54,6 +56,14 @@ func (j Job) newQueues(from algorithms.Preparation, raw bool) (*queues, error) {
 		augmented.CutoutEpochs = j.Config.Epochs
 	}
 	clean := data.Transform{Normalization: normalization}
+	q.held = data.Queue{Name: "scored", Seed: j.Seed, Set: j.Train, Images: search, Transform: clean, InOrder: true, Raw: raw}
+	if j.Test != nil {
+		q.test = q.held
+		q.test.Set, q.test.Images = j.Test, make([]int, j.Test.Len())
+		for i := range q.test.Images {
+			q.test.Images[i] = i
+		}
+	}
 	validation := augmented
 	if j.Config.CleanValidation {
 		validation = clean
@@ -76,13 +86,9 @@ func (j Job) newQueues(from algorithms.Preparation, raw bool) (*queues, error) {
 		if j.Test == nil {
 			return nil, fmt.Errorf("algorithm %s ranks cells on a test set, and there is none", j.Config.Algorithm)
 		}
-		all := make([]int, j.Test.Len())
-		for i := range all {
-			all[i] = i
-		}
 		list = append(list, list[0])
 		last := &list[len(list)-1]
-		last.loader, last.name, last.set, last.images = &q.loaders[algorithms.TestSet], "test", j.Test, all
+		last.loader, last.name, last.set, last.images = &q.loaders[algorithms.TestSet], "test", j.Test, q.test.Images
 		last.transform, last.inOrder = clean, true
 	}
 	for _, l := range list {

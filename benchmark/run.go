@@ -67,6 +67,7 @@ type Search struct {
 	searcher algorithms.Searcher
 
 	queues   *queues
+	ranked   []rankedCell         // after each epoch, see Config.Correlation
 	warning  string               // for every record
 	previous *spaces.Architecture // of the newest lookup
 	writer   *results.Writer

@@ -71,6 +71,7 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 			claimsCommand(),
 			gateCommand(),
 			landscapeCommand(),
+			correlateCommand(),
 			resultsCommand(),
 			queryCommand(),
 			cellCommand(),

@@ -115,54 +115,14 @@ func drawLandscapes(c *cli.Context) (err error) {
 	return err
 }
 
-// scoreLandscape makes the search of a run again, from the same images and the
-// same table, and scores the supernet of its checkpoint.
+// scoreLandscape scores the supernet of the checkpoint of a run.
 func scoreLandscape(c *cli.Context, run *results.History) (results.Landscape, error) {
 	var none results.Landscape
-	job, err := benchmark.Recorded(run.Run)
+	search, done, err := searchAgain(c, run, "there is no landscape")
 	if err != nil {
-		return none, fmt.Errorf("%s: %w", run.Dir, err)
-	}
-	if tableOnly(job.Config.Algorithm) {
-		return none, fmt.Errorf("%s: %s trains no supernet, so there is no landscape", run.Dir, job.Config.Algorithm)
-	}
-	job.Threads = c.Int("threads")
-	path, provenance := c.String("data"), run.Run.Provenance
-	if path == "" && generated(provenance.Images) {
-		path = provenance.Images
-	}
-	path = cmp.Or(path, advisedImages(filepath.Dir(run.Dir), provenance.Images, provenance.ImagesDigest))
-	if path, err = findImages(path); err != nil {
 		return none, err
 	}
-	if job.Train, job.Test, err = openImages(c.Context, path, job.Config.Limit); err != nil {
-		return none, err
-	}
-	if provenance.Table != results.NoTable {
-		table := c.String("table")
-		if table == "" && provenance.Table == surrogate {
-			table = surrogate
-		}
-		table = cmp.Or(table, advice.Path(filepath.Dir(run.Dir), advice.Table, provenance.TableDigest))
-		if job.Oracle, err = openTable(c.Context, table); err != nil {
-			return none, err
-		}
-		defer job.Oracle.Close()
-	}
-	search, err := job.PrepareUntil(c.Context)
-	if err != nil && c.Context.Err() != nil {
-		return none, c.Context.Err()
-	}
-	if err != nil {
-		return none, fmt.Errorf("%s: %w", run.Dir, err)
-	}
-	if made := search.Record(); made.ConfigHash != run.Run.ConfigHash {
-		name, recorded, here := results.Difference(run.Run.Provenance.Key(), made.Provenance.Key())
-		if name == "" {
-			return none, fmt.Errorf("%s: this program reads its configuration differently: it was made by another version", run.Dir)
-		}
-		return none, hinted(fmt.Errorf("%s: its %s is %s, here it is %s", run.Dir, name, recorded, here), "--data and --table name the images and the table of the run")
-	}
+	defer done()
 	course := newTally(c.App.ErrWriter, "landscape of "+run.Run.Name())
 	defer course.end()
 	moved := results.MovedAlphas
@@ -176,4 +136,61 @@ func scoreLandscape(c *cli.Context, run *results.History) (results.Landscape, er
 		return none, hinted(err, "the run has none before its first epoch is done")
 	}
 	return l, err
+}
+
+// searchAgain makes the search of a run again, from the same images and the same table,
+// for an analysis of its supernet; without says what there is not where it has none. done
+// closes the table.
+func searchAgain(c *cli.Context, run *results.History, without string) (search *benchmark.Search, done func(), err error) {
+	job, err := benchmark.Recorded(run.Run)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", run.Dir, err)
+	}
+	if tableOnly(job.Config.Algorithm) {
+		return nil, nil, fmt.Errorf("%s: %s trains no supernet, so %s", run.Dir, job.Config.Algorithm, without)
+	}
+	job.Threads = c.Int("threads")
+	path, provenance := c.String("data"), run.Run.Provenance
+	if path == "" && generated(provenance.Images) {
+		path = provenance.Images
+	}
+	path = cmp.Or(path, advisedImages(filepath.Dir(run.Dir), provenance.Images, provenance.ImagesDigest))
+	if path, err = findImages(path); err != nil {
+		return nil, nil, err
+	}
+	if job.Train, job.Test, err = openImages(c.Context, path, job.Config.Limit); err != nil {
+		return nil, nil, err
+	}
+	done = func() {}
+	if provenance.Table != results.NoTable {
+		table := c.String("table")
+		if table == "" && provenance.Table == surrogate {
+			table = surrogate
+		}
+		table = cmp.Or(table, advice.Path(filepath.Dir(run.Dir), advice.Table, provenance.TableDigest))
+		if job.Oracle, err = openTable(c.Context, table); err != nil {
+			return nil, nil, err
+		}
+		done = func() { job.Oracle.Close() }
+	}
+	defer func() {
+		if err != nil {
+			done()
+		}
+	}()
+	search, err = job.PrepareUntil(c.Context)
+	if err != nil && c.Context.Err() != nil {
+		return nil, nil, c.Context.Err()
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", run.Dir, err)
+	}
+	if made := search.Record(); made.ConfigHash != run.Run.ConfigHash {
+		name, recorded, here := results.Difference(run.Run.Provenance.Key(), made.Provenance.Key())
+		if name == "" {
+			return nil, nil, fmt.Errorf("%s: this program reads its configuration differently: it was made by another version", run.Dir)
+		}
+		return nil, nil, hinted(fmt.Errorf("%s: its %s is %s, here it is %s", run.Dir, name, recorded, here), "--data and --table name the images and the table of the run")
+	}
+	return search, done, nil
 }

@@ -203,6 +203,7 @@ func draw(c *cli.Context, runs []*results.History, dir, name string, o plots.Opt
 		add(name+"parameter-free", results.ParameterFree, plots.ParameterFree)
 		add(name+"projection-gap", results.ProjectionGap, plots.ProjectionGap)
 	}
+	add(name+"rank-correlation", results.KendallDiscrete, plots.RankCorrelation)
 	if len(runs) == 1 && plots.HasAlphas(runs[0]) {
 		if ofAlphas.Width = cmp.Or(ofAlphas.Width, o.Width); !c.IsSet("width") && plots.ManyRows(runs[0]) {
 			ofAlphas.Width = plots.Page

@@ -496,6 +496,14 @@ func (p *sweepPlan) prepare(c *cli.Context, m *sweep.Manifest) error {
 	}
 	if family == benchmark.OneShot { // others came after the renaming
 		m.Shared.Values = m.Renamed(c.Context, r.Oracle)
+		if m.Shared.Values == "" && r.Shared.Preset == m.Shared.Preset && m.LastHessian(c.Context, r.Oracle) {
+			for _, s := range []*sweep.Shared{&m.Shared, &r.Shared} {
+				if s.Settings == nil {
+					s.Settings = map[string]string{}
+				}
+				s.Settings["hessian"] = "last"
+			}
+		}
 	}
 	if r.Shared.Preset == m.Shared.Preset {
 		r.Shared.Values = m.Shared.Values

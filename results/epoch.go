@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/nb1shot/nb1shot/benchmark/stats"
 	"github.com/nb1shot/nb1shot/spaces"
 	"github.com/nb1shot/nb1shot/spaces/cell"
 )
@@ -26,15 +27,16 @@ type Epoch struct {
 	Cell  Cell `json:"cell,omitzero"`   // the discrete cell, in spaces of cells of NAS-Bench-101
 	// Architecture is the discrete architecture in other spaces.
 	Architecture *spaces.Architecture `json:"architecture,omitempty"`
-	Lookup       Lookup               `json:"lookup,omitzero"`      // what the table says of it; zero where there is no table
-	Warning      string               `json:"warning,omitempty"`    // what a reader must know before believing the record
-	Structure    *Structure           `json:"structure,omitempty"`  // of the cell; nil in records from before it was measured
-	Training     *Training            `json:"training,omitempty"`   // nil in the Final record and where nothing is trained
-	Search       *Score               `json:"search,omitempty"`     // supernet on the search part in evaluation mode; nil where not measured
-	Projection   *Projection          `json:"projection,omitempty"` // nil where not measured
-	Hessian      *Hessian             `json:"hessian,omitempty"`    // nil where not measured
-	Alphas       []Alpha              `json:"alphas,omitempty"`     // raw architecture parameters that the cell was derived from, in tensor order
-	Seconds      map[string]float64   `json:"seconds,omitempty"`    // wall time by phase; stays last, see Canonical
+	Lookup       Lookup               `json:"lookup,omitzero"`       // what the table says of it; zero where there is no table
+	Warning      string               `json:"warning,omitempty"`     // what a reader must know before believing the record
+	Structure    *Structure           `json:"structure,omitempty"`   // of the cell; nil in records from before it was measured
+	Training     *Training            `json:"training,omitempty"`    // nil in the Final record and where nothing is trained
+	Search       *Score               `json:"search,omitempty"`      // supernet on the search part in evaluation mode; nil where not measured
+	Projection   *Projection          `json:"projection,omitempty"`  // nil where not measured
+	Hessian      *Hessian             `json:"hessian,omitempty"`     // nil where not measured
+	Correlation  *EpochCorrelation    `json:"correlation,omitempty"` // nil where not measured
+	Alphas       []Alpha              `json:"alphas,omitempty"`      // raw architecture parameters that the cell was derived from, in tensor order
+	Seconds      map[string]float64   `json:"seconds,omitempty"`     // wall time by phase; stays last, see Canonical
 }
 
 // Cell is a discrete cell as sent to NAS-Bench-101, before pruning.
@@ -117,10 +119,39 @@ type Hessian struct {
 	WithoutDecay float64   `json:"without_decay"`   // largest algebraic eigenvalue without it
 	Trace        *float64  `json:"trace,omitempty"` // without it; nil where not all eigenvalues are known
 	Definition   string    `json:"definition"`      // how Reported follows from the spectrum (quirk Q9b)
+	// Spread is λ of each batch, where Reported is that of the mean over several.
+	Spread *Spread `json:"spread,omitempty"`
 	// The members below are missing where the whole matrix was computed.
 	Method   string  `json:"method,omitempty"`   // Lanczos
 	Products int     `json:"products,omitempty"` // of the Hessian with a direction, that Method took
 	Residual float64 `json:"residual,omitempty"` // no end of the spectrum is farther than this from an eigenvalue
+}
+
+// Spread is how far λ depends on the batch that it is taken on. The mean of the λ of some
+// batches is at least about the λ of their mean Hessian, which is Hessian.Reported.
+type Spread struct {
+	Batches []float64 `json:"batches"` // λ of each batch by itself, at least two
+	Mean    float64   `json:"mean"`
+	Std     float64   `json:"std"` // with n−1
+}
+
+// NewSpread describes the λ of some batches, at least two.
+func NewSpread(lambdas []float64) *Spread {
+	return &Spread{Batches: lambdas, Mean: stats.Mean(lambdas), Std: stats.Std(lambdas)}
+}
+
+// check verifies that mean and deviation are those of the batches, but for the rounding of
+// another processor.
+func (s Spread) check() error {
+	if len(s.Batches) < 2 {
+		return invalid("hessian.spread.batches", "has %d values, not at least two", len(s.Batches))
+	}
+	want := NewSpread(s.Batches)
+	near := func(a, b float64) bool { return math.Abs(a-b) <= 1e-9*(1+math.Abs(want.Mean)) }
+	if !near(s.Mean, want.Mean) || !near(s.Std, want.Std) {
+		return invalid("hessian.spread", "mean %v and deviation %v are not %v and %v, those of its batches", s.Mean, s.Std, want.Mean, want.Std)
+	}
+	return nil
 }
 
 // Lanczos is the Hessian.Method that finds both ends of a spectrum, and what lies between
@@ -302,6 +333,11 @@ func (h Hessian) check() error {
 	}
 	if h.Batch < 1 {
 		return invalid("hessian.batch", "%d images", h.Batch)
+	}
+	if h.Spread != nil {
+		if err := h.Spread.check(); err != nil {
+			return err
+		}
 	}
 	if h.Products < 0 || h.Method == "" && (h.Products != 0 || h.Residual != 0) {
 		return invalid("hessian.products", "%d products by method %q", h.Products, h.Method)

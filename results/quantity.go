@@ -54,6 +54,14 @@ var Quantities = []Quantity{
 		}
 		return e.Hessian.Trace
 	}},
+	{"hessian.spread.mean", "mean λ of the batches that the Hessian was averaged over", func(e Epoch) *float64 { return spread(e, func(s *Spread) float64 { return s.Mean }) }},
+	{"hessian.spread.std", "their standard deviation", func(e Epoch) *float64 { return spread(e, func(s *Spread) float64 { return s.Std }) }},
+	correlation("discrete.kendall", "rank correlation τ of discrete cells by the supernet with the table", func(c *EpochCorrelation) float64 { return c.Discrete.Kendall }),
+	correlation("discrete.spearman", "likewise ρ", func(c *EpochCorrelation) float64 { return c.Discrete.Spearman }),
+	correlation("discrete.pearson", "their linear correlation", func(c *EpochCorrelation) float64 { return c.Discrete.Pearson }),
+	correlation("normalized.kendall", "rank correlation τ of cells in the normalised form", func(c *EpochCorrelation) float64 { return c.Normalized.Kendall }),
+	correlation("normalized.spearman", "likewise ρ", func(c *EpochCorrelation) float64 { return c.Normalized.Spearman }),
+	correlation("normalized.pearson", "their linear correlation", func(c *EpochCorrelation) float64 { return c.Normalized.Pearson }),
 	{"seconds", "wall time of the epoch, the sum of its phases", func(e Epoch) *float64 {
 		if e.Seconds == nil {
 			return nil
@@ -101,4 +109,15 @@ func projection(name, doc string, number func(*Projection) float64) Quantity {
 
 func hessian(name, doc string, number func(*Hessian) float64) Quantity {
 	return Quantity{"hessian." + name, doc, func(e Epoch) *float64 { return part(e.Hessian, number) }}
+}
+
+func correlation(name, doc string, number func(*EpochCorrelation) float64) Quantity {
+	return Quantity{"correlation." + name, doc, func(e Epoch) *float64 { return part(e.Correlation, number) }}
+}
+
+func spread(e Epoch, number func(*Spread) float64) *float64 {
+	if e.Hessian == nil {
+		return nil
+	}
+	return part(e.Hessian.Spread, number)
 }

@@ -342,6 +342,8 @@ func TestAppendRefuses(t *testing.T) {
 		"percent":           {func(e *Epoch) { e.Lookup.TestError = ptr(6.25) }, "lookup.test_error"},
 		"source":            {func(e *Epoch) { e.Lookup.Source = "" }, "lookup.source"},
 		"unsorted spectrum": {func(e *Epoch) { e.Hessian.Eigenvalues[0] = 1 }, "hessian.eigenvalues"},
+		"one batch spread":  {func(e *Epoch) { e.Hessian.Spread = &Spread{Batches: []float64{1}, Mean: 1} }, "hessian.spread.batches"},
+		"spread":            {func(e *Epoch) { e.Hessian.Spread = NewSpread([]float64{1, 2}); e.Hessian.Spread.Mean = 1 }, "hessian.spread"},
 		"spectral norm":     {func(e *Epoch) { e.Hessian.SpectralNorm = 0.25 }, "hessian.spectral_norm"},
 		"smallest":          {func(e *Epoch) { e.Hessian.Min = 0 }, "hessian.min"},
 		"trained final":     {func(e *Epoch) { e.Final = true }, "training"},

@@ -112,3 +112,29 @@ func TestFormerRunsStayApart(t *testing.T) {
 		}
 	}
 }
+
+// A sweep that was begun when its preset took λ on the last batch goes on doing so.
+func TestLastHessian(t *testing.T) {
+	for _, of := range []struct {
+		settings map[string]string
+		edit     func(*Manifest)
+		want     bool
+	}{
+		{map[string]string{"hessian": "last"}, func(m *Manifest) { m.Shared.Settings = nil }, true},
+		{nil, func(*Manifest) {}, false}, // as it is today
+		{map[string]string{"hessian": "last"}, func(*Manifest) {}, false},
+		{map[string]string{"hessian": "off"}, func(m *Manifest) { m.Shared.Settings = nil }, false},
+	} {
+		r, _ := tiny(t, "ref32")
+		r.Shared.Preset, r.Shared.Settings = "quick", of.settings
+		r.Train = data.Procedural(848, 0)
+		m := &Manifest{Shared: r.Shared}
+		if _, err := m.Grow(Grid{[]spaces.Name{"1"}, []string{"random-search", "darts"}, []uint64{0}}, r.Stem(t.Context())); err != nil {
+			t.Fatal(err)
+		}
+		of.edit(m)
+		if got := m.LastHessian(t.Context(), r.Oracle); got != of.want {
+			t.Errorf("%v: %v, want %v", of.settings, got, of.want)
+		}
+	}
+}

@@ -1,0 +1,7 @@
+package benchmark
+
+// For tests.
+var (
+	DiscreteForm   = discreteForm
+	NormalizedForm = normalizedForm
+)
