@@ -17,15 +17,16 @@ import (
 )
 
 // exportFormats are the formats of results export.
-var exportFormats = []string{"csv", "jsonl", "tensorboard"}
+var exportFormats = []string{"csv", "tidy", "jsonl", "tensorboard"}
 
 func exportRunsCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "export",
-		Usage:     "write the records of runs as CSV, JSON lines or TensorBoard events",
+		Usage:     "write the records of runs as CSV, tidy CSV, JSON lines or TensorBoard events",
 		ArgsUsage: "RUN_DIR...",
 		Description: `csv and jsonl are one file, a row or a line for each record, with the run and what it
-was measured on. tensorboard is a folder with the events of each run in a folder of
+was measured on; tidy is CSV too, with a row for each number of each record, as pandas
+and R like it. tensorboard is a folder with the events of each run in a folder of
 its own. Existing events are continued, so the same command brings those of an unfinished
 run up to date; nothing else is overwritten without --force.
 docs/results-commands.md describes the columns and the tags.
@@ -68,8 +69,11 @@ func exportRuns(c *cli.Context) (err error) {
 		return exportEvents(c, runs, out)
 	}
 	write := results.WriteCSV
-	if format == "jsonl" {
+	switch format {
+	case "jsonl":
 		write = results.WriteJSONL
+	case "tidy":
+		write = results.WriteTidy
 	}
 	if !toFile {
 		return write(c.App.Writer, runs)

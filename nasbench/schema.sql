@@ -1,5 +1,5 @@
 -- A table of NAS-Bench-101 results. The layout is described in docs/table-formats.md.
-PRAGMA user_version = 3;
+PRAGMA user_version = 4;
 
 -- What the table was imported from; one row.
 CREATE TABLE source (
@@ -36,3 +36,29 @@ CREATE TABLE budget (
   runs       INTEGER NOT NULL, -- known one by one
   validation INTEGER NOT NULL  -- cells with a validation error
 );
+
+-- The cells for other programs: the hash in lower-case hex, the rows of the matrix in
+-- digits behind commas, the operations by their names behind commas, the spaces one by one.
+CREATE VIEW cells AS SELECT
+  lower(hex(hash)) AS hash,
+  vertices,
+  (WITH RECURSIVE entry(y, x) AS (
+     SELECT 0, 0 UNION ALL SELECT y + (x + 1) / vertices, (x + 1) % vertices FROM entry WHERE y * vertices + x + 1 < vertices * vertices)
+   SELECT group_concat(digit, '') FROM (
+     SELECT CASE WHEN y < x THEN edges >> (y + x * (x - 1) / 2) & 1 ELSE 0 END || CASE WHEN x = vertices - 1 AND y < x THEN ',' ELSE '' END AS digit
+     FROM entry ORDER BY y, x)) AS matrix,
+  'input,'
+    || CASE WHEN vertices > 2 THEN CASE ops >> 0 & 3 WHEN 0 THEN 'conv3x3-bn-relu,' WHEN 1 THEN 'conv1x1-bn-relu,' ELSE 'maxpool3x3,' END ELSE '' END
+    || CASE WHEN vertices > 3 THEN CASE ops >> 2 & 3 WHEN 0 THEN 'conv3x3-bn-relu,' WHEN 1 THEN 'conv1x1-bn-relu,' ELSE 'maxpool3x3,' END ELSE '' END
+    || CASE WHEN vertices > 4 THEN CASE ops >> 4 & 3 WHEN 0 THEN 'conv3x3-bn-relu,' WHEN 1 THEN 'conv1x1-bn-relu,' ELSE 'maxpool3x3,' END ELSE '' END
+    || CASE WHEN vertices > 5 THEN CASE ops >> 6 & 3 WHEN 0 THEN 'conv3x3-bn-relu,' WHEN 1 THEN 'conv1x1-bn-relu,' ELSE 'maxpool3x3,' END ELSE '' END
+    || CASE WHEN vertices > 6 THEN CASE ops >> 8 & 3 WHEN 0 THEN 'conv3x3-bn-relu,' WHEN 1 THEN 'conv1x1-bn-relu,' ELSE 'maxpool3x3,' END ELSE '' END
+    || 'output' AS operations,
+  params AS parameters,
+  spaces & 1 AS space_1,
+  spaces >> 1 & 1 AS space_2,
+  spaces >> 2 & 1 AS space_3,
+  test_error,
+  valid_error,
+  seconds
+FROM cell;

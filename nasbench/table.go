@@ -22,10 +22,12 @@ import (
 	"github.com/nb1shot/nb1shot/spaces/nb1shot1"
 )
 
-// What schema.sql writes into the header of a table.
+// What schema.sql writes into the header of a table. A table of the earlier version is
+// read too: it lacks the view.
 const (
-	applicationID = 0x6e623173
-	schemaVersion = 3
+	applicationID  = 0x6e623173
+	schemaVersion  = 4
+	withoutTheView = 3
 )
 
 // Table is a table of measured results that Import built. It is an Oracle, and
@@ -91,16 +93,20 @@ func (t *Table) describe(conn *sqlite3.SQLiteConn) error {
 	if marks[0][0] != int64(applicationID) {
 		return errors.New("a SQLite database, but not one that an import of NAS-Bench-101 built")
 	}
-	if marks[0][1] != int64(schemaVersion) {
-		return fmt.Errorf("its layout has version %d, but this program reads version %d: import it anew", marks[0][1], schemaVersion)
+	version := marks[0][1]
+	if version != int64(schemaVersion) && version != int64(withoutTheView) {
+		return fmt.Errorf("its layout has version %d, but this program reads versions %d and %d: import it anew", version, withoutTheView, schemaVersion)
 	}
-	statements := tableStatements()
+	statements := createStatements()
+	if version == int64(withoutTheView) {
+		statements = slices.DeleteFunc(slices.Clone(statements), func(s string) bool { return strings.HasPrefix(s, "CREATE VIEW") })
+	}
 	objects, err := collect(conn, `SELECT type, sql FROM sqlite_schema ORDER BY rowid`, 2, len(statements))
 	if err != nil {
 		return fmt.Errorf("read schema: %w", err)
 	}
 	for i, statement := range statements {
-		if i >= len(objects) || objects[i][0] != "table" || objects[i][1] != statement {
+		if i >= len(objects) || objects[i][1] != statement { // which tells the type
 			return fmt.Errorf("its schema is not the one that an import makes: %w", ErrChanged)
 		}
 	}
@@ -130,10 +136,11 @@ func (t *Table) describe(conn *sqlite3.SQLiteConn) error {
 	return nil
 }
 
-// tableStatements are those of schema.sql that make tables, as SQLite keeps them.
-var tableStatements = sync.OnceValue(func() (all []string) {
+// createStatements are those of schema.sql that make tables and the view, as SQLite keeps
+// them.
+var createStatements = sync.OnceValue(func() (all []string) {
 	for _, statement := range strings.Split(schema, ";\n") {
-		if i := strings.Index(statement, "CREATE TABLE"); i >= 0 {
+		if i := strings.Index(statement, "CREATE "); i >= 0 {
 			all = append(all, statement[i:])
 		}
 	}

@@ -47,10 +47,13 @@ func TestOpenRefuses(t *testing.T) {
 		{"the file to import", goldenFile(t, "synthetic.tfrecord"), "a TFRecord file, want a table"},
 		{"truncated", writeFile(t, filepath.Join(folder, "truncated"), readFile(t, good)[:1000]), "malformed"},
 		{"another program's", changed("foreign", `PRAGMA application_id = 0`), "not one that an import of NAS-Bench-101 built"},
-		{"later layout", changed("later", `PRAGMA user_version = 4`), "layout has version 4, but this program reads version 3"},
-		{"earlier layout", changed("earlier", `PRAGMA user_version = 2`), "layout has version 2, but this program reads version 3: import it anew"},
+		{"later layout", changed("later", `PRAGMA user_version = 5`), "layout has version 5, but this program reads versions 3 and 4"},
+		{"earlier layout", changed("earlier", `PRAGMA user_version = 2`), "layout has version 2, but this program reads versions 3 and 4: import it anew"},
+		{"earlier layout with the view", changed("renumbered", `PRAGMA user_version = 3`), "read schema"},
+		{"no view", changed("viewless", `DROP VIEW cells`), "schema is not the one"},
+		{"another view", changed("view", `DROP VIEW cells; CREATE VIEW cells AS SELECT * FROM cell`), "schema is not the one"},
 		{"no source", changed("nosource", `DELETE FROM source`), "read source"},
-		{"column missing", changed("column", `ALTER TABLE cell DROP COLUMN seconds`), "schema is not the one"},
+		{"column missing", changed("column", `DROP VIEW cells; ALTER TABLE cell DROP COLUMN seconds`), "schema is not the one"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			table, err := Open(c.path)

@@ -3,6 +3,8 @@ package results
 import (
 	"encoding/json"
 	"io"
+	"maps"
+	"slices"
 	"strconv"
 
 	"github.com/nb1shot/nb1shot/internal/printable"
@@ -56,6 +58,65 @@ func Columns() []Column {
 		}})
 	}
 	return append(columns, Column{"warning", "what a reader must know before believing the record", func(_ *History, e Epoch) string { return e.Warning }})
+}
+
+// TidyColumns lists the columns of WriteTidy: what run it is and what it was measured on,
+// which record, and a quantity with its value.
+func TidyColumns() []Column {
+	all := Columns()
+	last := slices.IndexFunc(all, func(c Column) bool { return c.Name == "cell.hash" })
+	return append(all[:last+1:last+1],
+		Column{"quantity", "name of the number, as a column of the table or a member of the record", nil},
+		Column{"index", "place from 0 in a list of such numbers; empty where there is one", nil},
+		Column{"value", "the number", nil})
+}
+
+// WriteTidy writes a row for each number of each record of the runs, in their order, below
+// the names of TidyColumns: Quantities, the eigenvalues, λ of each batch, the alphas of each
+// tensor and the wall time of each phase. What a record lacks has no row.
+func WriteTidy(w io.Writer, runs []*History) error {
+	columns := TidyColumns()
+	row := make([]string, len(columns))
+	for i, c := range columns {
+		row[i] = c.Name
+	}
+	out := printable.NewCSV(w)
+	out.Write(row)
+	about := len(columns) - 3
+	for _, h := range runs {
+		for _, e := range h.Epochs {
+			for i, c := range columns[:about] {
+				row[i] = c.text(h, e)
+			}
+			write := func(quantity, index string, x float64) {
+				copy(row[about:], []string{quantity, index, number(x)})
+				out.Write(row)
+			}
+			list := func(quantity string, xs []float64) {
+				for i, x := range xs {
+					write(quantity, strconv.Itoa(i), x)
+				}
+			}
+			for _, q := range Quantities {
+				if x := q.Of(e); x != nil {
+					write(q.Name, "", *x)
+				}
+			}
+			for _, phase := range slices.Sorted(maps.Keys(e.Seconds)) {
+				write("seconds."+phase, "", e.Seconds[phase])
+			}
+			if e.Hessian != nil {
+				list("hessian.eigenvalues", e.Hessian.Eigenvalues)
+				if e.Hessian.Spread != nil {
+					list("hessian.spread.batches", e.Hessian.Spread.Batches)
+				}
+			}
+			for _, a := range e.Alphas {
+				list("alphas."+a.Name, slices.Concat(a.Rows...))
+			}
+		}
+	}
+	return out.Flush()
 }
 
 // evaluated are the columns of the evaluation of a run, which stand in its last row.

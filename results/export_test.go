@@ -197,3 +197,74 @@ func TestExportEvaluation(t *testing.T) {
 		}
 	}
 }
+
+// TestWriteTidy finds every number of every record in a row of its own, and no other.
+func TestWriteTidy(t *testing.T) {
+	runs := exported(t)
+	runs[0].Epochs[0].Hessian.Spread = NewSpread([]float64{0.25, 0.75})
+	var out bytes.Buffer
+	if err := WriteTidy(&out, runs); err != nil {
+		t.Fatal(err)
+	}
+	rows, err := csv.NewReader(&out).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := map[string]int{}
+	for i, c := range TidyColumns() {
+		if rows[0][i] != c.Name || c.Doc == "" {
+			t.Errorf("column %d is called %q, not %q (%s)", i, rows[0][i], c.Name, c.Doc)
+		}
+		at[c.Name] = i
+	}
+	found := map[string]string{}
+	for _, row := range rows[1:] {
+		key := strings.Join([]string{row[at["run"]], row[at["epoch"]], row[at["quantity"]], row[at["index"]]}, " ")
+		if _, twice := found[key]; twice {
+			t.Errorf("%s is there twice", key)
+		}
+		found[key] = row[at["value"]]
+	}
+	wanted := 0
+	expect := func(h *History, e Epoch, quantity, index string, x float64) {
+		wanted++
+		key := strings.Join([]string{h.Run.Name(), strconv.Itoa(e.Epoch), quantity, index}, " ")
+		if got, err := strconv.ParseFloat(found[key], 64); err != nil || got != x {
+			t.Errorf("%s is %q, want %v", key, found[key], x)
+		}
+	}
+	for _, h := range runs {
+		for _, e := range h.Epochs {
+			for _, q := range Quantities {
+				if x := q.Of(e); x != nil {
+					expect(h, e, q.Name, "", *x)
+				}
+			}
+			for phase, x := range e.Seconds {
+				expect(h, e, "seconds."+phase, "", x)
+			}
+			if e.Hessian != nil {
+				for i, x := range e.Hessian.Eigenvalues {
+					expect(h, e, "hessian.eigenvalues", strconv.Itoa(i), x)
+				}
+				if e.Hessian.Spread != nil {
+					for i, x := range e.Hessian.Spread.Batches {
+						expect(h, e, "hessian.spread.batches", strconv.Itoa(i), x)
+					}
+				}
+			}
+			for _, a := range e.Alphas {
+				i := 0
+				for _, row := range a.Rows {
+					for _, x := range row {
+						expect(h, e, "alphas."+a.Name, strconv.Itoa(i), x)
+						i++
+					}
+				}
+			}
+		}
+	}
+	if len(found) != wanted {
+		t.Errorf("%d rows, want %d", len(found), wanted)
+	}
+}
