@@ -27,7 +27,7 @@ import (
 
 // DefaultScored is how many images cells are scored on unless more are asked for: enough to
 // tell them apart where they differ by a few points, few enough for a space in a minute.
-const DefaultScored = 200
+const DefaultScored = 160
 
 // scoredBatch is the most images that cells are scored on at once. In evaluation mode the
 // engine works image by image, so that a large batch costs no more memory than its images.

@@ -227,8 +227,8 @@ func correlateRun(c *cli.Context, run *results.History, o benchmark.CorrelationO
 		return found, err
 	}
 	if passed := time.Since(start).Seconds(); begun >= 0 && passed > 1 {
-		fmt.Fprintf(c.App.ErrWriter, "%s cells in %s, %.0f a second, on %s images in %d forms\n", grouped(found.Done()-begun),
-			duration(time.Duration(passed*float64(time.Second))), float64(found.Done()-begun)/passed, grouped(found.Scoring.Images), len(found.Scoring.Forms))
+		fmt.Fprintf(c.App.ErrWriter, "%s cells in %s, %.0f a second, %s on %s images\n", grouped(found.Done()-begun),
+			duration(time.Duration(passed*float64(time.Second))), float64(found.Done()-begun)/passed, strings.Join(found.Scoring.Forms, " and "), grouped(found.Scoring.Images))
 	}
 	rows, err := found.CSV()
 	if err != nil {
