@@ -230,7 +230,7 @@ func (c Config) CheckEffect(name string) error {
 	case definition.TableOnly && !slices.Contains(forAll, name):
 		return fmt.Errorf("%s %w: %s trains no supernet, it asks the table alone", name, ErrNoEffect, c.Algorithm)
 	case name == "hessian-batches" && !c.averagesHessian() && c.Hessian != "" && c.HessianBatches == 1:
-		return fmt.Errorf("%s of 1 %w without hessian=full or hessian=fixed", name, ErrNoEffect)
+		return fmt.Errorf("%s %w without hessian=full or hessian=fixed", name, ErrNoEffect)
 	case definition.Discrete && slices.Contains(forAlphas, name):
 		return fmt.Errorf("%s %w: %s has no architecture parameters", name, ErrNoEffect, c.Algorithm)
 	}

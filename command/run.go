@@ -285,6 +285,12 @@ func newConfig(c *cli.Context, preset string) (benchmark.Config, error) {
 			return benchmark.Config{}, err
 		}
 	}
+	for _, pair := range c.StringSlice("set") { // once more: one may have undone another
+		name, _, _ := strings.Cut(pair, "=")
+		if err := checkEffect(config, "--set "+pair, name); err != nil {
+			return benchmark.Config{}, err
+		}
+	}
 	if tableOnly(algorithm) && c.IsSet("engine") { // --data may decide on the preset
 		return benchmark.Config{}, misuse(fmt.Errorf("--engine %w: %s trains no supernet, it asks the table alone", benchmark.ErrNoEffect, algorithm), "leave it out")
 	}
