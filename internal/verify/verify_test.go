@@ -179,6 +179,8 @@ func TestInputsMatter(t *testing.T) {
 		{"earlystop", regexp.MustCompile(`cases\[(0|4|9)\]`)},
 		{"schedules_cnn", regexp.MustCompile(``)},
 		{"pipeline_rnn", regexp.MustCompile(`batches`)},
+		{"evalrnn_darts_v1_plain", regexp.MustCompile(`normal_draws|lr|clip|beta|val_data`)},
+		{"steps_rnn_sdarts_rs", regexp.MustCompile(`arch_lr|weight_mask_h|delta`)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			original, k := readCase(t, tt.name)
@@ -535,7 +537,7 @@ func TestSinglePrecision(t *testing.T) {
 		}
 		for _, name := range []string{
 			"forward_s1", "forward_s2", "forward_s3", "pgd_unit", "steps_darts_s1", "steps_sdarts_adv_s1", "steps_sdarts_rs_s2",
-			"forward_rnn_dropout", "big_rnn_search", "pgd_rnn", "hessian_rnn_plain",
+			"forward_rnn_dropout", "evalrnn_darts_v2",
 			"forward_cnn_s1", "forward_cnn_s4", "forward_cnn_pcdarts_beta", "steps_cnn_sdarts_adv_s4", "steps_cnn_pdarts_stage2", "steps_cnn_rdarts_dp_s1",
 		} {
 			t.Run(engineName+"/"+name, func(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/nb1shot/nb1shot/data/text"
 	"github.com/nb1shot/nb1shot/internal/engine"
 	"github.com/nb1shot/nb1shot/internal/engine/cpu"
 	"github.com/nb1shot/nb1shot/internal/engine/ref"
@@ -343,6 +344,107 @@ func TestCPU(t *testing.T) {
 		}
 		if off > 2e-5*scale {
 			t.Errorf("%s: the gradient is off by %.3g of its largest entry", set, off/scale)
+		}
+	}
+}
+
+func TestLengths(t *testing.T) {
+	for _, c := range []struct {
+		u, z          float64
+		search, train int
+	}{
+		{0, 0, 35, 35}, {0.94999, 1, 35, 40}, {0.95, 0, 17, 17}, {0.99, -1, 17, 12}, {0.5, -40, 35, 5}, {0.5, 5.9, 35, 55}, {0.5, -0.19, 35, 34},
+	} {
+		if got := SearchLength(35, c.u); got != c.search {
+			t.Errorf("u %v: a search takes %d rows, want %d", c.u, got, c.search)
+		}
+		if got := TrainingLength(35, 20, c.u, func(mean float64) float64 { return mean + 5*c.z }); got != c.train {
+			t.Errorf("u %v, z %v: a training takes %d rows, want %d", c.u, c.z, got, c.train)
+		}
+	}
+}
+
+// An evaluation in windows is that of the whole text at once; its loss is over all rows.
+func TestEvaluate(t *testing.T) {
+	c := genotype(t, "tanh:0 relu:1 sigmoid:0")
+	m := newModel(t, c, ref.New[float64](1))
+	r := random.New(3, "text")
+	var sequence []int32
+	for range 3*11 + 2 { // the last two are left over
+		sequence = append(sequence, int32(r.IntN(c.Words)))
+	}
+	columns, err := text.NewColumns(sequence, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole, err := m.Evaluate(columns, 100, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	parts, err := m.Evaluate(columns, 4, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(parts.Lengths, []int{4, 4, 2}) || !slices.Equal(whole.Lengths, []int{10}) {
+		t.Errorf("windows of %v and %v rows", parts.Lengths, whole.Lengths)
+	}
+	if math.Abs(parts.Loss-whole.Loss) > 1e-12 || math.Abs(whole.Exact-whole.Losses[0]) > 1e-12 || math.Abs(whole.Loss-whole.Losses[0]*10/11) > 1e-12 || !slices.Equal(parts.Hidden, whole.Hidden) {
+		t.Errorf("in windows %+v, at once %+v", parts, whole)
+	}
+	if _, err := m.Evaluate(columns, 0, nil); err == nil {
+		t.Error("windows without rows are no error")
+	}
+}
+
+// The average is that of the weights from the second step on, and a step has the rate of the
+// one before.
+func TestAverage(t *testing.T) {
+	m := newModel(t, genotype(t, "tanh:0"), ref.New[float64](1))
+	a, n := m.NewAverage(), m.ParameterCount()
+	sum, before := make([]float64, n), parameters(m)
+	rates := []float64{1, 0.5, 0.25, 2}
+	for k, rate := range rates {
+		if _, err := m.WeightGradient(window(search, 2), nil, training, Regularisers{}); err != nil {
+			t.Fatal(err)
+		}
+		g := gradient(m)
+		a.Step(rate, 0.01)
+		w, used := parameters(m), rates[max(k-1, 0)]
+		average := make([]float64, n)
+		a.Read(average)
+		for i := range w {
+			if want := before[i] - used*(g[i]+0.01*before[i]); math.Abs(w[i]-want) > 1e-13 {
+				t.Fatalf("step %d: weight %d is %v, want %v", k+1, i, w[i], want)
+			}
+			want := w[i]
+			if k > 0 {
+				sum[i] += w[i]
+				want = sum[i] / float64(k)
+			}
+			if math.Abs(average[i]-want) > 1e-13 {
+				t.Fatalf("step %d: average %d is %v, want %v", k+1, i, average[i], want)
+			}
+		}
+		if next, weight := a.Next(); next != rate || weight != 1/float64(k+1) {
+			t.Errorf("after step %d the next rate is %v and weight %v", k+1, next, weight)
+		}
+		before = w
+	}
+}
+
+// SGD ends where a loss is above one that lies more than the patience back, and not before; the
+// best epochs count over both.
+func TestTrigger(t *testing.T) {
+	tr := Trigger{Patience: 2}
+	for k, c := range []struct {
+		loss      float64
+		best      bool
+		averaging bool // afterwards
+	}{
+		{5, true, false}, {4, true, false}, {6, false, false}, {4.5, false, false}, {4.2, false, true}, {3, true, true}, {3, false, true},
+	} {
+		if best := tr.Epoch(c.loss); best != c.best || tr.Averaging() != c.averaging {
+			t.Errorf("epoch %d: best %v, then averaging %v, want %v, %v", k+1, best, tr.Averaging(), c.best, c.averaging)
 		}
 	}
 }
