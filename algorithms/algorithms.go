@@ -196,6 +196,18 @@ type StepInfo struct {
 	GradientNorm float64       // 2-norm of the weight gradient before clipping
 	LearningRate float64       // of the weight step
 	Score        *float64      // error of the cell that the step ranked, in [0,1]; nil where it ranked none
+	Trial        *Trial        // of a search that asks the table alone; nil for the others
+}
+
+// Trial is a training that the table was asked for, at the moment at which it would have
+// ended.
+type Trial struct {
+	Architecture spaces.Architecture
+	Budget       int      // epochs of the training
+	Error        float64  // on the validation images after it, in [0,1]
+	Clock        *float64 // seconds of training since the start of the search, with Workers at a time; nil where the table does not know them
+	Workers      int      // networks that train at the same time
+	Incumbent    bool     // it is the best so far: what was trained the longest, and of that the lowest error
 }
 
 // Config is what every algorithm is built from.
@@ -207,9 +219,10 @@ type Config struct {
 	Seed     uint64      // of the initial alphas and of the algorithm's own draws
 	Settings Settings    // by name; what is absent takes the algorithm's default
 
-	// Query looks up the validation error of a cell in the table, in [0,1]. Only
-	// the algorithms that search the table alone use it.
-	Query func(spaces.Architecture) (float64, error)
+	// Query looks up in the table how a cell does after a number of epochs of training,
+	// FullBudget or one of Definition.Budgets. Only the algorithms that search the table
+	// alone use it.
+	Query func(a spaces.Architecture, epochs int) (Answer, error)
 
 	// Noise, when set, fills dst with the random numbers of the steps in the
 	// order they are needed, in place of the seeded streams, so that a recorded
@@ -218,6 +231,12 @@ type Config struct {
 	Noise func(dst []float64)
 	// Choose likewise makes the choices of ENAS' controller.
 	Choose controller.Draw
+}
+
+// Answer is what the table says of a cell.
+type Answer struct {
+	Error   float64  // on the validation images, in [0,1]
+	Seconds *float64 // that the training took; nil where unknown
 }
 
 // ErrDiverged reports a loss that is not a finite number.

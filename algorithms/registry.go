@@ -36,6 +36,9 @@ type Definition struct {
 	Network func(Settings) supernet.Variant
 	// TableOnly tells that the algorithm trains nothing: there is no supernet.
 	TableOnly bool
+	// Budgets are the training budgets, in epochs, that an algorithm which is TableOnly asks
+	// the table for; nil is FullBudget alone.
+	Budgets []int
 	// Discrete tells that the algorithm trains a supernet and has no alphas, so that there
 	// is no Hessian, no validation, no projection gap and no landscape. The searchers of
 	// all others that train must be Relaxed.
@@ -95,6 +98,9 @@ type Option struct {
 	Default  float64
 	Min, Max float64
 	Doc      string // what it does, its source, and for a quirk its number
+	// Later tells that there are records from before the option: where it has its default
+	// it is left out of what is recorded, so that their runs can be continued and averaged.
+	Later bool
 }
 
 // Settings holds values of options by name.
@@ -306,6 +312,45 @@ func (d Definition) Resolve(given Settings) (Settings, error) {
 		}
 	}
 	return all, nil
+}
+
+// Recorded returns complete settings as records have them, without those that Option.Later
+// leaves out.
+func (d Definition) Recorded(all Settings) Settings {
+	all = maps.Clone(all)
+	for _, o := range d.Options {
+		if o.Later && all[o.Name] == o.Default {
+			delete(all, o.Name)
+		}
+	}
+	return all
+}
+
+// ErrBudgets reports a table without the training budgets that an algorithm needs.
+var ErrBudgets = errors.New("training budgets are missing in the table")
+
+// CheckBudgets returns an error that wraps ErrBudgets where a table that has results after
+// these numbers of epochs lacks some that the algorithm asks for; table is what to call it.
+func (d Definition) CheckBudgets(table string, budgets []int) error {
+	for _, b := range d.Budgets {
+		if !slices.Contains(budgets, b) {
+			return fmt.Errorf("algorithm %s: %w: it asks for results after %s epochs, %s has those after %s alone",
+				d.Name, ErrBudgets, epochList(d.Budgets), table, epochList(budgets))
+		}
+	}
+	return nil
+}
+
+// epochList lists budgets for a sentence: "4, 12 and 108".
+func epochList(budgets []int) string {
+	var list []string
+	for _, b := range budgets {
+		list = append(list, strconv.Itoa(b))
+	}
+	if n := len(list); n > 1 {
+		list = append(list[:n-2], list[n-2]+" and "+list[n-1])
+	}
+	return strings.Join(list, ", ")
 }
 
 func (o Option) check(v float64) error {

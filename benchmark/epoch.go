@@ -116,7 +116,7 @@ func (s *Search) epoch(ctx context.Context, epoch int) (record results.Epoch, st
 	}
 	measured := results.Epoch{}
 	phase("steps", func() (err error) {
-		measured.Training, err = s.steps(ctx, epoch, record, seconds)
+		measured.Training, measured.Queries, err = s.steps(ctx, epoch, record, seconds)
 		return err
 	})
 	if relaxed, ok := s.searcher.(algorithms.Relaxed); ok {
@@ -154,6 +154,7 @@ func (s *Search) epoch(ctx context.Context, epoch int) (record results.Epoch, st
 	}
 	record.Training, record.Hessian, record.Search, record.Projection = measured.Training, measured.Hessian, measured.Search, measured.Projection
 	record.Correlation = measured.Correlation
+	record.Queries = measured.Queries
 	record.Seconds = seconds
 	return record, stop, nil
 }
@@ -241,6 +242,9 @@ func (s *Search) lookUp(record *results.Epoch, spec cell.Spec) error {
 	}
 	record.Cell = results.NewCell(spec, hash)
 	record.Lookup = lookup(s.Oracle.Source().Kind, metrics)
+	if record.Structure == nil {
+		return nil
+	}
 	record.Structure.Width, record.Structure.Depth = shape.Width, shape.Depth
 	// Vertex 5 of spaces 1 and 2 is never connected, so what survives are blocks.
 	if shape.Vertices > 0 {
@@ -267,15 +271,16 @@ func (b *begun) steps() int {
 	return b.Steps
 }
 
-// steps does the steps of one epoch that are left. The result is nil where none
-// trained. record is the lookup before them, if there is one.
-func (s *Search) steps(ctx context.Context, epoch int, record results.Epoch, seconds map[string]float64) (*results.Training, error) {
+// steps does the steps of one epoch that are left. The first result is nil where none
+// trained, the second where none asked the table. record is the lookup before them, if
+// there is one.
+func (s *Search) steps(ctx context.Context, epoch int, record results.Epoch, seconds map[string]float64) (*results.Training, *results.Queries, error) {
 	part := s.begun
 	if part == nil {
 		part = &begun{}
 		s.searcher.StartEpoch(epoch)
 		if err := s.enterStage(); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 	start := time.Now()
@@ -296,16 +301,16 @@ func (s *Search) steps(ctx context.Context, epoch int, record results.Epoch, sec
 	}
 	for part.Steps < steps {
 		if ctx.Err() != nil {
-			return nil, errors.Join(keep(true), ctx.Err())
+			return nil, nil, errors.Join(keep(true), ctx.Err())
 		}
 		if s.keeper.Due() {
 			if err := keep(false); err != nil {
-				return nil, err
+				return nil, nil, err
 			}
 		}
 		info, err := s.searcher.Step(ctx, s.supernet(), s.queues)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if info.Trained > 0 {
 			sum.Images += info.Trained
@@ -313,21 +318,54 @@ func (s *Search) steps(ctx context.Context, epoch int, record results.Epoch, sec
 			sum.Loss += info.Weights.Loss * float64(info.Trained)
 			sum.LearningRate, sum.Epsilon = info.LearningRate, info.Epsilon
 		}
+		if info.Trial != nil {
+			if err := s.count(part, *info.Trial); err != nil {
+				return nil, nil, err
+			}
+		}
 		part.Steps++
 		s.progress(epoch, part.Steps)
 	}
 	// What follows the steps is done anew when it was interrupted.
 	if err := keep(false); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	seconds["steps"] = before // the phase adds its own
 	if sum.Images == 0 {
-		return nil, nil
+		return nil, part.Queries, nil
 	}
 	return &results.Training{
 		Loss: sum.Loss / float64(sum.Images), Accuracy: float64(sum.Correct) / float64(sum.Images),
 		LearningRate: sum.LearningRate, Epsilon: sum.Epsilon,
-	}, nil
+	}, part.Queries, nil
+}
+
+// count adds a training that the table was asked for to the part of an epoch.
+func (s *Search) count(part *begun, t algorithms.Trial) error {
+	if part.Queries == nil {
+		var before *results.Queries
+		if s.last != nil {
+			before = s.last.Queries
+		}
+		part.Queries = before.Next()
+	}
+	q := part.Queries
+	q.Add(t.Budget, t.Workers, t.Clock)
+	if !t.Incumbent {
+		return nil
+	}
+	spec, ok := nb1shot1.CellOf(t.Architecture)
+	if !ok {
+		return fmt.Errorf("space %s has no table to ask", t.Architecture.Space)
+	}
+	var found results.Epoch
+	if err := s.lookUp(&found, spec); err != nil {
+		return err
+	}
+	q.Incumbents = append(q.Incumbents, results.Incumbent{
+		Trainings: q.Trainings, Epochs: q.Epochs, Seconds: q.Seconds, Budget: t.Budget, Cell: found.Cell, Lookup: found.Lookup,
+	})
+	return nil
 }
 
 // supernet is the algorithm's, or nil if it has none.

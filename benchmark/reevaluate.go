@@ -17,17 +17,32 @@ func Reevaluate(h *results.History, oracle nasbench.Oracle) error {
 		return nil
 	}
 	source := oracle.Source()
-	for i := range h.Epochs {
-		e := &h.Epochs[i]
-		spec, err := cell.Parse(e.Cell.Matrix, e.Cell.Operations)
+	again := func(epoch int, c results.Cell, into *results.Lookup) error {
+		spec, err := cell.Parse(c.Matrix, c.Operations)
 		if err != nil {
-			return fmt.Errorf("look up again: %s: epoch %d: %w", h.Dir, e.Epoch, err)
+			return fmt.Errorf("look up again: %s: epoch %d: %w", h.Dir, epoch, err)
 		}
 		m, err := oracle.Query(spec)
 		if err != nil {
-			return fmt.Errorf("look up again: %s: epoch %d: %w", h.Dir, e.Epoch, err)
+			return fmt.Errorf("look up again: %s: epoch %d: %w", h.Dir, epoch, err)
 		}
-		e.Lookup = lookup(source.Kind, m)
+		*into = lookup(source.Kind, m)
+		return nil
+	}
+	for i := range h.Epochs {
+		e := &h.Epochs[i]
+		if err := again(e.Epoch, e.Cell, &e.Lookup); err != nil {
+			return err
+		}
+		if e.Queries == nil {
+			continue
+		}
+		for k := range e.Queries.Incumbents {
+			n := &e.Queries.Incumbents[k]
+			if err := again(e.Epoch, n.Cell, &n.Lookup); err != nil {
+				return err
+			}
+		}
 	}
 	p := &h.Run.Provenance
 	p.Table, p.TableDetail, p.TableDigest, p.TableContent = source.Kind, source.Detail, source.Digest, ""

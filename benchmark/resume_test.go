@@ -43,7 +43,7 @@ func resumable(algorithm, root string) (benchmark.Job, error) {
 	}
 	maps.Copy(config.Settings, algorithmstest.Small(algorithm))
 	return benchmark.Job{
-		Config: config, Train: data.Procedural(20, 0), Oracle: nasbench.Default(),
+		Config: config, Train: data.Procedural(20, 0), Oracle: oracleFor(algorithm),
 		Test: data.Procedural(4, 1), Engine: "cpu", Threads: 1, Root: root,
 	}, nil
 }

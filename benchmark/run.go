@@ -225,7 +225,10 @@ func (j Job) Prepare() (*Search, error) {
 		if !knowsValidation(j.Oracle.Source().Kind) {
 			s.warning = rankedByTest
 		}
-		s.record, err = s.describe(nothingTrained)
+		if err := CheckBudgets(definition, j.Oracle); err != nil {
+			return nil, err
+		}
+		s.record, err = s.describe(definition, nothingTrained)
 		return s, err
 	}
 	if _, ok := s.searcher.(algorithms.Watcher); ok && s.Config.Hessian == hessianOff {
@@ -286,7 +289,7 @@ func (s *Search) prepareNet(definition algorithms.Definition) (err error) {
 			s.Config.Cells, s.Config.Channels, s.Config.Side, s.queues.images[0]+s.queues.images[1]),
 		Engine: s.Engine, Precision: s.engine.Precision(), Device: s.engine.Device(),
 	}
-	s.record, err = s.describe(on)
+	s.record, err = s.describe(definition, on)
 	return err
 }
 
@@ -322,7 +325,7 @@ func (s *Search) enterStage() error {
 }
 
 // describe adds preset and table to what the run is measured on.
-func (s *Search) describe(on results.Provenance) (results.Run, error) {
+func (s *Search) describe(definition algorithms.Definition, on results.Provenance) (results.Run, error) {
 	if FamilyOf(s.Config.Space).HasTable() {
 		table := s.Oracle.Source()
 		on.Table, on.TableDetail, on.TableDigest = table.Kind, table.Detail, table.Digest
@@ -333,31 +336,47 @@ func (s *Search) describe(on results.Provenance) (results.Run, error) {
 		on.Table, on.TableDigest = results.NoTable, results.NoTable
 	}
 	on.Preset = s.Config.Preset
-	return results.NewRun(s.Config.Space, s.Config.Algorithm, s.Seed, on, s.Config)
+	config := s.Config
+	config.Settings = definition.Recorded(config.Settings)
+	return results.NewRun(s.Config.Space, s.Config.Algorithm, s.Seed, on, config)
+}
+
+// CheckBudgets tells whether an oracle knows the training budgets that an algorithm asks
+// for. The error wraps algorithms.ErrBudgets where it does not.
+func CheckBudgets(definition algorithms.Definition, oracle nasbench.Oracle) error {
+	if definition.Budgets == nil {
+		return nil
+	}
+	known, err := nasbench.BudgetsOf(context.Background(), oracle)
+	if err != nil {
+		return err
+	}
+	return definition.CheckBudgets(oracle.Source().Kind, known)
 }
 
 // rankedByTest is the warning of a search whose table does not know the
 // validation error of every cell.
 const rankedByTest = "ranked by test error: this table does not know the validation error of every cell"
 
-// query is the validation error of a cell, or its test error where that is all
-// that is known of every cell.
-func (s *Search) query(a spaces.Architecture) (float64, error) {
+// query is what the table says of a cell after a number of epochs: its validation error,
+// or its test error where that is all that is known of every cell, and how long it trains.
+func (s *Search) query(a spaces.Architecture, epochs int) (algorithms.Answer, error) {
 	spec, ok := nb1shot1.CellOf(a)
 	if !ok {
-		return 0, fmt.Errorf("space %s has no table to ask", a.Space)
+		return algorithms.Answer{}, fmt.Errorf("space %s has no table to ask", a.Space)
 	}
-	m, err := s.Oracle.Query(spec)
+	m, err := nasbench.QueryAt(s.Oracle, spec, epochs)
 	if err != nil {
-		return 0, err
+		return algorithms.Answer{}, err
 	}
-	if !knowsValidation(s.Oracle.Source().Kind) {
-		return m.TestError, nil
+	answer := algorithms.Answer{Error: m.TestError, Seconds: m.TrainSeconds}
+	if knowsValidation(s.Oracle.Source().Kind) {
+		if m.ValidationError == nil {
+			return answer, fmt.Errorf("the table has no validation error of %v", a)
+		}
+		answer.Error = *m.ValidationError
 	}
-	if m.ValidationError == nil {
-		return 0, fmt.Errorf("the table has no validation error of %v", a)
-	}
-	return *m.ValidationError, nil
+	return answer, nil
 }
 
 // knowsValidation tells whether a kind of table has the validation error of

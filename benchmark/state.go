@@ -47,6 +47,8 @@ type begun struct {
 	Steps    int            `json:"steps"` // done, at least 1
 	Lookup   *results.Epoch `json:"lookup,omitempty"`
 	Training training       `json:"training"`
+	// Queries counts those of the epoch so far; nil where the table is not asked.
+	Queries *results.Queries `json:"queries,omitempty"`
 }
 
 // vectors lists the parts of the supernet that a checkpoint holds.

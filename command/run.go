@@ -109,6 +109,9 @@ func runSearch(c *cli.Context) error {
 	if errors.Is(err, context.Canceled) {
 		return errors.New("interrupted before the first step")
 	}
+	if errors.Is(err, algorithms.ErrBudgets) {
+		return budgetHint(err)
+	}
 	if err != nil {
 		return misuse(err, "see %s --help", c.Command.HelpName)
 	}
@@ -225,6 +228,15 @@ func newJob(c *cli.Context) (job benchmark.Job, at paths, err error) {
 		job.Oracle.Close()
 	}
 	return job, at, err
+}
+
+// budgetHint says what to do about a table without the training budgets that an algorithm
+// asks for.
+func budgetHint(err error) error {
+	if !errors.Is(err, algorithms.ErrBudgets) {
+		return err
+	}
+	return misuse(err, "nb1shot table fetch --full and nb1shot table import bring the table of all budgets; local-search, reinforce, tpe, random-search and regularized-evolution ask for 108 epochs alone")
 }
 
 // tableOnly tells whether the algorithm needs no images.

@@ -483,6 +483,9 @@ func (p *sweepPlan) prepare(c *cli.Context, m *sweep.Manifest) error {
 			return err
 		}
 		source = sweep.Source{Kind: r.Oracle.Source().Kind, Digest: r.Oracle.Source().Digest}
+		if err := p.checkBudgets(c); err != nil {
+			return err
+		}
 	}
 	r.Shared = sweep.Shared{
 		Preset: c.String("preset"), Settings: maps.Clone(m.Shared.Settings),
@@ -577,6 +580,28 @@ func (p *sweepPlan) family(m *sweep.Manifest) (benchmark.Family, error) {
 		})
 	}
 	return first, nil
+}
+
+// checkBudgets is an error where an algorithm asks for training budgets that the table
+// lacks. Of all algorithms it leaves out those that do, and says so.
+func (p *sweepPlan) checkBudgets(c *cli.Context) error {
+	var kept []string
+	for _, name := range p.grid.Algorithms {
+		definition, err := algorithms.Lookup(name)
+		if err == nil {
+			err = benchmark.CheckBudgets(definition, p.runner.Oracle)
+		}
+		switch {
+		case err == nil:
+			kept = append(kept, name)
+		case p.everyAlgorithm && errors.Is(err, algorithms.ErrBudgets):
+			fmt.Fprintf(c.App.ErrWriter, "left out: %v\n", err)
+		default:
+			return budgetHint(err)
+		}
+	}
+	p.grid.Algorithms = kept
+	return nil
 }
 
 // gridFlags say which units to run.

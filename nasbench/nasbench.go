@@ -4,6 +4,7 @@
 package nasbench
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -64,6 +65,35 @@ type Oracle interface {
 	Query(cell.Spec) (Metrics, error)
 	Source() Source
 	Close() error
+}
+
+// Budgeted is an Oracle that may know other training budgets than Epochs.
+type Budgeted interface {
+	Oracle
+	// QueryAt is Query after another number of epochs.
+	QueryAt(spec cell.Spec, epochs int) (Metrics, error)
+	// Budgets returns the training budgets that it knows, in epochs, ascending.
+	Budgets(context.Context) ([]int, error)
+}
+
+// BudgetsOf returns the training budgets that an oracle knows, in epochs, ascending.
+func BudgetsOf(ctx context.Context, o Oracle) ([]int, error) {
+	if b, ok := o.(Budgeted); ok {
+		return b.Budgets(ctx)
+	}
+	return []int{Epochs}, nil
+}
+
+// QueryAt returns what an oracle knows of the cell after a number of epochs of training.
+// It fails as Query does.
+func QueryAt(o Oracle, spec cell.Spec, epochs int) (Metrics, error) {
+	if b, ok := o.(Budgeted); ok {
+		return b.QueryAt(spec, epochs)
+	}
+	if epochs != Epochs {
+		return Metrics{}, fmt.Errorf("%d epochs: %w", epochs, ErrUnknownBudget)
+	}
+	return o.Query(spec)
 }
 
 // Metrics is what an Oracle knows of one cell at one training budget. Errors

@@ -191,12 +191,15 @@ func (t *Table) Close() error {
 }
 
 // Query returns what the table holds of the cell at 108 epochs; see Oracle.
-func (t *Table) Query(spec cell.Spec) (Metrics, error) {
+func (t *Table) Query(spec cell.Spec) (Metrics, error) { return t.QueryAt(spec, Epochs) }
+
+// QueryAt returns what the table holds of the cell after a number of epochs; see Budgeted.
+func (t *Table) QueryAt(spec cell.Spec, epochs int) (Metrics, error) {
 	h, err := spec.Hash()
 	if err != nil {
 		return Metrics{}, err
 	}
-	return t.Lookup(h, Epochs)
+	return t.Lookup(h, epochs)
 }
 
 // Lookup returns what the table holds of the cell of the given hash, trained

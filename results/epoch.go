@@ -35,6 +35,7 @@ type Epoch struct {
 	Projection   *Projection          `json:"projection,omitempty"`  // nil where not measured
 	Hessian      *Hessian             `json:"hessian,omitempty"`     // nil where not measured
 	Correlation  *EpochCorrelation    `json:"correlation,omitempty"` // nil where not measured
+	Queries      *Queries             `json:"queries,omitempty"`     // of a search that asks the table alone; nil for others and in the Final record
 	Alphas       []Alpha              `json:"alphas,omitempty"`      // raw architecture parameters that the cell was derived from, in tensor order
 	Seconds      map[string]float64   `json:"seconds,omitempty"`     // wall time by phase; stays last, see Canonical
 }
@@ -243,12 +244,12 @@ func (e Epoch) Check() error {
 	if err := e.checkArchitecture(); err != nil {
 		return err
 	}
-	if e.Lookup.Source == "" && e.Lookup != (Lookup{}) {
-		return invalid("lookup.source", "is missing")
+	if err := e.Lookup.check("lookup"); err != nil {
+		return err
 	}
-	for field, x := range map[string]*float64{"lookup.test_error": e.Lookup.TestError, "lookup.valid_error": e.Lookup.ValidError} {
-		if x != nil && (*x < 0 || *x > 1) {
-			return invalid(field, "%v is not in [0,1]", *x)
+	if e.Queries != nil {
+		if err := e.Queries.check(); err != nil {
+			return err
 		}
 	}
 	switch {
@@ -273,6 +274,19 @@ func (e Epoch) Check() error {
 					return invalid(fmt.Sprintf("alphas[%d].kept[%d]", i, j), "is %v, which are not %d candidates, ascending", kept, len(a.Rows[j]))
 				}
 			}
+		}
+	}
+	return nil
+}
+
+// check verifies a lookup, the member of the given name. The error is a *FormatError.
+func (l Lookup) check(member string) error {
+	if l.Source == "" && l != (Lookup{}) {
+		return invalid(member+".source", "is missing")
+	}
+	for field, x := range map[string]*float64{".test_error": l.TestError, ".valid_error": l.ValidError} {
+		if x != nil && (*x < 0 || *x > 1) {
+			return invalid(member+field, "%v is not in [0,1]", *x)
 		}
 	}
 	return nil

@@ -62,6 +62,9 @@ var Quantities = []Quantity{
 	correlation("normalized.kendall", "rank correlation τ of cells in the normalised form", func(c *EpochCorrelation) float64 { return c.Normalized.Kendall }),
 	correlation("normalized.spearman", "likewise ρ", func(c *EpochCorrelation) float64 { return c.Normalized.Spearman }),
 	correlation("normalized.pearson", "their linear correlation", func(c *EpochCorrelation) float64 { return c.Normalized.Pearson }),
+	queries("trainings", "networks that a search of the table had trained so far", func(q *Queries) *float64 { return new(float64(q.Trainings)) }),
+	queries("epochs", "epochs of these trainings, together", func(q *Queries) *float64 { return new(float64(q.Epochs)) }),
+	queries("seconds", "training time that they took by the table, with so many workers", func(q *Queries) *float64 { return q.Seconds }),
 	{"seconds", "wall time of the epoch, the sum of its phases", func(e Epoch) *float64 {
 		if e.Seconds == nil {
 			return nil
@@ -105,6 +108,15 @@ func training(name, doc string, number func(*Training) float64) Quantity {
 
 func projection(name, doc string, number func(*Projection) float64) Quantity {
 	return Quantity{"projection." + name, doc, func(e Epoch) *float64 { return part(e.Projection, number) }}
+}
+
+func queries(name, doc string, number func(*Queries) *float64) Quantity {
+	return Quantity{"queries." + name, doc, func(e Epoch) *float64 {
+		if e.Queries == nil {
+			return nil
+		}
+		return number(e.Queries)
+	}}
 }
 
 func hessian(name, doc string, number func(*Hessian) float64) Quantity {

@@ -15,6 +15,7 @@ func TestQuantitiesAreMembers(t *testing.T) {
 	changed := 3
 	full.Structure = &Structure{ParameterFree: 0.25, ParameterFreeUsed: 0.5, Width: 1.5, Depth: 3, Changed: &changed}
 	full.Projection = &Projection{Relaxed: Score{2.2, 0.3}, Discrete: Score{2.3, 0.2}, Gap: 0.1, Images: 8}
+	full.Queries = &Queries{Trainings: 3, Epochs: 116, Seconds: ptr(1800), Workers: 1, Budgets: []Budget{{4, 2}, {108, 1}}}
 	full.Hessian.WithoutDecay, full.Hessian.Trace = 0.499, new(0.248)
 	full.Hessian.Spread = NewSpread([]float64{0.25, 0.5, 1})
 	full.Correlation = &EpochCorrelation{Cells: 20, Images: 8, Discrete: RankCorrelation{0.1, 0.2, 0.3, nil}, Normalized: RankCorrelation{0.4, 0.5, 0.6, nil}}

@@ -175,11 +175,12 @@ func (s *Space) CheckAlpha(alpha []float64) error {
 // subtracted first.
 func (s *Space) Softmax(dst, alpha []float64) {
 	for _, r := range s.rows {
-		softmax(dst[r.Offset:r.End()], alpha[r.Offset:r.End()])
+		SoftmaxRow(dst[r.Offset:r.End()], alpha[r.Offset:r.End()])
 	}
 }
 
-func softmax(dst, row []float64) {
+// SoftmaxRow writes the softmax of one row to dst, which may be the row, of the same length.
+func SoftmaxRow(dst, row []float64) {
 	largest, sum := slices.Max(row), 0.0
 	for i, v := range row {
 		dst[i] = math.Exp(v - largest)

@@ -49,7 +49,7 @@ func Small(name string) algorithms.Settings {
 			s[o.Name] = 4
 		case "candidates":
 			s[o.Name] = 3
-		case "controller-steps", "finalists", "candidate-batches", "sample", "population":
+		case "controller-steps", "finalists", "candidate-batches", "sample", "population", "random-start":
 			s[o.Name] = 2
 		}
 	}
@@ -60,18 +60,19 @@ func Small(name string) algorithms.Settings {
 const preferred = "conv3x3-bn-relu"
 
 // Config returns what [Conform] builds a searcher from. The table that it asks
-// prefers cells with many 3×3 convolutions.
+// prefers cells with many 3×3 convolutions, the more so the longer they train.
 func Config(name string, space *spaces.Space, seed uint64) algorithms.Config {
 	return algorithms.Config{
 		Space: space, Cells: cells, Epochs: epochs + 1, Seed: seed, Settings: Small(name),
-		Query: func(a spaces.Architecture) (float64, error) {
-			e := 1.0
+		Query: func(a spaces.Architecture, epochs int) (algorithms.Answer, error) {
+			e, seconds := 1.0, 10*float64(epochs)
 			for i, row := range space.Rows() {
 				if row.Kind == spaces.OperationRow && row.Candidates[a.Kept[i][0]].Name == preferred {
-					e -= 0.15
+					e -= 0.15 * float64(epochs) / algorithms.FullBudget
+					seconds += float64(epochs)
 				}
 			}
-			return e, nil
+			return algorithms.Answer{Error: e, Seconds: &seconds}, nil
 		},
 	}
 }

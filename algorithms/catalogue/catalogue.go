@@ -27,6 +27,7 @@ const (
 	PerturbedPCDARTS = "pc-darts"
 	Stabilised       = "stabilised"
 	References       = "references"
+	BlackBox         = "black-box" // searches that ask the table alone
 )
 
 // Colour is one of the palette of the figures.

@@ -59,6 +59,10 @@ var families = []family{
 		name: catalogue.References, title: "Lines of reference",
 		beside: []string{"darts"},
 	},
+	{
+		name: catalogue.BlackBox, title: "Searches of the table",
+		beside: []string{"random-search", "regularized-evolution"},
+	},
 }
 
 // The numbers of curves that a figure shows well: few can stand together
