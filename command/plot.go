@@ -35,9 +35,15 @@ the recorded cells are looked up again, for example in a table imported later.
 Regrets count from the lowest mean error of the table that the runs were looked up in,
 if it is that of --table or in the data home, and else from the published error.
 
+--x draws the error over something else than the epochs, in one figure: over cost, the
+training seconds of the table along a search of it; over trainings, the epochs that it had
+trained, in units of 108; over seconds, the wall time of any search; or as a scatter over
+parameters. Times have a logarithmic axis, and regrets over them as well.
+
 Example:
   nb1shot plot runs -o figures
-  nb1shot plot runs --algos darts,sdarts-rs,sdarts-adv --regret --width column`,
+  nb1shot plot runs --algos darts,sdarts-rs,sdarts-adv --regret --width column
+  nb1shot plot runs --algos random-search,tpe,bohb --x cost --regret`,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "write the figures to `DIR`", Value: "."},
 			forceFlag(),
@@ -48,6 +54,8 @@ Example:
 			&cli.BoolFlag{Name: "median", Usage: "draw medians with quartiles instead of means with standard deviations"},
 			&cli.BoolFlag{Name: "seed-lines", Usage: "draw a faint line for every seed"},
 			&cli.BoolFlag{Name: "regret", Usage: "draw how far the test errors are above the lowest of the space"},
+			&cli.StringFlag{Name: "x", Usage: "draw the error over `WHAT`: " + strings.Join(xNames(), ", "), DefaultText: "epochs"},
+			&cli.BoolFlag{Name: "validation", Usage: "with --x, draw the validation error of the table instead of the test error"},
 			&cli.BoolFlag{Name: "spectral-norm", Usage: "draw the spectral norm of the Hessian instead of the eigenvalue that the runs report"},
 			&cli.StringFlag{Name: "width", Usage: "`WIDTH` of the figures in print: column (85 mm), page (170 mm) or millimetres", DefaultText: "column for one space, else page"},
 			&cli.BoolFlag{Name: "no-caption", Usage: "leave out the text below the panels, which says what was measured on what"},
@@ -61,7 +69,11 @@ func plotRuns(c *cli.Context) (err error) {
 	o := plots.Options{
 		Median: c.Bool("median"), SeedLines: c.Bool("seed-lines"), NoCaption: c.Bool("no-caption"), SpectralNorm: c.Bool("spectral-norm"),
 	}
+	o.Validation = c.Bool("validation")
 	if o.Width, err = printWidth(c); err != nil {
+		return err
+	}
+	if err := checkX(c); err != nil {
 		return err
 	}
 	runs, skipped, err := readRuns(c, "nb1shot plot runs -o figures")
@@ -112,6 +124,90 @@ func plotRuns(c *cli.Context) (err error) {
 		}
 	}
 	return nil
+}
+
+// xParameters is the --x of a scatter; the others are clocks.
+const xParameters = "parameters"
+
+// clocks are what --x calls them.
+var clocks = []struct {
+	name  string
+	clock results.Clock
+}{{"cost", results.ByCost}, {"trainings", results.ByTrainings}, {"seconds", results.BySeconds}}
+
+// xNames lists the values of --x.
+func xNames() (names []string) {
+	for _, k := range clocks {
+		names = append(names, k.name)
+	}
+	return append(names, xParameters)
+}
+
+// checkX refuses options that mean nothing with or without --x.
+func checkX(c *cli.Context) error {
+	x := c.String("x")
+	if c.IsSet("x") && !slices.Contains(xNames(), x) {
+		return unknown("--x", x, xNames(), "choose one of "+strings.Join(xNames(), ", "))
+	}
+	for _, o := range []struct {
+		name string
+		idle bool
+		why  string
+	}{
+		{"validation", x == "" || x == xParameters, "it needs --x cost, trainings or seconds"},
+		{"spectral-norm", x != "", "--x draws errors alone"},
+		{"seed-lines", x != "", "--x draws no lines of single seeds"},
+		{"median", x == xParameters, "--x parameters draws every run"},
+	} {
+		if o.idle && c.IsSet(o.name) {
+			return misuse(fmt.Errorf("--%s has no effect here: %s", o.name, o.why), "see %s --help", c.Command.HelpName)
+		}
+	}
+	return nil
+}
+
+// drawOver draws the figure of --x.
+func drawOver(c *cli.Context, curves []results.Curve, dir, name string, o plots.Options) ([]string, error) {
+	x := c.String("x")
+	what := "test-error-"
+	switch {
+	case o.Regret != nil && o.Validation:
+		what = "validation-regret-"
+	case o.Regret != nil:
+		what = "regret-"
+	case o.Validation:
+		what = "validation-error-"
+	}
+	of := drawing{name + what + x, func() (*plots.Figure, error) { return plots.ErrorOverParameters(curves, o) }}
+	if x == xParameters {
+		return saveFigures(c, dir, []drawing{of})
+	}
+	for _, k := range clocks {
+		if k.name != x {
+			continue
+		}
+		quantity := results.TestErrorOf
+		if o.Validation {
+			quantity = results.ValidErrorOf
+		}
+		if !slices.ContainsFunc(curves, func(c results.Curve) bool { return len(c.Anytime(k.clock, quantity, results.Quartiles, 2)) > 0 }) {
+			return nil, lacksTime(x)
+		}
+		of.draw = func() (*plots.Figure, error) { return plots.Anytime(curves, k.clock, o) }
+	}
+	return saveFigures(c, dir, []drawing{of})
+}
+
+// lacksTime says why there is nothing to draw over a clock.
+func lacksTime(x string) error {
+	err := fmt.Errorf("--x %s: no run has such a time with these errors", x)
+	switch x {
+	case "cost":
+		return hinted(err, "only searches of a table that knows all training times have a cost: --x trainings counts epochs of training, --x seconds the wall time")
+	case "trainings":
+		return hinted(err, "only searches of the table alone have trainings, such as random-search and bohb; records of earlier versions do not count them")
+	}
+	return hinted(err, "nb1shot results ls shows how the runs stand")
 }
 
 // printWidths are the widths that have a name.
@@ -177,6 +273,12 @@ func draw(c *cli.Context, runs []*results.History, dir, name string, o plots.Opt
 		if slices.ContainsFunc(curves, func(c results.Curve) bool { return c.Space != curves[0].Space }) {
 			o.Width = plots.Page
 		}
+	}
+	if c.String("x") != "" {
+		if name != "" {
+			name += "-"
+		}
+		return drawOver(c, curves, dir, name, o)
 	}
 	o.Random = stability.Random(runs)
 	errorName, hessianName := "test-error", "hessian"

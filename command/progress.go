@@ -31,13 +31,15 @@ func newStatus(w io.Writer, pause time.Duration) *status {
 	return s
 }
 
+// due tells whether it is time for a line.
+func (s *status) due() bool { return s.now().Sub(s.last) >= s.pause }
+
 // print shows the text unless it is too early.
 func (s *status) print(text string) {
-	now := s.now()
-	if now.Sub(s.last) < s.pause {
+	if !s.due() {
 		return
 	}
-	s.last = now
+	s.last = s.now()
 	if s.screen == nil {
 		fmt.Fprintln(s.w, text)
 		return

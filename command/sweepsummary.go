@@ -69,10 +69,14 @@ func (c *sweepCourse) update(u sweep.Unit, p benchmark.Progress) {
 	}
 	way.at, way.seen = p, c.now()
 	c.running[u.Index] = way
-	if text := c.estimate.of(c.now(), c.remaining()); text != "" {
-		fmt.Fprintln(c.w, text)
+	if !c.estimate.told && c.estimate.preset != "" {
+		if text := c.estimate.of(c.now(), c.remaining()); text != "" {
+			fmt.Fprintln(c.w, text)
+		}
 	}
-	c.print(c.line())
+	if c.due() { // the line takes longer than a step of a search of the table
+		c.print(c.line())
+	}
 }
 
 func (c *sweepCourse) done(o sweep.Outcome) {
@@ -144,6 +148,7 @@ func (c *sweepCourse) line() string {
 
 // remaining estimates the time until the end, 0 while there is no saying.
 func (c *sweepCourse) remaining() time.Duration {
+	finished := newPace(c.took)
 	known := slices.Clone(c.took)
 	total, longest := 0.0, 0.0
 	add := func(seconds float64) {
@@ -156,37 +161,46 @@ func (c *sweepCourse) remaining() time.Duration {
 			left := max(w.at.Remaining-c.now().Sub(w.seen), 0).Seconds()
 			known = append(known, timed{w.Unit, passed + left})
 			add(left)
-		} else if all, ok := expected(c.took, w.Unit); ok {
+		} else if all, ok := finished.of(w.Unit); ok {
 			add(max(all-passed, 0))
 		} else {
 			return 0
 		}
 	}
+	all := newPace(known)
 	for _, u := range c.waiting {
-		all, ok := expected(known, u)
+		seconds, ok := all.of(u)
 		if !ok {
 			return 0
 		}
-		add(all)
+		add(seconds)
 	}
 	return time.Duration(max(total/float64(c.jobs), longest) * float64(time.Second))
 }
 
-// expected is the mean time of the units that are most like u: of its space and
-// algorithm, else of its algorithm, else of all; false where there are none.
-func expected(known []timed, u sweep.Unit) (seconds float64, ok bool) {
-	for _, like := range []func(sweep.Unit) bool{
-		func(v sweep.Unit) bool { return v.Algorithm == u.Algorithm && v.Space == u.Space },
-		func(v sweep.Unit) bool { return v.Algorithm == u.Algorithm },
-		func(sweep.Unit) bool { return true },
-	} {
-		var times []float64
-		for _, k := range known {
-			if like(k.Unit) {
-				times = append(times, k.seconds)
-			}
+// pace is how long units take, by their space and algorithm, by their algorithm alone, and
+// of all.
+type pace map[sweep.Unit][]float64
+
+// alike are the kinds of units that u is of, the narrowest first.
+func alike(u sweep.Unit) [3]sweep.Unit {
+	return [3]sweep.Unit{{Algorithm: u.Algorithm, Space: u.Space}, {Algorithm: u.Algorithm}, {}}
+}
+
+func newPace(known []timed) pace {
+	p := pace{}
+	for _, k := range known {
+		for _, kind := range alike(k.Unit) {
+			p[kind] = append(p[kind], k.seconds)
 		}
-		if len(times) > 0 {
+	}
+	return p
+}
+
+// of is the mean time of the units that are most like u, false where there are none.
+func (p pace) of(u sweep.Unit) (seconds float64, ok bool) {
+	for _, kind := range alike(u) {
+		if times := p[kind]; len(times) > 0 {
 			return stat.Mean(times, nil), true
 		}
 	}

@@ -42,7 +42,7 @@ func EachCell(ctx context.Context, o Oracle, space spaces.Name, epochs int, visi
 		return nil
 	}, func(q *question) {
 		m, err := o.Query(q.Spec)
-		q.Parameters, q.TestError, q.err = m.Parameters, m.TestError, err
+		q.Parameters, q.TestError, q.ValidationError, q.err = m.Parameters, m.TestError, m.ValidationError, err
 	}, func(q *question) error {
 		if q.err != nil {
 			return fmt.Errorf("cell %v: %w", q.Hash, q.err)

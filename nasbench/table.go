@@ -263,6 +263,8 @@ type Entry struct {
 	Spec       cell.Spec // pruned
 	Parameters int
 	TestError  float64 // fraction, mean over the runs
+	// ValidationError is likewise, of a single run in a table of means; nil where unknown.
+	ValidationError *float64
 }
 
 // Each calls visit with the cells that a search in the given space (one of
@@ -285,13 +287,14 @@ func (t *Table) Each(ctx context.Context, space spaces.Name, epochs int, visit f
 		}
 		members.add(s.Number())
 	}
-	what := "test_error"
+	what := "test_error, valid_error"
+	known := "test_error"
 	if epochs != Epochs {
-		what = "runs"
+		what, known = "runs, NULL", "runs"
 	}
 	rows, err := t.db.QueryContext(ctx, `
 		SELECT hash, vertices, edges, ops, params, `+what+` FROM cell
-		WHERE `+what+` IS NOT NULL AND spaces & ?1 = ?1 ORDER BY hash`, members)
+		WHERE `+known+` IS NOT NULL AND spaces & ?1 = ?1 ORDER BY hash`, members)
 	if err != nil {
 		return err
 	}
@@ -304,7 +307,7 @@ func (t *Table) Each(ctx context.Context, space spaces.Name, epochs int, visit f
 		if epochs != Epochs {
 			last = &blob
 		}
-		if err := rows.Scan(&h, &packed.vertices, &packed.edges, &packed.ops, &e.Parameters, last); err != nil {
+		if err := rows.Scan(&h, &packed.vertices, &packed.edges, &packed.ops, &e.Parameters, last, &e.ValidationError); err != nil {
 			return err
 		}
 		copy(e.Hash[:], h)
@@ -316,7 +319,9 @@ func (t *Table) Each(ctx context.Context, space spaces.Name, epochs int, visit f
 			if runs == nil {
 				continue
 			}
-			e.TestError, _, _ = means(runs, final)
+			var validation float64
+			e.TestError, validation, _ = means(runs, final)
+			e.ValidationError = &validation
 		}
 		if e.Spec, err = packed.unpack(); err == nil && !isFraction(e.TestError) {
 			err = ErrChanged

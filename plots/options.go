@@ -20,7 +20,8 @@ type Options struct {
 	// SpectralNorm has HessianTrajectory draw the largest absolute eigenvalue in
 	// place of the reported one.
 	SpectralNorm bool
-	// Regret, by space, has AnytimeTestError draw how far the test errors are above
+	Validation   bool // Anytime draws the validation error instead of the test error
+	// Regret, by space, has AnytimeTestError and Anytime draw how far the test errors are above
 	// these; every space that is drawn must have one.
 	Regret map[spaces.Name]Anchor
 	// Random is the expected test error of a uniformly random architecture, as a
@@ -30,8 +31,9 @@ type Options struct {
 
 // Anchor is the test error that regret is counted from.
 type Anchor struct {
-	TestError float64 // a fraction
-	Source    string  // for people
+	TestError       float64 // a fraction
+	ValidationError float64 // likewise; 0 where unknown
+	Source          string  // for people
 }
 
 func (o Options) width() Width {

@@ -349,6 +349,9 @@ func ProvenanceNote(curves []results.Curve) string {
 	if p.Table == results.NoTable {
 		table = results.NoTable
 	}
+	if p.Images == results.NoImages { // nothing is trained, so there is no scale either
+		return fmt.Sprintf("Table: %s.", table)
+	}
 	return fmt.Sprintf("Images: %s. Table: %s. Preset %s: %s. Engine: %s.",
 		origin(p.Images, p.ImagesDetail, imageNames, "CIFAR-10"), table,
 		p.Preset, p.Scale, strings.Join(slices.Sorted(maps.Keys(engines)), "; "))

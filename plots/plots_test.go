@@ -437,7 +437,7 @@ func TestOptions(t *testing.T) {
 		"median of λ":   {"hessian", Options{Median: true}, nil, nil, "Medians over the seeds, with bands between the quartiles. Seeds: 3."},
 		"seeds":         {"error", Options{SeedLines: true}, nil, nil, "Faint lines: single seeds."},
 		"spectral norm": {"hessian", Options{SpectralNorm: true}, []string{"Spectral norm of the Hessian", "100"}, []string{"Dominant Hessian eigenvalue λ", "0.1"}, "Spectral norm: largest absolute eigenvalue"},
-		"regret": {"error", Options{Regret: map[spaces.Name]Anchor{"1": {0.05, "made up"}}}, []string{"Surrogate test regret (points)", "2", "10"}, []string{"16"},
+		"regret": {"error", Options{Regret: map[spaces.Name]Anchor{"1": {TestError: 0.05, Source: "made up"}}}, []string{"Surrogate test regret (points)", "2", "10"}, []string{"16"},
 			"Regret: test error above 5.00 % in space 1 (made up)."},
 		"random":     {"error", Options{Random: map[spaces.Name]float64{"1": 0.096861}}, []string{"random architecture, expected"}, nil, "Expected test error of a uniformly random architecture: 9.69 % in space 1."},
 		"algorithms": {"error", Options{Algorithms: []string{"gdas", "darts", "nasp"}}, []string{"GDAS", "DARTS"}, []string{"SDARTS-RS"}, "Seeds: 3."},

@@ -363,6 +363,8 @@ type panelGrid struct {
 	axis           valueAxis
 	x              plot.ConstantTicks
 	end            int // of the x axis, which begins at 0
+	// time is the x axis where that is not of epochs; nil where it is.
+	time *valueAxis
 
 	// Set by fit: the room for labels of the y axis and its ticks, the width of a
 	// panel's axes, of the labels beside it, and of the text beside the last.
@@ -418,7 +420,11 @@ func (g *panelGrid) fit(p *page, end int) {
 	g.left += labelSize + labelGap
 	beyond := max(beyondTick-max(g.labels, g.side), 0)
 	g.width = (p.inner - g.left - g.side - beyond - vg.Length(n)*g.labels - vg.Length(n-1)*panelGap) / vg.Length(n)
-	g.x, g.end = epochTicks(end, min(fitting(g.width, 26), 5)), end
+	if g.time == nil {
+		g.x, g.end = epochTicks(end, min(fitting(g.width, 26), 5)), end
+	} else {
+		g.x = g.time.ticks
+	}
 }
 
 // sideLines breaks the text beside a row.
@@ -514,6 +520,9 @@ func (g panelGrid) plot(f *facet, left, bottom bool) *plot.Plot {
 	p.X.Tick.Marker, p.Y.Tick.Marker, p.Y.Scale = unlabelled(g.x, bottom), unlabelled(g.axis.ticks, left), g.axis.scale
 	p.Add(grid(), plotterFunc(f.draw))
 	p.X.Min, p.X.Max = -0.02*float64(g.end), 1.02*float64(g.end)
+	if g.time != nil {
+		p.X.Min, p.X.Max, p.X.Scale = g.time.min, g.time.max, g.time.scale
+	}
 	p.Y.Min, p.Y.Max = g.axis.min, g.axis.max
 	return p
 }

@@ -35,6 +35,8 @@ const (
 	// Quartiles is the median and the two other quartiles, interpolated linearly
 	// between the seeds.
 	Quartiles
+	// Uncertainty is the mean, and its standard error to either side.
+	Uncertainty
 )
 
 // of returns the statistic of some values; low and high are the middle itself for
@@ -55,6 +57,9 @@ func (s Statistic) of(x []float64) (low, middle, high float64) {
 	mean, std := stats.Mean(x), 0.0
 	if len(x) > 1 {
 		std = stats.Std(x)
+	}
+	if s == Uncertainty {
+		std /= math.Sqrt(float64(len(x)))
 	}
 	return mean - std, mean, mean + std
 }

@@ -66,6 +66,8 @@ func TestPredictedLowest(t *testing.T) {
 		}
 		if want, ok := Predicted(space); !ok || math.Abs(got.TestError-want.TestError) > 5e-8 {
 			t.Errorf("space %s: %.7f is the lowest, %.7f is written down", space, got.TestError, want.TestError)
+		} else if math.Abs(got.ValidationError-want.ValidationError) > 5e-8 {
+			t.Errorf("space %s: %.7f is the lowest validation error, %.7f is written down", space, got.ValidationError, want.ValidationError)
 		}
 	}
 	if a, ok := Predicted("4"); ok {

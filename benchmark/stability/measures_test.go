@@ -62,7 +62,7 @@ func history(t testing.TB, seed uint64, errs ...float64) *results.History {
 }
 
 func TestMeasures(t *testing.T) {
-	anchor := Anchor{0.05, "test"}
+	anchor := Anchor{TestError: 0.05, Source: "test"}
 	whole := Measures{
 		FinalError: 0.08, BestError: 0.06, Degradation: 0.02, FinalRegret: 0.03, BestRegret: 0.01,
 		MeanError: 0.075, BestEpoch: 1, EigenvalueGrowth: 4, Flips: 6, ParameterFree: 0.75, Width: 2.5, Depth: 3,
@@ -155,7 +155,7 @@ func TestMeasuresEvaluatedAfter(t *testing.T) {
 }
 
 func TestDefinitions(t *testing.T) {
-	for name := range Of(history(t, 0, 0.1, 0.2, 0.3), Anchor{0.05, "test"}) {
+	for name := range Of(history(t, 0, 0.1, 0.2, 0.3), Anchor{TestError: 0.05, Source: "test"}) {
 		if _, ok := Lookup(name); !ok {
 			t.Errorf("%s has no definition", name)
 		}
@@ -189,7 +189,7 @@ func (c constant) Close() error { return nil }
 func TestAnchors(t *testing.T) {
 	h := history(t, 0, 0.1, 0.2)
 	h.Run.Space = "1"
-	published := Anchor{0.05448716878890991, "published: lowest of any single training run"}
+	published := Anchor{TestError: 0.05448716878890991, Source: "published: lowest of any single training run"}
 	other := *h
 	other.Run.Provenance.TableDigest = "cc33"
 	predicted := *h
@@ -199,13 +199,13 @@ func TestAnchors(t *testing.T) {
 		oracles []nasbench.Oracle
 		want    Anchor
 	}{
-		"the surrogate":   {[]*results.History{&predicted}, []nasbench.Oracle{constant{digest: "cc33"}}, Anchor{0.0607844, "lowest that the embedded surrogate predicts"}},
+		"the surrogate":   {[]*results.History{&predicted}, []nasbench.Oracle{constant{digest: "cc33"}}, Anchor{TestError: 0.0607844, Source: "lowest that the embedded surrogate predicts"}},
 		"partly":          {[]*results.History{&predicted, h}, []nasbench.Oracle{nasbench.Default()}, published},
 		"no table":        {[]*results.History{h}, nil, published},
 		"another table":   {[]*results.History{h}, []nasbench.Oracle{constant{digest: "cc33"}}, published},
-		"the runs' table": {[]*results.History{h}, []nasbench.Oracle{constant{digest: "cc33"}, constant{digest: "bb22"}}, Anchor{0.125, "lowest mean of the table's cells (constant)"}},
+		"the runs' table": {[]*results.History{h}, []nasbench.Oracle{constant{digest: "cc33"}, constant{digest: "bb22"}}, Anchor{TestError: 0.125, Source: "lowest mean of the table's cells (constant)"}},
 		"tables disagree": {[]*results.History{h, &other}, []nasbench.Oracle{constant{digest: "bb22"}}, published},
-		"first that fits": {[]*results.History{h}, []nasbench.Oracle{constant{digest: "bb22"}, constant{"bb22", errors.New("never asked")}}, Anchor{0.125, "lowest mean of the table's cells (constant)"}},
+		"first that fits": {[]*results.History{h}, []nasbench.Oracle{constant{digest: "bb22"}, constant{"bb22", errors.New("never asked")}}, Anchor{TestError: 0.125, Source: "lowest mean of the table's cells (constant)"}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
