@@ -72,6 +72,7 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 			gateCommand(),
 			landscapeCommand(),
 			correlateCommand(),
+			selectCommand(),
 			resultsCommand(),
 			queryCommand(),
 			cellCommand(),

@@ -125,6 +125,9 @@ func readRunsAt(c *cli.Context, paths []string) ([]*results.History, *damage, er
 	case len(runs) == 0:
 		return nil, nil, errors.New("no run is left")
 	}
+	if runs, err = bySelection(c, runs); err != nil {
+		return nil, nil, err
+	}
 	return runs, d, nil
 }
 

@@ -173,9 +173,10 @@ func searchAgain(c *cli.Context, run *results.History, without string) (search *
 		}
 		done = func() { job.Oracle.Close() }
 	}
+	closeTable := done // which a return of an error forgets
 	defer func() {
 		if err != nil {
-			done()
+			closeTable()
 		}
 	}()
 	search, err = job.PrepareUntil(c.Context)

@@ -48,6 +48,7 @@ Example:
 			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "write the figures to `DIR`", Value: "."},
 			forceFlag(),
 			skipDamagedFlag(),
+			selectionFlag(),
 			&cli.StringFlag{Name: "name", Usage: "begin the names of the files with `NAME`"},
 			runSpacesFlag(),
 			&cli.StringFlag{Name: "algos", Usage: "draw the algorithms of `LIST` alone, separated by commas, in this order", DefaultText: "all"},

@@ -33,6 +33,7 @@ Example:
 			runSpacesFlag(),
 			&cli.StringSliceFlag{Name: "beside", Usage: "show the runs at `RUN_DIR` too, which may be on other images, in the tables of test errors after training alone; may be given several times"},
 			skipDamagedFlag(),
+			selectionFlag(),
 			&cli.StringFlag{Name: "table", Usage: "count regrets from the lowest error of the table at `PATH`, if the runs were looked up in it", DefaultText: "nasbench.sqlite in the data home"},
 		},
 		Action: interruptible(makeReport),

@@ -192,7 +192,7 @@ func contents(dir string) (ours, others []string, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	record := append(results.Files(), results.EvaluationFile, benchmark.CheckpointFile, benchmark.PreviousCheckpointFile, benchmark.LogFile)
+	record := append(results.Files(), results.EvaluationFile, results.SelectionFile, benchmark.SelectionCheckpoint, benchmark.CheckpointFile, benchmark.PreviousCheckpointFile, benchmark.LogFile)
 	for _, e := range entries {
 		name := e.Name()
 		switch {

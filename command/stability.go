@@ -42,6 +42,7 @@ Example:
 			forceFlag(),
 			&cli.StringFlag{Name: "table", Usage: "count regret from the lowest error of the table at `PATH`, or of \"surrogate\", if it is the runs' own", DefaultText: "nasbench.sqlite in the data home"},
 			skipDamagedFlag(),
+			selectionFlag(),
 			jsonFlag(),
 		},
 		Action: interruptible(measureStability),
@@ -81,7 +82,10 @@ func significance(c *cli.Context) (float64, error) {
 
 // stabilityTable is the output of stability --json.
 type stabilityTable struct {
-	Provenance results.Provenance `json:"provenance"` // of the first run that trained on images
+	// BySelection tells that what runs delivered is what perturbation selected.
+	BySelection bool               `json:"by_selection,omitempty"`
+	selected    bool               // whether there are selections, to be shown beside
+	Provenance  results.Provenance `json:"provenance"` // of the first run that trained on images
 	stability.Table
 	Lacking     []string               `json:"lacking"` // in words
 	Comparisons []stability.Comparison `json:"comparisons,omitempty"`
@@ -133,6 +137,10 @@ func tabulate(c *cli.Context, runs []*results.History, wanted []uint64, alpha fl
 		return err
 	}
 	out := stabilityTable{Provenance: runs[0].Run.Provenance, Table: *table, Lacking: table.Lacking(), Alpha: alpha}
+	for _, r := range runs {
+		out.BySelection = out.BySelection || r.BySelected
+		out.selected = out.selected || r.Selection != nil && r.Selection.Selected.Lookup.TestError != nil && !r.BySelected
+	}
 	for _, r := range runs {
 		if r.Run.Provenance.Images != results.NoImages {
 			out.Provenance = r.Run.Provenance
@@ -217,6 +225,9 @@ func (t stabilityTable) shown() []measure {
 	if t.Provenance.Table == results.NoTable {
 		all = shownWithoutTable
 	}
+	if t.selected {
+		all = slices.Insert(slices.Clone(all), 1, measure{stability.SelectedError, "selected"})
+	}
 	if t.Evaluated != nil {
 		all = slices.Concat([]measure{{stability.RetrainedError, "trained"}}, all)
 	}
@@ -232,6 +243,12 @@ func (t stabilityTable) print(w io.Writer) error {
 		fmt.Fprintf(w, "%s%s; mean ± standard deviation over n seeds\n", tableTitle(results.NoTable), without)
 	} else {
 		fmt.Fprintf(w, "test errors by %s, in percent; mean ± standard deviation over n seeds,\n[%g %% confidence interval] of the mean final error\n", tableTitle(t.Provenance.Table), 100*stability.Level)
+	}
+	switch {
+	case t.BySelection:
+		fmt.Fprintln(w, "what a run delivered is what perturbation selected from its supernet")
+	case t.selected:
+		fmt.Fprintln(w, "selected: test error of what perturbation selected from the supernet")
 	}
 	if t.Evaluated != nil {
 		images, _ := t.Evaluated.Provenance.StandIns()

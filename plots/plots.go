@@ -234,6 +234,11 @@ func draw(curves []results.Curve, q quantity, o Options) (*Figure, error) {
 			lines = append(lines, "Faint lines: single seeds.")
 		}
 		lines = append(lines, q.notes...)
+		if slices.ContainsFunc(curves, func(c results.Curve) bool {
+			return slices.ContainsFunc(c.Runs, func(h *results.History) bool { return h.BySelected })
+		}) {
+			lines = append(lines, "After the last epoch: what perturbation selects from the supernet.")
+		}
 		if lacking != nil {
 			slices.Sort(lacking)
 			lines = append(lines, fmt.Sprintf("No %s recorded: %s.", q.name, strings.Join(lacking, "; ")))

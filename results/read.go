@@ -31,6 +31,10 @@ type History struct {
 	// Evaluation is that of the architecture that the run found; nil where it was not
 	// trained from scratch.
 	Evaluation *Evaluation
+	// Selection is what perturbation selects from its supernet; nil where that was not asked.
+	Selection *Selection
+	// BySelected tells that the final record has what the Selection selected, see BySelection.
+	BySelected bool
 	Warnings   []string // what was passed over while reading, and Misfit
 	Misfit     error    // that the record is not the one that the run left, a *MisfitError; nil if it is or nothing is known
 }
@@ -149,6 +153,9 @@ func read(fsys fs.FS, dir string) (*History, error) {
 		return nil, err
 	}
 	if h.Evaluation, err = readEvaluation(fsys, dir, h.Run); err != nil {
+		return nil, err
+	}
+	if h.Selection, err = readSelection(fsys, dir, h.Run); err != nil {
 		return nil, err
 	}
 

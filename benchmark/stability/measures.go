@@ -22,6 +22,9 @@ const (
 	// RetrainedError is the test error of the network of the architecture that was found,
 	// trained from scratch; missing where it was not, or not measured on the test images.
 	RetrainedError Name = "retrained_error"
+	// SelectedError is the test error of the cell that perturbation selects from the supernet
+	// of the search (results.Selection); missing where that was not asked.
+	SelectedError Name = "selected_error"
 	// BestError is the lowest anytime test error of all records, the final one
 	// included.
 	BestError Name = "best_error"
@@ -94,6 +97,7 @@ type Definition struct {
 var Definitions = []Definition{
 	{FinalError, "final test error", Percent, HigherIsWorse},
 	{RetrainedError, "test error after training", Percent, HigherIsWorse},
+	{SelectedError, "test error by perturbation", Percent, HigherIsWorse},
 	{BestError, "best test error", Percent, HigherIsWorse},
 	{Degradation, "degradation", Percent, HigherIsWorse},
 	{FinalRegret, "final regret", Percent, HigherIsWorse},
@@ -142,6 +146,9 @@ func Of(h *results.History, anchor Anchor) Measures {
 	m.errors(h, anchor)
 	if e := h.Evaluation; e != nil && e.Recipe.MeasuredOn == results.PartTest {
 		m[RetrainedError] = e.TestError()
+	}
+	if s := h.Selection; s != nil && s.Selected.Lookup.TestError != nil {
+		m[SelectedError] = *s.Selected.Lookup.TestError
 	}
 	if s := last.Structure; s != nil {
 		m[ParameterFree], m[Width], m[Depth] = s.ParameterFree, s.Width, float64(s.Depth)

@@ -189,7 +189,7 @@ func (c constant) Close() error { return nil }
 func TestAnchors(t *testing.T) {
 	h := history(t, 0, 0.1, 0.2)
 	h.Run.Space = "1"
-	published := Anchor{TestError: 0.05448716878890991, Source: "published: lowest of any single training run"}
+	published := Anchor{TestError: 0.05448716878890991, ValidationError: 0.049278855323791504, Source: "published: lowest of any single training run"}
 	other := *h
 	other.Run.Provenance.TableDigest = "cc33"
 	predicted := *h
@@ -199,7 +199,7 @@ func TestAnchors(t *testing.T) {
 		oracles []nasbench.Oracle
 		want    Anchor
 	}{
-		"the surrogate":   {[]*results.History{&predicted}, []nasbench.Oracle{constant{digest: "cc33"}}, Anchor{TestError: 0.0607844, Source: "lowest that the embedded surrogate predicts"}},
+		"the surrogate":   {[]*results.History{&predicted}, []nasbench.Oracle{constant{digest: "cc33"}}, Anchor{TestError: 0.0607844, ValidationError: 0.0520187, Source: "lowest that the embedded surrogate predicts"}},
 		"partly":          {[]*results.History{&predicted, h}, []nasbench.Oracle{nasbench.Default()}, published},
 		"no table":        {[]*results.History{h}, nil, published},
 		"another table":   {[]*results.History{h}, []nasbench.Oracle{constant{digest: "cc33"}}, published},

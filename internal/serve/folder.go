@@ -236,7 +236,7 @@ func stampOf(root *os.Root) (stamp string, newest time.Time) {
 }
 
 // recordFiles are the files that results.Read reads.
-var recordFiles = []string{"epochs.jsonl", "epochs.jsonl.gz", "config.json", "status.json", results.EvaluationFile}
+var recordFiles = []string{"epochs.jsonl", "epochs.jsonl.gz", "config.json", "status.json", results.EvaluationFile, results.SelectionFile}
 
 func recordedAt(root *os.Root) time.Time {
 	for _, name := range recordFiles[:2] {
