@@ -43,7 +43,11 @@ func (s *Search) run(ctx context.Context) error {
 		if err := s.append(record); err != nil {
 			return err
 		}
-		if err := s.keep(epoch+1, nil, true); err != nil {
+		// An epoch of table queries takes less time than the disk for a checkpoint. The first
+		// must be there, as a run without one has one record at most; others wait until they
+		// are due or the run is stopped.
+		first, last := epoch == s.from, epoch+1 == s.Config.Epochs
+		if err := s.keep(epoch+1, nil, s.net != nil || first || last); err != nil {
 			return err
 		}
 	}

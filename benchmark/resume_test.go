@@ -607,12 +607,19 @@ type slow struct {
 	nasbench.Oracle
 	answers int
 	before  func(answer int)
+	last    cell.Hash
 }
 
+// Query does not count that the record asks again for the cell of the last answer, where it
+// is the best so far.
 func (s *slow) Query(c cell.Spec) (nasbench.Metrics, error) {
-	s.before(s.answers)
-	s.answers++
-	return s.Oracle.Query(c)
+	m, err := s.Oracle.Query(c)
+	if err == nil && m.Hash != s.last {
+		s.last = m.Hash
+		s.before(s.answers)
+		s.answers++
+	}
+	return m, err
 }
 
 // An interrupt in the middle of a step that does not end has a state on the disk

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -119,6 +120,17 @@ func TestSelect(t *testing.T) {
 			if diff := cmp.Diff(&got, again.Selection, cmp.FilterPath(func(p cmp.Path) bool { return p.Last().String() == ".Format" }, cmp.Ignore())); diff != "" {
 				t.Errorf("read again:\n%s", diff)
 			}
+			wrong := func(h *results.History) (texts []string) {
+				for _, f := range benchmark.Verify(h, j.Oracle) {
+					if f.Wrong {
+						texts = append(texts, f.Text)
+					}
+				}
+				return texts
+			}
+			if found := wrong(again); found != nil {
+				t.Errorf("a genuine selection is found wrong: %q", found)
+			}
 			by, err := again.BySelection()
 			if err != nil {
 				t.Fatal(err)
@@ -130,10 +142,39 @@ func TestSelect(t *testing.T) {
 			if after, err := os.ReadFile(filepath.Join(h.Dir, benchmark.CheckpointFile)); err != nil || string(after) != string(before) {
 				t.Errorf("the checkpoint of the run changed, %v", err)
 			}
+			if c := &again.Selection.Selected; c.Architecture == nil {
+				c.Cell.Hash = again.Selection.Search.Cell.Hash[:31] + "x"
+			} else {
+				c.Structure.Width++
+			}
+			if found := wrong(again); len(found) != 1 || !strings.HasPrefix(found[0], "what was selected by perturbation: ") {
+				t.Errorf("a forged selection: %q", found)
+			}
 		})
 	}
 	j := tiny(t, "random-search", "2")
 	if _, err := selectFrom(t.Context(), t, j, mustRun(t, j), benchmark.SelectionOptions{}); err == nil {
 		t.Error("a search without a supernet gives a selection")
+	}
+}
+
+// An incumbent whose test error is not that of the table is found.
+func TestVerifyIncumbents(t *testing.T) {
+	j := tiny(t, "tpe", "1")
+	h := mustRun(t, j)
+	wrong := func() (n int) {
+		for _, f := range benchmark.Verify(h, j.Oracle) {
+			if f.Wrong {
+				n++
+			}
+		}
+		return n
+	}
+	if n := wrong(); n != 0 {
+		t.Errorf("%d findings in a genuine run", n)
+	}
+	h.Epochs[0].Queries.Incumbents[0].Lookup.TestError = new(0.5)
+	if n := wrong(); n != 1 {
+		t.Errorf("%d findings of a forged incumbent", n)
 	}
 }

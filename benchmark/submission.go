@@ -8,6 +8,7 @@ import (
 	"math"
 	"path/filepath"
 	"regexp"
+	"strings"
 
 	"github.com/nb1shot/nb1shot/internal/checkpoint"
 	"github.com/nb1shot/nb1shot/nasbench"
@@ -38,6 +39,9 @@ func Verify(h *results.History, oracles ...nasbench.Oracle) []Finding {
 		if o.Source().Digest == h.Run.Provenance.TableDigest {
 			oracle = o
 		}
+	}
+	if s := h.Selection; s != nil {
+		v.choice("what was selected by perturbation", s.Selected, oracle)
 	}
 	for _, e := range h.Epochs {
 		if v.record(e, oracle); len(v.found) >= mostFindings {
@@ -204,6 +208,11 @@ func (v *verification) record(e results.Epoch, oracle nasbench.Oracle) {
 		v.wrong("lookup", "epoch %d: looked up in %q, the table of the run is %q", e.Epoch, e.Lookup.Source, v.h.Run.Provenance.Table)
 		return
 	}
+	if q := e.Queries; q != nil {
+		for _, n := range q.Incumbents {
+			v.choice(fmt.Sprintf("epoch %d: incumbent after %d trainings", e.Epoch, n.Trainings), results.Choice{Cell: n.Cell, Lookup: n.Lookup}, oracle)
+		}
+	}
 	if oracle == nil {
 		return
 	}
@@ -222,6 +231,16 @@ func (v *verification) record(e results.Epoch, oracle nasbench.Oracle) {
 			recorded = fmt.Sprint(*e.Lookup.TestError)
 		}
 		v.wrong("lookup", "epoch %d: the test error is %s, the table says %v", e.Epoch, recorded, m.TestError)
+	}
+}
+
+// choice checks an architecture beside the record.
+func (v *verification) choice(what string, c results.Choice, oracle nasbench.Oracle) {
+	before := len(v.found)
+	v.record(results.Epoch{Cell: c.Cell, Architecture: c.Architecture, Lookup: c.Lookup, Structure: c.Structure}, oracle)
+	for i := range v.found[before:] {
+		f := &v.found[before+i]
+		f.Text = what + strings.TrimPrefix(f.Text, "epoch 0")
 	}
 }
 

@@ -217,6 +217,9 @@ type stopSignal struct{ os.Signal }
 
 func (s stopSignal) Error() string { return s.String() }
 
+// Is tells that what a signal ends was cancelled.
+func (s stopSignal) Is(target error) bool { return target == context.Canceled }
+
 // interruptible lets SIGINT, SIGTERM, SIGHUP, unless it is ignored as by nohup, and
 // SIGUSR1, by which clusters announce the end of a job, cancel the action's context, and
 // says so at once. A second signal kills the program.

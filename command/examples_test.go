@@ -69,7 +69,7 @@ func faultOfLine(line string, app *cli.App) string {
 		for _, f := range flags {
 			if visible(f) {
 				for _, n := range shownNames(f.Names()) {
-					shown = append(shown, dashes(n))
+					shown = append(shown, dashes(n), "--"+n) // package flag takes two dashes before one letter too
 				}
 			}
 		}
