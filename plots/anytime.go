@@ -126,6 +126,9 @@ func Anytime(curves []results.Curve, clock results.Clock, o Options) (*Figure, e
 		if a.cut {
 			lines = append(lines, "Where the regret is 0 or below, which has no logarithm, a line leaves the axes.")
 		}
+		for _, warning := range warnings(curves) {
+			lines = append(lines, "Records say: "+warning+".")
+		}
 		if lacking != nil {
 			lines = append(lines, fmt.Sprintf("Without such a time: %s.", strings.Join(lacking, "; ")))
 		}
@@ -135,6 +138,21 @@ func Anytime(curves []results.Curve, clock results.Clock, o Options) (*Figure, e
 		}
 	}
 	return a.layOut(o.width(), axis, notes), nil
+}
+
+// warnings lists what the records of curves warn of.
+func warnings(curves []results.Curve) []string {
+	all := map[string]bool{}
+	for _, c := range curves {
+		for _, h := range c.Runs {
+			for _, e := range h.Epochs {
+				if e.Warning != "" {
+					all[e.Warning] = true
+				}
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(all))
 }
 
 // timedSeries is one curve of one panel, in the units of the axes.

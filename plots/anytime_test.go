@@ -30,6 +30,7 @@ func tableSearch(t testing.TB, algorithm string, seed uint64, errors ...float64)
 
 func TestAnytime(t *testing.T) {
 	darts := history(t, "1", "darts", 0, 3, map[string]any{})
+	darts.Epochs[0].Warning = "made up"
 	for i := range darts.Epochs {
 		darts.Epochs[i].Seconds = map[string]float64{"steps": 2}
 	}
@@ -44,7 +45,7 @@ func TestAnytime(t *testing.T) {
 		notes string
 	}{
 		"cost":       {results.ByCost, Options{Regret: anchor}, []string{"Simulated training time (hours)", "Surrogate test regret (points)", "TPE (table)", "1", "2"}, "one standard error. Seeds: 1–2."},
-		"trainings":  {results.ByTrainings, Options{}, []string{"Training, in full trainings of 108 epochs", "Surrogate test error (%)"}, "Without such a time: DARTS."},
+		"trainings":  {results.ByTrainings, Options{}, []string{"Training, in full trainings of 108 epochs", "Surrogate test error (%)"}, "Records say: made up. Without such a time: DARTS."},
 		"validation": {results.ByTrainings, Options{Validation: true, Regret: anchor, Median: true}, []string{"Surrogate validation regret (points)"}, "Regret: validation error above 2.00 % in space 1 (made up)."},
 		"wall time":  {results.BySeconds, Options{}, []string{"Wall time of the search (s)", "DARTS"}, "Wall time"},
 	} {
