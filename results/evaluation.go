@@ -360,38 +360,16 @@ func ReadEvaluation(path string) (Evaluation, error) {
 }
 
 // parseEvaluation reads the content of the file at path.
-func parseEvaluation(path string, text []byte) (e Evaluation, err error) {
-	var version struct {
-		Format int `json:"format"`
-	}
-	if err := decode(path, 1, text, &version); err != nil {
-		return e, err
-	}
-	if version.Format != EvaluationVersion {
-		return e, locate(invalid("format", "version %d, but this program reads version %d only", version.Format, EvaluationVersion), path, 0)
-	}
-	if err := decode(path, 1, text, &e); err != nil {
-		return e, err
-	}
-	if err := e.Check(); err != nil {
-		return e, locate(err, path, 0)
-	}
-	return e, nil
+func parseEvaluation(path string, text []byte) (Evaluation, error) {
+	return parseVersioned[Evaluation](path, text, EvaluationVersion)
 }
 
 // readEvaluation reads the evaluation of a run in its directory dir, whose files are in
 // fsys; it is nil where there is none.
 func readEvaluation(fsys fs.FS, dir string, run Run) (*Evaluation, error) {
-	text, err := foreign.ReadFS(fsys, EvaluationFile, maxEvaluation)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
 	path := filepath.Join(dir, EvaluationFile)
-	e, err := parseEvaluation(path, text)
-	if err != nil {
+	e, err := readBeside(fsys, path, maxEvaluation, parseEvaluation)
+	if e == nil || err != nil {
 		return nil, err
 	}
 	if e.Subject.Run != run.Name() {
@@ -400,7 +378,7 @@ func readEvaluation(fsys fs.FS, dir string, run Run) (*Evaluation, error) {
 	if e.Subject.Space != run.Space {
 		return nil, locate(invalid("subject.space", "is %q, but the run searched space %s", e.Subject.Space, run.Space), path, 0)
 	}
-	return &e, nil
+	return e, nil
 }
 
 // checkEvaluation tells whether what was evaluated is an architecture that the whole

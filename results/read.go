@@ -275,3 +275,38 @@ func decode(path string, line int, data []byte, v any) error {
 	f.Line = line + bytes.Count(before, []byte("\n"))
 	return f
 }
+
+// parseVersioned reads the content of the file at path: an object that names the version of
+// its format, of which this program reads one.
+func parseVersioned[T interface{ Check() error }](path string, text []byte, version int) (v T, err error) {
+	var head struct {
+		Format int `json:"format"`
+	}
+	if err := decode(path, 1, text, &head); err != nil {
+		return v, err
+	}
+	if head.Format != version {
+		return v, locate(invalid("format", "version %d, but this program reads version %d only", head.Format, version), path, 0)
+	}
+	if err := decode(path, 1, text, &v); err != nil {
+		return v, err
+	}
+	if err := v.Check(); err != nil {
+		return v, locate(err, path, 0)
+	}
+	return v, nil
+}
+
+// readBeside reads what may lie beside the records of a run, at path and so in fsys, which is
+// its directory; nil where there is nothing.
+func readBeside[T any](fsys fs.FS, path string, most int64, parse func(path string, text []byte) (T, error)) (*T, error) {
+	text, err := foreign.ReadFS(fsys, filepath.Base(path), most)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	v, err := parse(path, text)
+	return &v, err
+}

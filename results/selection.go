@@ -9,7 +9,6 @@ import (
 	"reflect"
 
 	"github.com/nb1shot/nb1shot/internal/durable"
-	"github.com/nb1shot/nb1shot/internal/foreign"
 	"github.com/nb1shot/nb1shot/spaces"
 )
 
@@ -142,38 +141,16 @@ func WriteSelection(path string, s Selection, replace bool) error {
 }
 
 // parseSelection reads the content of the file at path.
-func parseSelection(path string, text []byte) (s Selection, err error) {
-	var version struct {
-		Format int `json:"format"`
-	}
-	if err := decode(path, 1, text, &version); err != nil {
-		return s, err
-	}
-	if version.Format != SelectionVersion {
-		return s, locate(invalid("format", "version %d, but this program reads version %d only", version.Format, SelectionVersion), path, 0)
-	}
-	if err := decode(path, 1, text, &s); err != nil {
-		return s, err
-	}
-	if err := s.Check(); err != nil {
-		return s, locate(err, path, 0)
-	}
-	return s, nil
+func parseSelection(path string, text []byte) (Selection, error) {
+	return parseVersioned[Selection](path, text, SelectionVersion)
 }
 
 // readSelection reads the selection of a run in its directory dir, whose files are in fsys;
 // it is nil where there is none.
 func readSelection(fsys fs.FS, dir string, run Run) (*Selection, error) {
-	text, err := foreign.ReadFS(fsys, SelectionFile, maxSelection)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
 	path := filepath.Join(dir, SelectionFile)
-	s, err := parseSelection(path, text)
-	if err != nil {
+	s, err := readBeside(fsys, path, maxSelection, parseSelection)
+	if s == nil || err != nil {
 		return nil, err
 	}
 	if s.Run != run.Name() {
@@ -182,7 +159,7 @@ func readSelection(fsys fs.FS, dir string, run Run) (*Selection, error) {
 	if err := run.checkLookup(s.Selected.record(Epoch{})); err != nil {
 		return nil, locate(under("selected", err), path, 0)
 	}
-	return &s, nil
+	return s, nil
 }
 
 // ErrUnselected reports a run without a Selection.
