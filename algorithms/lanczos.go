@@ -33,6 +33,9 @@ func FreeDirections(space *spaces.Space) int { return space.Dim() - len(space.Ro
 // until ‖Hv − θv‖ of the largest eigenvalue is at most tolerance·|θ| and that of the
 // smallest at most tolerance times the spectral norm, or every direction has been used. It
 // never searches the directions that change nothing, whose eigenvalue is known: the decay.
+// What it returns for an end is an eigenvalue to that accuracy, and the end itself unless
+// another eigenvalue is very near: of two that are 1e-5 of the norm apart it may find the
+// inner one, since only directions between their vectors tell them apart.
 //
 // The method is that of Golub and Van Loan, Matrix Computations, section 10.1, with full
 // reorthogonalisation.

@@ -99,7 +99,8 @@ func choices(candidates ...int) *spaces.Space {
 }
 
 // The ends of any spectrum, clustered, of low rank, of one sign or null, are those of the
-// dense Hessian, and so is all that is called whole; whatever the softmax does.
+// dense Hessian, and so is all that is called whole; whatever the softmax does. Of
+// eigenvalues that almost coincide at an end it may be another one.
 func TestLanczosFindsBothEnds(t *testing.T) {
 	const tolerance = 1e-7
 	rapid.Check(t, func(t *rapid.T) {
@@ -133,8 +134,11 @@ func TestLanczosFindsBothEnds(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		near := 1e-6 * max(want.Norm(), 1e-3)
-		if math.Abs(got.Spectrum.Max()-want.Max()) > near || math.Abs(got.Spectrum.Min()-want.Min()) > near {
+		near, coincide := 1e-6*max(want.Norm(), 1e-3), 1e-4*max(want.Norm(), 1e-3)
+		found := func(got, end float64) bool {
+			return slices.ContainsFunc(want, func(x float64) bool { return math.Abs(x-end) <= coincide && math.Abs(x-got) <= near })
+		}
+		if !found(got.Spectrum.Max(), want.Max()) || !found(got.Spectrum.Min(), want.Min()) {
 			t.Errorf("ends %v, %v, want %v, %v (%d products of %d)", got.Spectrum.Min(), got.Spectrum.Max(), want.Min(), want.Max(), got.Products, d)
 		}
 		if free := algorithms.FreeDirections(space); got.Products > d || !m.Identity && got.Products > free {
