@@ -136,7 +136,7 @@ type selecting struct {
 	*Search
 	options SelectionOptions
 	space   *spaces.Space // of the mixing weights
-	todo    []choice      // in the order of the decisions
+	choices []choice      // in the order of the decisions
 	weights []float64     // mixing weights, as far as it is decided
 	images  int
 	done    int
@@ -221,10 +221,10 @@ func (s *Search) newSelecting(o SelectionOptions) *selecting {
 	for i, some := range [][]choice{operations, inputs} {
 		r := random.New(o.Seed, "selection/order", uint64(i))
 		r.Shuffle(len(some), func(a, b int) { some[a], some[b] = some[b], some[a] })
-		t.todo = append(t.todo, some...)
+		t.choices = append(t.choices, some...)
 	}
 	t.total = 1
-	for i, c := range t.todo {
+	for i, c := range t.choices {
 		t.total += t.evaluations(c)
 		if i > 0 {
 			t.total += o.TuneEpochs * s.queues.Len(algorithms.Train)
@@ -283,9 +283,9 @@ func (t *selecting) run(ctx context.Context, dir string) (err error) {
 			t.net.WriteMomentum(make([]float64, t.net.ParameterCount()))
 		}
 	}
-	for len(t.Decisions) < len(t.todo) {
+	for len(t.Decisions) < len(t.choices) {
 		i := len(t.Decisions)
-		c := t.todo[i]
+		c := t.choices[i]
 		if i > 0 {
 			if err := t.tune(ctx, i-1); err != nil {
 				return err
@@ -348,7 +348,7 @@ const tuneShare = 0.1
 // to the least of the search.
 func (t *selecting) learningRate(epoch int) float64 {
 	settings := t.Config.Settings
-	all := t.TuneEpochs * (len(t.todo) - 1)
+	all := t.TuneEpochs * (len(t.choices) - 1)
 	return algorithms.Cosine{Max: tuneShare * settings["learning-rate"], Min: min(settings["learning-rate-min"], tuneShare*settings["learning-rate"]), Length: all}.At(epoch)
 }
 
@@ -426,12 +426,12 @@ func (t *selecting) resume(dir string) error {
 	if before.OrderSeed != t.OrderSeed || before.Batches != t.Batches || before.TuneEpochs != t.TuneEpochs {
 		return fmt.Errorf("%s: %w: seed %d, %d batches, %d epochs of fine-tuning", path, ErrOtherSelection, before.OrderSeed, before.Batches, before.TuneEpochs)
 	}
-	if len(before.Decisions) > len(t.todo) {
-		return fmt.Errorf("%s: %d decisions, the space has %d", path, len(before.Decisions), len(t.todo))
+	if len(before.Decisions) > len(t.choices) {
+		return fmt.Errorf("%s: %d decisions, the space has %d", path, len(before.Decisions), len(t.choices))
 	}
 	weights, done := t.weights, 1
 	for i, d := range before.Decisions {
-		c := t.todo[i]
+		c := t.choices[i]
 		if d.Title != c.title || len(d.Candidates) != len(c.names) || !slices.Equal(d.Kept, keep(d.Candidates, c.keep)) {
 			return fmt.Errorf("%s: decision %d, %q, is not the one that is due, %q", path, i, d.Title, c.title)
 		}
@@ -461,7 +461,7 @@ func (t *selecting) architecture() (spaces.Architecture, error) {
 	for i := range a.Kept {
 		a.Kept[i] = []int{}
 	}
-	for i, c := range t.todo {
+	for i, c := range t.choices {
 		for k, name := range c.names {
 			kept := slices.Contains(t.Decisions[i].Kept, k)
 			row := c.rows[k]

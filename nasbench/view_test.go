@@ -122,11 +122,11 @@ func TestDocumentedQueries(t *testing.T) {
 				t.Fatalf("the document has no script of %s", name)
 			}
 			if _, err := exec.LookPath(program[0]); err != nil {
-				t.Skip(err)
+				t.Skipf("the document's query needs %s: %v", program[0], err)
 			}
 			if name == "r" {
 				if err := exec.Command("Rscript", "-e", "library(RSQLite)").Run(); err != nil {
-					t.Skip("R has no RSQLite")
+					t.Skip("the document's query needs RSQLite, which this R has not")
 				}
 			}
 			script = strings.ReplaceAll(script, "nasbench.sqlite", path)

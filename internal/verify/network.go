@@ -112,35 +112,33 @@ func (r *findings) tensors(space *spaces.Space) {
 	}
 }
 
-// reset sets the weights and running statistics to those the case starts from.
-func (b *subject) reset() {
-	b.WriteParameters(b.g.start(b.g.numbers("init_params", b.ParameterCount())))
-	b.WriteStatistics(b.g.numbers("init_buffers", b.StatisticsCount()))
+// begin sets the weights and running statistics of a network to those the case starts from.
+func (g *golden) begin(net interface {
+	ParameterCount() int
+	WriteParameters([]float64)
+	StatisticsCount() int
+	WriteStatistics([]float64)
+}) {
+	net.WriteParameters(g.start(g.numbers("init_params", net.ParameterCount())))
+	net.WriteStatistics(g.numbers("init_buffers", net.StatisticsCount()))
 }
 
-func (b *subject) parameters() []float64 {
-	v := make([]float64, b.ParameterCount())
-	b.ReadParameters(v)
+// filled returns n numbers that read fills in.
+func filled(n int, read func([]float64)) []float64 {
+	v := make([]float64, n)
+	read(v)
 	return v
 }
 
-func (b *subject) gradient() []float64 {
-	v := make([]float64, b.ParameterCount())
-	b.ReadGradient(v)
-	return v
-}
+func (b *subject) reset() { b.g.begin(b) }
 
-func (b *subject) momentum() []float64 {
-	v := make([]float64, b.ParameterCount())
-	b.ReadMomentum(v)
-	return v
-}
+func (b *subject) parameters() []float64 { return filled(b.ParameterCount(), b.ReadParameters) }
 
-func (b *subject) statistics() []float64 {
-	v := make([]float64, b.StatisticsCount())
-	b.ReadStatistics(v)
-	return v
-}
+func (b *subject) gradient() []float64 { return filled(b.ParameterCount(), b.ReadGradient) }
+
+func (b *subject) momentum() []float64 { return filled(b.ParameterCount(), b.ReadMomentum) }
+
+func (b *subject) statistics() []float64 { return filled(b.StatisticsCount(), b.ReadStatistics) }
 
 func (b *subject) softmax(alphas []float64) []float64 {
 	s := make([]float64, len(alphas))

@@ -164,23 +164,11 @@ func (m *model) dropouts() {
 	}
 }
 
-func (m *model) gradient() []float64 {
-	v := make([]float64, m.ParameterCount())
-	m.ReadGradient(v)
-	return v
-}
+func (m *model) gradient() []float64 { return filled(m.ParameterCount(), m.ReadGradient) }
 
-func (m *model) statistics() []float64 {
-	v := make([]float64, m.StatisticsCount())
-	m.ReadStatistics(v)
-	return v
-}
+func (m *model) statistics() []float64 { return filled(m.StatisticsCount(), m.ReadStatistics) }
 
-// reset sets the weights and the running statistics to those the case starts from.
-func (m *model) reset() {
-	m.WriteParameters(m.g.start(m.g.numbers("init_params", m.ParameterCount())))
-	m.WriteStatistics(m.g.numbers("init_buffers", m.StatisticsCount()))
-}
+func (m *model) reset() { m.g.begin(m) }
 
 // logProbabilities are the logits less the logarithm of the sum of their exponentials.
 func (m *model) logProbabilities(logits []float64) []float64 {
