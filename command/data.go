@@ -61,7 +61,8 @@ Example:
 				Description: `PATH is what --data of a run may be: an archive or folder of images, cifar10, cifar100 or
 svhn, procedural or procedural100. Left out, it is what a run uses by default. It may also
 be a folder with the files train.txt, valid.txt and test.txt of a text, such as Penn
-Treebank, or with ptb. before these names.
+Treebank, or with ptb. before these names; ptb, which is such a folder in the data home; or
+generated, the text that takes its place.
 
 Examples:
   nb1shot data info
@@ -136,6 +137,13 @@ func describeData(c *cli.Context) error {
 	}
 	path := c.Args().First()
 	if path != "" {
+		if path == generatedText || path == penn {
+			found, err := findText(path)
+			if err != nil {
+				return err
+			}
+			return describeText(c, found)
+		}
 		dir, err := text.Locate(path)
 		switch {
 		case err != nil:

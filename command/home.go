@@ -14,6 +14,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/nb1shot/nb1shot/data"
+	"github.com/nb1shot/nb1shot/data/text"
 	"github.com/nb1shot/nb1shot/internal/abandon"
 	"github.com/nb1shot/nb1shot/internal/advice"
 	"github.com/nb1shot/nb1shot/nasbench"
@@ -153,6 +154,67 @@ func openImages(ctx context.Context, path string, limit int) (train, test *data.
 		return nil, nil, hinted(err, "remove the damaged file; %s", toDownload(kind))
 	}
 	return nil, nil, hinted(err, "%s; to do without: --data procedural", toDownload(kind))
+}
+
+// generatedText is the name of the text that stands in for Penn Treebank, where a path could
+// stand.
+const generatedText = text.KindGenerated
+
+// penn is the folder of the data home where Penn Treebank is looked for, or in simple-examples,
+// as its archive is called.
+const penn = "ptb"
+
+// findText returns the folder of a text that text.Open shall read, or the name of the stand-in.
+// An empty choice is that of NB1SHOT_DATA, where that has a text, or else Penn Treebank in the
+// data home if it is there. The name ptb is the latter.
+func findText(choice string) (string, error) {
+	if choice == "" { // images there are no text, and no mistake
+		if dir, err := text.Locate(os.Getenv("NB1SHOT_DATA")); err == nil && dir != "" && os.Getenv("NB1SHOT_DATA") != "" {
+			return dir, nil
+		}
+	}
+	if choice == generatedText {
+		return choice, nil
+	}
+	if there, err := exists(choice); choice != "" && (there || err != nil || choice != penn) {
+		return choice, nil // what is wrong with it is reported when it is opened
+	}
+	home, err := dataHome()
+	if err != nil {
+		return "", err
+	}
+	for _, name := range []string{penn, "simple-examples"} {
+		dir, err := text.Locate(filepath.Join(home, name))
+		if err != nil || dir != "" {
+			return dir, err
+		}
+	}
+	if choice == "" {
+		return generatedText, nil
+	}
+	return "", hinted(fmt.Errorf("text %s is not in the data home, %s", penn, home), "put its train.txt, valid.txt and test.txt into %s", filepath.Join(home, penn))
+}
+
+// standInText says what takes the place of Penn Treebank.
+const standInText = "a stand-in, generated; for the real one: --data DIR with train.txt, valid.txt and test.txt"
+
+// pennWords are the training words of Penn Treebank, and so of the stand-in where no limit is
+// given.
+const pennWords = 929_589
+
+// openText returns the text in a folder, or the stand-in of so many training words. A limit
+// other than 0 leaves the first words of it, see text.Corpus.First.
+func openText(ctx context.Context, path string, words int) (*text.Corpus, error) {
+	if path == generatedText {
+		return abandon.Do(ctx, 0, func() (*text.Corpus, error) {
+			return text.Generated(cmp.Or(words, pennWords), 0).First(words), nil
+		})
+	}
+	c, err := text.Open(ctx, path)
+	if err != nil {
+		return nil, hinted(err, "to do without: --data %s", generatedText)
+	}
+	return c.First(words), nil
 }
 
 // openTable opens a table as openUnverified does, and verifies all of it.

@@ -69,12 +69,16 @@ func writeText(c *cli.Context) error {
 
 // describeText says what data info says of a text.
 func describeText(c *cli.Context, path string) error {
-	corpus, err := text.Open(c.Context, path)
+	corpus, err := openText(c.Context, path, 0)
 	if err != nil {
 		return err
 	}
 	kind := "Penn Treebank by its numbers of words; no checksum is known"
-	if corpus.Source.Kind != text.KindPTB {
+	switch corpus.Source.Kind {
+	case text.KindPTB:
+	case text.KindGenerated:
+		kind = standInText
+	default:
 		kind = "not Penn Treebank, which has 10,000 different words, 929,589 to train, 73,760 to validate and 82,430 to test"
 	}
 	t := tabwriter.NewWriter(c.App.Writer, 0, 0, 2, ' ', 0)

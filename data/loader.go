@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/nb1shot/nb1shot/data/text"
 	"github.com/nb1shot/nb1shot/random"
 )
 
@@ -19,6 +20,9 @@ type Batch struct {
 	// knows them. Whoever changes them gives them another one, see NewSerial.
 	Serial uint64
 	Recipe *Recipe // nil for images that were not made of a set
+	// Text is there instead of images and labels where a network reads words. N is then the
+	// number of words that are to be predicted.
+	Text *text.Passage
 }
 
 // Recipe is how the images of a batch are made of those of a set.

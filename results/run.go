@@ -36,8 +36,11 @@ const (
 	CIFAR100 = "cifar100" // Provenance.Images
 	SVHN     = "svhn"     // Provenance.Images
 	// ImageNet is what architectures of the DARTS spaces are trained on as well.
-	ImageNet    = "imagenet"    // Provenance.Images
-	NASBench101 = "nasbench101" // Provenance.Table
+	ImageNet = "imagenet" // Provenance.Images
+	// PennTreebank is the text that the recurrent space is searched and trained on, in the
+	// place of images.
+	PennTreebank = "ptb"         // Provenance.Images
+	NASBench101  = "nasbench101" // Provenance.Table
 	// NASBench101Means is a table of means over the repeats, imported from a
 	// file that no published checksum vouches for.
 	NASBench101Means = "nasbench101-means" // Provenance.Table
@@ -72,7 +75,7 @@ type Provenance struct {
 func (p Provenance) StandIns() (images, table bool) {
 	own := []string{CIFAR10, NoImages}
 	if p.Table == NoTable {
-		own = append(own, CIFAR100, SVHN, ImageNet)
+		own = append(own, CIFAR100, SVHN, ImageNet, PennTreebank)
 	}
 	images = !slices.Contains(own, p.Images)
 	table = !slices.Contains([]string{NASBench101, NASBench101Means, NASBench101NNI, NoTable}, p.Table)

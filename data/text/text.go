@@ -63,6 +63,27 @@ func newCorpus(c Corpus) *Corpus {
 	return &c
 }
 
+// First returns the corpus with the first words of the training part alone, and a tenth of
+// that of each of the others, as Generate makes them; or the corpus itself where it has no
+// more, or words is 0. The vocabulary, and so the network, stays that of the whole.
+func (c *Corpus) First(words int) *Corpus {
+	tenth := (words + 9) / 10
+	if words <= 0 || len(c.Train) <= words && len(c.Valid) <= tenth && len(c.Test) <= tenth {
+		return c
+	}
+	first := *c
+	first.Train = c.Train[:min(words, len(c.Train))]
+	first.Valid, first.Test = c.Valid[:min(tenth, len(c.Valid))], c.Test[:min(tenth, len(c.Test))]
+	first.Source.Detail = fmt.Sprintf("the first %d words of text %s", len(first.Train), c.Source.Detail)
+	return newCorpus(first)
+}
+
+// Describe says in a line for people which text it is, and how large.
+func (c *Corpus) Describe() string {
+	return fmt.Sprintf("%s; %d different words, %d to train, %d to validate, %d to test",
+		c.Source.Detail, len(c.Words), len(c.Train), len(c.Valid), len(c.Test))
+}
+
 // Counts returns how often each word occurs in the three parts together.
 func (c *Corpus) Counts() []int {
 	n := make([]int, len(c.Words))
@@ -146,4 +167,17 @@ func (c Columns) Window(i, length int) (inputs, targets []int32) {
 		return nil, nil
 	}
 	return slices.Clip(c.tokens[i*c.Batch : (i+t)*c.Batch]), slices.Clip(c.tokens[(i+1)*c.Batch : (i+t+1)*c.Batch])
+}
+
+// Passage is what a step of a search or of a training reads: a window of the columns of a
+// stream. Passages of a stream follow one another, and a recurrent network carries its hidden
+// states from each to the next; it begins with states of 0 at number 0 of an epoch.
+type Passage struct {
+	Stream          string  // names the columns that are read
+	Epoch, Number   int     // of the window
+	Batch           int     // columns, see Columns
+	Inputs, Targets []int32 // T×Batch, see Columns.Window
+	// Rate is what the learning rate of a step on it is multiplied by: the length that was
+	// drawn for it over the usual one (quirk R3 of the space).
+	Rate float64
 }

@@ -3,6 +3,7 @@ package text
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -209,5 +210,25 @@ func TestColumns(t *testing.T) {
 	})
 	if _, err := NewColumns(make([]int32, 8), 0); err == nil {
 		t.Error("no columns are no error")
+	}
+}
+
+// The beginning of a corpus has its vocabulary and a digest of its own; where nothing is cut it
+// is the corpus itself.
+func TestFirst(t *testing.T) {
+	c := Generated(3000, 1)
+	first := c.First(1000)
+	if len(first.Train) != 1000 || len(first.Valid) != 100 || len(first.Test) != 100 || len(first.Words) != len(c.Words) {
+		t.Errorf("%s", first.Describe())
+	}
+	if !slices.Equal(first.Train, c.Train[:1000]) || first.Source.Digest == c.Source.Digest || first.Source.Kind != KindGenerated {
+		t.Errorf("source %+v", first.Source)
+	}
+	if c.First(0) != c || c.First(10000) != c {
+		t.Error("a text that is not cut is another one")
+	}
+	want := fmt.Sprintf("the first 1000 words of text %s; %d different words, 1000 to train, 100 to validate, 100 to test", c.Source.Detail, len(c.Words))
+	if got := first.Describe(); got != want {
+		t.Errorf("%s\nwant %s", got, want)
 	}
 }
