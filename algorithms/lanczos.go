@@ -40,19 +40,19 @@ func FreeDirections(space *spaces.Space) int { return space.Dim() - len(space.Ro
 // The method is that of Golub and Van Loan, Matrix Computations, section 10.1, with full
 // reorthogonalisation.
 func Lanczos(ctx context.Context, net HessianNet, m Mixing, b data.Batch, decay float64, start *rand.Rand, tolerance float64) (Extremes, error) {
-	k := &krylov{mixing: m, tolerance: tolerance, decay: decay, free: m.Space.Dim()}
-	if !m.Identity {
-		k.free = FreeDirections(m.Space)
+	k := newKrylov(m, decay, start, tolerance)
+	if len(k.basis) == 0 {
+		return k.found, nil
 	}
-	v := make([]float64, m.Space.Dim())
-	for i := range v {
-		v[i] = start.NormFloat64()
-	}
-	k.add(v)
-	if len(k.basis) == 0 { // every row has one candidate
-		return Extremes{Spectrum: slices.Repeat(Spectrum{decay}, m.Space.Dim()), Whole: true}, nil
-	}
-	pass, err := net.HessianSequence(ctx, b, m.Weights, k.next)
+	pass, err := net.HessianSequence(ctx, b, m.Weights, func(grad, product []float64) []float64 {
+		v := k.newest()
+		if product != nil {
+			if v = k.next(sum(m.Gradient(product), m.bend(grad, m.direction(v)))); v == nil {
+				return nil
+			}
+		}
+		return m.masked(m.direction(v))
+	})
 	if err == nil {
 		err = checkLoss(pass.Loss)
 	}
@@ -61,6 +61,28 @@ func Lanczos(ctx context.Context, net HessianNet, m Mixing, b data.Batch, decay 
 	}
 	if err != nil {
 		return Extremes{}, fmt.Errorf("architecture Hessian: %w", err)
+	}
+	return k.found, nil
+}
+
+// LanczosOfMean is [Lanczos] for the mean of several Hessians with respect to the alphas, as
+// of several batches. product returns the mean of their products with a direction of the
+// alphas, each as [HessianProduct] has it. m is where they are taken; of several samples of
+// the mixing weights, any.
+func LanczosOfMean(m Mixing, decay float64, start *rand.Rand, tolerance float64, product func(v []float64) ([]float64, error)) (Extremes, error) {
+	k := newKrylov(m, decay, start, tolerance)
+	if len(k.basis) == 0 {
+		return k.found, nil
+	}
+	for v := k.newest(); v != nil; {
+		w, err := product(v)
+		if err != nil {
+			return Extremes{}, err
+		}
+		v = k.next(w)
+	}
+	if k.err != nil {
+		return Extremes{}, fmt.Errorf("mean of architecture Hessians: %w", k.err)
 	}
 	return k.found, nil
 }
@@ -78,14 +100,31 @@ type krylov struct {
 	err            error
 }
 
-// next takes the product with the newest direction of the basis and returns the next one.
-func (k *krylov) next(grad, product []float64) []float64 {
-	if product == nil {
-		return k.mixing.masked(k.mixing.direction(k.basis[0]))
+// newKrylov begins with a random direction. Where every row has one candidate there is
+// none, and all is found.
+func newKrylov(m Mixing, decay float64, start *rand.Rand, tolerance float64) *krylov {
+	k := &krylov{mixing: m, tolerance: tolerance, decay: decay, free: m.Space.Dim()}
+	if !m.Identity {
+		k.free = FreeDirections(m.Space)
 	}
-	v := k.basis[len(k.basis)-1]
-	w := sum(k.mixing.Gradient(product), k.mixing.bend(grad, k.mixing.direction(v)))
-	k.diagonal = append(k.diagonal, dot(v, w))
+	v := make([]float64, m.Space.Dim())
+	for i := range v {
+		v[i] = start.NormFloat64()
+	}
+	k.add(v)
+	if len(k.basis) == 0 {
+		k.found = Extremes{Spectrum: slices.Repeat(Spectrum{decay}, m.Space.Dim()), Whole: true}
+	}
+	return k
+}
+
+// newest is the direction of the basis that was added last.
+func (k *krylov) newest() []float64 { return k.basis[len(k.basis)-1] }
+
+// next takes the product with the newest direction of the basis and returns the next one;
+// nil when the ends are found, or an error is set.
+func (k *krylov) next(w []float64) []float64 {
+	k.diagonal = append(k.diagonal, dot(k.newest(), w))
 	side := 0.0
 	if len(k.basis) < k.free {
 		side = k.add(w)
@@ -98,7 +137,7 @@ func (k *krylov) next(grad, product []float64) []float64 {
 		return nil
 	}
 	k.side = append(k.side, side)
-	return k.mixing.masked(k.mixing.direction(k.basis[len(k.basis)-1]))
+	return k.newest()
 }
 
 // add extends the basis by what of a vector is new: orthogonal to the basis and to the

@@ -160,6 +160,78 @@ func TestLanczosFindsBothEnds(t *testing.T) {
 	})
 }
 
+// The ends of a mean of Hessians, each at mixing weights of its own, are those of the mean
+// of the dense ones.
+func TestLanczosOfMean(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		space := choices(rapid.SliceOfN(rapid.IntRange(1, 8), 1, 6).Draw(t, "candidates")...)
+		d := space.Dim()
+		r := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 1))
+		random := func() []float64 {
+			v := make([]float64, d)
+			for i := range v {
+				v[i] = r.NormFloat64()
+			}
+			return v
+		}
+		const decay = 0.01
+		total := mat.NewSymDense(d, nil)
+		nets := make([]*bowl, rapid.IntRange(1, 4).Draw(t, "terms"))
+		mixings := make([]algorithms.Mixing, len(nets))
+		for i := range nets {
+			nets[i] = &bowl{bend: rotated(random(), r), slope: random()}
+			mixings[i] = algorithms.Softmax(space, random())
+			h, _, err := algorithms.Hessian(t.Context(), nets[i], mixings[i], data.Batch{}, decay)
+			if err != nil {
+				t.Fatal(err)
+			}
+			h.ScaleSym(1/float64(len(nets)), h)
+			total.AddSym(total, h)
+		}
+		want, err := algorithms.NewSpectrum(total)
+		if err != nil {
+			t.Fatal(err)
+		}
+		asked := 0
+		got, err := algorithms.LanczosOfMean(mixings[0], decay, r, 1e-7, func(v []float64) ([]float64, error) {
+			asked++
+			mean := make([]float64, d)
+			for i, net := range nets {
+				_, product, err := algorithms.HessianProduct(t.Context(), net, mixings[i], data.Batch{}, v)
+				if err != nil {
+					return nil, err
+				}
+				for j, x := range product {
+					mean[j] += x / float64(len(nets))
+				}
+			}
+			return mean, nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if near := 1e-6 * max(want.Norm(), 1e-3); math.Abs(got.Spectrum.Max()-want.Max()) > near || math.Abs(got.Spectrum.Min()-want.Min()) > near {
+			t.Errorf("ends %v, %v, want %v, %v", got.Spectrum.Min(), got.Spectrum.Max(), want.Min(), want.Max())
+		}
+		if asked != got.Products || asked > algorithms.FreeDirections(space) {
+			t.Errorf("asked for %d products of %d, counts %d", asked, algorithms.FreeDirections(space), got.Products)
+		}
+	})
+}
+
+func TestLanczosOfMeanPassesErrorsOn(t *testing.T) {
+	m := algorithms.Softmax(choices(3), make([]float64, 3))
+	failed := errors.New("no product")
+	for want, product := range map[error]func([]float64) ([]float64, error){
+		failed:                 func([]float64) ([]float64, error) { return nil, failed },
+		algorithms.ErrDiverged: func(v []float64) ([]float64, error) { return []float64{0, math.Inf(1), 0}, nil },
+	} {
+		if _, err := algorithms.LanczosOfMean(m, 0, rand.New(rand.NewPCG(1, 1)), 1e-3, product); !errors.Is(err, want) {
+			t.Errorf("error %v, want one that wraps %v", err, want)
+		}
+	}
+}
+
 // A spectrum of the DARTS space takes a small part of its 168 directions, and the ends are
 // far better than the tolerance.
 func TestLanczosOnDARTS(t *testing.T) {

@@ -98,7 +98,7 @@ var Presets = []Preset{
 			},
 			DARTS: {
 				doc:    "tells algorithms apart over a few seeds: 8 channels, 5 cells, 2,000+2,000 images at side 16, batch 32, architecture learning rate raised to 1.9e-3",
-				config: cellScale(8, 5, 16, 4000, 32, 50),
+				config: fixedHessian(cellScale(8, 5, 16, 4000, 32, 50)),
 				settings: algorithms.Settings{
 					"arch-learning-rate": 1.9e-3, "added-cells": 2,
 					"candidates": 100,
@@ -119,7 +119,7 @@ var Presets = []Preset{
 			},
 			DARTS: {
 				doc:    "a first look within three minutes: 8 channels, 4 cells, 1,280+1,280 images at side 16, batch 32, 20 epochs, architecture learning rate raised to 7.3e-3",
-				config: cellScale(8, 4, 16, 2560, 32, 20),
+				config: fixedHessian(cellScale(8, 4, 16, 2560, 32, 20)),
 				settings: algorithms.Settings{
 					"arch-learning-rate": 7.3e-3, // 800 steps
 					"candidates":         30, "added-cells": 1,
@@ -161,8 +161,8 @@ func scale(channels, cells, side, images, batch int) Config {
 }
 
 // fixedHessian takes λ on four whole batches that are the same in every epoch, and so with
-// a spread, instead of the last batch of the epoch, whose size is what the division leaves.
-// docs/presets.md has what that costs.
+// a spread, instead of the last batch of the epoch, whose size in the spaces of
+// NAS-Bench-1Shot1 is what the division leaves. docs/presets.md has what that costs.
 func fixedHessian(c Config) Config {
 	c.Hessian, c.HessianBatches = hessianFixed, 4
 	return c

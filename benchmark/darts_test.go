@@ -153,6 +153,40 @@ func TestEndsOfTheSpectrum(t *testing.T) {
 	}
 }
 
+// Over several batches Lanczos finds the ends of the mean of the Hessians and λ of each batch,
+// whatever drop path leaves out, and the running statistics move as they do when every Hessian
+// is taken whole.
+func TestEndsOfTheMean(t *testing.T) {
+	const batches = 2
+	j := onDARTS(t, "darts", "r-darts-dp", "hessian", "fixed", "hessian-batches", "2", "channels", "2")
+	j.Engine = "ref"
+	s, err := j.Prepare()
+	if err != nil {
+		t.Fatal(err)
+	}
+	found, statistics, err := s.BothSpectra(t.Context(), 1, batches)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ends, whole := found[0], found[1]
+	if ends.Method != results.Lanczos || ends.Batch != whole.Batch || len(whole.Eigenvalues) != 196 || ends.Products >= 196 || ends.Products <= batches {
+		t.Errorf("ends %+v of %d eigenvalues", ends, len(whole.Eigenvalues))
+	}
+	got, want := algorithms.Spectrum(ends.Eigenvalues), algorithms.Spectrum(whole.Eigenvalues)
+	for what, pair := range map[string][2]float64{
+		"largest": {got.Max(), want.Max()}, "smallest": {got.Min(), want.Min()},
+		"λ of batch 0": {ends.Spread.Batches[0], whole.Spread.Batches[0]},
+		"λ of batch 1": {ends.Spread.Batches[1], whole.Spread.Batches[1]},
+	} {
+		if math.Abs(pair[0]-pair[1]) > 1e-4*want.Norm() {
+			t.Errorf("%s is %v, of the whole Hessians %v", what, pair[0], pair[1])
+		}
+	}
+	if d := cmp.Diff(statistics[0], statistics[1]); d != "" {
+		t.Errorf("running statistics: %s", d)
+	}
+}
+
 // Every preset is a configuration that its algorithms take, on every space that they search,
 // and a run of it begins.
 func TestPresetsOnDARTS(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"time"
@@ -383,8 +384,8 @@ func (s *Search) supernet() algorithms.Supernet {
 // hessian takes the spectrum of the architecture Hessian, as released on the
 // last search batch of the epoch (quirk Q8). A mean over several batches, or
 // over several samples of an algorithm that draws its relaxation (quirk Q14), is
-// a mean of matrices. Of a single one with many directions only both ends are computed,
-// unless all are asked for.
+// a mean of matrices. In spaces of many directions only both ends are computed, unless all
+// are asked for.
 func (s *Search) hessian(ctx context.Context, relaxed algorithms.Relaxed, epoch int) (*results.Hessian, error) {
 	batches := 1
 	if s.Config.averagesHessian() { // see checkBatches
@@ -398,8 +399,9 @@ func (s *Search) hessian(ctx context.Context, relaxed algorithms.Relaxed, epoch 
 	s.net.SetDraws(s.Seed, "hessian", uint64(epoch))
 	spectrum := algorithms.Spectrum(nil)
 	var err error
-	if many := algorithms.FreeDirections(relaxed.Space()) > maxExact; many && batches*draws == 1 && s.Config.Hessian != hessianExact {
-		spectrum, err = s.ends(ctx, relaxed, epoch, h)
+	// No algorithm on a space of many directions draws its relaxation.
+	if many := algorithms.FreeDirections(relaxed.Space()) > maxExact; many && draws == 1 && s.Config.Hessian != hessianExact {
+		spectrum, err = s.ends(ctx, relaxed, epoch, batches, h)
 	} else {
 		spectrum, err = s.wholeSpectrum(ctx, relaxed, epoch, batches, draws, h)
 	}
@@ -480,17 +482,66 @@ func (s *Search) wholeSpectrum(ctx context.Context, relaxed algorithms.Relaxed, 
 	return algorithms.NewSpectrum(total)
 }
 
-// ends finds both ends of the spectrum.
-func (s *Search) ends(ctx context.Context, relaxed algorithms.Relaxed, epoch int, into *results.Hessian) (algorithms.Spectrum, error) {
-	batch := s.hessianBatch(epoch, 0)
-	relaxed.Prepare(s.net, algorithms.ForHessian, batch.N)
-	start := random.New(s.Seed, "hessian/start", uint64(epoch))
-	found, err := algorithms.Lanczos(ctx, s.net, relaxed.Mixing(algorithms.ForHessian, 0), batch, into.Decay, start, lanczosTolerance)
-	if err != nil {
-		return nil, err
+// ends finds both ends of the spectrum that wholeSpectrum takes, and λ of each of several
+// batches.
+func (s *Search) ends(ctx context.Context, relaxed algorithms.Relaxed, epoch, batches int, into *results.Hessian) (algorithms.Spectrum, error) {
+	into.Method = results.Lanczos
+	mixing := relaxed.Mixing(algorithms.ForHessian, 0)
+	start := func(index ...uint64) *rand.Rand {
+		return random.New(s.Seed, "hessian/start", append([]uint64{uint64(epoch)}, index...)...)
 	}
-	into.Batch, into.Method, into.Products, into.Residual = batch.N, results.Lanczos, found.Products, found.Residual
-	return found.Spectrum, nil
+	if batches == 1 {
+		batch := s.hessianBatch(epoch, 0)
+		relaxed.Prepare(s.net, algorithms.ForHessian, batch.N)
+		found, err := algorithms.Lanczos(ctx, s.net, mixing, batch, into.Decay, start(), lanczosTolerance)
+		if err != nil {
+			return nil, err
+		}
+		into.Batch, into.Products, into.Residual = batch.N, found.Products, found.Residual
+		return found.Spectrum, nil
+	}
+
+	// All passes over a batch have the same noise and masks, and so the same Hessian.
+	prepare := func(i int) data.Batch {
+		batch := s.hessianBatch(epoch, i)
+		relaxed.Prepare(s.net, algorithms.ForHessian, batch.N)
+		s.net.SetDraws(s.Seed, "hessian", uint64(epoch), uint64(i))
+		return batch
+	}
+	lambdas := make([]float64, batches)
+	for i := range lambdas {
+		batch := prepare(i)
+		found, err := algorithms.Lanczos(ctx, s.net, mixing, batch, into.Decay, start(uint64(i)), lanczosTolerance)
+		if err != nil {
+			return nil, err
+		}
+		lambdas[i] = s.reported(found.Spectrum)
+		into.Batch += batch.N
+		into.Products += found.Products
+	}
+	into.Spread = results.NewSpread(lambdas)
+
+	// The running statistics have moved once for each batch, as in wholeSpectrum. Each product
+	// of the mean is a pass over every batch again.
+	statistics := make([]float64, s.net.StatisticsCount())
+	s.net.ReadStatistics(statistics)
+	defer s.net.WriteStatistics(statistics)
+	found, err := algorithms.LanczosOfMean(mixing, into.Decay, start(), lanczosTolerance, func(v []float64) ([]float64, error) {
+		mean := make([]float64, len(v))
+		for i := range batches {
+			_, product, err := algorithms.HessianProduct(ctx, s.net, mixing, prepare(i), v)
+			if err != nil {
+				return nil, err
+			}
+			for j, x := range product {
+				mean[j] += x / float64(batches)
+			}
+		}
+		into.Products += batches
+		return mean, nil
+	})
+	into.Residual = found.Residual
+	return found.Spectrum, err
 }
 
 // tally adds up passes.

@@ -17,7 +17,8 @@ func TestPresetHessian(t *testing.T) {
 	}{
 		{"paper", "1", "darts", "last", 1}, {"smoke", "1", "darts", "last", 1},
 		{"small", "2", "sdarts-adv", "fixed", 4}, {"quick", "3", "gdas", "fixed", 4},
-		{"quick", "1", "random-search", "last", 1}, {"small", "1", "enas", "last", 1}, {"quick", "darts-s2", "darts", "last", 1},
+		{"quick", "1", "random-search", "last", 1}, {"small", "1", "enas", "last", 1}, {"quick", "darts-s2", "darts", "fixed", 4},
+		{"small", "darts", "pc-darts", "fixed", 4}, {"smoke", "darts-s1", "darts", "last", 1}, {"quick", "darts", "random-ws", "last", 1},
 	} {
 		c := configOf(t, of.preset, of.space, of.algorithm)
 		if c.Hessian != of.hessian || c.HessianBatches != of.batches {
