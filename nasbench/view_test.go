@@ -1,6 +1,7 @@
 package nasbench
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/nb1shot/nb1shot/results"
 	"github.com/nb1shot/nb1shot/spaces/cell"
 )
 
@@ -104,36 +106,67 @@ func TestEarlierLayout(t *testing.T) {
 	}
 }
 
-// TestDocumentedQueries runs the queries of docs/table-formats.md, where their programs are.
+// TestDocumentedQueries runs the queries of the documents, where their programs are: of the
+// view, and of records that were exported beside it.
 func TestDocumentedQueries(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "table.sqlite")
 	if err := Import(context.Background(), goldenFile(t, "synthetic.tfrecord"), path, nil); err != nil {
 		t.Fatal(err)
 	}
-	document, err := os.ReadFile("../docs/table-formats.md")
+	run, err := results.Read("../results/study/s2-darts-small-a1151768-seed0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, program := range map[string][]string{"python": {"python3", "-c"}, "r": {"Rscript", "-e"}} {
-		t.Run(name, func(t *testing.T) {
-			_, rest, found := strings.Cut(string(document), "```"+name+"\n")
+	var exported bytes.Buffer
+	if err := results.WriteTidy(&exported, []*results.History{run}); err != nil {
+		t.Fatal(err)
+	}
+	records := filepath.Join(t.TempDir(), "records.csv")
+	if err := os.WriteFile(records, exported.Bytes(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	programs := map[string]struct{ command, option, needs string }{
+		"python": {"python3", "-c", "import sqlite3"},
+		"r":      {"Rscript", "-e", "library(RSQLite)"},
+	}
+	for _, c := range []struct {
+		document, section, language, needs string
+		says                               []string
+	}{
+		{"table-formats.md", "### From Python and R", "python", "", []string{"input,", "output"}},
+		{"table-formats.md", "### From Python and R", "r", "", []string{"input,", "output"}},
+		{"results-commands.md", "## Tidy CSV", "python", "import pandas", nil},
+		{"results-commands.md", "## Tidy CSV", "r", "", []string{"darts    99", "operations"}},
+	} {
+		t.Run(c.document+"/"+c.language, func(t *testing.T) {
+			document, err := os.ReadFile("../docs/" + c.document)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, rest, found := strings.Cut(string(document), c.section)
+			_, rest, begins := strings.Cut(rest, "```"+c.language+"\n")
 			script, _, ends := strings.Cut(rest, "```")
-			if !found || !ends {
-				t.Fatalf("the document has no script of %s", name)
+			if !found || !begins || !ends {
+				t.Fatalf("the document has no script of %s", c.language)
 			}
-			if _, err := exec.LookPath(program[0]); err != nil {
-				t.Skipf("the document's query needs %s: %v", program[0], err)
+			program := programs[c.language]
+			if _, err := exec.LookPath(program.command); err != nil {
+				t.Skipf("the document's query needs %s: %v", program.command, err)
 			}
-			if name == "r" {
-				if err := exec.Command("Rscript", "-e", "library(RSQLite)").Run(); err != nil {
-					t.Skip("the document's query needs RSQLite, which this R has not")
-				}
+			needs := program.needs + "\n" + c.needs
+			if exec.Command(program.command, program.option, needs).Run() != nil {
+				t.Skipf("the document's query needs what is not installed: %s", needs)
 			}
-			script = strings.ReplaceAll(script, "nasbench.sqlite", path)
+			script = strings.NewReplacer("nasbench.sqlite", path, "records.csv", records).Replace(script)
 			script = strings.ReplaceAll(script, "WHERE space_3", "WHERE 1") // which the synthetic table has few of
-			out, err := exec.Command(program[0], program[1], script).CombinedOutput()
-			if err != nil || !strings.Contains(string(out), "input,") || !strings.Contains(string(out), "output") {
+			out, err := exec.Command(program.command, program.option, script).CombinedOutput()
+			if err != nil {
 				t.Errorf("%v:\n%s", err, out)
+			}
+			for _, words := range c.says {
+				if !strings.Contains(string(out), words) {
+					t.Errorf("the answer lacks %q:\n%s", words, out)
+				}
 			}
 		})
 	}
