@@ -84,13 +84,13 @@ type Weights interface {
 	WriteStatistics(src []float64)
 }
 
-// Queue names the images that batches are drawn from.
+// Queue names the images, or the text, that batches are drawn from.
 type Queue int
 
 const (
 	Train   Queue = iota // training part: the weights learn from it
 	Search               // search part: the architecture learns from it; transformed like Train (quirk Q10)
-	Held                 // search part, in file order, without augmentation
+	Held                 // search part, in file order, without augmentation; of a text its passages one after another
 	TestSet              // the data set's test images, in file order, without augmentation
 )
 
@@ -195,7 +195,7 @@ type StepInfo struct {
 	Weights      supernet.Pass // weight step on the training batch
 	GradientNorm float64       // 2-norm of the weight gradient before clipping
 	LearningRate float64       // of the weight step
-	Score        *float64      // error of the cell that the step ranked, in [0,1]; nil where it ranked none
+	Score        *float64      // error of the cell that the step ranked, in [0,1], or on text its cross-entropy in nats; nil where it ranked none
 	Trial        *Trial        // of a search that asks the table alone; nil for the others
 }
 

@@ -12,6 +12,7 @@ func init() {
 		Options: append(RelaxationOptions(),
 			Option{Name: "accumulate", Kind: Switch, Doc: "weights: during the warm start each step adds to the clipped gradient of the one before, as the released script does because it never zeroes it (quirk Q22)"},
 		),
+		Adapt: adaptToRecurrent(nil),
 		New: func(cfg Config) (Searcher, error) {
 			r := NewRelaxation("darts", cfg, 0)
 			r.accumulate = cfg.Settings.On("accumulate")

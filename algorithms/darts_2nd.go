@@ -18,6 +18,7 @@ func init() {
 		Doc: "Second-order DARTS (Liu et al., ICLR 2019): the architecture step looks one weight step ahead, and the " +
 			"product of mixed second derivatives that this needs is a finite difference. It is the released option --unrolled.",
 		Options: append(RelaxationOptions(), unrollOptions()...),
+		Adapt:   adaptToRecurrent(nil, lookAheadOptions()...),
 		New: func(cfg Config) (Searcher, error) {
 			r := NewRelaxation("darts-2nd", cfg, 0)
 			r.unroll()
@@ -46,7 +47,9 @@ func (r *Relaxation) unrollIfAsked() {
 //	∇α L_search(w', α) − η·(∇α L_train(w + R·u, α) − ∇α L_train(w − R·u, α))/2R
 //
 // with R = radius/‖u‖. η is the rate that the weight step uses (quirk Q2). The
-// look ahead leaves no trace; the three passes over the training batch at or
+// On the recurrent space the direction and u are clipped as the gradient of a step is, the
+// vectors of the words stay where they are, and the correction has a factor of its own (quirks
+// R8, R9, R10). The look ahead leaves no trace; the three passes over the training batch at or
 // around w move the running statistics, as in the released code.
 func (r *Relaxation) unroll() {
 	radius := r.cfg.Settings.Number("unroll-radius")
@@ -61,6 +64,11 @@ func (r *Relaxation) unroll() {
 		n, eta := net.ParameterCount(), info.LearningRate
 		w, g, v := make([]float64, n), make([]float64, n), make([]float64, n)
 
+		text := r.recurrentLookAhead(net)
+		if text != nil {
+			text.words.Regularise(false)
+			defer text.words.Regularise(true)
+		}
 		prepare(train.N)
 		pass, err := net.WeightGradient(train, m.Weights, supernet.BatchStatistics)
 		if err == nil {
@@ -72,9 +80,16 @@ func (r *Relaxation) unroll() {
 		net.ReadParameters(w)
 		net.ReadGradient(g)
 		net.ReadMomentum(v)
+		correction := eta
+		if text != nil {
+			correction *= text.clipped(g)
+		}
 		ahead := slices.Clone(w)
 		for i := range ahead {
 			ahead[i] -= eta * (r.sgd.Momentum*v[i] + g[i] + r.sgd.WeightDecay*w[i])
+		}
+		if text != nil {
+			text.stay(ahead, w)
 		}
 
 		statistics := make([]float64, net.StatisticsCount())
@@ -90,6 +105,9 @@ func (r *Relaxation) unroll() {
 		}
 		net.ReadGradient(g) // u
 		net.WriteStatistics(statistics)
+		if text != nil {
+			text.vector(g)
+		}
 
 		step := radius / math.Sqrt(dot(g, g))
 		var around [2][]float64
@@ -99,13 +117,16 @@ func (r *Relaxation) unroll() {
 			}
 			net.WriteParameters(ahead)
 			prepare(train.N)
+			if k == 1 && text != nil && r.cfg.Settings.On("unroll-common-masks") {
+				net.HoldDraws()
+			}
 			if _, around[k], err = alphaGradient(net, train, m); err != nil {
 				return err
 			}
 		}
 		net.WriteParameters(w)
 		for i := range info.ArchGradient {
-			info.ArchGradient[i] -= eta * (around[0][i] - around[1][i]) / (2 * step)
+			info.ArchGradient[i] -= correction * (around[0][i] - around[1][i]) / (2 * step)
 		}
 		return nil
 	}

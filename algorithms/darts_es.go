@@ -24,8 +24,9 @@ func init() {
 			Option{Name: "es-start", Kind: Count, Default: 10, Max: 1e6, Doc: "early stopping: first epoch to which the search may go back"},
 			Option{Name: "es-every", Kind: Count, Default: 1, Min: 1, Max: 1000, Doc: "early stopping: epochs between eigenvalues that count"},
 		),
-		Adapt: adaptToDARTS(Settings{"learning-rate-shift": 0, "es-every": 2}, unrolledOptions()...), // quirk C3
-		New:   newEarlyStopping,
+		Supports: notRecurrent(undefined),
+		Adapt:    adaptToDARTS(Settings{"learning-rate-shift": 0, "es-every": 2}, unrolledOptions()...), // quirk C3
+		New:      newEarlyStopping,
 	})
 }
 

@@ -20,7 +20,7 @@ func init() {
 			"architecture step adds strength·‖v‖ to the search loss, v being the finite difference of its gradient along a " +
 			"random direction. The paper gives no distribution, length, norm or strength, and no code was released: all " +
 			"hyper-parameters are our own.",
-		Supports: notOnDARTS("its strength was chosen for NAS-Bench-1Shot1, and no source defines it there"),
+		Supports: notRecurrent(undefined, notOnDARTS("its strength was chosen for NAS-Bench-1Shot1, and no source defines it there")),
 		Options: append(RelaxationOptions(),
 			Option{Name: "hr-strength", Default: 0.1, Max: 1e6, Doc: "Hessian regularisation: factor of the added term"},
 			Option{Name: "hr-radius", Default: 0.01, Min: 1e-6, Max: 1, Doc: "Hessian regularisation: step length of the finite difference, to either side"},

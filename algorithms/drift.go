@@ -15,6 +15,7 @@ func init() {
 		Doc: "A control, not a search: DARTS whose architecture steps follow random numbers instead of a gradient. Where " +
 			"another algorithm does no better than this, it has gained nothing from what it learned about architectures.",
 		Options: RelaxationOptions(),
+		Adapt:   adaptToRecurrent(nil),
 		New: func(cfg Config) (Searcher, error) {
 			r := NewRelaxation("drift", cfg, 0)
 			r.ArchGradient = func(_ context.Context, _ Supernet, _, _ data.Batch, info *StepInfo) error {

@@ -27,7 +27,14 @@ func init() {
 			Option{Name: "hessian-draws", Kind: Count, Default: 1, Min: 1, Max: 1000, Doc: "Hessian: samples to average over; the released code takes one (quirk Q14)"},
 		),
 		Network: func(Settings) supernet.Variant { return supernet.Variant{Sampled: true} },
-		New:     newGDAS,
+		Adapt:   adaptToRecurrent(Settings{"arch-clip": 0}),
+		Own: func(space *spaces.Space) string {
+			if isRecurrent(space) {
+				return "own definition: of GDAS on recurrent cells only the cell and the loop are known; the sampling is that of its cells of convolutions"
+			}
+			return ""
+		},
+		New: newGDAS,
 	})
 }
 
@@ -58,6 +65,9 @@ func newGDAS(cfg Config) (Searcher, error) {
 // temperature has been lowered for the next epoch.
 func (g gumbel) sample(use Use, k int) Mixing {
 	space, d := g.cfg.Space, g.cfg.Space.Dim()
+	if use == ForValidation && isRecurrent(space) {
+		return argmaxWeights(space, g.alphas)
+	}
 	tau := g.temperature.At(g.epoch)
 	index := g.step
 	switch use {

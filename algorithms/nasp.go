@@ -20,19 +20,30 @@ func init() {
 			Option{Name: "true-binarisation", Kind: Switch, Doc: "choice: all alphas become one-hot and no softmax follows, as in the original (quirk Q15)"},
 			Option{Name: "clamp-after-arch-step", Kind: Switch, Doc: "alphas: clamp to [0,1] right after the architecture step, as in the original; off clamps after the weight step (quirk Q16)"},
 		),
+		Adapt: adaptToRecurrent(Settings{"true-binarisation": 1}),
+		Own: func(space *spaces.Space) string {
+			if isRecurrent(space) {
+				return "own definition: no code of NASP for recurrent cells is public; each edge keeps its largest function"
+			}
+			return ""
+		},
 		New: newNASP,
 	})
 }
 
+// nasp is a relaxation that takes the alphas as choices.
+type nasp struct{ *Relaxation }
+
 func newNASP(cfg Config) (Searcher, error) {
 	r := NewRelaxation("nasp", cfg, 0.5)
+	n := nasp{r}
 	hard := cfg.Settings.On("true-binarisation")
 	r.Relax = func(Use, int) Mixing {
 		if hard {
-			q := binarise(cfg.Space, r.alphas, true)
+			q := n.binarise(true)
 			return Mixing{Weights: q, Space: cfg.Space, Probabilities: q, Temperature: 1, Identity: true}
 		}
-		return Softmax(cfg.Space, binarise(cfg.Space, r.alphas, false))
+		return Softmax(cfg.Space, n.binarise(false))
 	}
 	early := cfg.Settings.On("clamp-after-arch-step")
 	r.Settle = func(alphas []float64, endOfStep bool) {
@@ -47,7 +58,21 @@ func newNASP(cfg Config) (Searcher, error) {
 }
 
 // binarise returns the alphas with the rows of the mixed operations replaced by
-// 1 at their largest entry, the first of equals, and 0 elsewhere; all rows if all.
+// 1 at their largest entry, the first of equals, and 0 elsewhere; all rows if all. On the
+// recurrent space none is never taken for NASP.
+func (n *nasp) binarise(all bool) []float64 {
+	if !isRecurrent(n.cfg.Space) {
+		return binarise(n.cfg.Space, n.alphas, all)
+	}
+	q := slices.Clone(n.alphas)
+	for _, row := range n.cfg.Space.Rows() {
+		q[row.Offset] = 0 // of none
+		oneHot(q[row.Offset+1 : row.End()])
+	}
+	return q
+}
+
+// binarise is that of all spaces with none among the operations.
 func binarise(space *spaces.Space, alphas []float64, all bool) []float64 {
 	q := slices.Clone(alphas)
 	for _, row := range space.Rows() {

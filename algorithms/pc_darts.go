@@ -24,6 +24,7 @@ func init() {
 		Options: slices.Concat(RelaxationOptions(), partialOptions(), unrollOptions(),
 			[]Option{{Name: "unrolled", Kind: Switch, Doc: "second-order architecture steps, as in darts-2nd"}}),
 		Adapt:       adaptPartial,
+		Supports:    notOnRecurrentPartial,
 		Extend:      edgeWeights,
 		Network:     partialChannels,
 		Preparation: partialPreparation,
@@ -34,24 +35,29 @@ func init() {
 		},
 	})
 	Register(Definition{
-		Name:    "pc-darts-rs",
-		Title:   "PC-DARTS-RS",
-		Look:    catalogue.Look{Family: catalogue.PerturbedPCDARTS, Colour: catalogue.Orange, Place: 9},
-		Doc:     "SDARTS-RS" + network,
-		Options: slices.Concat(RelaxationOptions(), partialOptions(), perturbationOptions()),
-		Adapt:   adaptPartial, Extend: edgeWeights, Network: partialChannels, Preparation: partialPreparation,
+		Name:     "pc-darts-rs",
+		Title:    "PC-DARTS-RS",
+		Look:     catalogue.Look{Family: catalogue.PerturbedPCDARTS, Colour: catalogue.Orange, Place: 9},
+		Doc:      "SDARTS-RS" + network,
+		Options:  slices.Concat(RelaxationOptions(), partialOptions(), perturbationOptions()),
+		Supports: notOnRecurrentPartial,
+		Adapt:    adaptPartial, Extend: edgeWeights, Network: partialChannels, Preparation: partialPreparation,
 		New: func(cfg Config) (Searcher, error) { return newSDARTSRS("pc-darts-rs", cfg), nil },
 	})
 	Register(Definition{
-		Name:    "pc-darts-adv",
-		Title:   "PC-DARTS-ADV",
-		Look:    catalogue.Look{Family: catalogue.PerturbedPCDARTS, Colour: catalogue.Vermillion, Place: 10},
-		Doc:     "SDARTS-ADV" + network,
-		Options: slices.Concat(RelaxationOptions(), partialOptions(), perturbationOptions(), attackOptions()),
-		Adapt:   adaptPartial, Extend: edgeWeights, Network: partialChannels, Preparation: partialPreparation,
+		Name:     "pc-darts-adv",
+		Title:    "PC-DARTS-ADV",
+		Look:     catalogue.Look{Family: catalogue.PerturbedPCDARTS, Colour: catalogue.Vermillion, Place: 10},
+		Doc:      "SDARTS-ADV" + network,
+		Options:  slices.Concat(RelaxationOptions(), partialOptions(), perturbationOptions(), attackOptions()),
+		Supports: notOnRecurrentPartial,
+		Adapt:    adaptPartial, Extend: edgeWeights, Network: partialChannels, Preparation: partialPreparation,
 		New: func(cfg Config) (Searcher, error) { return newSDARTSADV("pc-darts-adv", cfg), nil },
 	})
 }
+
+// notOnRecurrentPartial is the Supports of PC-DARTS.
+var notOnRecurrentPartial = notRecurrent("a recurrent cell has no channels to divide")
 
 func partialOptions() []Option {
 	return []Option{

@@ -26,8 +26,9 @@ func init() {
 		Look:  catalogue.Look{Family: catalogue.Stabilised, Colour: catalogue.Green, Place: 13},
 		Doc: "First-order DARTS with a larger weight decay of the supernet's weights (Zela et al., ICLR 2020). They take the best " +
 			"of several searches with different values; a run here has one value.",
-		Options: strong,
-		Adapt:   adaptToDARTS(Settings{"learning-rate-shift": 0}, unrolledOptions()...), // quirk C3
+		Options:  strong,
+		Supports: notRecurrent(undefined),
+		Adapt:    adaptToDARTS(Settings{"learning-rate-shift": 0}, unrolledOptions()...), // quirk C3
 		New: func(cfg Config) (Searcher, error) {
 			r := NewRelaxation("r-darts-l2", cfg, 0)
 			r.unrollIfAsked()
@@ -45,8 +46,9 @@ func init() {
 		Options: append(RelaxationOptions(),
 			Option{Name: "drop-path", Default: 0.2, Max: 0.95, Doc: "drop path: probability in the last epoch, reached linearly from 0"},
 		),
-		Adapt:   adaptToDARTS(Settings{"learning-rate-shift": 0}, unrolledOptions()...), // quirk C3
-		Network: func(Settings) supernet.Variant { return supernet.Variant{DropPath: true} },
+		Supports: notRecurrent(undefined),
+		Adapt:    adaptToDARTS(Settings{"learning-rate-shift": 0}, unrolledOptions()...), // quirk C3
+		Network:  func(Settings) supernet.Variant { return supernet.Variant{DropPath: true} },
 		Preparation: func(space *spaces.Space, _ Settings) Preparation {
 			p := dartsPreparation(space)
 			if isDARTS(space) {

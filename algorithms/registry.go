@@ -52,6 +52,9 @@ type Definition struct {
 	// Warning is what every record of a run with these settings must say; nil, or
 	// an empty text, is nothing.
 	Warning func(Settings) string
+	// Own says what of the algorithm is this module's own definition on a space where no source
+	// has all of it, which every record there must say; nil, or an empty text, is nothing.
+	Own func(*spaces.Space) string
 	// New builds a searcher from a configuration whose settings are complete and
 	// checked. Call the package's New instead, which sees to that.
 	New func(Config) (Searcher, error)
@@ -215,6 +218,19 @@ func (d Definition) LearnsFrom(space *spaces.Space, given Settings) (Preparation
 		return dartsPreparation(space), err
 	}
 	return d.Preparation(space, all), nil
+}
+
+// Caveat is what every record of a run on a space with these settings, which are complete, must
+// say; it may be empty.
+func (d Definition) Caveat(space *spaces.Space, all Settings) string {
+	var texts []string
+	if d.Warning != nil {
+		texts = append(texts, d.Warning(all))
+	}
+	if d.Own != nil {
+		texts = append(texts, d.Own(space))
+	}
+	return strings.Join(slices.DeleteFunc(texts, func(t string) bool { return t == "" }), "; ")
 }
 
 // On returns the definition with the options that it has on a space.

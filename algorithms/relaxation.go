@@ -188,7 +188,7 @@ func (r *Relaxation) Steps(b Batches) int { return b.Len(Train) }
 // Step makes an architecture step, but for the epochs of the warm start, and a weight step.
 func (r *Relaxation) Step(ctx context.Context, net Supernet, b Batches) (StepInfo, error) {
 	train := b.Batch(Train, r.epoch, r.step)
-	info := StepInfo{LearningRate: r.rate.At(r.scheduled() + r.shift)}
+	info := StepInfo{LearningRate: onBatch(train, r.rate.At(r.scheduled()+r.shift))}
 	net.SetDraws(r.cfg.Seed, "step", uint64(r.epoch), uint64(r.step))
 	if r.scheduled() >= r.warmStart {
 		if err := r.stepArchitecture(ctx, net, train, b.Batch(Search, r.epoch, r.step), &info); err != nil {

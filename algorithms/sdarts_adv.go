@@ -16,6 +16,7 @@ func init() {
 		Doc: "SmoothDARTS with an adversary (Chen and Hsieh, ICML 2020): as DARTS, but each weight step mixes by the worst " +
 			"point that projected gradient ascent on the training batch finds within ε of the softmax. ε grows over the epochs.",
 		Options: slices.Concat(RelaxationOptions(), perturbationOptions(), attackOptions()),
+		Adapt:   adaptToRecurrent(nil),
 		New:     func(cfg Config) (Searcher, error) { return newSDARTSADV("sdarts-adv", cfg), nil },
 	})
 }

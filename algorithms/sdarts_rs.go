@@ -13,6 +13,7 @@ func init() {
 		Doc: "SmoothDARTS with random smoothing (Chen and Hsieh, ICML 2020): as DARTS, but each weight step mixes by the " +
 			"softmax plus uniform noise in [-ε, ε], brought back to the simplex. ε grows over the epochs.",
 		Options: append(RelaxationOptions(), perturbationOptions()...),
+		Adapt:   adaptToRecurrent(nil),
 		New:     func(cfg Config) (Searcher, error) { return newSDARTSRS("sdarts-rs", cfg), nil },
 	})
 }

@@ -31,7 +31,8 @@ func tableDefinition(d Definition, ask func(Config, *configurations) strategy) D
 		Name: "workers", Kind: Count, Default: 1, Min: 1, Max: 10_000, Later: true,
 		Doc: "networks that train at the same time, in simulation: by the training times of the table they finish in another order than they began in",
 	})...)
-	d.Supports = notOnDARTS("no table has its architectures")
+	const noTable = "no table has its architectures"
+	d.Supports = notRecurrent(noTable, notOnDARTS(noTable))
 	d.TableOnly, d.After = true, true
 	d.New = func(cfg Config) (Searcher, error) {
 		t := &tableSearch{name: d.Name, cfg: cfg, queries: cfg.Settings.Count("queries"), workers: cfg.Settings.Count("workers")}

@@ -41,6 +41,13 @@ func init() {
 			images.Batch = 64
 			return images
 		},
+		Adapt: adaptToRecurrent(nil),
+		Own: func(space *spaces.Space) string {
+			if isRecurrent(space) {
+				return "own definition: cells are ranked by their cross-entropy on passages of the validation text, normalised by the batch"
+			}
+			return ""
+		},
 		New: func(cfg Config) (Searcher, error) {
 			s := cfg.Settings
 			return &randomWS{
@@ -119,13 +126,16 @@ func (r *ranking) step(net Supernet, b Batches, q Queue, epoch, k int, sample fu
 }
 
 // score is the share of the images of n batches from first on that the cell
-// gets wrong with the supernet's weights, in evaluation mode.
+// gets wrong with the supernet's weights, in evaluation mode; on text it is scoreText.
 func score(net Supernet, b Batches, q Queue, epoch, first, n int, a spaces.Architecture) (float64, error) {
 	space, err := spaces.Get(a.Space)
 	if err != nil {
 		return 0, err
 	}
 	weights := space.DiscreteWeights(a)
+	if isRecurrent(space) {
+		return scoreText(net, b, q, epoch, first, n, weights)
+	}
 	images, correct := 0, 0
 	for k := first; k < first+n; k++ {
 		batch := b.Batch(q, epoch, k)
@@ -180,7 +190,11 @@ func (w *randomWS) Step(_ context.Context, net Supernet, b Batches) (StepInfo, e
 		info, err = trainDiscrete(net, b.Batch(Train, w.epoch, w.step), w.draw("train", w.step), w.sgd, w.rate.At(w.epoch+w.shift))
 	} else {
 		// The search half, augmented, is what the released code ranks on.
-		info.Score, err = w.ranking.step(net, b, Search, w.epoch, w.step-n, func(k int) (spaces.Architecture, error) { return w.draw("candidate", k), nil })
+		queue := Search
+		if isRecurrent(w.cfg.Space) {
+			queue = Held // passages side by side, without the jumps of the search's
+		}
+		info.Score, err = w.ranking.step(net, b, queue, w.epoch, w.step-n, func(k int) (spaces.Architecture, error) { return w.draw("candidate", k), nil })
 	}
 	if err != nil {
 		return info, fmt.Errorf("step %d of epoch %d: %w", w.step, w.epoch, err)
@@ -199,6 +213,7 @@ func trainDiscrete(net Supernet, train data.Batch, a spaces.Architecture, sgd su
 	if err != nil {
 		return info, err
 	}
+	rate = onBatch(train, rate)
 	sgd.LearningRate = rate
 	info.LearningRate, info.Trained, info.Mixing = rate, train.N, space.DiscreteWeights(a)
 	if info.Weights, err = net.WeightGradient(train, info.Mixing, supernet.BatchStatistics); err != nil {

@@ -108,6 +108,7 @@ var recurrentKinds = []kind{
 	{name: "training of a recurrent cell", is: allOf(languageModel, holds("epoch_bounds")), network: trainings},
 	{name: "trigger of averaging", is: either(named("trigger_rnn"), holds("cases[0].optimizer_per_epoch")), host: triggers},
 	{name: "steps of darts, recurrent", is: allOf(languageModel, says("algorithm", "darts1")), network: stepsRecurrent("darts", "darts1")},
+	{name: "steps of darts-2nd, recurrent", is: allOf(languageModel, says("algorithm", "darts2")), network: stepsRecurrent("darts-2nd", "darts2")},
 	{name: "steps of sdarts-rs, recurrent", is: allOf(languageModel, says("algorithm", "sdarts_rs")), network: stepsRecurrent("sdarts-rs", "sdarts_rs")},
 	{name: "steps of sdarts-adv, recurrent", is: allOf(languageModel, says("algorithm", "sdarts_adv")), network: stepsRecurrent("sdarts-adv", "sdarts_adv")},
 	{name: "attack, recurrent", is: allOf(languageModel, holds("calls")), network: attacksRecurrent},

@@ -16,7 +16,7 @@ import (
 
 // foldable are the expectations that are folded in the embedded archive where they are
 // long: what a case holds of weights, their gradients, statistics and Hessians.
-var foldable = regexp.MustCompile(`^(step\d+_(params|weight_grad|momentum|buffers|average)|child\d+_(params|buffers)|ctl\d+_(params|grad)|\w+_grad_params|\w+_buffers_after|end_buffers|(\w+_)?hessian)$`)
+var foldable = regexp.MustCompile(`^(step\d+_(params|params_after_arch|unrolled_params|weight_grad|momentum|buffers|average)|child\d+_(params|buffers)|ctl\d+_(params|grad)|\w+_grad_params|\w+_buffers_after|end_buffers|(\w+_)?hessian)$`)
 
 // foldFrom is the length from which an expectation is folded.
 const foldFrom = 256

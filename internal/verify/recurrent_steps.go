@@ -233,75 +233,85 @@ func trainings(g *golden, e engine.Engine, out *findings) error {
 	return nil
 }
 
-// searching is a model as an algorithm sees a supernet during a step: which window a pass reads
-// follows from what it asks for.
+// searching records what an algorithm does with a search network in a step.
 type searching struct {
-	algorithms.Supernet // none: first-order searches need no more than what follows
-	m                   *model
-	train, valid        recurrent.Window // with masks
-	r                   recurrent.Regularisers
-	at, info            string // names of what the step records
-
-	validHidden, trainHidden []float64 // after the step
-	weights                  recurrent.Pass
+	*recurrent.Search
+	m        *model
+	at, info string    // names of what the step records
+	masks    [2]int    // number of its first pass of the architecture among all, and of its weight step
+	passes   int       // of the architecture, in a step
+	hidden   []float64 // that the step's passage of training begins with
+	ahead    bool      // a second-order step is under way
+	losses   []float64 // of the passes of the architecture
 }
 
-// SetDraws implements [algorithms.Supernet]; the masks are those of the case.
-func (*searching) SetDraws(uint64, string, ...uint64) {}
-
-// Forward implements [algorithms.Supernet]: the attack looks at the training window without masks.
-func (s *searching) Forward(_ data.Batch, mixing []float64, bn supernet.BatchNorm) (supernet.Pass, error) {
-	w := s.train
-	w.Masks = nil
-	pass, err := s.m.Forward(w, mixing, bn)
-	return supernet.Pass{Loss: pass.Loss}, err
+// Regularise implements [algorithms.LanguageModel]: a second-order step leaves the regularisers out.
+func (s *searching) Regularise(on bool) {
+	s.ahead = !on
+	s.Search.Regularise(on)
 }
 
-// MixingGradient implements [algorithms.Supernet]: of the architecture step on the validation
-// window, with batch statistics, and of the attack.
-func (s *searching) MixingGradient(_ data.Batch, mixing []float64, bn supernet.BatchNorm, grad []float64) (supernet.Pass, error) {
-	w := s.valid
-	if bn == runningStatistics {
-		w = s.train
-		w.Masks = nil
+// recorded are the masks of a pass of the step.
+func (s *searching) recorded(pass int) *recurrent.Masks {
+	if pass < s.passes {
+		return s.m.masks("arch_", s.masks[0]+pass)
 	}
-	pass, err := s.m.MixingGradient(w, mixing, bn, recurrent.Regularisers{}, grad)
+	return s.m.masks("weight_", s.masks[1])
+}
+
+// MixingGradient implements [algorithms.Supernet].
+func (s *searching) MixingGradient(b data.Batch, mixing []float64, bn supernet.BatchNorm, grad []float64) (supernet.Pass, error) {
+	if s.ahead && len(s.losses) == 1 {
+		s.m.out.set(s.at+"unrolled_params", s.m.weights()...)
+	}
+	pass, err := s.Search.MixingGradient(b, mixing, bn, grad)
 	if bn == batchStatistics {
-		s.validHidden = pass.Hidden
-		s.m.out.set(s.info+"arch_losses", pass.Loss)
-		s.m.out.set(s.at+"buffers_after_arch", s.m.statistics()...)
+		s.losses = append(s.losses, pass.Loss)
 	}
-	return supernet.Pass{Loss: pass.Loss}, err
+	return pass, err
 }
 
 // WeightGradient implements [algorithms.Supernet].
-func (s *searching) WeightGradient(_ data.Batch, mixing []float64, bn supernet.BatchNorm) (supernet.Pass, error) {
-	before := s.m.statistics()
-	_, seen, err := s.m.Inspect(s.train, mixing, bn, s.r)
+func (s *searching) WeightGradient(b data.Batch, mixing []float64, bn supernet.BatchNorm) (supernet.Pass, error) {
+	if s.ahead {
+		pass, err := s.Search.WeightGradient(b, mixing, bn)
+		if len(s.losses) == 0 { // the other one is the second gradient of a pass
+			s.losses = append(s.losses, pass.Loss)
+		}
+		return pass, err
+	}
+	out, before := s.m.out, s.m.statistics()
+	out.set(s.at+"buffers_after_arch", before...)
+	out.set(s.at+"params_after_arch", s.m.weights()...)
+	w := recurrent.Window{Batch: b.Text.Batch, Inputs: b.Text.Inputs, Targets: b.Text.Targets, Hidden: s.hidden, Masks: s.m.masks("weight_", s.masks[1])}
+	pass, seen, err := s.m.Inspect(w, mixing, bn, s.m.regularisers())
 	if err != nil {
 		return supernet.Pass{}, err
 	}
-	s.m.out.set(s.at+"weight_logp", s.m.logProbabilities(seen.Logits)...)
+	out.set(s.at+"weight_logp", s.m.logProbabilities(seen.Logits)...)
+	out.set(s.info+"weight_total_loss", pass.Total)
 	s.m.WriteStatistics(before)
-	s.weights, err = s.m.WeightGradient(s.train, mixing, bn, s.r)
-	s.trainHidden = s.weights.Hidden
-	return supernet.Pass{Loss: s.weights.Loss}, err
+	return s.Search.WeightGradient(b, mixing, bn)
 }
 
-// StepWeights implements [algorithms.Supernet].
-func (s *searching) StepWeights(sgd supernet.SGD) (float64, error) {
-	norm, err := s.m.ClipGradient(sgd.Clip)
-	if err == nil {
-		s.m.Descend(sgd.LearningRate, sgd.WeightDecay)
+// regularisers reads those of a case.
+func (m *model) regularisers() recurrent.Regularisers {
+	return recurrent.Regularisers{Activation: m.g.number("alpha"), Temporal: m.g.number("beta")}
+}
+
+// recordedPassages are the batches of a recorded search.
+type recordedPassages struct{ *recurrent.Passages }
+
+// Len implements [algorithms.Batches].
+func (p recordedPassages) Len(algorithms.Queue) int { return p.Steps(0) }
+
+// Batch implements [algorithms.Batches].
+func (p recordedPassages) Batch(q algorithms.Queue, epoch, k int) data.Batch {
+	if q == algorithms.Search {
+		return p.Searching(epoch, k)
 	}
-	return norm, err
+	return p.Training(epoch, k)
 }
-
-// oneBatch is one batch of nothing: the windows are in searching.
-type oneBatch struct{}
-
-func (oneBatch) Len(algorithms.Queue) int                           { return 1 }
-func (oneBatch) Batch(algorithms.Queue, int, int) (none data.Batch) { return none }
 
 // stepsRecurrent returns the computation of consecutive search steps of an algorithm, and of the
 // validation after them. name is what the manifest calls it.
@@ -326,56 +336,46 @@ func stepsRecurrent(algorithm, name string) func(*golden, engine.Engine, *findin
 		if train.Batch != m.batch || search.Batch != m.batch {
 			return fmt.Errorf("%d and %d columns to train and to search, want %d", train.Batch, search.Batch, m.batch)
 		}
+		unrolled := algorithm == "darts-2nd"
 		out.integers("eval_batch", []int{valid.Batch})
 		out.text("algorithm", name)
-		out.flag("unrolled", false)
+		out.flag("unrolled", unrolled)
 		out.set("arch_eps", algorithms.AdamEpsilon)
-		step := 0
-		s := &searching{m: m, r: recurrent.Regularisers{Activation: g.number("alpha"), Temporal: g.number("beta")}}
 		uniforms := g.numbers("uniform_draws", -1)
-		m.reset()
-		zeros := make([]float64, rnn.Dim)
-		state := algorithms.State{Algorithm: algorithm, Alphas: g.numbers("init_alphas", rnn.Dim), Adam: algorithms.Moments{M: zeros, V: zeros}}
-		hiddenTrain, hiddenValid := make([]float64, m.batch*m.hidden), make([]float64, m.batch*m.hidden)
-		for row := 0; row < train.Rows-2; step++ {
-			if step >= len(uniforms) {
-				return fmt.Errorf("step %d has no draw of its length", step)
-			}
-			length := recurrent.SearchLength(bptt, uniforms[step])
-			if length < 1 {
-				return fmt.Errorf("windows of %d rows", length)
-			}
-			rate := g.number("lr") * float64(length) / float64(bptt)
-			s.at, s.info = fmt.Sprintf("step%d_", step), fmt.Sprintf("step_info[%d].", step)
-			s.train = recurrent.Window{Batch: m.batch, Hidden: hiddenTrain, Masks: m.masks("weight_", step)}
-			s.train.Inputs, s.train.Targets = train.Window(row, length)
-			s.valid = recurrent.Window{Batch: m.batch, Hidden: hiddenValid, Masks: m.masks("arch_", step)}
-			s.valid.Inputs, s.valid.Targets = search.Window(row%(search.Rows-1), bptt)
-			searcher, err := m.searcher(algorithm, rate, step, state)
-			if err != nil {
-				return err
-			}
-			info, err := searcher.Step(context.Background(), s, oneBatch{})
-			if err != nil {
-				return err
-			}
-			saved, err := searcher.State()
-			if err != nil {
-				return err
-			}
-			state = algorithms.State{}
-			if err := json.Unmarshal(saved, &state); err != nil {
-				return err
-			}
-			state.Step = 0
-			m.searched(s, state, info)
-			out.integers(s.info+"seq_len_drawn", []int{length})
-			out.set(s.info+"lr", rate)
-			out.set(s.info+"sgd_lr", rate)
-			hiddenTrain, hiddenValid, row = s.trainHidden, s.validHidden, row+length
+		batches, err := recurrent.NewPassages(train, search, bptt, 0)
+		if err != nil {
+			return err
 		}
-		out.integers("steps", []int{step})
-		mixing := softmaxOf(state.Alphas)
+		if most := (train.Rows + 1) / max(bptt/2, 1); len(uniforms) < most {
+			uniforms = append(slices.Clone(uniforms), make([]float64, most)...) // more than there can be steps
+		}
+		batches.Uniform = func(_, step int) float64 { return uniforms[step] }
+		m.reset()
+		s := &searching{Search: recurrent.NewSearch(m.Model, recurrent.Dropout{}, m.regularisers()), m: m, passes: 1, hidden: make([]float64, m.batch*m.hidden)}
+		if unrolled {
+			s.passes = 4
+		}
+		s.SetReplay(s.recorded)
+		searcher, err := m.searcher(algorithm, &s.masks[1])
+		if err != nil {
+			return err
+		}
+		searcher.StartEpoch(0)
+		steps := batches.Steps(0)
+		for step := range steps {
+			s.at, s.info = fmt.Sprintf("step%d_", step), fmt.Sprintf("step_info[%d].", step)
+			s.masks, s.losses = [2]int{step * s.passes, step}, nil
+			info, err := searcher.Step(context.Background(), s, recordedPassages{batches})
+			if err != nil {
+				return err
+			}
+			if err := m.searched(s, batches, step, searcher, info); err != nil {
+				return err
+			}
+		}
+		out.integers("steps", []int{steps})
+		alphas := searcher.Alphas()
+		mixing := softmaxOf(alphas)
 		result, err := m.Evaluate(valid, bptt, mixing)
 		if err != nil {
 			return err
@@ -384,17 +384,17 @@ func stepsRecurrent(algorithm, name string) func(*golden, engine.Engine, *findin
 		out.set("infer_ppl", math.Exp(result.Loss))
 		out.set("infer_hidden_last", result.Hidden...)
 		out.integers("infer_rows", []int{valid.Rows})
-		out.recurrent("end_genotype.", rnn.Derive(state.Alphas))
+		out.recurrent("end_genotype.", rnn.Derive(alphas))
 		return m.evaluated("infer_chunk", "infer_logp_chunk0", valid, result, mixing, bptt)
 	}
 }
 
-// searcher builds the searcher of a step, with its rate and its recorded draws.
-func (m *model) searcher(algorithm string, rate float64, step int, state algorithms.State) (algorithms.Relaxed, error) {
+// searcher builds the searcher of a case, with its recorded draws of the step.
+func (m *model) searcher(algorithm string, step *int) (algorithms.Relaxed, error) {
 	g := m.g
 	betas := g.numbers("arch_betas", 2)
 	settings := algorithms.Settings{
-		"learning-rate": rate, "learning-rate-min": rate, "momentum": 0, "weight-decay": g.number("weight_decay"), "clip": g.number("clip"),
+		"learning-rate": g.number("lr"), "learning-rate-min": g.number("lr"), "momentum": 0, "weight-decay": g.number("weight_decay"), "clip": g.number("clip"),
 		"arch-learning-rate": g.number("arch_lr"), "arch-beta1": betas[0], "arch-beta2": betas[1], "arch-weight-decay": g.number("arch_weight_decay"),
 	}
 	if strings.HasPrefix(algorithm, "sdarts") {
@@ -403,24 +403,46 @@ func (m *model) searcher(algorithm string, rate float64, step int, state algorit
 	if algorithm == "sdarts-adv" {
 		settings["pgd-steps"] = g.number("pgd_steps")
 	}
-	noise := func(dst []float64) { copy(dst, g.numbers(fmt.Sprintf("step%d_delta", step), rnn.Dim)) }
-	return newSearcher(algorithm, rnn.Space(), algorithms.Config{Cells: 1, Epochs: 1, Noise: noise}, settings, state)
+	noise := func(dst []float64) { copy(dst, g.numbers(fmt.Sprintf("step%d_delta", *step), rnn.Dim)) }
+	zeros := make([]float64, rnn.Dim)
+	start := algorithms.State{Algorithm: algorithm, Alphas: g.numbers("init_alphas", rnn.Dim), Adam: algorithms.Moments{M: zeros, V: zeros}}
+	return newSearcher(algorithm, rnn.Space(), algorithms.Config{Cells: 1, Epochs: 1, Noise: noise}, settings, start)
 }
 
 // searched records what a search step did.
-func (m *model) searched(s *searching, state algorithms.State, info algorithms.StepInfo) {
+func (m *model) searched(s *searching, p *recurrent.Passages, step int, searcher algorithms.Relaxed, info algorithms.StepInfo) error {
+	saved, err := searcher.State()
+	if err != nil {
+		return err
+	}
+	var state algorithms.State
+	if err := json.Unmarshal(saved, &state); err != nil {
+		return err
+	}
 	out := m.out
-	out.set(s.at+"train_tokens", wide(s.train.Inputs)...)
-	out.set(s.at+"train_targets", wide(s.train.Targets)...)
-	out.set(s.at+"valid_tokens", wide(s.valid.Inputs)...)
-	out.set(s.at+"valid_targets", wide(s.valid.Targets)...)
-	out.integers(s.info+"T_train", []int{len(s.train.Inputs) / m.batch})
-	out.integers(s.info+"T_valid", []int{len(s.valid.Inputs) / m.batch})
-	out.integers(s.info+"arch_forwards", []int{1})
-	out.set(s.at+"hidden_train_in", s.train.Hidden...)
-	out.set(s.at+"hidden_valid_in", s.valid.Hidden...)
-	out.set(s.at+"hidden_train_out", s.trainHidden...)
-	out.set(s.at+"hidden_valid_out", s.validHidden...)
+	streams := map[string]recurrent.Stream{}
+	for _, stream := range s.Streams() {
+		streams[stream.Name] = stream
+	}
+	for name, b := range map[string]data.Batch{"train": p.Training(0, step), "valid": p.Searching(0, step)} {
+		stream := streams[b.Text.Stream]
+		out.set(s.at+name+"_tokens", wide(b.Text.Inputs)...)
+		out.set(s.at+name+"_targets", wide(b.Text.Targets)...)
+		out.integers(s.info+"T_"+name, []int{b.N / m.batch})
+		out.set(s.at+"hidden_"+name+"_in", stream.Before...)
+		out.set(s.at+"hidden_"+name+"_out", stream.After...)
+		if name == "train" {
+			s.hidden = stream.After
+			out.set(s.info+"seq_len_drawn", math.Round(b.Text.Rate*float64(p.BPTT)))
+		}
+	}
+	out.set(s.info+"lr", info.LearningRate)
+	out.set(s.info+"sgd_lr", info.LearningRate)
+	out.set(s.info+"arch_losses", s.losses...)
+	out.integers(s.info+"arch_forwards", []int{len(s.losses)})
+	if len(s.losses) == 4 {
+		out.text(s.info+"arch_losses_order", "train(w)", "valid(unrolled w)", "train(w+)", "train(w-)")
+	}
 	out.set(s.at+"arch_grad", info.ArchGradient...)
 	out.set(s.at+"adam_m", state.Adam.M...)
 	out.set(s.at+"adam_v", state.Adam.V...)
@@ -430,8 +452,7 @@ func (m *model) searched(s *searching, state algorithms.State, info algorithms.S
 	out.set(s.at+"weight_grad", m.gradient()...)
 	out.set(s.at+"params", m.weights()...)
 	out.set(s.at+"buffers", m.statistics()...)
-	out.set(s.info+"weight_nll", s.weights.Loss)
-	out.set(s.info+"weight_total_loss", s.weights.Total)
+	out.set(s.info+"weight_nll", info.Weights.Loss)
 	out.set(s.info+"weight_grad_norm_before_clip", info.GradientNorm)
 	if a := info.Attack; a != nil {
 		out.set(s.at+"pgd_iterates", slices.Concat(a.Iterates...)...)
@@ -440,4 +461,5 @@ func (m *model) searched(s *searching, state algorithms.State, info algorithms.S
 		out.set(s.info+"pgd_loss_after", a.After)
 		out.flag(s.info+"pgd_rolled_back", a.RolledBack)
 	}
+	return nil
 }

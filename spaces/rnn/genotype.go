@@ -1,7 +1,6 @@
 // Package rnn holds the recurrent cells of DARTS (Liu et al., 2019), whose space the SDARTS
 // paper searches on Penn Treebank (Section 5.4): derivation from architecture parameters,
-// published genotypes, their shape and what their networks cost. No search knows the space
-// yet, so it is not registered with package spaces.
+// published genotypes, their shape and what their networks cost.
 //
 // A cell has states 0 to 8. State 0 is made of the word and of the hidden state of the time
 // step before, in a fixed way. Each of the nodes 1 to 8 takes one earlier state s, and is

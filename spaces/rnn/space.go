@@ -11,7 +11,7 @@ import (
 // Name is the name of the space.
 const Name spaces.Name = "rnn"
 
-// space is made once; it is not registered as long as no search knows it.
+// space is made once; it is registered once runs know it.
 var space = newSpace()
 
 // Space returns the space: 36 rows of 5 architecture parameters, in one tensor.

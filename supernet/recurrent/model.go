@@ -13,6 +13,8 @@ package recurrent
 import (
 	"fmt"
 	"math"
+	"math/rand/v2"
+	"slices"
 
 	"github.com/nb1shot/nb1shot/internal/engine"
 	"github.com/nb1shot/nb1shot/spaces/rnn"
@@ -132,10 +134,7 @@ func New(config Config, e engine.Engine) (*Model, error) {
 		return v
 	}
 	m.weights, m.gradient = e.NewVector(m.size), e.NewVector(m.size)
-	m.running = e.NewVector(2 * h)
-	for i := range h {
-		m.running.Slice(h+i, h+i+1).Write([]float64{1})
-	}
+	m.running = vector(slices.Concat(make([]float64, h), slices.Repeat([]float64{1}, h))...)
 	m.mixing, m.mixingGradient = e.NewVector(rnn.Dim), e.NewVector(rnn.Dim)
 	m.direction, m.product = e.NewVector(rnn.Dim), e.NewVector(rnn.Dim)
 	m.constants = vector(constants()...)
@@ -178,6 +177,20 @@ func (m *Model) WriteParameters(src []float64) { m.weights.Write(src) }
 
 // ReadGradient copies the gradient of the last WeightGradient to dst.
 func (m *Model) ReadGradient(dst []float64) { m.gradient.Read(dst) }
+
+// WriteGradient replaces the gradient of the last WeightGradient.
+func (m *Model) WriteGradient(src []float64) { m.gradient.Write(src) }
+
+// Initialize draws the weights as the released code does, uniform in [-0.04, 0.04) but for the
+// decoder's bias, which is 0, and resets the running statistics.
+func (m *Model) Initialize(r *rand.Rand) {
+	w := make([]float64, m.size)
+	for i := range m.size - m.config.Words { // the bias is the last tensor
+		w[i] = 0.04 * (2*r.Float64() - 1)
+	}
+	m.weights.Write(w)
+	m.running.Write(slices.Concat(make([]float64, m.config.Hidden), slices.Repeat([]float64{1}, m.config.Hidden)))
+}
 
 // ReadStatistics copies the running statistics to dst: means, then variances.
 func (m *Model) ReadStatistics(dst []float64) { m.running.Read(dst) }

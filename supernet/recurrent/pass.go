@@ -113,16 +113,37 @@ func (m *Model) Inspect(w Window, mixing []float64, bn supernet.BatchNorm, r Reg
 // and the exact products of its Hessian with directions, each of rnn.Dim numbers. The running
 // statistics do not move.
 func (m *Model) HessianProducts(ctx context.Context, w Window, mixing []float64, bn supernet.BatchNorm, directions [][]float64) (pass Pass, grad []float64, products [][]float64, err error) {
-	var p *program
-	for i, d := range directions {
-		if len(d) != rnn.Dim {
-			return Pass{}, nil, nil, fmt.Errorf("hessian: direction %d has %d entries, want %d", i, len(d), rnn.Dim)
+	pass, err = m.HessianSequence(ctx, w, mixing, bn, func(g, product []float64) []float64 {
+		if product != nil {
+			grad, products = g, append(products, product)
 		}
-		m.direction.Write(d)
+		if len(products) == len(directions) {
+			return nil
+		}
+		return directions[len(products)]
+	})
+	if err != nil {
+		return Pass{}, nil, nil, err
+	}
+	return pass, grad, products, nil
+}
+
+// HessianSequence does the same for directions that depend on the products with those before
+// them: next is called with nil for the first direction, then with the gradient and the product
+// with the direction that it returned last, until it returns nil.
+func (m *Model) HessianSequence(ctx context.Context, w Window, mixing []float64, bn supernet.BatchNorm, next func(grad, product []float64) (direction []float64)) (pass Pass, err error) {
+	var p *program
+	var grad []float64
+	direction := next(nil, nil)
+	for i := 0; direction != nil; i++ {
+		if len(direction) != rnn.Dim {
+			return Pass{}, fmt.Errorf("hessian: direction %d has %d entries, want %d", i, len(direction), rnn.Dim)
+		}
+		m.direction.Write(direction)
 		if i == 0 {
 			pass, p, err = m.run(key{task: hessianProduct, bn: bn}, w, mixing, Regularisers{})
 			if err != nil {
-				return Pass{}, nil, nil, err
+				return Pass{}, err
 			}
 			grad = make([]float64, rnn.Dim)
 			m.mixingGradient.Read(grad)
@@ -130,13 +151,13 @@ func (m *Model) HessianProducts(ctx context.Context, w Window, mixing []float64,
 			p.Rerun()
 		}
 		if err := ctx.Err(); err != nil {
-			return Pass{}, nil, nil, err
+			return Pass{}, err
 		}
 		product := make([]float64, rnn.Dim)
 		m.product.Read(product)
-		products = append(products, product)
+		direction = next(grad, product)
 	}
-	return pass, grad, products, nil
+	return pass, nil
 }
 
 // run feeds and runs the program of a task.
