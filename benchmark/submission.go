@@ -13,6 +13,7 @@ import (
 	"github.com/nb1shot/nb1shot/internal/checkpoint"
 	"github.com/nb1shot/nb1shot/nasbench"
 	"github.com/nb1shot/nb1shot/results"
+	"github.com/nb1shot/nb1shot/spaces"
 	"github.com/nb1shot/nb1shot/spaces/cell"
 	"github.com/nb1shot/nb1shot/spaces/darts"
 )
@@ -33,7 +34,10 @@ func Verify(h *results.History, oracles ...nasbench.Oracle) []Finding {
 	v.digest()
 	v.state()
 	v.provenance()
-	v.evaluation()
+	v.evaluation(v.h.Evaluation, v.h.Epochs[len(v.h.Epochs)-1].Architecture)
+	if v.h.SelectionEvaluation != nil {
+		v.evaluation(v.h.SelectionEvaluation, v.h.Selection.Selected.Architecture)
+	}
 	var oracle nasbench.Oracle
 	for _, o := range oracles {
 		if o.Source().Digest == h.Run.Provenance.TableDigest {
@@ -152,10 +156,10 @@ func (v *verification) provenance() {
 	}
 }
 
-// evaluation checks what the run's architecture scored after training: the size of its
-// network, and that the architecture is the one that the search ended with.
-func (v *verification) evaluation() {
-	e := v.h.Evaluation
+// evaluation checks what an architecture of the run scored after training: the size of its
+// network, and that the architecture is the one that the search ended with, nil on spaces
+// whose architectures are cells.
+func (v *verification) evaluation(e *results.Evaluation, end *spaces.Architecture) {
 	if e == nil {
 		return
 	}
@@ -176,8 +180,8 @@ func (v *verification) evaluation() {
 		v.wrong("evaluation", "%v", err)
 		return
 	}
-	if last := v.h.Epochs[len(v.h.Epochs)-1]; last.Architecture != nil { // at least one record has the architecture
-		if final, ok := darts.GenotypeOf(*last.Architecture); ok && final.Line() != e.Subject.Genotype {
+	if end != nil { // at least one record has the architecture
+		if final, ok := darts.GenotypeOf(*end); ok && final.Line() != e.Subject.Genotype {
 			v.note("evaluation", "it is not of the architecture that the search ended with")
 		}
 	}

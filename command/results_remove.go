@@ -215,7 +215,7 @@ func contents(dir string) (ours, others []string, err error) {
 }
 
 // trainingFolders are the folders in a run directory that retrain makes.
-var trainingFolders = []string{retrainFolder, selectFolder}
+var trainingFolders = []string{retrainFolder, selectFolder, results.SelectionFolder}
 
 // trainingContents is contents of a folder of a training in a run directory. One that goes
 // on counts as not made by this program.

@@ -42,6 +42,9 @@ a finished run, a genotype, or a cell of NAS-Bench-101. The result is evaluation
 beside the record of the run; lines for each epoch and checkpoints are in a folder
 retrain there. The same command continues a training that was stopped.
 
+With --selection it trains what select chose from the supernet of the run; that result and
+its records are in a folder ` + results.SelectionFolder + ` there.
+
 With --select it trains what several runs found on the first half of the training images,
 a sixth of the epochs, and says which is best on the second.
 
@@ -59,6 +62,7 @@ Examples:
 			&cli.StringFlag{Name: "genotype", Usage: "train the network of `GENOTYPE`: a published one by name, one in its short form, or a file with one, as for cell"},
 			&cli.StringFlag{Name: "cell", Usage: "train the network of `CELL`: a hash, which needs a table, or a file as query reads it"},
 			&cli.BoolFlag{Name: "select", Usage: "choose among several runs", DisableDefaultText: true},
+			&cli.BoolFlag{Name: "selection", Usage: "train the architecture that select chose by perturbation, not the one that the search delivered", DisableDefaultText: true},
 			&cli.StringFlag{Name: "preset", Usage: "`PRESET` that the configuration starts from: " + strings.Join(retrain.Presets(), ", "), DefaultText: "paper on real images, else quick"},
 			dataFlag("", "the run's; else as run finds them"),
 			&cli.StringFlag{Name: "imagenet", Usage: "train the network for ImageNet on the photographs in `DIR`, which has folders train and val with a folder for each class"},
@@ -107,11 +111,17 @@ func retrainArchitecture(c *cli.Context) error {
 		return misuse(errors.New("there is no architecture to train"), example)
 	case chosen > 1:
 		return misuse(errors.New("several architectures: give a run, --genotype or --cell"), example)
+	case c.Bool("selection") && (c.Bool("select") || !c.Args().Present()):
+		return misuse(errors.New("--selection is for the training of one run"), "an example is: nb1shot retrain runs/darts-s2-darts-quick-1f0c9a3e-seed0 --selection")
 	case c.Bool("select"):
 		return selectRun(c)
 	}
 	var s trainee
 	var err error
+	folder := retrainFolder
+	if c.Bool("selection") {
+		folder = results.SelectionFolder
+	}
 	switch {
 	case c.IsSet("genotype"):
 		s, err = genotypeSubject(c.String("genotype"))
@@ -120,7 +130,7 @@ func retrainArchitecture(c *cli.Context) error {
 	default:
 		var dir string
 		if dir, err = oneArgument(c, "RUN_DIR"); err == nil {
-			s, err = runSubject(dir)
+			s, err = runSubject(dir, c.Bool("selection"))
 		}
 	}
 	if err != nil {
@@ -132,7 +142,7 @@ func retrainArchitecture(c *cli.Context) error {
 		}
 		s.Form = results.FormImageNet
 	}
-	e, path, err := train(c, s, retrainFolder, false)
+	e, path, err := train(c, s, folder, false)
 	if err != nil {
 		return err
 	}
@@ -169,8 +179,8 @@ func genotypeSubject(text string) (trainee, error) {
 	return s, nil
 }
 
-// runSubject is what a finished run found.
-func runSubject(dir string) (trainee, error) {
+// runSubject is what a finished run found, or what perturbation selected from its supernet.
+func runSubject(dir string, selected bool) (trainee, error) {
 	run, err := readRun(dir)
 	if err == nil {
 		err = run.Misfit
@@ -180,6 +190,11 @@ func runSubject(dir string) (trainee, error) {
 	}
 	if run.Status.State != results.Finished {
 		return trainee{}, hinted(fmt.Errorf("%s is not finished (%s)", run.Dir, run.Status.State), "nb1shot run continues it with the command that began it")
+	}
+	if selected {
+		if run, err = run.BySelection(); err != nil {
+			return trainee{}, hinted(err, "nb1shot select %s selects", dir)
+		}
 	}
 	subject, err := retrain.SubjectOf(run)
 	if err != nil {
@@ -191,6 +206,9 @@ func runSubject(dir string) (trainee, error) {
 		s.title = definition.Title
 	}
 	s.title += fmt.Sprintf(" on space %s, seed %d", run.Run.Space, run.Run.Seed)
+	if selected {
+		s.name, s.title = "what perturbation selected in "+s.name, s.title+", selected by perturbation"
+	}
 	return s, nil
 }
 
@@ -489,7 +507,7 @@ func selectRun(c *cli.Context) error {
 	}
 	var subjects []trainee
 	for _, dir := range c.Args().Slice() {
-		s, err := runSubject(dir)
+		s, err := runSubject(dir, false)
 		if err != nil {
 			return err
 		}

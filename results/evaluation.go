@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -65,7 +66,13 @@ type Subject struct {
 	// genotype; both are empty for one from elsewhere.
 	Run       string `json:"run,omitempty"`
 	Published string `json:"published,omitempty"`
+	// Selection is ByPerturbation where it is what the run's Selection selected from its
+	// supernet; empty where the search delivered it.
+	Selection string `json:"selection,omitempty"`
 }
+
+// ByPerturbation is the Subject.Selection of what a Selection selected.
+const ByPerturbation = "perturbation"
 
 // Recipe is how an architecture was trained, every value resolved. Two evaluations of
 // equal recipes on the same images by the same engine can be compared and averaged.
@@ -244,6 +251,9 @@ func (s Subject) check() error {
 	if s.Run != "" && s.Published != "" {
 		return invalid("subject.published", "stands beside a run: want one or the other")
 	}
+	if s.Selection != "" && (s.Selection != ByPerturbation || s.Run == "") {
+		return invalid("subject.selection", "is %q, of the run %q: want %q and the run, or nothing", s.Selection, s.Run, ByPerturbation)
+	}
 	switch s.Form {
 	case FormNASBench101:
 		if s.Cell == nil || s.Genotype != "" {
@@ -364,13 +374,21 @@ func parseEvaluation(path string, text []byte) (Evaluation, error) {
 	return parseVersioned[Evaluation](path, text, EvaluationVersion)
 }
 
-// readEvaluation reads the evaluation of a run in its directory dir, whose files are in
-// fsys; it is nil where there is none.
-func readEvaluation(fsys fs.FS, dir string, run Run) (*Evaluation, error) {
-	path := filepath.Join(dir, EvaluationFile)
-	e, err := readBeside(fsys, path, maxEvaluation, parseEvaluation)
+// readEvaluation reads an evaluation of a run in its directory dir, whose files are in fsys:
+// that of what the search delivered, or of what was selected from its supernet. It is nil
+// where there is none.
+func readEvaluation(fsys fs.FS, dir string, run Run, selection string) (*Evaluation, error) {
+	name := EvaluationFile
+	if selection != "" {
+		name = path.Join(SelectionFolder, EvaluationFile)
+	}
+	path := filepath.Join(dir, filepath.FromSlash(name))
+	e, err := readBeside(fsys, path, name, maxEvaluation, parseEvaluation)
 	if e == nil || err != nil {
 		return nil, err
+	}
+	if e.Subject.Selection != selection {
+		return nil, locate(invalid("subject.selection", "is %q, want %q in this file", e.Subject.Selection, selection), path, 0)
 	}
 	if e.Subject.Run != run.Name() {
 		return nil, locate(invalid("subject.run", "is %q, but this is the run %s", e.Subject.Run, run.Name()), path, 0)
@@ -381,6 +399,14 @@ func readEvaluation(fsys fs.FS, dir string, run Run) (*Evaluation, error) {
 	return e, nil
 }
 
+// is tells whether a record has the architecture.
+func (s Subject) is(e Epoch) bool {
+	if s.Cell != nil {
+		return e.Cell.Hash == s.Cell.Hash
+	}
+	return genotype(e) == s.Genotype
+}
+
 // checkEvaluation tells whether what was evaluated is an architecture that the whole
 // record has. The error is a *FormatError.
 func (h *History) checkEvaluation() error {
@@ -388,13 +414,7 @@ func (h *History) checkEvaluation() error {
 	if e == nil {
 		return nil
 	}
-	found := func(epoch Epoch) bool {
-		if e.Subject.Cell != nil {
-			return epoch.Cell.Hash == e.Subject.Cell.Hash
-		}
-		return genotype(epoch) == e.Subject.Genotype
-	}
-	if !slices.ContainsFunc(h.Epochs, found) {
+	if !slices.ContainsFunc(h.Epochs, e.Subject.is) {
 		return locate(invalid("subject", "no record of the run has this architecture"), filepath.Join(h.Dir, EvaluationFile), 0)
 	}
 	return nil

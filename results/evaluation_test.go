@@ -158,6 +158,64 @@ func TestReadEvaluationOfRun(t *testing.T) {
 	}
 }
 
+// What was selected has an evaluation of its own, which the run by selection takes with it. One
+// of a selection that was replaced is passed over, and neither may stand for the other.
+func TestReadEvaluationOfSelection(t *testing.T) {
+	config, status, epochs := files(t)
+	dir := directory(config, status, epochs)
+	h, err := read(dir, "run")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := parseSelection("selection.json", documentedSelection(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Run = h.Run.Name()
+	s.Selected.Lookup.Source, s.Search.Lookup.Source = h.Run.Provenance.Table, h.Run.Provenance.Table
+	put := func(name string, v any) {
+		t.Helper()
+		text, err := json.Marshal(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		dir[name] = &fstest.MapFile{Data: text}
+	}
+	put(SelectionFile, s)
+	e := sampleEvaluation(t)
+	e.Subject = Subject{Form: FormNASBench101, Space: h.Run.Space, Cell: &s.Selected.Cell, Run: h.Run.Name(), Selection: ByPerturbation}
+	put(SelectionFolder+"/"+EvaluationFile, e)
+	if h, err = read(dir, "run"); err != nil || h.Evaluation != nil || h.SelectionEvaluation == nil {
+		t.Fatalf("%v, evaluations %v, %v", err, h.Evaluation, h.SelectionEvaluation)
+	}
+	other, err := h.BySelection()
+	if err != nil || other.Evaluation == nil || other.Evaluation.TestError() != 0.375 {
+		t.Errorf("%v, evaluation %v", err, other.Evaluation)
+	}
+
+	put(EvaluationFile, e)
+	if _, err := read(dir, "run"); err == nil || !strings.Contains(err.Error(), "subject.selection") {
+		t.Errorf("it stands for what the search delivered: %v", err)
+	}
+	delete(dir, EvaluationFile)
+	e.Subject.Cell = new(record(0).Cell)
+	put(SelectionFolder+"/"+EvaluationFile, e)
+	if h, err = read(dir, "run"); err != nil || h.SelectionEvaluation != nil {
+		t.Errorf("of another selection: %v, %v", err, h.SelectionEvaluation)
+	}
+	e.Subject.Selection = ""
+	put(SelectionFolder+"/"+EvaluationFile, e)
+	if _, err := read(dir, "run"); err == nil || !strings.Contains(err.Error(), "subject.selection") {
+		t.Errorf("of what the search delivered: %v", err)
+	}
+	for _, wrong := range []Subject{{Selection: "chance", Run: "r"}, {Selection: ByPerturbation}} {
+		e.Subject.Selection, e.Subject.Run = wrong.Selection, wrong.Run
+		if err := e.Check(); err == nil || !strings.Contains(err.Error(), "subject.selection") {
+			t.Errorf("%+v: %v", wrong, err)
+		}
+	}
+}
+
 // Evaluations agree in their keys apart from subject, seed and what people are told.
 func TestEvaluationKey(t *testing.T) {
 	a := sampleEvaluation(t)

@@ -33,6 +33,9 @@ type History struct {
 	Evaluation *Evaluation
 	// Selection is what perturbation selects from its supernet; nil where that was not asked.
 	Selection *Selection
+	// SelectionEvaluation is that of what the Selection selected; nil where it was not
+	// trained from scratch.
+	SelectionEvaluation *Evaluation
 	// BySelected tells that the final record has what the Selection selected, see BySelection.
 	BySelected bool
 	Warnings   []string // what was passed over while reading, and Misfit
@@ -152,11 +155,17 @@ func read(fsys fs.FS, dir string) (*History, error) {
 	if h.Status, err = readStatus(fsys, dir); err != nil {
 		return nil, err
 	}
-	if h.Evaluation, err = readEvaluation(fsys, dir, h.Run); err != nil {
+	if h.Evaluation, err = readEvaluation(fsys, dir, h.Run, ""); err != nil {
 		return nil, err
 	}
 	if h.Selection, err = readSelection(fsys, dir, h.Run); err != nil {
 		return nil, err
+	}
+	if h.SelectionEvaluation, err = readEvaluation(fsys, dir, h.Run, ByPerturbation); err != nil {
+		return nil, err
+	}
+	if e := h.SelectionEvaluation; e != nil && (h.Selection == nil || !e.Subject.is(h.Selection.Selected.record(Epoch{}))) {
+		h.SelectionEvaluation = nil // of a selection that was replaced
 	}
 
 	data, path, err := records(fsys, dir)
@@ -299,8 +308,8 @@ func parseVersioned[T interface{ Check() error }](path string, text []byte, vers
 
 // readBeside reads what may lie beside the records of a run, at path and so in fsys, which is
 // its directory; nil where there is nothing.
-func readBeside[T any](fsys fs.FS, path string, most int64, parse func(path string, text []byte) (T, error)) (*T, error) {
-	text, err := foreign.ReadFS(fsys, filepath.Base(path), most)
+func readBeside[T any](fsys fs.FS, path, name string, most int64, parse func(path string, text []byte) (T, error)) (*T, error) {
+	text, err := foreign.ReadFS(fsys, name, most)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

@@ -15,6 +15,10 @@ import (
 // SelectionFile is the file of a Selection, in the directory of the search run.
 const SelectionFile = "selection.json"
 
+// SelectionFolder is the folder in the directory of a search run that holds the training of
+// what was selected, with its Evaluation.
+const SelectionFolder = "retrain-selection"
+
 // SelectionVersion is the format of a selection, its member "format".
 const SelectionVersion = 1
 
@@ -149,7 +153,7 @@ func parseSelection(path string, text []byte) (Selection, error) {
 // it is nil where there is none.
 func readSelection(fsys fs.FS, dir string, run Run) (*Selection, error) {
 	path := filepath.Join(dir, SelectionFile)
-	s, err := readBeside(fsys, path, maxSelection, parseSelection)
+	s, err := readBeside(fsys, path, SelectionFile, maxSelection, parseSelection)
 	if s == nil || err != nil {
 		return nil, err
 	}
@@ -175,7 +179,7 @@ func (h *History) BySelection() (*History, error) {
 	}
 	other := *h
 	other.Epochs = append(append([]Epoch{}, h.Epochs[:n-1]...), h.Selection.Selected.record(h.Epochs[n-1]))
-	other.Evaluation = nil // of another architecture
+	other.Evaluation, other.SelectionEvaluation = h.SelectionEvaluation, nil
 	other.BySelected = true
 	final := &other.Epochs[n-1]
 	if final.Warning != "" {

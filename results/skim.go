@@ -56,7 +56,7 @@ func skim(dir string) (*History, error) {
 	if h.Status, err = readStatus(fsys, dir); err != nil {
 		return nil, err
 	}
-	if h.Evaluation, err = readEvaluation(fsys, dir, h.Run); err != nil {
+	if h.Evaluation, err = readEvaluation(fsys, dir, h.Run, ""); err != nil {
 		return nil, err
 	}
 	if want := h.Status.Record; want != nil && want.Bytes != info.Size() {

@@ -11,9 +11,13 @@ import (
 // the run found.
 const Folder = "retrain"
 
-// SubjectOf is what a finished run found: the architecture after its last epoch (quirk C4).
+// SubjectOf is what a finished run found: the architecture after its last epoch (quirk C4),
+// or what was selected from its supernet, see results.History.BySelection.
 func SubjectOf(h *results.History) (results.Subject, error) {
 	s := results.Subject{Run: h.Run.Name(), Space: h.Run.Space}
+	if h.BySelected {
+		s.Selection = results.ByPerturbation
+	}
 	last := &h.Epochs[len(h.Epochs)-1]
 	if last.Architecture == nil {
 		s.Form, s.Cell = results.FormNASBench101, &last.Cell
@@ -27,8 +31,12 @@ func SubjectOf(h *results.History) (results.Subject, error) {
 	return s, nil
 }
 
-// SearchSeconds is the wall time of a run's records.
+// SearchSeconds is the wall time of a run's records and, of what was selected from its
+// supernet, of the selection.
 func SearchSeconds(h *results.History) (sum float64) {
+	if h.BySelected {
+		sum = h.Selection.Seconds
+	}
 	for _, e := range h.Epochs {
 		sum += e.Duration()
 	}
