@@ -60,13 +60,14 @@ type Supernet interface {
 // HessianNet is a supernet that can differentiate its loss twice with respect to
 // the mixing weights.
 type HessianNet interface {
-	// HessianProducts returns the gradient and the Hessian's product with each
-	// direction, all of the loss with respect to mixing, normalising by batch
-	// statistics and moving the running ones once.
-	HessianProducts(ctx context.Context, b data.Batch, mixing []float64, directions [][]float64) (pass supernet.Pass, grad []float64, products [][]float64, err error)
-	// HessianSequence does the same for directions that depend on the products with those
-	// before them: next is called with nil for the first direction, then with the gradient
-	// and the product with the direction that it returned last, until it returns nil.
+	// HessianForms returns the gradient and the Hessian in every two of the directions, all
+	// of the loss with respect to mixing, normalising by batch statistics and moving the
+	// running ones once.
+	HessianForms(ctx context.Context, b data.Batch, mixing []float64, directions []supernet.Direction) (pass supernet.Pass, grad []float64, forms [][]float64, err error)
+	// HessianSequence returns products of the Hessian with directions that may depend on
+	// the products with those before them: next is called with nil for the first direction,
+	// then with the gradient and the product with the direction that it returned last, until
+	// it returns nil.
 	HessianSequence(ctx context.Context, b data.Batch, mixing []float64, next func(grad, product []float64) (direction []float64)) (supernet.Pass, error)
 }
 

@@ -8,6 +8,7 @@ import (
 	"gonum.org/v1/gonum/mat"
 
 	"github.com/nb1shot/nb1shot/data"
+	"github.com/nb1shot/nb1shot/supernet"
 )
 
 // Hessian returns the exact second derivative of the loss with respect to the
@@ -15,16 +16,17 @@ import (
 // spectrum. The released code takes it at the end of each epoch on the last
 // search batch alone (quirk Q8).
 //
-// With g = ∂L/∂m for mixing weights m and t the direction in which they move
-// with an alpha, the alpha's column is ∂²L/∂m²·t carried to the alphas by the chain rule,
-// plus g times the curvature of the softmax (see Mixing). Adding a constant to a
-// row of alphas changes nothing, so a row's columns sum to zero and its last one
-// needs no product.
+// With g = ∂L/∂m for mixing weights m and t the direction in which they move with an alpha,
+// the entry of two alphas is tᵢ·∂²L/∂m²·tⱼ and, from g, what the curvature of the softmax
+// adds (see Mixing). Adding a constant to a row of alphas changes nothing, so a row's
+// entries sum to zero and its last alpha needs no direction.
 func Hessian(ctx context.Context, net HessianNet, m Mixing, b data.Batch, decay float64) (*mat.SymDense, Spectrum, error) {
 	d := m.Space.Dim()
-	var known []int // columns that are not computed from the others
-	var moves, directions [][]float64
-	for lo, hi := range rows(m.Space) {
+	var known []int // alphas whose entries are not computed from the others
+	var moves [][]float64
+	var directions []supernet.Direction
+	for i, row := range m.Space.Rows() {
+		lo, hi := row.Offset, row.End()
 		if !m.Identity {
 			hi--
 		}
@@ -32,40 +34,37 @@ func Hessian(ctx context.Context, net HessianNet, m Mixing, b data.Batch, decay 
 			e := make([]float64, d)
 			e[j] = 1
 			t := m.direction(e)
-			known, moves, directions = append(known, j), append(moves, t), append(directions, m.masked(t))
+			known, moves, directions = append(known, j), append(moves, t), append(directions, supernet.Direction{Row: i, Values: m.masked(t)})
 		}
 	}
-	pass, grad, products, err := net.HessianProducts(ctx, b, m.Weights, directions)
+	pass, grad, forms, err := net.HessianForms(ctx, b, m.Weights, directions)
+	if err == nil {
+		err = checkLoss(pass.Loss)
+	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("architecture Hessian: %w", err)
 	}
-	if err := checkLoss(pass.Loss); err != nil {
-		return nil, nil, fmt.Errorf("architecture Hessian: %w", err)
-	}
-
-	columns := make([][]float64, d)
-	for k, j := range known {
-		columns[j] = sum(m.Gradient(products[k]), m.bend(grad, moves[k]))
-	}
-	for lo, hi := range rows(m.Space) {
-		if columns[hi-1] != nil {
-			continue
-		}
-		last := make([]float64, d)
-		for _, column := range columns[lo : hi-1] {
-			for i, v := range column {
-				last[i] -= v
-			}
-		}
-		columns[hi-1] = last
-	}
 
 	h := mat.NewSymDense(d, nil)
-	for i := range d {
-		for j := range i {
-			h.SetSym(i, j, (columns[i][j]+columns[j][i])/2)
+	for k, i := range known {
+		bent := m.bend(grad, moves[k])
+		for l, j := range known[:k+1] {
+			h.SetSym(i, j, forms[k][l]+bent[j])
 		}
-		h.SetSym(i, i, columns[i][i]+decay)
+	}
+	if !m.Identity {
+		for lo, hi := range rows(m.Space) {
+			for j := range d {
+				last := 0.0
+				for i := lo; i < hi-1; i++ {
+					last -= h.At(i, j)
+				}
+				h.SetSym(hi-1, j, last)
+			}
+		}
+	}
+	for i := range d {
+		h.SetSym(i, i, h.At(i, i)+decay)
 	}
 	spectrum, err := NewSpectrum(h)
 	return h, spectrum, err
@@ -76,14 +75,21 @@ func Hessian(ctx context.Context, net HessianNet, m Mixing, b data.Batch, decay 
 // decay.
 func HessianProduct(ctx context.Context, net HessianNet, m Mixing, b data.Batch, v []float64) (gradient, product []float64, err error) {
 	t := m.direction(v)
-	pass, grad, products, err := net.HessianProducts(ctx, b, m.Weights, [][]float64{m.masked(t)})
+	direction := m.masked(t)
+	pass, err := net.HessianSequence(ctx, b, m.Weights, func(g, p []float64) []float64 {
+		if p == nil {
+			return direction
+		}
+		gradient, product = m.Gradient(g), sum(m.Gradient(p), m.bend(g, t))
+		return nil
+	})
 	if err == nil {
 		err = checkLoss(pass.Loss)
 	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("product with the architecture Hessian: %w", err)
 	}
-	return m.Gradient(grad), sum(m.Gradient(products[0]), m.bend(grad, t)), nil
+	return gradient, product, nil
 }
 
 // Spectrum holds the eigenvalues of an architecture Hessian in ascending order.

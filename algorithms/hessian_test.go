@@ -72,7 +72,7 @@ func TestHessianPassesOnce(t *testing.T) {
 	if _, _, err := algorithms.Hessian(t.Context(), net, algorithms.Softmax(sp, alphasOf(sp.Dim())), algorithmstest.Batch(2), 0); err != nil {
 		t.Fatal(err)
 	}
-	if len(net.Calls) != 1 || net.Calls[0].Method != "HessianProducts" {
+	if len(net.Calls) != 1 || net.Calls[0].Method != "HessianForms" {
 		t.Errorf("calls %+v", net.Calls)
 	}
 }

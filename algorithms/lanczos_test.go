@@ -47,17 +47,16 @@ func (b *bowl) HessianSequence(_ context.Context, _ data.Batch, m []float64, nex
 	return supernet.Pass{}, nil
 }
 
-func (b *bowl) HessianProducts(ctx context.Context, batch data.Batch, m []float64, directions [][]float64) (pass supernet.Pass, grad []float64, products [][]float64, err error) {
-	pass, err = b.HessianSequence(ctx, batch, m, func(g, p []float64) []float64 {
-		if p != nil {
-			grad, products = g, append(products, p)
-		}
-		if len(products) == len(directions) {
-			return nil
-		}
-		return directions[len(products)]
-	})
-	return pass, grad, products, err
+func (b *bowl) HessianForms(_ context.Context, _ data.Batch, m []float64, directions []supernet.Direction) (supernet.Pass, []float64, [][]float64, error) {
+	grad := b.times(m)
+	for i, s := range b.slope {
+		grad[i] += s
+	}
+	var products [][]float64
+	for _, v := range directions {
+		products = append(products, b.times(v.Values))
+	}
+	return supernet.Pass{}, grad, supernet.FormsOfProducts(supernet.ValuesOf(directions), products), nil
 }
 
 // rotated returns a symmetric matrix of the eigenvalues with random eigenvectors.

@@ -26,7 +26,7 @@ func (n *Net) Droppable() int { return n.droppable }
 
 // SetDropPath sets what the outputs of those layers are multiplied by in the following
 // calls of MixingGradient and WeightGradient with BatchStatistics, and in the DARTS
-// spaces of HessianProducts: one number for each cell, block and operation (3×3, then
+// spaces of HessianProducts and HessianForms: one number for each cell, block and operation (3×3, then
 // 1×1), or cell and edge, or cell and pair of the genotype, and image of the batch, in this order. None stand for ones, as in the beginning. It
 // is an error of the next such call if Config.DropPath is not set or the number
 // of multipliers does not fit the batch; the other passes ignore them.
@@ -36,7 +36,7 @@ func (n *Net) SetDropPath(multipliers []float64) {
 
 // dropPathCounts tells whether SetDropPath is about a program.
 func (n *Net) dropPathCounts(k key) bool {
-	return k.bn == BatchStatistics && (k.task == mixingGradient || k.task == weightGradient || k.task == hessianProduct && !n.config.oneInput())
+	return k.bn == BatchStatistics && (k.task == mixingGradient || k.task == weightGradient || (k.task == hessianProduct || k.task == hessianForms) && !n.config.oneInput())
 }
 
 // drops tells whether a program has drop path.

@@ -89,6 +89,9 @@ func everything(t testing.TB, net *supernet.Net, b data.Batch) map[string][]floa
 	p, _, products, err := net.HessianProducts(context.Background(), b, mixing, directions)
 	must("Hessian", p, err)
 	all["Hessian products"] = slices.Concat(products...)
+	p, _, forms, err := net.HessianForms(context.Background(), b, mixing, few(rowDirections(net, 6)))
+	must("Hessian at once", p, err)
+	all["Hessian forms"] = slices.Concat(forms...)
 	p, err = net.WeightGradient(b, mixing, supernet.BatchStatistics)
 	must("weight", p, err)
 	all["weight gradient"] = make([]float64, net.ParameterCount())
@@ -153,9 +156,9 @@ func agree(t *testing.T, set string, got, want map[string][]float64) {
 	for name, w := range want {
 		tolerance := 1e-4
 		switch name {
-		case "architecture gradient", "weight gradient", "Hessian products", "attack gradient":
+		case "architecture gradient", "weight gradient", "Hessian products", "Hessian forms", "attack gradient":
 			tolerance = 5e-3
-		case "architecture loss", "weight loss", "Hessian loss", "attack loss":
+		case "architecture loss", "weight loss", "Hessian loss", "Hessian at once loss", "attack loss":
 			tolerance = 1e-5
 		}
 		if d := distance(got[name], w); !(d <= tolerance) {

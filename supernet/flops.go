@@ -15,7 +15,7 @@ func (n *Net) MixingGradientFLOPs(batch int) (float64, error) { return n.flops(m
 func (n *Net) WeightGradientFLOPs(batch int) (float64, error) { return n.flops(weightGradient, batch) }
 
 func (n *Net) flops(t task, batch int) (float64, error) {
-	k := key{t, RunningStatistics, batch}
+	k := key{task: t, bn: RunningStatistics, batch: batch}
 	if t == weightGradient && n.config.auxiliary() {
 		k.bn = BatchStatistics // there the head is
 	}
@@ -37,13 +37,18 @@ func (n *Net) unchosen(guarded map[int]float64) float64 {
 	return total
 }
 
-// HessianFLOPs is the arithmetic of HessianProducts in the given number of directions, of
-// which the first comes with the loss and the gradient.
-func (n *Net) HessianFLOPs(batch, directions int) (float64, error) {
-	plan, err := n.plan(key{hessianProduct, BatchStatistics, batch})
+// HessianFLOPs is the arithmetic of HessianForms in directions of the given rows of the
+// space.
+func (n *Net) HessianFLOPs(batch int, rows []int) (float64, error) {
+	k := key{task: hessianProduct, bn: BatchStatistics, batch: batch}
+	passes := max(len(rows), 1) // of which the first comes with the loss and the gradient
+	if n.config.formsAtOnce(batch, len(rows)) {
+		k, passes = formsKey(batch, rows), 1
+	}
+	plan, err := n.plan(k)
 	if err != nil {
 		return 0, err
 	}
 	guarded, again := plan.GuardedFLOPs()
-	return plan.FLOPs() - n.unchosen(guarded) + float64(max(directions-1, 0))*(plan.VaryingFLOPs()-n.unchosen(again)), nil
+	return plan.FLOPs() - n.unchosen(guarded) + float64(passes-1)*(plan.VaryingFLOPs()-n.unchosen(again)), nil
 }

@@ -28,7 +28,7 @@ func TestFLOPs(t *testing.T) {
 		// The first block's sum is fixed, so its operations have no gradient to pass on.
 		mixed = 3*block + second + third + head
 	)
-	const images = 3
+	const images, many = 3, 1 << 20
 	for _, test := range []struct {
 		name  string
 		count func() (float64, error)
@@ -37,9 +37,14 @@ func TestFLOPs(t *testing.T) {
 		{"forward", func() (float64, error) { return net.ForwardFLOPs(images) }, all},
 		{"mixing gradient", func() (float64, error) { return net.MixingGradientFLOPs(images) }, all + mixed},
 		{"weight gradient", func() (float64, error) { return net.WeightGradientFLOPs(images) }, 3*all - stem},
-		{"Hessian, gradient alone", func() (float64, error) { return net.HessianFLOPs(images, 0) }, all + 3*mixed},
-		{"Hessian, 1 direction", func() (float64, error) { return net.HessianFLOPs(images, 1) }, all + 3*mixed},
-		{"Hessian, 5 directions", func() (float64, error) { return net.HessianFLOPs(images, 5) }, all + mixed + 5*2*mixed},
+		{"Hessian, gradient alone", func() (float64, error) { return net.HessianFLOPs(images, nil) }, all + 3*mixed},
+		{"Hessian, first block", func() (float64, error) { return net.HessianFLOPs(images, []int{0}) }, all + mixed + mixed},
+		// What the last block does moves nothing else in the first cell.
+		{"Hessian, first and last block", func() (float64, error) { return net.HessianFLOPs(images, []int{0, 0, 3}) }, all + mixed + 3*mixed - 3*block},
+		{"Hessian of many images, 5 directions", func() (float64, error) {
+			n, err := net.HessianFLOPs(many*images, make([]int, 5))
+			return n / many, err
+		}, all + mixed + 5*2*mixed},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			got, err := test.count()
@@ -61,7 +66,7 @@ func TestFLOPs(t *testing.T) {
 	}
 	for _, count := range []func() (float64, error){
 		func() (float64, error) { return net.ForwardFLOPs(0) },
-		func() (float64, error) { return net.HessianFLOPs(0, 1) },
+		func() (float64, error) { return net.HessianFLOPs(0, []int{0}) },
 	} {
 		if _, err := count(); err == nil {
 			t.Error("a batch without images was counted")

@@ -1,5 +1,7 @@
 package supernet
 
+import "slices"
+
 // Memory returns the bytes that a search takes on a CPU engine at most, for weights and
 // values of so many bytes: the largest of the plans that it needs, since they share their
 // memory, and what is kept of each weight. hessian is the batch of the Hessian, 0 where
@@ -9,12 +11,19 @@ func (c Config) Memory(batch, hessian, element int) (int64, error) {
 		return 0, err
 	}
 	n := &Net{config: c, blueprint: c.blueprint()}
-	tasks := []key{{weightGradient, BatchStatistics, batch}}
+	tasks := []key{{task: weightGradient, bn: BatchStatistics, batch: batch}}
 	if c.Evaluation == nil {
-		tasks = append(tasks, key{mixingGradient, BatchStatistics, batch})
+		tasks = append(tasks, key{task: mixingGradient, bn: BatchStatistics, batch: batch})
 	}
 	if hessian > 0 {
-		tasks = append(tasks, key{hessianProduct, BatchStatistics, hessian})
+		tasks = append(tasks, key{task: hessianProduct, bn: BatchStatistics, batch: hessian})
+		var rows []int
+		for i, row := range c.Space.Rows() { // as many directions as change anything
+			rows = append(rows, slices.Repeat([]int{i}, len(row.Candidates)-1)...)
+		}
+		if c.formsAtOnce(hessian, len(rows)) {
+			tasks = append(tasks, formsKey(hessian, rows))
+		}
 	}
 	largest := 0
 	for _, k := range tasks {

@@ -101,9 +101,12 @@ func (n *Net) WriteTouched(touched []bool) {
 	}
 }
 
-// writeDirection sets the direction of a Hessian product, with zeros at the
-// operations that are not executed: the loss does not depend on their weights.
-func (n *Net) writeDirection(direction []float64) {
+// writeDirection sets the direction of a Hessian product.
+func (n *Net) writeDirection(direction []float64) { n.direction.Write(n.executedOf(direction)) }
+
+// executedOf is a direction with zeros at the operations that are not executed: the loss
+// does not depend on their weights.
+func (n *Net) executedOf(direction []float64) []float64 {
 	if s := n.sampling; s != nil {
 		direction = slices.Clone(direction)
 		for _, entry := range s.candidates {
@@ -112,5 +115,5 @@ func (n *Net) writeDirection(direction []float64) {
 			}
 		}
 	}
-	n.direction.Write(direction)
+	return direction
 }

@@ -405,6 +405,11 @@ func (s shape) walk(t testing.TB, e engine.Engine, seed uint64, passes int, pois
 			p, _, products, err := net.HessianProducts(context.Background(), b, mixing, directions)
 			must("Hessian", p, err)
 			out["Hessian products"] = slices.Concat(products...)
+			statistics := read(net.StatisticsCount(), net.ReadStatistics)
+			p, _, forms, err := net.HessianForms(context.Background(), b, mixing, few(rowDirections(net, seed)))
+			must("Hessian at once", p, err)
+			out["Hessian forms"] = slices.Concat(forms...)
+			net.WriteStatistics(statistics) // which have moved with the products already
 			p, err = net.WeightGradient(b, mixing, bn)
 			must("weight", p, err)
 			out["weight gradient"] = read(net.ParameterCount(), net.ReadGradient)
@@ -437,7 +442,7 @@ func TestCPUEngineAgreesOnSampledNetworks(t *testing.T) {
 					for name, w := range wants[pass] {
 						tolerance := 1e-4
 						switch {
-						case strings.HasSuffix(name, "gradient"), name == "Hessian products":
+						case strings.HasSuffix(name, "gradient"), name == "Hessian products", name == "Hessian forms":
 							tolerance = 5e-3
 						case strings.HasSuffix(name, "loss"):
 							tolerance = 1e-5

@@ -57,6 +57,16 @@ type key struct {
 	task  task
 	bn    BatchNorm
 	batch int
+	rows  string // hessianForms: the row of each direction, as a rune
+}
+
+// formsKey is that of the Hessian in directions of the given rows of the space.
+func formsKey(batch int, rows []int) key {
+	k := key{task: hessianForms, bn: BatchStatistics, batch: batch}
+	for _, row := range rows {
+		k.rows += string(rune(row))
+	}
+	return k
 }
 
 // task is what a program computes besides loss and logits.
@@ -67,6 +77,7 @@ const (
 	mixingGradient
 	weightGradient
 	hessianProduct
+	hessianForms
 	sparseForward // forward, without what mixing weights of 0 make superfluous
 )
 
@@ -81,6 +92,7 @@ type program struct {
 	drop                   engine.Vector   // multipliers of drop path, or nil
 	undropped              []float64       // as many ones
 	dropouts               []engine.Vector // masks
+	directions, forms      []engine.Vector // hessianForms
 }
 
 // averaging is how the statistics of a batch are folded into the running ones, see
@@ -214,21 +226,21 @@ func (n *Net) WriteStatistics(src []float64) { n.running.Write(src) }
 
 // Forward evaluates the loss.
 func (n *Net) Forward(b data.Batch, mixing []float64, bn BatchNorm) (Pass, error) {
-	return n.run(forward, bn, b, mixing)
+	return n.run(key{task: forward, bn: bn, batch: b.N}, b, mixing)
 }
 
 // ForwardSparse is Forward in evaluation mode for mixing vectors with many zeros, as of a
 // discrete architecture: it leaves out what nothing but an entry of 0 leads to. The numbers
 // are those of Forward.
 func (n *Net) ForwardSparse(b data.Batch, mixing []float64) (Pass, error) {
-	return n.run(sparseForward, RunningStatistics, b, mixing)
+	return n.run(key{task: sparseForward, bn: RunningStatistics, batch: b.N}, b, mixing)
 }
 
 // MixingGradient evaluates the loss and its gradient with respect to the mixing
 // vector, which it stores in grad. In a Sampled network it is 0 by the mixing
 // weights of operations that are not executed.
 func (n *Net) MixingGradient(b data.Batch, mixing []float64, bn BatchNorm, grad []float64) (Pass, error) {
-	pass, err := n.run(mixingGradient, bn, b, mixing)
+	pass, err := n.run(key{task: mixingGradient, bn: bn, batch: b.N}, b, mixing)
 	if err != nil {
 		return Pass{}, err
 	}
@@ -240,7 +252,7 @@ func (n *Net) MixingGradient(b data.Batch, mixing []float64, bn BatchNorm, grad 
 // WeightGradient evaluates the loss and its gradient with respect to the
 // weights, which stays on the engine for StepWeights.
 func (n *Net) WeightGradient(b data.Batch, mixing []float64, bn BatchNorm) (Pass, error) {
-	pass, err := n.run(weightGradient, bn, b, mixing)
+	pass, err := n.run(key{task: weightGradient, bn: bn, batch: b.N}, b, mixing)
 	if err == nil {
 		n.sampling.touch()
 	}
@@ -309,6 +321,123 @@ func (n *Net) HessianProducts(ctx context.Context, b data.Batch, mixing []float6
 	return pass, grad, products, nil
 }
 
+// Direction moves the mixing weights of one row of the space, in every cell of a Sampled
+// network.
+type Direction struct {
+	Row    int
+	Values []float64 // of the length of the mixing vector; 0 outside of the row
+}
+
+// atOnce is how many numbers an activation of the first cells may have in all directions
+// of HessianForms together: so many take about 1 GB with all that is alive with them.
+const atOnce = 8 << 20
+
+// formsAtOnce tells whether HessianForms of so many directions takes them all in one pass.
+func (c Config) formsAtOnce(batch, directions int) bool {
+	return directions > 0 && directions*batch*c.Channels*c.Side*c.Side <= atOnce
+}
+
+// HessianForms evaluates in training mode the loss, its gradient with respect to the
+// mixing vector, and the exact Hessian in the given directions: the entry [i][j] of the
+// symmetric matrix is directionᵢ·H·directionⱼ. A small network moves in all directions at
+// once (graph.Forms), which takes half the time of HessianProducts, of which a large one is
+// made, as memory for that would be too much. The running statistics move once. In a
+// Sampled network the Hessian is 0 at the operations that are not executed. When ctx is
+// done, it stops before the next pass with ctx's error.
+func (n *Net) HessianForms(ctx context.Context, b data.Batch, mixing []float64, directions []Direction) (pass Pass, grad []float64, forms [][]float64, err error) {
+	rows := make([]int, len(directions))
+	for i, v := range directions {
+		if err := n.checkDirection(i, v.Values); err != nil {
+			return Pass{}, nil, nil, err
+		}
+		if rows := n.config.Space.Rows(); v.Row < 0 || v.Row >= len(rows) {
+			return Pass{}, nil, nil, fmt.Errorf("hessian: direction %d is of row %d, space %s has %d", i, v.Row, n.config.Space.Name(), len(rows))
+		}
+		rows[i] = v.Row
+	}
+	if err := n.writeMixing(mixing); err != nil {
+		return Pass{}, nil, nil, err
+	}
+	values := make([][]float64, len(directions))
+	for i, v := range directions {
+		values[i] = n.executedOf(v.Values)
+	}
+	if !n.config.formsAtOnce(b.N, len(directions)) {
+		pass, grad, products, err := n.HessianProducts(ctx, b, mixing, values)
+		if err != nil {
+			return Pass{}, nil, nil, err
+		}
+		return pass, grad, FormsOfProducts(values, products), nil
+	}
+	k := formsKey(b.N, rows)
+	p, err := n.program(k)
+	if err == nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		return Pass{}, nil, nil, err
+	}
+	for i, v := range values {
+		p.directions[i].Write(v)
+	}
+	if pass, err = n.run(k, b, mixing); err != nil {
+		return Pass{}, nil, nil, err
+	}
+	grad = make([]float64, n.config.MixingLen())
+	n.mixingGradient.Read(grad)
+	vectors := make([][]float64, len(p.forms))
+	for i, v := range p.forms {
+		vectors[i] = make([]float64, v.Len())
+		v.Read(vectors[i])
+	}
+	return pass, grad, formsOf(values, vectors), nil
+}
+
+// formsOf puts together what graph.Forms says of the second derivatives.
+func formsOf(directions, vectors [][]float64) [][]float64 {
+	forms := make([][]float64, len(directions))
+	for i := range forms {
+		forms[i] = make([]float64, len(directions))
+	}
+	for i, v := range directions {
+		for j, u := range directions[:i+1] {
+			total := vectors[i][len(v)+j]
+			for k := range v {
+				total += v[k]*vectors[j][k] + u[k]*vectors[i][k]
+			}
+			forms[i][j], forms[j][i] = total, total
+		}
+	}
+	return forms
+}
+
+// FormsOfProducts returns what HessianForms does, of the products of the Hessian with each
+// direction: of two entries that rounding makes different, the mean.
+func FormsOfProducts(directions, products [][]float64) [][]float64 {
+	forms := make([][]float64, len(directions))
+	for i := range forms {
+		forms[i] = make([]float64, len(directions))
+	}
+	for i, v := range directions {
+		for j, p := range products {
+			for k, x := range v {
+				forms[i][j] += x * p[k] / 2
+				forms[j][i] += x * p[k] / 2
+			}
+		}
+	}
+	return forms
+}
+
+// ValuesOf are the vectors of the directions.
+func ValuesOf(directions []Direction) [][]float64 {
+	var values [][]float64
+	for _, v := range directions {
+		values = append(values, v.Values)
+	}
+	return values
+}
+
 // HessianSequence is HessianProducts for directions of which each may depend on the
 // products with those before it. It calls next with nil for the first direction, then with
 // the gradient and the product with the direction that next returned last, which are
@@ -328,12 +457,12 @@ func (n *Net) HessianSequence(ctx context.Context, b data.Batch, mixing []float6
 		}
 		n.writeDirection(direction)
 		if i == 0 {
-			if pass, err = n.run(hessianProduct, BatchStatistics, b, mixing); err != nil {
+			if pass, err = n.run(key{task: hessianProduct, bn: BatchStatistics, batch: b.N}, b, mixing); err != nil {
 				return Pass{}, err
 			}
 			grad = make([]float64, d)
 			n.mixingGradient.Read(grad)
-			p = n.programs[key{hessianProduct, BatchStatistics, b.N}]
+			p = n.programs[key{task: hessianProduct, bn: BatchStatistics, batch: b.N}]
 		} else {
 			p.Rerun()
 		}
@@ -356,8 +485,7 @@ func (n *Net) checkDirection(i int, v []float64) error {
 
 // run feeds and runs the program of a task, and moves the running statistics
 // when the pass used those of the batch.
-func (n *Net) run(t task, bn BatchNorm, b data.Batch, mixing []float64) (Pass, error) {
-	k := key{t, bn, b.N}
+func (n *Net) run(k key, b data.Batch, mixing []float64) (Pass, error) {
 	p, err := n.program(k)
 	if err != nil {
 		return Pass{}, err
@@ -370,7 +498,7 @@ func (n *Net) run(t task, bn BatchNorm, b data.Batch, mixing []float64) (Pass, e
 	}
 	n.feedDraws(p, k)
 	p.Run()
-	if bn == BatchStatistics {
+	if k.bn == BatchStatistics {
 		n.moveStatistics(b.N)
 	}
 	n.loss.Read(n.number)
@@ -533,6 +661,15 @@ func (n *Net) program(k key) (*program, error) {
 		}
 	case hessianProduct:
 		outputs = append(outputs, n.mixingGradient, n.product)
+	case hessianForms:
+		outputs = append(outputs, n.mixingGradient)
+		count := len([]rune(k.rows))
+		for i := range count {
+			p.directions = append(p.directions, n.engine.NewVector(n.mixing.Len()))
+			p.forms = append(p.forms, n.engine.NewVector(n.mixing.Len()+count))
+			inputs[directionName(i)] = p.directions[i]
+		}
+		outputs = append(outputs, p.forms...)
 	}
 	p.Program, err = n.engine.Compile(plan, inputs, outputs)
 	if err != nil {
@@ -542,6 +679,9 @@ func (n *Net) program(k key) (*program, error) {
 	return p, nil
 }
 
+// directionName is the input of a direction of hessianForms.
+func directionName(i int) string { return fmt.Sprint(inputDirection, i) }
+
 // plan builds and differentiates the graph of a program. Its outputs are loss and
 // logits, those of the auxiliary head where it has one, the statistics of every batch norm
 // that takes the batch's, gradients, and the product of the Hessian.
@@ -550,7 +690,7 @@ func (n *Net) plan(k key) (*engine.Plan, error) {
 	if k.batch < 1 || k.bn == BatchStatistics && k.batch*last.positions < 2 {
 		return nil, fmt.Errorf("a batch of %d images is too small for batch normalisation", k.batch)
 	}
-	if n.config.Evaluation != nil && (k.task == mixingGradient || k.task == hessianProduct) {
+	if n.config.Evaluation != nil && (k.task == mixingGradient || k.task == hessianProduct || k.task == hessianForms) {
 		return nil, fmt.Errorf("an evaluation network has no mixing weights to differentiate by")
 	}
 	if k.task == weightGradient && k.bn == RunningStatistics && n.config.auxiliary() {
@@ -592,6 +732,23 @@ func (n *Net) plan(k key) (*engine.Plan, error) {
 		outputs = append(outputs, products...)
 		varying = []string{inputDirection}
 	}
+	guarding := []string{inputMixing, inputDirection}
+	if k.task == hessianForms {
+		rows := n.config.Space.Rows()
+		var directions []graph.Direction
+		for i, row := range []rune(k.rows) {
+			r := rows[row]
+			vector := g.Input(directionName(i), graph.Parameter, n.config.MixingLen())
+			directions = append(directions, graph.Direction{Vector: vector, From: r.Offset, To: r.End(), Period: n.config.Space.Dim()})
+			guarding = append(guarding, directionName(i))
+			varying = append(varying, directionName(i)) // so that all that they move comes after the gradients
+		}
+		forms, err := g.Forms(net.losses(), net.mixing, directions)
+		if err != nil {
+			return nil, err
+		}
+		outputs = append(outputs, forms...)
+	}
 	plan, err := engine.NewPlan(g, outputs, varying...)
 	if err == nil && k.task == sparseForward {
 		all := make([]int, n.config.MixingLen())
@@ -600,7 +757,7 @@ func (n *Net) plan(k key) (*engine.Plan, error) {
 		}
 		plan.AddGuards(all, inputMixing)
 	} else if err == nil && n.sampling != nil {
-		plan.AddGuards(n.candidates, inputMixing, inputDirection)
+		plan.AddGuards(n.candidates, guarding...)
 	}
 	return plan, err
 }

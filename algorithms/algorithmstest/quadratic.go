@@ -183,16 +183,16 @@ func (q *Quadratic) ReadStatistics(dst []float64) { dst[0] = q.Running }
 // WriteStatistics sets Running.
 func (q *Quadratic) WriteStatistics(src []float64) { q.Running = src[0] }
 
-// HessianProducts implements algorithms.HessianNet.
-func (q *Quadratic) HessianProducts(_ context.Context, b data.Batch, mixing []float64, directions [][]float64) (supernet.Pass, []float64, [][]float64, error) {
-	r, pass := q.residuals("HessianProducts", b, mixing, supernet.BatchStatistics)
+// HessianForms implements algorithms.HessianNet.
+func (q *Quadratic) HessianForms(_ context.Context, b data.Batch, mixing []float64, directions []supernet.Direction) (supernet.Pass, []float64, [][]float64, error) {
+	r, pass := q.residuals("HessianForms", b, mixing, supernet.BatchStatistics)
 	grad := make([]float64, len(mixing))
 	q.mixingGradient(r, mixing, grad)
 	var products [][]float64
 	for _, t := range directions {
-		products = append(products, q.hessianProduct(t))
+		products = append(products, q.hessianProduct(t.Values))
 	}
-	return pass, grad, products, nil
+	return pass, grad, supernet.FormsOfProducts(supernet.ValuesOf(directions), products), nil
 }
 
 // HessianSequence implements algorithms.HessianNet.

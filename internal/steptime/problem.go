@@ -36,7 +36,7 @@ type problem struct {
 	choices *rand.Rand // of operations, nil unless sampled
 
 	images, hessianImages data.Batch
-	directions            int // of the last Hessian
+	directions            []int // of the last Hessian: the row of each
 }
 
 // auxiliary is the weight of the loss of the auxiliary head of a genotype's network: the

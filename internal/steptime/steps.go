@@ -110,7 +110,7 @@ func hessian(ctx context.Context, p *problem) (Outcome, error) {
 	if err != nil {
 		return Outcome{}, err
 	}
-	p.directions = net.directions
+	p.directions = net.rows
 	return Outcome{Loss: &net.loss, Eigenvalue: new(spectrum[len(spectrum)-1])}, nil
 }
 
@@ -121,12 +121,15 @@ func hessianFLOPs(p *problem) (float64, error) {
 // observed notes what algorithms.Hessian asks of a network.
 type observed struct {
 	*supernet.Net
-	loss       float64
-	directions int
+	loss float64
+	rows []int // of the directions
 }
 
-func (o *observed) HessianProducts(ctx context.Context, b data.Batch, mixing []float64, directions [][]float64) (supernet.Pass, []float64, [][]float64, error) {
-	pass, grad, products, err := o.Net.HessianProducts(ctx, b, mixing, directions)
-	o.loss, o.directions = pass.Loss, len(directions)
-	return pass, grad, products, err
+func (o *observed) HessianForms(ctx context.Context, b data.Batch, mixing []float64, directions []supernet.Direction) (supernet.Pass, []float64, [][]float64, error) {
+	pass, grad, forms, err := o.Net.HessianForms(ctx, b, mixing, directions)
+	o.loss, o.rows = pass.Loss, nil
+	for _, v := range directions {
+		o.rows = append(o.rows, v.Row)
+	}
+	return pass, grad, forms, err
 }

@@ -117,7 +117,14 @@ func TestReport(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want, err := b.problem.net.HessianFLOPs(5, 26-8); err != nil || flops["hessian"] != want {
+	var rows []int
+	for i, row := range b.problem.space.Rows() {
+		rows = append(rows, slices.Repeat([]int{i}, len(row.Candidates)-1)...)
+	}
+	if len(rows) != 26-8 {
+		t.Errorf("%d directions", len(rows))
+	}
+	if want, err := b.problem.net.HessianFLOPs(5, rows); err != nil || flops["hessian"] != want {
 		t.Errorf("the Hessian has %v operations, want %v, %v", flops["hessian"], want, err)
 	}
 }

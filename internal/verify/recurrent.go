@@ -299,10 +299,14 @@ type onWindow struct {
 	bn supernet.BatchNorm
 }
 
-// HessianProducts implements [algorithms.HessianNet].
-func (o onWindow) HessianProducts(ctx context.Context, _ data.Batch, mixing []float64, directions [][]float64) (supernet.Pass, []float64, [][]float64, error) {
-	pass, grad, products, err := o.Model.HessianProducts(ctx, o.window, mixing, o.bn, directions)
-	return supernet.Pass{Loss: pass.Loss}, grad, products, err
+// HessianForms implements [algorithms.HessianNet].
+func (o onWindow) HessianForms(ctx context.Context, _ data.Batch, mixing []float64, directions []supernet.Direction) (supernet.Pass, []float64, [][]float64, error) {
+	values := supernet.ValuesOf(directions)
+	pass, grad, products, err := o.Model.HessianProducts(ctx, o.window, mixing, o.bn, values)
+	if err != nil {
+		return supernet.Pass{}, nil, nil, err
+	}
+	return supernet.Pass{Loss: pass.Loss}, grad, supernet.FormsOfProducts(values, products), nil
 }
 
 // HessianSequence implements [algorithms.HessianNet]; the whole Hessian does not need it.

@@ -255,15 +255,19 @@ func (s *Search) StepWeights(sgd supernet.SGD) (float64, error) {
 // ReadMomentum implements algorithms.Weights: zeros, as there is no momentum.
 func (s *Search) ReadMomentum(dst []float64) { clear(dst) }
 
-// HessianProducts implements algorithms.HessianNet: without masks, by batch statistics, with
+// HessianForms implements algorithms.HessianNet: without masks, by batch statistics, with
 // running ones that do not move.
-func (s *Search) HessianProducts(ctx context.Context, b data.Batch, mixing []float64, directions [][]float64) (supernet.Pass, []float64, [][]float64, error) {
+func (s *Search) HessianForms(ctx context.Context, b data.Batch, mixing []float64, directions []supernet.Direction) (supernet.Pass, []float64, [][]float64, error) {
 	w, err := s.window(b)
 	if err != nil {
 		return supernet.Pass{}, nil, nil, err
 	}
-	pass, grad, products, err := s.Model.HessianProducts(ctx, w, mixing, supernet.BatchStatistics, directions)
-	return supernet.Pass{Loss: pass.Loss}, grad, products, err
+	values := supernet.ValuesOf(directions)
+	pass, grad, products, err := s.Model.HessianProducts(ctx, w, mixing, supernet.BatchStatistics, values)
+	if err != nil {
+		return supernet.Pass{}, nil, nil, err
+	}
+	return supernet.Pass{Loss: pass.Loss}, grad, supernet.FormsOfProducts(values, products), nil
 }
 
 // HessianSequence implements algorithms.HessianNet likewise.
