@@ -39,11 +39,12 @@ func init() {
 var instructionSets = []struct {
 	name    string
 	kernels *C.nb_kernel
+	narrow  *C.nb_kernel // for planes of narrowLanes; not tried with AVX-512 yet
 	steps   *C.nb_steps
 }{
-	{"AVX-512", C.nb_avx512(), C.nb_avx512_steps()},
-	{"AVX2", C.nb_avx2(), C.nb_avx2_steps()},
-	{"plain C", C.nb_generic(), C.nb_generic_steps()},
+	{"AVX-512", C.nb_avx512(), nil, C.nb_avx512_steps()},
+	{"AVX2", C.nb_avx2(), C.nb_avx2_narrow(), C.nb_avx2_steps()},
+	{"plain C", C.nb_generic(), C.nb_generic_narrow(), C.nb_generic_steps()},
 }
 
 // InstructionSets lists those that this machine has, the fastest first.
@@ -60,7 +61,7 @@ func InstructionSets() []string {
 // Engine is the CPU engine. Its programs share memory and run one at a time.
 type Engine struct {
 	name    string
-	kernels *C.nb_kernel
+	kernels map[int]*C.nb_kernel // by the lanes of a plane
 	steps   *C.nb_steps
 	pool    *pool
 
@@ -90,13 +91,17 @@ type renewal struct {
 func New(threads int, instructionSet string) (*Engine, error) {
 	for _, s := range instructionSets {
 		if s.name == instructionSet && s.kernels != nil {
-			e := &Engine{name: s.name, kernels: s.kernels, steps: s.steps, pool: newPool(max(threads, 1)), packings: map[string]*packing{}}
+			kernels := map[int]*C.nb_kernel{phases.Lanes: s.kernels}
+			if s.narrow != nil {
+				kernels[narrowLanes] = s.narrow
+			}
+			e := &Engine{name: s.name, kernels: kernels, steps: s.steps, pool: newPool(max(threads, 1)), packings: map[string]*packing{}}
 			e.gradients = newVector(0)
 			e.scratch, e.work = make([]*memory, e.pool.threads), make([]*memory, e.pool.threads)
 			e.reserve(room{batch: 1, scratch: 1, work: 1})
 			e.renew = func(_, task int) {
 				r := e.renewed[task]
-				C.nb_pack(pointer(r.packing.packed.data), pointer(r.packing.Arrays[r.piece].(*vector).data), (*C.nb_weights)(unsafe.Pointer(&r.packing.Pieces[r.piece])))
+				C.nb_pack(pointer(r.packing.packed.data), pointer(r.packing.Arrays[r.piece].(*vector).data), (*C.nb_weights)(unsafe.Pointer(&r.packing.Pieces[r.piece])), C.int(r.packing.Lanes))
 			}
 			runtime.AddCleanup(e, func(p *pool) { p.stop() }, e.pool)
 			return e, nil
@@ -131,7 +136,7 @@ func (e *Engine) Compile(plan *engine.Plan, inputs map[string]engine.Vector, out
 		}
 		return p, nil
 	}
-	m := &machine{engine: e, packings: map[*phases.Packing]*packing{}}
+	m := &machine{engine: e, lanes: e.lanesOf(plan), packings: map[*phases.Packing]*packing{}}
 	code, err := phases.Compile(m, plan, inputs, outputs)
 	if err != nil {
 		return nil, fmt.Errorf("CPU engine: %w", err)
@@ -200,6 +205,7 @@ type packing struct {
 // unless they are results of one of them.
 func (e *Engine) packing(p *phases.Packing) *packing {
 	var key strings.Builder
+	fmt.Fprint(&key, p.Lanes, " ")
 	for i, at := range p.Pieces {
 		fmt.Fprint(&key, at, p.Arrays[i].Address(), " ")
 	}
@@ -208,7 +214,7 @@ func (e *Engine) packing(p *phases.Packing) *packing {
 	}
 	size := p.Floats()
 	if !p.Depthwise {
-		size = int(C.nb_packed_size(C.int64_t(p.OutBlocks), C.int64_t(p.InBlocks), C.int64_t(p.K)))
+		size = int(C.nb_packed_size(C.int64_t(p.OutBlocks), C.int64_t(p.InBlocks), C.int64_t(p.K), C.int64_t(p.Lanes)))
 	}
 	made := &packing{Packing: p, packed: newVector(size), versions: slices.Repeat([]int{-1}, len(p.Pieces))}
 	if !p.Computed {

@@ -1,6 +1,7 @@
 package cpu_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -24,9 +25,41 @@ func open(t *testing.T, set string) func(threads int) engine.Engine {
 func TestConformance(t *testing.T) {
 	for _, set := range cpu.InstructionSets() {
 		t.Run(set, func(t *testing.T) {
-			enginetest.Conform(t, open(t, set), 2e-5)
 			enginetest.ConformRecurrent(t, open(t, set), 4e-6)
 		})
+		for _, lanes := range []int{8, 16} {
+			t.Run(fmt.Sprintf("%s, planes of %d channels", set, lanes), func(t *testing.T) {
+				if !open(t, set)(1).(*cpu.Engine).OnlyLanes(lanes) {
+					t.Skipf("%s has no kernels for planes of %d channels", set, lanes)
+				}
+				enginetest.Conform(t, func(threads int) engine.Engine {
+					e := open(t, set)(threads)
+					e.(*cpu.Engine).OnlyLanes(lanes)
+					return e
+				}, 2e-5)
+			})
+		}
+	}
+}
+
+// Narrow networks have planes of 8 channels where there are kernels for them.
+func TestLanes(t *testing.T) {
+	for _, set := range cpu.InstructionSets() {
+		e := open(t, set)(1).(*cpu.Engine)
+		narrow := 8
+		if set == "AVX-512" {
+			narrow = 16
+		}
+		for channels, want := range map[int]int{1: narrow, 8: narrow, 16: 16, 20: narrow, 36: narrow, 40: narrow, 64: 16} {
+			g := graph.New()
+			plan, err := engine.NewPlan(g, []*graph.Node{graph.NewMean(g.Input("x", graph.Activation, 1, channels, 4, 4))})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := e.LanesOf(plan); got != want {
+				t.Errorf("%s: planes of %d channels for %d, want %d", set, got, channels, want)
+			}
+		}
 	}
 }
 

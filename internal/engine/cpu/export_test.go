@@ -4,8 +4,23 @@ import (
 	"slices"
 	"unsafe"
 
+	"github.com/nb1shot/nb1shot/internal/engine"
 	"github.com/nb1shot/nb1shot/internal/engine/phases"
 )
+
+// OnlyLanes lets planes have so many channels, whatever the plan. It reports whether the
+// instruction set has kernels for them.
+func (e *Engine) OnlyLanes(lanes int) bool {
+	for l := range e.kernels {
+		if l != lanes {
+			delete(e.kernels, l)
+		}
+	}
+	return len(e.kernels) > 0
+}
+
+// LanesOf is how many channels the planes of a plan's program have.
+func (e *Engine) LanesOf(plan *engine.Plan) int { return e.lanesOf(plan) }
 
 // Instruction is one instruction that is executed for a batch of images, whose planes are
 // in memory, for measurements of its kernel alone.
@@ -28,7 +43,7 @@ func (i *Instruction) Bytes() int {
 
 // Ready returns what executes the instruction for all images.
 func (i *Instruction) Ready(e *Engine) (run func()) {
-	m := &machine{engine: e}
+	m := &machine{engine: e, lanes: phases.Lanes}
 	code := &phases.Program{Images: i.Images, Levels: make([]phases.Level, 1)}
 	l := &code.Levels[0]
 	refs := func(planes, pixels int) (phases.Address, []phases.Ref) {

@@ -1,6 +1,6 @@
-// The kernels, written once for vectors of VL floats. Each instruction set
-// includes this file after defining VL, the vector type vf, the mask type vm and
-// the operations below. Functions are static: the tables at the end are what
+// The kernels, written once for vectors of VL floats and planes of LANES channels, one or
+// several vectors. Each instruction set includes this file after defining both, the vector
+// type vf, the mask type vm and the operations below. Functions are static: the tables at the end are what
 // leaves the file.
 //
 //   LD ST SET1 FMA(a,b,c)=a·b+c ADD SUB MUL MAX   on vf
@@ -49,9 +49,9 @@ static inline __attribute__((always_inline)) void combine(int n, int k0, int k1,
 	EACH_PART(h) {
 		const float *q = coef + h;
 		vf b = LD(q), a0 = ZERO, s0 = a0, t0 = a0, a1 = a0, s1 = a0, t1 = a0, a2 = a0, s2 = a0, t2 = a0;
-		if (n > 0) a0 = LD(q + 16), s0 = LD(q + 32), t0 = LD(q + 48);
-		if (n > 1) a1 = LD(q + 64), s1 = LD(q + 80), t1 = LD(q + 96);
-		if (n > 2) a2 = LD(q + 112), s2 = LD(q + 128), t2 = LD(q + 144);
+		if (n > 0) a0 = LD(q + LANES), s0 = LD(q + 2 * LANES), t0 = LD(q + 3 * LANES);
+		if (n > 1) a1 = LD(q + 4 * LANES), s1 = LD(q + 5 * LANES), t1 = LD(q + 6 * LANES);
+		if (n > 2) a2 = LD(q + 7 * LANES), s2 = LD(q + 8 * LANES), t2 = LD(q + 9 * LANES);
 		for (int64_t i = h; i < pixels * LANES; i += LANES) {
 			vf v = accumulate ? LD(out + i) : b;
 			if (n > 0) v = term(k0, z[0] + i, y[0] + i, a0, s0, t0, v);
@@ -122,7 +122,7 @@ static inline __attribute__((always_inline)) void reduce(int masked, int has_z, 
 	const float *y, const float *z, const float *w0, const float *w1, const float *w2, const float *coef, int64_t pixels, double factor, double *sums) {
 	EACH_PART(h) {
 		vf s = ZERO, t = ZERO, one = SET1(1.f);
-		if (masked) s = LD(coef + h), t = LD(coef + 16 + h);
+		if (masked) s = LD(coef + h), t = LD(coef + LANES + h);
 		float total[4][2 * LANES] = { 0 };
 #define STEP(a, b, c, d, i) do { \
 		vf v = has_z ? LD(z + (i)) : one; \
@@ -196,7 +196,7 @@ static inline void next_plane(nb_stream *s) {
 
 // pair_N computes N pixels of two vectors of output channels: out = Σ over the
 // input planes and their channels of weight·x. x holds the planes, off the first
-// pixel's place in them; w is [in block][in][16] and its second vector ws floats
+// pixel's place in them; w is [in block][in][lane] and its second vector ws floats
 // further. With st, the results are added up there, see compensate: their sum,
 // then that of their squares.
 enum { MOMENT_FLOATS = 4 * LANES }; // of one output plane
@@ -231,7 +231,7 @@ enum { MOMENT_FLOATS = 4 * LANES }; // of one output plane
 typedef void (*pair)(const float *const *, int64_t, int, const int32_t *, const float *, int64_t, float *, float *, int, float *, float *, nb_stream *);
 
 PAIR(1) PAIR(2) PAIR(3) PAIR(4) PAIR(5) PAIR(6)
-#if VL == 16
+#if VL == 16 // 32 registers
 PAIR(7) PAIR(8) PAIR(9) PAIR(10) PAIR(11) PAIR(12) PAIR(13) PAIR(14)
 enum { PAIR_PIXELS = 14 };
 static const pair pairs[] = { 0, pair_1, pair_2, pair_3, pair_4, pair_5, pair_6, pair_7, pair_8, pair_9, pair_10, pair_11, pair_12, pair_13, pair_14 };
@@ -246,7 +246,7 @@ static const pair pairs[] = { 0, pair_1, pair_2, pair_3, pair_4, pair_5, pair_6 
 #undef STORE_FAR
 #undef MOMENTS
 
-#if VL == 16
+#if VL == LANES
 // single_N is the same for one vector, when the number of output blocks is odd.
 #define DECLARE(n) vf a##n = ZERO;
 #define LOAD(n) a##n = LD(y + n * LANES);
@@ -275,14 +275,20 @@ static const pair pairs[] = { 0, pair_1, pair_2, pair_3, pair_4, pair_5, pair_6 
 			compensate(st, m); compensate(st + 2 * LANES, q); \
 		} \
 	}
-SINGLE(1) SINGLE(2) SINGLE(3) SINGLE(4) SINGLE(5) SINGLE(6) SINGLE(7) SINGLE(8) SINGLE(9) SINGLE(10)
-SINGLE(11) SINGLE(12) SINGLE(13) SINGLE(14) SINGLE(15) SINGLE(16) SINGLE(17) SINGLE(18) SINGLE(19) SINGLE(20)
-SINGLE(21) SINGLE(22) SINGLE(23) SINGLE(24) SINGLE(25) SINGLE(26) SINGLE(27) SINGLE(28)
 typedef void (*single)(const float *const *, int64_t, int, const int32_t *, const float *, float *, int, float *, nb_stream *);
+SINGLE(1) SINGLE(2) SINGLE(3) SINGLE(4) SINGLE(5) SINGLE(6) SINGLE(7) SINGLE(8) SINGLE(9) SINGLE(10) SINGLE(11) SINGLE(12)
+#if VL == 16
+SINGLE(13) SINGLE(14) SINGLE(15) SINGLE(16) SINGLE(17) SINGLE(18) SINGLE(19) SINGLE(20)
+SINGLE(21) SINGLE(22) SINGLE(23) SINGLE(24) SINGLE(25) SINGLE(26) SINGLE(27) SINGLE(28)
 enum { SINGLE_PIXELS = 28 };
 static const single singles[] = { 0, single_1, single_2, single_3, single_4, single_5, single_6, single_7, single_8, single_9, single_10,
 	single_11, single_12, single_13, single_14, single_15, single_16, single_17, single_18, single_19, single_20,
 	single_21, single_22, single_23, single_24, single_25, single_26, single_27, single_28 };
+#else
+enum { SINGLE_PIXELS = 12 };
+static const single singles[] = { 0, single_1, single_2, single_3, single_4, single_5, single_6, single_7, single_8, single_9, single_10,
+	single_11, single_12 };
+#endif
 #undef DECLARE
 #undef LOAD
 #undef MULTIPLY
@@ -315,7 +321,7 @@ static void product(const float *const *x, int nin, const int32_t *depth, const 
 	for (int64_t first = 0; first < c.runs; first += chunk) {
 		int64_t end = first + chunk < c.runs ? first + chunk : c.runs, p = from;
 		int o = 0;
-#if VL == 16
+#if VL == LANES
 		for (; o + 1 < nout; o += 2) {
 			float *st0 = st ? st + o * MOMENT_FLOATS : 0, *st1 = st ? st0 + MOMENT_FLOATS : 0;
 			p = from;
@@ -356,7 +362,7 @@ static void product(const float *const *x, int nin, const int32_t *depth, const 
 	}
 }
 
-// outer adds Σ over the pixels of x[i]·g[o] to the 16×16 blocks dw of one input
+// outer adds Σ over the pixels of x[i]·g[o] to the blocks dw, [LANES][LANES], of one input
 // plane and several output planes, which are `between` floats apart.
 #define OUTER_4(N, ...) \
 	static void outer_4(const float *x, const float *const *g, float *dw, int64_t between, int64_t pixels) { \
@@ -401,25 +407,31 @@ OUTER_2(4)
 #undef MULTIPLY
 #undef STORE
 
-#if VL == 16
+#if VL == LANES
 #define LOAD(n) vf a##n = LD(d + n * LANES);
 #define MULTIPLY(n) a##n = FMA(v, SET1(x[p + n]), a##n);
 #define STORE(n) ST(d + n * LANES, a##n);
-static void outer_1(const float *x, const float *g, float *d, int64_t pixels) {
-	REPEAT(16, LOAD)
-	for (int64_t p = 0; p < pixels * LANES; p += LANES) {
-		vf v = LD(g + p);
-		REPEAT(16, MULTIPLY)
+#define OUTER_1(N) \
+	static void outer_1(const float *x, const float *g, float *d, int64_t pixels) { \
+		REPEAT(N, LOAD) \
+		for (int64_t p = 0; p < pixels * LANES; p += LANES) { \
+			vf v = LD(g + p); \
+			REPEAT(N, MULTIPLY) \
+		} \
+		REPEAT(N, STORE) \
 	}
-	REPEAT(16, STORE)
-}
+#if VL == 16
+OUTER_1(16)
+#else
+OUTER_1(8)
+#endif
 #undef LOAD
 #undef MULTIPLY
 #undef STORE
 #endif
 
 // outer_product adds the products of all input with all output planes to dw
-// [out block][in block][16][16], chunk of pixels by chunk.
+// [out block][in block][LANES][LANES], chunk of pixels by chunk.
 static void outer_product(const float *const *x, int nin, const int32_t *depth, const float *const *g, int nout, float *dw, int64_t pixels) {
 	enum { CHUNK = 96 };
 	int64_t between = (int64_t)nin * LANES * LANES;
@@ -433,6 +445,8 @@ static void outer_product(const float *const *x, int nin, const int32_t *depth, 
 				for (int r = 0; r < depth[i]; r += 4)
 					outer_4(x[i] + off + r, q, dw + o * between + (i * LANES + r) * LANES, between, n);
 		}
+#endif
+#if VL == LANES
 		for (; o + 1 < nout; o += 2)
 			for (int i = 0; i < nin; i++)
 				for (int r = 0; r < depth[i]; r += OUTER_ROWS) {

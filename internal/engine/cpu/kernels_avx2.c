@@ -13,6 +13,11 @@
 #endif
 
 #define VL 8
+#ifdef NARROW
+#define LANES 8
+#else
+#define LANES 16
+#endif
 typedef __m256 vf;
 typedef __m256 vm;
 typedef __m256i vi;
@@ -36,7 +41,9 @@ typedef __m256i vi;
 #define KEEP(m, x) _mm256_and_ps(m, x)
 
 #include "kernels.h"
+#ifndef NARROW
 #include "steps.h"
+#endif
 
 #if defined(__clang__)
 #pragma clang attribute pop
@@ -44,13 +51,21 @@ typedef __m256i vi;
 #pragma GCC reset_options
 #endif
 
-const nb_kernel *nb_avx2(void) {
+static const nb_kernel *kernels(void) {
 	__builtin_cpu_init();
 	return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? table : 0;
 }
 
-const nb_steps *nb_avx2_steps(void) { return &steps; }
+#ifdef NARROW
+const nb_kernel *nb_avx2_narrow(void) { return kernels(); }
+#else
+const nb_kernel *nb_avx2(void) { return kernels(); }
 
+const nb_steps *nb_avx2_steps(void) { return &steps; }
+#endif
+
+#elif defined(NARROW)
+const nb_kernel *nb_avx2_narrow(void) { return 0; }
 #else
 const nb_kernel *nb_avx2(void) { return 0; }
 const nb_steps *nb_avx2_steps(void) { return 0; }

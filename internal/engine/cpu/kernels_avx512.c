@@ -13,6 +13,7 @@
 #endif
 
 #define VL 16
+#define LANES 16
 typedef __m512 vf;
 typedef __mmask16 vm;
 typedef __m512i vi;

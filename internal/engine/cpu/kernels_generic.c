@@ -1,7 +1,14 @@
 // The kernels in plain C, with the compiler's own vectors of 4 floats: any
 // processor, 64-bit ARM among them.
 
+#include "ops.h"
+
 #define VL 4
+#ifdef NARROW
+#define LANES 8
+#else
+#define LANES 16
+#endif
 typedef float vf __attribute__((vector_size(16)));
 typedef int vm __attribute__((vector_size(16)));
 typedef vm vi;
@@ -33,8 +40,14 @@ static inline vf larger(vf a, vf b) {
 }
 
 #include "kernels.h"
+#ifndef NARROW
 #include "steps.h"
+#endif
 
+#ifdef NARROW
+const nb_kernel *nb_generic_narrow(void) { return table; }
+#else
 const nb_kernel *nb_generic(void) { return table; }
 
 const nb_steps *nb_generic_steps(void) { return &steps; }
+#endif

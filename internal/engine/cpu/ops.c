@@ -84,22 +84,22 @@ void nb_numbers_run(const nb_numbers *list, int64_t count) {
 	}
 }
 
-int64_t nb_work(const nb_op *op) {
-	int64_t row = (int64_t)op->w * LANES, across = (op->w + 1) / 2, down = (op->h + 1) / 2;
+int64_t nb_work(const nb_op *op, int lanes) {
+	int64_t row = (int64_t)op->w * lanes, across = (op->w + 1) / 2, down = (op->h + 1) / 2;
 	// A strip is at most 32 tiles or one row of them, see kernels.h.
-	int64_t strip = (across > 32 ? across : across * down < 32 ? across * down : 32) * LANES;
+	int64_t strip = (across > 32 ? across : across * down < 32 ? across * down : 32) * lanes;
 	switch (op->kind) {
-	case OP_COMBINE: return NB_PIECE * LANES;
-	case OP_CONV1: return 4 * LANES * op->nout;
-	case OP_CONV3: return row + 4 * LANES * op->nout + 16 * (strip * (op->nin + op->nout) + 2 * LANES);
-	case OP_WEIGHT3: return row + 16 * (strip * (op->nin + op->naux) + 2 * LANES);
+	case OP_COMBINE: return NB_PIECE * lanes;
+	case OP_CONV1: return 4 * lanes * op->nout;
+	case OP_CONV3: return row + 4 * lanes * op->nout + 16 * (strip * (op->nin + op->nout) + 2 * lanes);
+	case OP_WEIGHT3: return row + 16 * (strip * (op->nin + op->naux) + 2 * lanes);
 	case OP_POOL_BACK:
 	case OP_POOL_TAKE: return 6 * row;
 	case OP_DEPTH:
 	case OP_DEPTH_BACK:
 	case OP_DEPTH_WEIGHT: {
 		nb_ring ring = nb_ring_of(op);
-		return ring.rows * ring.length * LANES;
+		return ring.rows * ring.length * lanes;
 	}
 	case OP_AVERAGE: return row + op->ow + op->oh;
 	case OP_AVERAGE_BACK: return row + op->w + op->h;
@@ -107,43 +107,43 @@ int64_t nb_work(const nb_op *op) {
 	}
 }
 
-// taps reads the 16×16 block of the kernel for one pair of channel blocks, tap by
+// taps reads the block, [lanes][lanes], of the kernel for one pair of channel blocks, tap by
 // tap, zero outside.
-static void taps(float t[][LANES * LANES], const float *w, const nb_weights *at, int out_block, int in_block) {
+static void taps(float t[][LANES * LANES], const float *w, const nb_weights *at, int out_block, int in_block, int lanes) {
 	int k2 = at->k * at->k;
 	int outs = at->transposed ? at->ins : at->outs, ins = at->transposed ? at->outs : at->ins;
-	memset(t, 0, sizeof(float) * k2 * LANES * LANES);
-	for (int i = 0; i < LANES && in_block * LANES + i < ins; i++)
-		for (int o = 0; o < LANES && out_block * LANES + o < outs; o++) {
-			int64_t from = in_block * LANES + i, to = out_block * LANES + o;
+	memset(t, 0, sizeof *t * k2);
+	for (int i = 0; i < lanes && in_block * lanes + i < ins; i++)
+		for (int o = 0; o < lanes && out_block * lanes + o < outs; o++) {
+			int64_t from = in_block * lanes + i, to = out_block * lanes + o;
 			const float *s = at->transposed ? w + (from * at->ins + to) * k2 : w + (to * at->ins + from) * k2;
-			for (int q = 0; q < k2; q++) t[at->transposed ? k2 - 1 - q : q][i * LANES + o] = s[q];
+			for (int q = 0; q < k2; q++) t[at->transposed ? k2 - 1 - q : q][i * lanes + o] = s[q];
 		}
 }
 
-static int blocks(int channels) { return (channels + LANES - 1) / LANES; }
+static int blocks(int channels, int lanes) { return (channels + lanes - 1) / lanes; }
 
-void nb_pack(float *packed, const float *w, const nb_weights *at) {
-	enum { BLOCK = LANES * LANES };
+void nb_pack(float *packed, const float *w, const nb_weights *at, int lanes) {
+	const int block = lanes * lanes;
 	if (at->depthwise) {
-		int64_t k2 = at->k * at->k, rest = at->outs % LANES;
-		if (rest) memset(packed + at->outs / LANES * k2 * LANES, 0, sizeof(float) * k2 * LANES);
+		int64_t k2 = at->k * at->k, rest = at->outs % lanes;
+		if (rest) memset(packed + at->outs / lanes * k2 * lanes, 0, sizeof(float) * k2 * lanes);
 		for (int64_t o = 0; o < at->outs; o++)
-			for (int64_t q = 0; q < k2; q++) packed[(o / LANES * k2 + q) * LANES + o % LANES] = w[o * k2 + q];
+			for (int64_t q = 0; q < k2; q++) packed[(o / lanes * k2 + q) * lanes + o % lanes] = w[o * k2 + q];
 		return;
 	}
-	float(*t)[BLOCK] = malloc(sizeof(float) * at->k * at->k * BLOCK);
-	int nout = blocks(at->transposed ? at->ins : at->outs), nin = blocks(at->transposed ? at->outs : at->ins);
-	int64_t position = (int64_t)at->out_blocks * at->in_blocks * BLOCK;
+	float(*t)[LANES * LANES] = malloc(sizeof *t * at->k * at->k);
+	int nout = blocks(at->transposed ? at->ins : at->outs, lanes), nin = blocks(at->transposed ? at->outs : at->ins, lanes);
+	int64_t position = (int64_t)at->out_blocks * at->in_blocks * block;
 	for (int o = 0; o < nout; o++)
 		for (int i = 0; i < nin; i++) {
-			taps(t, w, at, o, i);
-			float *p = packed + ((int64_t)(at->out_block + o) * at->in_blocks + at->in_block + i) * BLOCK;
+			taps(t, w, at, o, i, lanes);
+			float *p = packed + ((int64_t)(at->out_block + o) * at->in_blocks + at->in_block + i) * block;
 			if (at->k != 3) {
-				for (int q = 0; q < at->k * at->k; q++) memcpy(p + q * position, t[q], sizeof(float) * BLOCK);
+				for (int q = 0; q < at->k * at->k; q++) memcpy(p + q * position, t[q], sizeof(float) * block);
 				continue;
 			}
-			for (int e = 0; e < BLOCK; e++) { // G·g·Gᵀ
+			for (int e = 0; e < block; e++) { // G·g·Gᵀ
 				float r[4][3];
 				for (int c = 0; c < 3; c++) {
 					float a = t[c][e], b = t[3 + c][e], d = t[6 + c][e];
@@ -161,33 +161,33 @@ void nb_pack(float *packed, const float *w, const nb_weights *at) {
 	free(t);
 }
 
-void nb_unpack(float *w, const float *packed, const nb_weights *at, int64_t groups, int64_t between) {
-	enum { BLOCK = LANES * LANES };
+void nb_unpack(float *w, const float *packed, const nb_weights *at, int64_t groups, int64_t between, int lanes) {
+	const int block = lanes * lanes;
 	if (at->depthwise) {
 		int64_t k2 = at->k * at->k;
 		for (int64_t o = 0; o < at->outs; o++)
 			for (int64_t q = 0; q < k2; q++) {
 				float sum = 0;
-				for (int64_t g = 0; g < groups; g++) sum += packed[g * between + (o / LANES * k2 + q) * LANES + o % LANES];
+				for (int64_t g = 0; g < groups; g++) sum += packed[g * between + (o / lanes * k2 + q) * lanes + o % lanes];
 				w[o * k2 + q] = sum;
 			}
 		return;
 	}
-	int k2 = at->k * at->k, positions = at->k == 3 ? 16 : k2, nout = blocks(at->outs), nin = blocks(at->ins);
-	int64_t position = (int64_t)at->out_blocks * at->in_blocks * BLOCK;
-	float(*sum)[BLOCK] = malloc(sizeof(float) * positions * BLOCK);
+	int k2 = at->k * at->k, positions = at->k == 3 ? 16 : k2, nout = blocks(at->outs, lanes), nin = blocks(at->ins, lanes);
+	int64_t position = (int64_t)at->out_blocks * at->in_blocks * block;
+	float(*sum)[LANES * LANES] = malloc(sizeof *sum * positions);
 	for (int o = 0; o < nout; o++)
 		for (int i = 0; i < nin; i++) {
-			const float *p = packed + ((int64_t)(at->out_block + o) * at->in_blocks + at->in_block + i) * BLOCK;
+			const float *p = packed + ((int64_t)(at->out_block + o) * at->in_blocks + at->in_block + i) * block;
 			for (int q = 0; q < positions; q++) {
-				memcpy(sum[q], p + q * position, sizeof sum[q]);
+				memcpy(sum[q], p + q * position, sizeof(float) * block);
 				for (int64_t g = 1; g < groups; g++)
-					for (int e = 0; e < BLOCK; e++) sum[q][e] += p[q * position + g * between + e];
+					for (int e = 0; e < block; e++) sum[q][e] += p[q * position + g * between + e];
 			}
-			for (int a = 0; a < LANES && i * LANES + a < at->ins; a++)
-				for (int b = 0; b < LANES && o * LANES + b < at->outs; b++) {
-					int e = a * LANES + b;
-					float *d = w + ((int64_t)(o * LANES + b) * at->ins + i * LANES + a) * k2;
+			for (int a = 0; a < lanes && i * lanes + a < at->ins; a++)
+				for (int b = 0; b < lanes && o * lanes + b < at->outs; b++) {
+					int e = a * lanes + b;
+					float *d = w + ((int64_t)(o * lanes + b) * at->ins + i * lanes + a) * k2;
 					if (at->k != 3) {
 						for (int q = 0; q < k2; q++) d[q] = sum[q][e];
 						continue;

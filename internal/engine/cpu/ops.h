@@ -63,6 +63,10 @@ const nb_kernel *nb_avx512(void);
 const nb_kernel *nb_avx2(void);
 const nb_kernel *nb_generic(void);
 
+// Those whose planes have 8 channels wherever format.h says 16, for narrow networks.
+const nb_kernel *nb_avx2_narrow(void);
+const nb_kernel *nb_generic_narrow(void);
+
 // A phase is the instructions that are executed for one image after another,
 // and what they read of an image that was not written in the same phase.
 typedef struct {
@@ -82,7 +86,7 @@ void nb_run(const nb_phase *phase, nb_context context, int64_t from, int64_t to)
 void nb_total(double *total, const double *sums, int64_t n, int64_t groups, int64_t between);
 
 // nb_work is how many floats of nb_context.work the instruction needs.
-int64_t nb_work(const nb_op *op);
+int64_t nb_work(const nb_op *op, int lanes);
 
 // A ring is room for rows of a plane that windows reach at a time, each with what is
 // left and right of it, in pixels.
@@ -98,17 +102,17 @@ static inline nb_ring nb_ring_of(const nb_op *op) {
 	return (nb_ring){ reach / s + 2, left, left + (op->w > right ? op->w : right) };
 }
 
-// Weights. A packed 1×1 convolution is [out block][in block][in][out], a 3×3
+// Weights, for planes of so many lanes. A packed 1×1 convolution is [out block][in block][in][out], a 3×3
 // one has in front its 16 positions in the Winograd domain, any other its K²
-// taps, a depthwise one is [block][K²][16]. nb_pack writes the piece of w [O][I][K][K] that belongs to output
+// taps, a depthwise one is [block][K²][lane]. nb_pack writes the piece of w [O][I][K][K] that belongs to output
 // blocks from o0 and input blocks from i0 on; transposed, w becomes the kernel
 // of the gradient by the input. nb_unpack reverses it for gradients, adding up
 // the partial sums of all groups, which are `between` floats apart.
-void nb_pack(float *packed, const float *w, const nb_weights *at);
-void nb_unpack(float *w, const float *packed, const nb_weights *at, int64_t groups, int64_t between);
+void nb_pack(float *packed, const float *w, const nb_weights *at, int lanes);
+void nb_unpack(float *w, const float *packed, const nb_weights *at, int64_t groups, int64_t between, int lanes);
 
-static inline int64_t nb_packed_size(int64_t outs, int64_t ins, int64_t k) {
-	return outs * ins * LANES * LANES * (k == 3 ? 16 : k * k);
+static inline int64_t nb_packed_size(int64_t outs, int64_t ins, int64_t k, int64_t lanes) {
+	return outs * ins * lanes * lanes * (k == 3 ? 16 : k * k);
 }
 
 // The kernels of nb_steps, for Go, which cannot call pointers.

@@ -28,6 +28,7 @@ var (
 // machine gives a program memory for its instructions.
 type machine struct {
 	engine   *Engine
+	lanes    int
 	chunks   []*memory
 	used     int // of the last one
 	packings map[*phases.Packing]*packing
@@ -58,10 +59,12 @@ func (m *machine) Pack(p *phases.Packing) phases.Address {
 }
 
 func (m *machine) PackedGradients(outBlocks, inBlocks, k int) int {
-	return int(C.nb_packed_size(C.int64_t(outBlocks), C.int64_t(inBlocks), C.int64_t(k)))
+	return int(C.nb_packed_size(C.int64_t(outBlocks), C.int64_t(inBlocks), C.int64_t(k), C.int64_t(m.lanes)))
 }
 
 func (m *machine) Together() bool { return false }
+
+func (m *machine) Lanes() int { return m.lanes }
 
 // program is a compiled plan.
 type program struct {
@@ -108,7 +111,7 @@ func newProgram(e *Engine, code *phases.Program, m *machine) *program {
 	p := &program{Program: code, engine: e, machine: m, needs: room{batch: code.Batch, scratch: code.Scratch}}
 	ops := view[C.nb_op](code.Ops)
 	for i := range ops {
-		p.needs.work = max(p.needs.work, 4*int(C.nb_work(&ops[i])))
+		p.needs.work = max(p.needs.work, 4*int(C.nb_work(&ops[i], C.int(m.lanes))))
 	}
 	p.levels = make([]level, len(code.Levels))
 	for i := range p.levels {
@@ -144,7 +147,7 @@ func (l *level) bind(p *program, ops []C.nb_op) {
 	phase := func(ops []C.nb_op) func(thread, group int) {
 		_, at := p.machine.Alloc(int(unsafe.Sizeof(C.nb_phase{})))
 		phase := (*C.nb_phase)(at)
-		*phase = C.nb_phase{kernels: e.kernels, ops: unsafe.SliceData(ops), count: C.int64_t(len(ops)),
+		*phase = C.nb_phase{kernels: e.kernels[p.machine.lanes], ops: unsafe.SliceData(ops), count: C.int64_t(len(ops)),
 			reads: unsafe.SliceData(view[C.nb_read](l.Reads)), read_count: C.int64_t(len(l.Reads)), images: C.int64_t(p.Images)}
 		if l.backwards {
 			phase.backwards = 1
@@ -170,7 +173,7 @@ func (l *level) bind(p *program, ops []C.nb_op) {
 	l.run, l.again = phase(ops), phase(ops[l.SteadyOps:])
 	l.unpackOne = func(_, task int) {
 		u := &l.Unpack[task]
-		C.nb_unpack(pointer(u.Result.(*vector).data), pointer(e.gradients.data[u.Slot:]), (*C.nb_weights)(unsafe.Pointer(&u.At)), C.int64_t(len(l.groups)-1), C.int64_t(e.has.gradients))
+		C.nb_unpack(pointer(u.Result.(*vector).data), pointer(e.gradients.data[u.Slot:]), (*C.nb_weights)(unsafe.Pointer(&u.At)), C.int64_t(len(l.groups)-1), C.int64_t(e.has.gradients), C.int(p.machine.lanes))
 	}
 }
 

@@ -265,3 +265,6 @@ func (m *machine) PackedGradients(outBlocks, inBlocks, k int) int {
 }
 
 func (m *machine) Together() bool { return true }
+
+// Lanes is that of the kernels.
+func (m *machine) Lanes() int { return phases.Lanes }

@@ -28,6 +28,8 @@ type Machine interface {
 	// Together reports whether all images of a phase are worked on at once. Each
 	// then has scratch memory of its own, and nothing is arranged for caches.
 	Together() bool
+	// Lanes is how many channels the planes of the program have, at most Lanes.
+	Lanes() int
 }
 
 // Vector is a vector of the engine that instructions can address.
@@ -40,14 +42,15 @@ type Vector interface {
 // must be packed anew whenever one of the arrays has changed.
 type Packing struct {
 	OutBlocks, InBlocks, K int
+	Lanes                  int
 	Depthwise              bool // of OutBlocks, see Floats
 	Pieces                 []Weights
 	Arrays                 []Vector // of each piece, [O][I][K][K]
 	Computed               bool     // some are written by this program
 }
 
-// Floats is how many there are of depthwise weights, packed as [block][K²][16].
-func (p *Packing) Floats() int { return p.OutBlocks * p.K * p.K * Lanes }
+// Floats is how many there are of depthwise weights, packed as [block][K²][lane].
+func (p *Packing) Floats() int { return p.OutBlocks * p.K * p.K * p.Lanes }
 
 // Unpacking adds up the groups' gradients of a convolution's weights, which are at
 // a slot of each group's partial sums, into an array [O][I][K][K].
@@ -360,15 +363,15 @@ func (a *assembler) slot(s *sums) int64 {
 	return int64(s.slot)
 }
 
-// coefs returns 16 floats for each coefficient, to be filled when they are known.
+// coefs returns a float for each lane for each coefficient, to be filled when they are known.
 // Nil stands for 0.
 func (a *assembler) coefs(all []*coef) Address {
 	const float = 4
-	floats := a.machine.Room(len(all) * lanes * float)
+	floats := a.machine.Room(len(all) * a.lanes * float)
 	m := known(all)
 	for i, k := range all {
 		if k != nil {
-			a.host(host{moment: m, kind: NumbersWrite, n: lanes, step: 1, to: operand{floats: floats, at: i * lanes}, a: operand{of: &k.numbers}})
+			a.host(host{moment: m, kind: NumbersWrite, n: a.lanes, step: 1, to: operand{floats: floats, at: i * a.lanes}, a: operand{of: &k.numbers}})
 			a.settle(&a.hosts[len(a.hosts)-1])
 		}
 	}
@@ -474,7 +477,7 @@ func (a *assembler) reduction(r *reduction) Reduction {
 		q.Masked = 1
 		q.Coef = a.coefs([]*coef{r.mask.s, r.mask.t})
 	}
-	r.sums.n = (1 + len(r.w)) * lanes
+	r.sums.n = (1 + len(r.w)) * a.lanes
 	q.Slot = a.slot(&r.sums)
 	return q
 }
@@ -512,7 +515,7 @@ func (a *assembler) convolution(op *Op, in *instruction) {
 // pack lets the level in which they are known pack weights, and returns where they will
 // be.
 func (a *assembler) pack(w *weights) Address {
-	pack := &Packing{OutBlocks: w.outBlocks, InBlocks: w.inBlock, K: w.k, Depthwise: w.depthwise}
+	pack := &Packing{OutBlocks: w.outBlocks, InBlocks: w.inBlock, K: w.k, Lanes: a.lanes, Depthwise: w.depthwise}
 	for _, p := range w.pieces {
 		pack.Pieces = append(pack.Pieces, w.at(p))
 		pack.Arrays = append(pack.Arrays, p.w.array)
@@ -533,7 +536,7 @@ func (a *assembler) unpack(op *Op, w *weights) {
 	op.Slot = int64(a.level.Gradients)
 	a.level.Unpack = append(a.level.Unpack, Unpacking{w.at(w.pieces[0]), a.level.Gradients, w.pieces[0].w.array})
 	if w.depthwise {
-		a.level.Gradients += (&Packing{OutBlocks: w.outBlocks, K: w.k}).Floats()
+		a.level.Gradients += (&Packing{OutBlocks: w.outBlocks, K: w.k, Lanes: a.lanes}).Floats()
 		return
 	}
 	a.level.Gradients += a.machine.PackedGradients(w.outBlocks, w.inBlock, w.k)

@@ -18,6 +18,7 @@ type compiler struct {
 	machine Machine
 	plan    *engine.Plan
 	batch   int
+	lanes   int // channels of a plane
 	split   int // first phase for what depends on the varying inputs
 	values  []*value
 	uses    []int // of each value of the plan, outputs among them
@@ -126,7 +127,7 @@ type reduction struct {
 // move is lanes of a plane of in that go to one of out.
 type move struct {
 	src, block int
-	lanes      [lanes]int8 // of src, or -1
+	lanes      [Lanes]int8 // of src, or -1
 }
 
 // pooling is a memoised backward pooling: the gradient and its inner product
@@ -168,7 +169,7 @@ func newCompiler(machine Machine, plan *engine.Plan, inputs map[string]engine.Ve
 		plan = withoutTwins(plan)
 	}
 	c := &compiler{
-		machine: machine, plan: plan, separable: separable, values: make([]*value, len(plan.Values)), uses: make([]int, len(plan.Values)),
+		machine: machine, plan: plan, lanes: machine.Lanes(), separable: separable, values: make([]*value, len(plan.Values)), uses: make([]int, len(plan.Values)),
 		wanted: map[int]Vector{}, pending: map[int]bool{},
 		sums: map[sumKey]*coef{}, reductions: map[reductionKey][]*reduction{}, splats: map[entryKey]*coef{}, channels: map[entryKey]*coef{},
 		masks: map[uint16]*coef{}, products: map[[2]*coef]*coef{}, poolings: map[poolingKey]*pooling{},
@@ -286,7 +287,7 @@ func (c *compiler) input(v engine.Value, bound Vector) *value {
 		return out
 	}
 	s := c.newStorage(v.Shape)
-	raw := &storage{id: -1, vector: bound, varies: v.Varies, channels: v.Shape[1], h: v.Shape[2], w: v.Shape[3], phase: -1}
+	raw := &storage{id: -1, lanes: c.lanes, vector: bound, varies: v.Varies, channels: v.Shape[1], h: v.Shape[2], w: v.Shape[3], phase: -1}
 	c.emit(&instruction{kind: OpLoad, in: []plane{{raw, 0}}, out: planesOf(s), channels: v.Shape[1], sinkable: true})
 	out.blocks = blocksFrom(s)
 	return out
@@ -309,7 +310,7 @@ func blocksFrom(s *storage) []expression {
 }
 
 func (c *compiler) newStorage(shape []int) *storage {
-	s := &storage{id: len(c.storages), channels: shape[1], h: shape[2], w: shape[3]}
+	s := &storage{id: len(c.storages), lanes: c.lanes, channels: shape[1], h: shape[2], w: shape[3]}
 	c.storages = append(c.storages, s)
 	return s
 }
@@ -411,9 +412,9 @@ func (c *compiler) planes(v *value) []plane {
 
 // storageOf makes room for some blocks of a value, given in order.
 func (c *compiler) storageOf(v *value, blocks []int) *storage {
-	channels := len(blocks) * lanes
+	channels := len(blocks) * c.lanes
 	if blocks[len(blocks)-1] == len(v.blocks)-1 {
-		channels -= len(v.blocks)*lanes - v.Shape[1]
+		channels -= len(v.blocks)*c.lanes - v.Shape[1]
 	}
 	return c.newStorage([]int{0, channels, v.Shape[2], v.Shape[3]})
 }
@@ -424,7 +425,7 @@ func (c *compiler) views(v *value) []plane {
 	c.resolve(v)
 	planes := make([]plane, len(v.blocks))
 	for i, e := range v.blocks {
-		if len(e.terms) != 1 || e.b != nil || !e.terms[0].isPlain() || e.terms[0].a != c.mask(firstLanes(v.depth(i))) || !c.within(v.guard, c.guardOf(e.terms[0].z)) {
+		if len(e.terms) != 1 || e.b != nil || !e.terms[0].isPlain() || e.terms[0].a != c.mask(firstLanes(c.depth(v, i))) || !c.within(v.guard, c.guardOf(e.terms[0].z)) {
 			return c.planes(v)
 		}
 		planes[i] = e.terms[0].z
@@ -433,13 +434,13 @@ func (c *compiler) views(v *value) []plane {
 }
 
 // depth is how many channels of the value are in the block.
-func (v *value) depth(block int) int { return min(lanes, v.Shape[1]-block*lanes) }
+func (c *compiler) depth(v *value, block int) int { return min(c.lanes, v.Shape[1]-block*c.lanes) }
 
 // depths are those of all blocks.
-func (v *value) depths() []int {
-	d := make([]int, blocksOf(v.Shape[1]))
+func (c *compiler) depths(v *value) []int {
+	d := make([]int, c.blocksOf(v.Shape[1]))
 	for i := range d {
-		d[i] = v.depth(i)
+		d[i] = c.depth(v, i)
 	}
 	return d
 }
@@ -559,7 +560,7 @@ func (c *compiler) sumOf(m mask, z, w, image plane) *coef {
 	offset := 0
 	if w.storage != nil {
 		r.w = append(r.w, w)
-		offset = len(r.w) * lanes
+		offset = len(r.w) * c.lanes
 		if !slices.Contains(r.in.reads, w.storage) {
 			r.in.reads = append(r.in.reads, w.storage)
 		}
@@ -590,13 +591,13 @@ func (c *compiler) reduce(r *reduction, phase int, varies bool) *instruction {
 	return in
 }
 
-// total is 16 of the sums that the instruction computes.
+// total is one for each lane of the sums that the instruction computes.
 func (c *compiler) total(s *sums, at int, in *instruction) *coef {
-	d := &coef{moment: moment{level: in.phase + 1, varies: in.varies}, numbers: numbers{n: lanes}}
+	d := &coef{moment: moment{level: in.phase + 1, varies: in.varies}, numbers: numbers{n: c.lanes}}
 	if in.sinkable {
 		d.from = []*instruction{in}
 	}
-	c.copy(d.moment, operand{of: &d.numbers}, operand{sums: s, at: at}, lanes)
+	c.copy(d.moment, operand{of: &d.numbers}, operand{sums: s, at: at}, c.lanes)
 	return d
 }
 
@@ -622,11 +623,11 @@ func (c *compiler) fromConvolution(z, w plane) *coef {
 		in.stats = append(in.stats, nil)
 	}
 	if in.stats[at] == nil {
-		in.stats[at] = &sums{n: 2 * lanes}
+		in.stats[at] = &sums{n: 2 * c.lanes}
 	}
 	offset := 0
 	if w.storage != nil {
-		offset = lanes
+		offset = c.lanes
 	}
 	return c.total(in.stats[at], offset, in)
 }
@@ -649,9 +650,9 @@ func (c *compiler) dot(v, u *value, block int) *coef {
 // meanAndScale of a block: mean and 1/√(variance + Eps), from statistics [2, C].
 func (c *compiler) meanAndScale(stats *parameter, block int) (mean, scale *coef) {
 	channels := stats.shape[1]
-	n := min(lanes, channels-block*lanes)
-	mean = c.channelwise(stats, block*lanes, n)
-	variance := c.channelwise(stats, channels+block*lanes, n)
+	n := min(c.lanes, channels-block*c.lanes)
+	mean = c.channelwise(stats, block*c.lanes, n)
+	variance := c.channelwise(stats, channels+block*c.lanes, n)
 	key := [2]*coef{variance, nil}
 	if c.products[key] == nil {
 		c.products[key] = c.compute(NumbersRoot, graph.Eps, variance)

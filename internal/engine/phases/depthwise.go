@@ -31,7 +31,7 @@ func (c *compiler) depthwiseWeights(v *value, w *parameter, a graph.Attr) (*weig
 	if a.K > maxWindow || a.S > maxWindow {
 		return nil, fmt.Errorf("compile: a depthwise convolution of %d×%d windows and stride %d is too large, at most %d×%d and %d", a.K, a.K, a.S, maxWindow, maxWindow, maxWindow)
 	}
-	packed := &weights{k: a.K, outBlocks: blocksOf(v.Shape[1]), inBlock: 1, depthwise: true}
+	packed := &weights{k: a.K, outBlocks: c.blocksOf(v.Shape[1]), inBlock: 1, depthwise: true}
 	packed.take(c, w, piece{w: w})
 	return packed, nil
 }
@@ -148,7 +148,7 @@ func (c *compiler) depthwiseWeight(v, x, g *value, a graph.Attr, wanted Vector, 
 	weights.moment = moment{}
 	in, affine, factors := c.rectified(x)
 	for i, f := range factors {
-		if f != one && f != c.mask(firstLanes(x.depth(i))) {
+		if f != one && f != c.mask(firstLanes(c.depth(x, i))) {
 			in, affine = c.planes(x), nil
 			break
 		}
@@ -202,7 +202,7 @@ func (c *compiler) subsample(v, x *value, a graph.Attr) *value {
 			}
 		}
 	}
-	st := c.newStorage([]int{0, len(in) * lanes, v.Shape[2], v.Shape[3]})
+	st := c.newStorage([]int{0, len(in) * c.lanes, v.Shape[2], v.Shape[3]})
 	c.emit(&instruction{kind: OpSubsample, in: in, out: planesOf(st), attr: graph.Attr{K: 1, S: a.S, P: -a.From}, sinkable: true})
 	of := func(p plane) plane {
 		if p.storage == nil {

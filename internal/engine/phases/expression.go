@@ -2,11 +2,10 @@ package phases
 
 import "slices"
 
-const lanes = Lanes
-
 // A storage is memory for the planes of one value.
 type storage struct {
 	id       int
+	lanes    int // channels of a plane
 	channels int
 	h, w     int
 	phase    int  // in which it is written
@@ -24,15 +23,16 @@ type storage struct {
 	origin   int  // bytes into the scratch space, if so
 }
 
-func blocksOf(channels int) int { return (channels + lanes - 1) / lanes }
+// blocksOf is how many planes have so many channels.
+func (c *compiler) blocksOf(channels int) int { return (channels + c.lanes - 1) / c.lanes }
 
-func (s *storage) blocks() int { return blocksOf(s.channels) }
+func (s *storage) blocks() int { return (s.channels + s.lanes - 1) / s.lanes }
 
 // planeBytes is the size of one plane, imageBytes that of all planes of an image.
-func (s *storage) planeBytes() int { return s.h * s.w * lanes * 4 }
+func (s *storage) planeBytes() int { return s.h * s.w * s.lanes * 4 }
 func (s *storage) imageBytes() int { return s.blocks() * s.planeBytes() }
 
-// plane is a block of 16 channels of a storage.
+// plane is a block of channels of a storage, one for each lane.
 type plane struct {
 	*storage
 	block int

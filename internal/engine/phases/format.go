@@ -11,7 +11,7 @@ import (
 //go:embed format.h
 var Format string
 
-// Lanes is how many channels a plane holds.
+// Lanes is how many channels a plane holds, unless the machine says fewer.
 const Lanes = 16
 
 // A Ref locates a plane: Base + image·Stride bytes into a space of memory.

@@ -68,7 +68,7 @@ func (c *compiler) lower(s engine.Step) (*value, error) {
 		if s.Kind == graph.ConvData {
 			x, w = in[1], in[0]
 		}
-		conv := &convolution{c.views(x), x.depths(), w.param, a.K, s.Kind == graph.ConvData, c.guard}
+		conv := &convolution{c.views(x), c.depths(x), w.param, a.K, s.Kind == graph.ConvData, c.guard}
 		if c.pending[s.Result] {
 			v.conv = conv
 			return v, nil
@@ -145,11 +145,11 @@ func (c *compiler) lower(s engine.Step) (*value, error) {
 
 	case graph.ScaleChannels:
 		return each(in[0], func(i int, e expression) expression {
-			return c.times(e, c.channelwise(in[1].param, i*lanes, v.Shape[1]-i*lanes))
+			return c.times(e, c.channelwise(in[1].param, i*c.lanes, v.Shape[1]-i*c.lanes))
 		})
 	case graph.ShiftChannels:
 		return each(in[0], func(i int, e expression) expression {
-			return c.plus(e, expression{b: c.channelwise(in[1].param, i*lanes, v.Shape[1]-i*lanes)})
+			return c.plus(e, expression{b: c.channelwise(in[1].param, i*c.lanes, v.Shape[1]-i*c.lanes)})
 		})
 	case graph.DotChannels:
 		c.resolve(in[0])
@@ -167,8 +167,8 @@ func (c *compiler) lower(s engine.Step) (*value, error) {
 		}
 		return param(c.gather(v.Shape, sums))
 	case graph.FillChannels:
-		for i := range blocksOf(v.Shape[1]) {
-			v.blocks = append(v.blocks, expression{b: c.channelwise(in[0].param, i*lanes, v.Shape[1]-i*lanes)})
+		for i := range c.blocksOf(v.Shape[1]) {
+			v.blocks = append(v.blocks, expression{b: c.channelwise(in[0].param, i*c.lanes, v.Shape[1]-i*c.lanes)})
 		}
 		return v, nil
 
@@ -182,7 +182,7 @@ func (c *compiler) lower(s engine.Step) (*value, error) {
 			break // rows have weights of their own
 		}
 		m := in[0].param
-		v.blocks = make([]expression, blocksOf(v.Shape[1]))
+		v.blocks = make([]expression, c.blocksOf(v.Shape[1]))
 		for j, x := range in[1:] {
 			c.resolve(x)
 			for i, e := range x.blocks {
@@ -306,7 +306,7 @@ func (c *compiler) convolveOne(out *storage, list []*convolution, accumulate boo
 	}
 	w.inBlock = len(in)
 	if len(in) > maxPlanes || out.blocks() > maxPlanes {
-		return fmt.Errorf("compile: a convolution of %d by %d channels is too large", len(in)*lanes, out.blocks()*lanes)
+		return fmt.Errorf("compile: a convolution of %d by %d channels is too large", len(in)*c.lanes, out.blocks()*c.lanes)
 	}
 	if k == 1 && !accumulate && len(list) == 1 && c.join(out, list[0]) {
 		return nil
@@ -362,9 +362,9 @@ func (c *compiler) convWeight(v, x, g *value, k int, wanted Vector, last bool) (
 	}
 	in, aux := c.views(x), c.views(g)
 	if len(in) > maxPlanes || len(aux) > maxPlanes {
-		return nil, fmt.Errorf("compile: a convolution of %d by %d channels is too large", len(in)*lanes, len(aux)*lanes)
+		return nil, fmt.Errorf("compile: a convolution of %d by %d channels is too large", len(in)*c.lanes, len(aux)*c.lanes)
 	}
-	e := c.emit(&instruction{kind: kind, in: in, depths: x.depths(), aux: aux, attr: graph.Attr{K: k}, follows: wanted != nil && last,
+	e := c.emit(&instruction{kind: kind, in: in, depths: c.depths(x), aux: aux, attr: graph.Attr{K: k}, follows: wanted != nil && last,
 		weights: &weights{k: k, outBlocks: len(aux), inBlock: len(in), pieces: []piece{{w: p}}}})
 	p.moment = moment{level: e.phase + 1, varies: e.varies}
 	v.param = p
@@ -389,9 +389,9 @@ func (c *compiler) batchStats(x *value, n int) *parameter {
 	channels := x.Shape[1]
 	p := &parameter{moment: known(means).and(known(variances)), host: &numbers{n: 2 * channels}}
 	for i := range means {
-		n := min(lanes, channels-i*lanes)
-		c.copy(p.moment, operand{of: p.host, at: i * lanes}, operand{of: &means[i].numbers}, n)
-		c.copy(p.moment, operand{of: p.host, at: channels + i*lanes}, operand{of: &variances[i].numbers}, n)
+		n := min(c.lanes, channels-i*c.lanes)
+		c.copy(p.moment, operand{of: p.host, at: i * c.lanes}, operand{of: &means[i].numbers}, n)
+		c.copy(p.moment, operand{of: p.host, at: channels + i*c.lanes}, operand{of: &variances[i].numbers}, n)
 	}
 	return p
 }
@@ -515,7 +515,7 @@ func (c *compiler) masksOf(y *value) (masks []mask) {
 // addActivations adds up. Gradients by an input that only this sum uses are
 // convolved straight onto it.
 func (c *compiler) addActivations(v *value, in []*value) error {
-	sum := make([]expression, blocksOf(v.Shape[1]))
+	sum := make([]expression, c.blocksOf(v.Shape[1]))
 	var convs []*convolution
 	var backs []*windowGradient
 	phase, empty := 0, true
@@ -717,9 +717,9 @@ func (c *compiler) pooledDots(g, x *value) []*coef {
 	var p *pooling
 	c.guarded(c.both(c.guard, c.both(x.guard, g.guard)), func() { p = c.poolBack(u, planes, x.pool, x.pooled.Shape, false) })
 	if p.in.sums == nil {
-		p.in.sums = &sums{n: len(u) * lanes}
+		p.in.sums = &sums{n: len(u) * c.lanes}
 		for i := range u {
-			p.dots = append(p.dots, c.total(p.in.sums, i*lanes, p.in))
+			p.dots = append(p.dots, c.total(p.in.sums, i*c.lanes, p.in))
 		}
 	}
 	var dots []*coef
@@ -779,10 +779,10 @@ func (c *compiler) moveChannels(v *value, s engine.Step, in []*value) {
 			v.moved[k] = from(in[0], k%a.K*(n/a.K)+k/a.K)
 		}
 	}
-	for b := range blocksOf(v.Shape[1]) {
-		for _, p := range partsOf(v, b) {
+	for b := range c.blocksOf(v.Shape[1]) {
+		for _, p := range c.partsOf(v, b) {
 			later = later || !p.inPlace()
-			if i := slices.Index(in, p.of); i >= 0 && p.mask() != firstLanes(p.of.depth(p.block)) && c.uses[s.Operands[i]] > 1 {
+			if i := slices.Index(in, p.of); i >= 0 && p.mask() != firstLanes(c.depth(p.of, p.block)) && c.uses[s.Operands[i]] > 1 {
 				c.planes(p.of) // rather than compute parts of it here and there
 			}
 		}
@@ -796,26 +796,26 @@ func (c *compiler) moveChannels(v *value, s engine.Step, in []*value) {
 type part struct {
 	of    *value
 	block int
-	lanes [lanes]int8 // of that block, or -1
+	lanes [Lanes]int8 // of that block, or -1
 }
 
 // partsOf lists the parts of a block of moved channels.
-func partsOf(v *value, block int) []part {
+func (c *compiler) partsOf(v *value, block int) []part {
 	var parts []part
-	for l := range v.depth(block) {
-		m := v.moved[block*lanes+l]
+	for l := range c.depth(v, block) {
+		m := v.moved[block*c.lanes+l]
 		if m.of == nil {
 			continue
 		}
-		i := slices.IndexFunc(parts, func(p part) bool { return p.of == m.of && p.block == m.at/lanes })
+		i := slices.IndexFunc(parts, func(p part) bool { return p.of == m.of && p.block == m.at/c.lanes })
 		if i < 0 {
 			i = len(parts)
-			parts = append(parts, part{of: m.of, block: m.at / lanes})
+			parts = append(parts, part{of: m.of, block: m.at / c.lanes})
 			for k := range parts[i].lanes {
 				parts[i].lanes[k] = -1
 			}
 		}
-		parts[i].lanes[l] = int8(m.at % lanes)
+		parts[i].lanes[l] = int8(m.at % c.lanes)
 	}
 	return parts
 }
@@ -843,10 +843,10 @@ func (p part) mask() (bits uint16) {
 // gatherChannels makes the blocks of a value of moved channels: expressions where
 // all stay in their lanes, planes where not.
 func (c *compiler) gatherChannels(v *value) {
-	v.blocks = make([]expression, blocksOf(v.Shape[1]))
+	v.blocks = make([]expression, c.blocksOf(v.Shape[1]))
 	var missing []int
 	for b := range v.blocks {
-		parts := partsOf(v, b)
+		parts := c.partsOf(v, b)
 		if slices.ContainsFunc(parts, func(p part) bool { return !p.inPlace() }) {
 			missing = append(missing, b)
 			continue
@@ -854,7 +854,7 @@ func (c *compiler) gatherChannels(v *value) {
 		for _, p := range parts {
 			c.resolve(p.of)
 			e := p.of.blocks[p.block]
-			if bits := p.mask(); bits != firstLanes(p.of.depth(p.block)) {
+			if bits := p.mask(); bits != firstLanes(c.depth(p.of, p.block)) {
 				e = c.times(e, c.mask(bits))
 			}
 			v.blocks[b] = c.plus(v.blocks[b], e)
@@ -866,7 +866,7 @@ func (c *compiler) gatherChannels(v *value) {
 	s := c.storageOf(v, missing)
 	in := &instruction{kind: OpRepack, out: planesOf(s), sinkable: true}
 	for k, b := range missing {
-		for _, p := range partsOf(v, b) {
+		for _, p := range c.partsOf(v, b) {
 			z := c.views(p.of)[p.block]
 			src := slices.Index(in.in, z)
 			if src < 0 {
@@ -889,6 +889,6 @@ func (c *compiler) store(v *value, to Vector) {
 		return
 	}
 	v = &value{Value: v.Value, blocks: v.blocks, pooled: v.pooled, pool: v.pool, moved: v.moved} // with zeros where its guard leaves it out
-	raw := &storage{id: -1, vector: to, channels: v.Shape[1], h: v.Shape[2], w: v.Shape[3], phase: -1}
+	raw := &storage{id: -1, lanes: c.lanes, vector: to, channels: v.Shape[1], h: v.Shape[2], w: v.Shape[3], phase: -1}
 	c.emit(&instruction{kind: OpStore, in: c.planes(v), out: []plane{{raw, 0}}, channels: v.Shape[1]})
 }

@@ -9,7 +9,7 @@ type numbers struct {
 	address  Address   // at the end
 }
 
-// coef is one number for each of 16 channels.
+// coef is one number for each lane.
 type coef struct {
 	moment
 	numbers
@@ -19,7 +19,7 @@ type coef struct {
 var one, zero = constantCoef(1), constantCoef(0)
 
 func constantCoef(x float64) *coef {
-	return &coef{numbers: numbers{n: lanes, constant: slices.Repeat([]float64{x}, lanes)}}
+	return &coef{numbers: numbers{n: Lanes, constant: slices.Repeat([]float64{x}, Lanes)}}
 }
 
 // host is one instruction between phases, see Numbers.
@@ -47,8 +47,8 @@ func (c *compiler) host(h host) {
 
 // compute makes a coefficient by an instruction on others.
 func (c *compiler) compute(kind int32, k float64, operands ...*coef) *coef {
-	d := &coef{moment: known(operands), numbers: numbers{n: lanes}}
-	h := host{moment: d.moment, kind: kind, n: lanes, step: 1, k: k, to: operand{of: &d.numbers}, a: operand{of: &operands[0].numbers}}
+	d := &coef{moment: known(operands), numbers: numbers{n: c.lanes}}
+	h := host{moment: d.moment, kind: kind, n: c.lanes, step: 1, k: k, to: operand{of: &d.numbers}, a: operand{of: &operands[0].numbers}}
 	if len(operands) > 1 {
 		h.b = operand{of: &operands[1].numbers}
 	}
@@ -109,8 +109,8 @@ func (c *compiler) splat(p *parameter, at int) *coef {
 	key := entryKey{p, at}
 	if c.splats[key] == nil {
 		from := c.numbers(p)
-		d := &coef{moment: p.moment, numbers: numbers{n: lanes}}
-		c.host(host{moment: p.moment, kind: NumbersCopy, n: lanes, step: 0, to: operand{of: &d.numbers}, a: operand{of: from, at: at}})
+		d := &coef{moment: p.moment, numbers: numbers{n: c.lanes}}
+		c.host(host{moment: p.moment, kind: NumbersCopy, n: c.lanes, step: 0, to: operand{of: &d.numbers}, a: operand{of: from, at: at}})
 		c.splats[key] = d
 	}
 	return c.splats[key]
@@ -121,8 +121,8 @@ func (c *compiler) splat(p *parameter, at int) *coef {
 func (c *compiler) channelwise(p *parameter, from, n int) *coef {
 	key := entryKey{p, from}
 	if c.channels[key] == nil {
-		d := &coef{moment: p.moment, numbers: numbers{n: lanes}}
-		c.copy(p.moment, operand{of: &d.numbers}, operand{of: c.numbers(p), at: from}, min(n, lanes))
+		d := &coef{moment: p.moment, numbers: numbers{n: c.lanes}}
+		c.copy(p.moment, operand{of: &d.numbers}, operand{of: c.numbers(p), at: from}, min(n, c.lanes))
 		c.channels[key] = d
 	}
 	return c.channels[key]
@@ -135,7 +135,7 @@ func (c *compiler) copy(m moment, to, from operand, n int) {
 
 // mask is 1 in the channels whose bits are set and 0 in the others.
 func (c *compiler) mask(bits uint16) *coef {
-	if bits == firstLanes(lanes) {
+	if bits == firstLanes(c.lanes) {
 		return one
 	}
 	if c.masks[bits] == nil {
@@ -183,7 +183,7 @@ func (c *compiler) gather(shape []int, blocks []*coef) *parameter {
 	p := &parameter{moment: known(blocks), shape: shape, host: &numbers{n: n}}
 	for i, b := range blocks {
 		if b != nil {
-			c.copy(p.moment, operand{of: p.host, at: i * lanes}, operand{of: &b.numbers}, min(lanes, n-i*lanes))
+			c.copy(p.moment, operand{of: p.host, at: i * c.lanes}, operand{of: &b.numbers}, min(c.lanes, n-i*c.lanes))
 		}
 	}
 	return p
@@ -196,7 +196,7 @@ func (c *compiler) addUp(blocks []*coef) *parameter {
 	if len(blocks) == 0 {
 		return p
 	}
-	all := c.gather([]int{len(blocks) * lanes}, blocks).host
+	all := c.gather([]int{len(blocks) * c.lanes}, blocks).host
 	c.host(host{moment: p.moment, kind: NumbersSum, n: all.n, to: operand{of: p.host}, a: operand{of: all}})
 	return p
 }

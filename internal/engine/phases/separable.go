@@ -144,7 +144,7 @@ func (in *instruction) canWait(phase int) bool {
 // repetition is the instruction once more, in another phase and with a storage of its own.
 func (c *compiler) repetition(in *instruction, phase int, varies bool) *instruction {
 	again, old := *in, in.out[0].storage
-	st := &storage{id: len(c.storages), channels: old.channels, h: old.h, w: old.w, phase: phase, varies: varies, producer: &again, uses: []*instruction{&again}}
+	st := &storage{id: len(c.storages), lanes: c.lanes, channels: old.channels, h: old.h, w: old.w, phase: phase, varies: varies, producer: &again, uses: []*instruction{&again}}
 	c.storages = append(c.storages, st)
 	again.phase, again.varies, again.out = phase, varies, planesOf(st)
 	again.passes = slices.Clone(in.passes)
