@@ -147,8 +147,10 @@ func candidates(app *cli.App, words []string) []candidate {
 // of which table the budgets.
 func values(flags []cli.Flag, option, begun string, line []string) []candidate {
 	list := namedValues(option, begun, line)
-	draws := slices.ContainsFunc(flags, func(f cli.Flag) bool { return slices.Contains(f.Names(), "pruned") })
-	if draws && strings.TrimLeft(option, "-") == "genotype" { // only drawings know recurrent cells
+	knows := slices.ContainsFunc(flags, func(f cli.Flag) bool {
+		return slices.Contains(f.Names(), "pruned") || slices.Contains(f.Names(), "imagenet")
+	})
+	if knows && strings.TrimLeft(option, "-") == "genotype" { // cell and retrain alone know recurrent cells
 		for _, p := range rnn.AllPublished() {
 			list = append(list, candidate{p.Name, p.Source})
 		}

@@ -25,7 +25,7 @@ type foundGenotype struct {
 // itself, or a file with one.
 func readGenotype(text string) (foundGenotype, error) {
 	if _, ok := rnn.FindPublished(text); ok || rnn.IsGenotype(text) {
-		return foundGenotype{}, hinted(fmt.Errorf("--genotype: %.40q is a recurrent cell, want cells of convolutions", text), "nb1shot cell draws recurrent cells; no other command knows them yet")
+		return foundGenotype{}, hinted(fmt.Errorf("--genotype: %.40q is a recurrent cell, want cells of convolutions", text), "nb1shot cell draws recurrent cells, nb1shot retrain trains their networks")
 	}
 	if p, ok := darts.FindPublished(text); ok {
 		return foundGenotype{fmt.Sprintf("%s: %s", p.Name, p.Source), p.Genotype, p.Classes}, nil

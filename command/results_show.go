@@ -187,7 +187,11 @@ func printEvaluation(w io.Writer, e results.Evaluation) {
 	if e.Recipe.MeasuredOn != results.PartTest {
 		where = "error on the " + e.Recipe.MeasuredOn + " of the training images"
 	}
-	fmt.Fprintf(w, "trained\t%s %s after %d epochs, %s parameters, %s multiply-adds, in %s\n", where, percent(e.TestError()), e.Recipe.Epochs,
+	worth := where + " " + percent(e.TestError())
+	if e.Words != nil {
+		worth = fmt.Sprintf("perplexity %.2f on the test text, %.2f on the validation text,", e.Words.Test.Perplexity, e.Words.Valid.Perplexity)
+	}
+	fmt.Fprintf(w, "trained\t%s after %d epochs, %s parameters, %s multiply-adds, in %s\n", worth, e.Recipe.Epochs,
 		grouped(e.Parameters), grouped(int(e.MACs)), secondsOf(&e.Seconds))
 	fmt.Fprintf(w, "\tpreset %s: %s, seed %d, on %s%s, %s, %s\n", e.Provenance.Preset, e.Provenance.Scale, e.Seed, e.Provenance.Images, standIn, e.Provenance.Engine, e.Provenance.Precision)
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -20,6 +21,7 @@ import (
 	"github.com/nb1shot/nb1shot/algorithms"
 	"github.com/nb1shot/nb1shot/benchmark/retrain"
 	"github.com/nb1shot/nb1shot/data"
+	"github.com/nb1shot/nb1shot/data/text"
 	"github.com/nb1shot/nb1shot/internal/abandon"
 	"github.com/nb1shot/nb1shot/internal/durable"
 	"github.com/nb1shot/nb1shot/internal/engine"
@@ -29,6 +31,7 @@ import (
 	"github.com/nb1shot/nb1shot/results"
 	"github.com/nb1shot/nb1shot/spaces/cell"
 	"github.com/nb1shot/nb1shot/spaces/darts"
+	"github.com/nb1shot/nb1shot/spaces/rnn"
 )
 
 func retrainCommand() *cli.Command {
@@ -38,7 +41,8 @@ func retrainCommand() *cli.Command {
 		ArgsUsage: "[RUN_DIR...]",
 		Description: `Trains the network of what a search found from new weights, and tests it: on a space
 that no table knows, this is the result of a search. The architecture is the last one of
-a finished run, a genotype, or a cell of NAS-Bench-101. The result is evaluation.json,
+a finished run, a genotype, of convolutions or recurrent, or a cell of NAS-Bench-101. A
+recurrent one is trained on a text, by default Penn Treebank in the data home. The result is evaluation.json,
 beside the record of the run; lines for each epoch and checkpoints are in a folder
 retrain there. The same command continues a training that was stopped.
 
@@ -52,12 +56,15 @@ Presets of networks of genotypes:
 ` + retrainPresets(results.FormCIFAR) + `
 Presets of networks of cells:
 ` + retrainPresets(results.FormNASBench101) + `
+Presets of networks of recurrent genotypes:
+` + retrainPresets(results.FormRecurrent) + `
 
 Settings for --set: ` + strings.Join(wrap(strings.Join(retrain.SettingNames(), ", "), 66), "\n  ") + `
 
 Examples:
   nb1shot retrain runs/darts-s2-sdarts-adv-quick-1f0c9a3e-seed0
-  nb1shot retrain --genotype c10_s2_pgd --preset quick`,
+  nb1shot retrain --genotype c10_s2_pgd --preset quick
+  nb1shot retrain --genotype penn_pgd --data ptb --preset small`,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "genotype", Usage: "train the network of `GENOTYPE`: a published one by name, one in its short form, or a file with one, as for cell"},
 			&cli.StringFlag{Name: "cell", Usage: "train the network of `CELL`: a hash, which needs a table, or a file as query reads it"},
@@ -138,7 +145,7 @@ func retrainArchitecture(c *cli.Context) error {
 	}
 	if c.IsSet("imagenet") {
 		if s.Form != results.FormCIFAR || c.IsSet("data") {
-			return misuse(errors.New("--imagenet is for genotypes, and without --data"), "see %s --help", c.Command.HelpName)
+			return misuse(errors.New("--imagenet is for genotypes of convolutions, and without --data"), "see %s --help", c.Command.HelpName)
 		}
 		s.Form = results.FormImageNet
 	}
@@ -147,9 +154,9 @@ func retrainArchitecture(c *cli.Context) error {
 		return err
 	}
 	if c.Bool("json") {
-		text, err := json.MarshalIndent(e, "", "  ")
+		content, err := json.MarshalIndent(e, "", "  ")
 		if err == nil {
-			_, err = fmt.Fprintf(c.App.Writer, "%s\n", text)
+			_, err = fmt.Fprintf(c.App.Writer, "%s\n", content)
 		}
 		return err
 	}
@@ -165,15 +172,25 @@ type trainee struct {
 	searchSeconds *float64
 }
 
-func genotypeSubject(text string) (trainee, error) {
-	found, err := readGenotype(text)
+func genotypeSubject(given string) (trainee, error) {
+	found, err := readDrawable(given)
 	if err != nil {
 		return trainee{}, err
 	}
-	s := trainee{Subject: results.Subject{Form: results.FormCIFAR, Genotype: found.genotype.Line()}}
-	if p, ok := darts.FindPublished(text); ok {
-		s.Published, s.name = p.Name, p.Name
-	} else {
+	var s trainee
+	switch found := found.(type) {
+	case foundRecurrent:
+		s.Form, s.Genotype = results.FormRecurrent, found.genotype.Line()
+		if p, ok := rnn.FindPublished(given); ok {
+			s.Published, s.name = p.Name, p.Name
+		}
+	case foundGenotype:
+		s.Form, s.Genotype = results.FormCIFAR, found.genotype.Line()
+		if p, ok := darts.FindPublished(given); ok {
+			s.Published, s.name = p.Name, p.Name
+		}
+	}
+	if s.name == "" {
 		s.name = fmt.Sprintf("genotype-%.4x", sha256.Sum256([]byte(s.Genotype)))
 	}
 	return s, nil
@@ -290,7 +307,7 @@ func train(c *cli.Context, s trainee, folder string, halves bool) (results.Evalu
 	case errors.Is(err, retrain.ErrFinished):
 		fmt.Fprintln(log, "this training is finished already; its result:")
 		return e, job.Result, nil
-	case err == nil && !c.Bool("no-figures"):
+	case err == nil && e.Words == nil && !c.Bool("no-figures"):
 		if undrawn := drawTraining(c, cmp.Or(s.title, s.name), e, job.Dir); undrawn != nil {
 			return e, job.Result, &failure{fmt.Errorf("the training is finished, but not its figure: %w", undrawn), "its numbers are in " + job.Dir, exitFigures}
 		}
@@ -332,7 +349,9 @@ func drawTraining(c *cli.Context, title string, e results.Evaluation, dir string
 func trainingLine(p retrain.Progress) string {
 	text := fmt.Sprintf("epoch %d/%d", p.Epoch, p.Epochs)
 	errors := ""
-	if p.Last != nil {
+	if p.Last != nil && p.Last.Words != nil {
+		errors = fmt.Sprintf(": training perplexity %.2f, validation %.2f", math.Exp(p.Last.Train.Loss), p.Last.Words.Valid.Perplexity)
+	} else if p.Last != nil {
 		errors = fmt.Sprintf(": training error %s, error %s", percent(1-p.Last.Train.Accuracy), percent(1-p.Last.Test.Accuracy))
 	}
 	switch {
@@ -356,10 +375,11 @@ func retrainJob(c *cli.Context, s trainee, folder string, halves bool) (job retr
 	if err != nil {
 		return job, err
 	}
+	words := s.Form == results.FormRecurrent
 	preset := c.String("preset")
 	if preset == "" {
 		preset = "paper"
-		if generated(path) {
+		if generated(path) || words && path == generatedText {
 			preset = "quick"
 		}
 	}
@@ -368,6 +388,7 @@ func retrainJob(c *cli.Context, s trainee, folder string, halves bool) (job retr
 	}
 	kind := path
 	switch {
+	case words: // opened below, as the settings tell how much of it
 	case s.Form == results.FormImageNet:
 		job.Photos, err = data.OpenImageNet(c.Context, path)
 	case !generated(path):
@@ -413,7 +434,10 @@ func retrainJob(c *cli.Context, s trainee, folder string, halves bool) (job retr
 		job.Dir = filepath.Join("trainings", fmt.Sprintf("%s-%s-seed%d", s.name, preset, job.Seed))
 	}
 	job.Result = filepath.Join(cmp.Or(result, job.Dir), results.EvaluationFile)
-	if generated(path) {
+	switch {
+	case words:
+		job.Text, err = openText(c.Context, path, config.Language.Words)
+	case generated(path):
 		job.Train, job.Test, err = generatedImages(c.Context, path, config)
 	}
 	return job, err
@@ -421,8 +445,15 @@ func retrainJob(c *cli.Context, s trainee, folder string, halves bool) (job retr
 
 // imagesFor is where the images of a training are: those of the run unless others are named.
 func imagesFor(c *cli.Context, s trainee) (string, error) {
-	if s.Form == results.FormImageNet {
+	switch s.Form {
+	case results.FormImageNet:
 		return c.String("imagenet"), nil
+	case results.FormRecurrent:
+		choice := c.String("data")
+		if choice == "" && s.run != nil && s.run.Run.Provenance.Images == text.KindGenerated {
+			choice = generatedText
+		}
+		return findText(choice)
 	}
 	choice := c.String("data")
 	if choice == "" && s.run != nil {
@@ -450,14 +481,24 @@ func generatedImages(ctx context.Context, kind string, config retrain.Config) (t
 func introduceTraining(w io.Writer, e results.Evaluation, name string, job retrain.Job) error {
 	p := e.Provenance
 	images := p.ImagesDetail
-	if generated(p.Images) {
+	switch {
+	case generated(p.Images):
 		images = standInImages(p.Images)
+	case job.Text != nil:
+		images = job.Text.Describe()
+		if p.Images == text.KindGenerated {
+			images = standInText + "; " + images
+		}
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(t, "network\tof %s, epochs %d, seed %d\n", name, e.Recipe.Epochs, e.Seed)
 	fmt.Fprintf(t, "size\t%s parameters, %s multiply-accumulates\n", grouped(e.Parameters), grouped(int(e.MACs)))
-	fmt.Fprintf(t, "images\t%s\n", images)
-	fmt.Fprintf(t, "measured\ton %s images, %s\n", grouped(e.Recipe.TestImages), measuredOn(e.Recipe))
+	if job.Text != nil {
+		fmt.Fprintf(t, "text\t%s\n", images)
+	} else {
+		fmt.Fprintf(t, "images\t%s\n", images)
+		fmt.Fprintf(t, "measured\ton %s images, %s\n", grouped(e.Recipe.TestImages), measuredOn(e.Recipe))
+	}
 	fmt.Fprintf(t, "preset\t%s: %s\n", p.Preset, p.Scale)
 	fmt.Fprintf(t, "engine\t%s: %s, threads %d, %s\n", p.Engine, p.Precision, job.Threads, p.Device)
 	fmt.Fprintf(t, "record\t%s\n", job.Dir)
@@ -474,6 +515,11 @@ func measuredOn(r results.Recipe) string {
 // printTraining prints what a training yielded.
 func printTraining(w io.Writer, e results.Evaluation, path string) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	if e.Words != nil {
+		printWords(t, e)
+		fmt.Fprintf(t, "result\t%s\n", path)
+		return t.Flush()
+	}
 	what := "test error"
 	if e.Recipe.MeasuredOn != results.PartTest {
 		what = "validation error"
@@ -494,6 +540,20 @@ func printTraining(w io.Writer, e results.Evaluation, path string) error {
 	fmt.Fprintf(t, "parameters\t%s\n", parameters)
 	fmt.Fprintf(t, "result\t%s\n", path)
 	return t.Flush()
+}
+
+// printWords prints what a training of words yielded.
+func printWords(w io.Writer, e results.Evaluation) {
+	r := e.Words
+	fmt.Fprintf(w, "perplexity\t%.2f on the test text, %.2f on the validation text, which chose epoch %d of %d\n", r.Test.Perplexity, r.Valid.Perplexity, r.Epoch, e.Recipe.Epochs)
+	fmt.Fprintf(w, "\tof the predicted words alone %.2f and %.2f (quirk R1)\n", r.Test.Exact, r.Valid.Exact)
+	if e.Provenance.Images == text.KindGenerated {
+		fmt.Fprintf(w, "\t%s\n", standInText)
+	}
+	if r.AveragingFrom != nil {
+		fmt.Fprintf(w, "averaged SGD\tfrom epoch %d on\n", *r.AveragingFrom)
+	}
+	fmt.Fprintf(w, "parameters\t%s\n", grouped(e.Parameters))
 }
 
 // selectRun trains what several runs found for a short time on one half of the training

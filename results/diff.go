@@ -122,7 +122,7 @@ func last(h *History, quantity func(Epoch) *float64) *float64 {
 
 // retrained is the test error of the evaluation of a run.
 func retrained(h *History) *float64 {
-	if h.Evaluation == nil {
+	if h.Evaluation == nil || h.Evaluation.Words != nil {
 		return nil
 	}
 	return new(h.Evaluation.TestError())

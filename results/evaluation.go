@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"path"
 	"path/filepath"
 	"reflect"
@@ -16,6 +17,7 @@ import (
 	"github.com/nb1shot/nb1shot/internal/foreign"
 	"github.com/nb1shot/nb1shot/spaces"
 	"github.com/nb1shot/nb1shot/spaces/darts"
+	"github.com/nb1shot/nb1shot/spaces/rnn"
 )
 
 // EvaluationFile is the file of an Evaluation: in the directory of the search run that
@@ -39,6 +41,9 @@ type Evaluation struct {
 	Test       Score      `json:"test"`           // after the last epoch, on the images that Recipe.MeasuredOn says
 	Train      Score      `json:"train"`          // running means over the last epoch, as in Training
 	Best       *BestEpoch `json:"best,omitempty"` // nil where no other epoch was measured
+	// Words is the result of a network of words, of FormRecurrent, in the place of Test, whose
+	// accuracy is 0; nil of the others.
+	Words *WordsResult `json:"words,omitempty"`
 	// Parameters are those that are trained; those of the auxiliary head, which only
 	// training has, are in ParametersAuxiliary alone (quirk C27).
 	Parameters          int      `json:"parameters"`
@@ -54,13 +59,44 @@ const (
 	FormCIFAR       = "cifar"       // of DARTS for CIFAR-10, CIFAR-100 and SVHN
 	FormImageNet    = "imagenet"    // of DARTS for ImageNet: a stem of stride 4
 	FormNASBench101 = "nasbench101" // of NAS-Bench-101: three stacks of three cells
+	FormRecurrent   = "recurrent"   // the language model of DARTS with a recurrent cell
 )
+
+// WordsResult is what a language model is worth (Table 3 of the paper), by the weights of the
+// epoch of the lowest validation loss.
+type WordsResult struct {
+	Valid Perplexity `json:"valid"` // on the validation text, which chose the epoch
+	Test  Perplexity `json:"test"`  // on the test text
+	Epoch int        `json:"epoch"` // whose weights they are, from 0
+	// AveragingFrom is the first epoch of averaged SGD; nil where SGD lasted to the end.
+	AveragingFrom *int `json:"averaging_from,omitempty"`
+}
+
+// Perplexity is that of a text.
+type Perplexity struct {
+	Loss       float64 `json:"loss"`       // cross-entropy of a word in nats, summed over the predicted rows and divided by all (quirk R1)
+	Perplexity float64 `json:"perplexity"` // exp(Loss), as the released code reports it
+	Exact      float64 `json:"exact"`      // perplexity of the predicted words
+}
+
+// NewPerplexity returns the perplexity of mean cross-entropies: as released, and exact.
+func NewPerplexity(loss, exact float64) Perplexity {
+	return Perplexity{Loss: loss, Perplexity: math.Exp(loss), Exact: math.Exp(exact)}
+}
+
+// Check verifies that it is finite and that of its loss.
+func (p Perplexity) Check() error {
+	if !(p.Loss >= 0) || math.IsInf(p.Exact, 0) || !(math.Abs(p.Perplexity-math.Exp(p.Loss)) <= 1e-9*p.Perplexity) || !(p.Exact >= p.Perplexity*(1-1e-9)) {
+		return fmt.Errorf("a perplexity of %v, exactly %v, at a loss of %v: want finite numbers, exp(loss) and no less", p.Perplexity, p.Exact, p.Loss)
+	}
+	return nil
+}
 
 // Subject is what was trained.
 type Subject struct {
-	Form     string      `json:"form"`               // FormCIFAR, FormImageNet or FormNASBench101
+	Form     string      `json:"form"`               // one of the above
 	Space    spaces.Name `json:"space,omitempty"`    // in which it was found; empty where that is none of ours
-	Genotype string      `json:"genotype,omitempty"` // cells of DARTS, as darts.Genotype.Line writes them
+	Genotype string      `json:"genotype,omitempty"` // cells of DARTS, as darts.Genotype.Line writes them, or a recurrent one, as rnn.Genotype.Line does
 	Cell     *Cell       `json:"cell,omitempty"`     // of FormNASBench101, instead
 	// Run is the name of the search run that found it, Published that of a published
 	// genotype; both are empty for one from elsewhere.
@@ -83,10 +119,10 @@ type Recipe struct {
 	Cells             int     `json:"cells"`
 	Side              int     `json:"side"` // of the images
 	Classes           int     `json:"classes"`
-	Optimizer         string  `json:"optimizer"`     // "sgd" or "rmsprop"
+	Optimizer         string  `json:"optimizer"`     // "sgd", "rmsprop" or "asgd": SGD, then averaged SGD
 	LearningRate      float64 `json:"learning_rate"` // at the start of the schedule
 	FinalLearningRate float64 `json:"final_learning_rate"`
-	Schedule          string  `json:"schedule"`               // "cosine" or "linear"
+	Schedule          string  `json:"schedule"`               // "cosine", "linear" or "constant"
 	PlainCosine       bool    `json:"plain_cosine,omitempty"` // taken at the epoch's number, not at the next (quirk C3)
 	Momentum          float64 `json:"momentum"`
 	Decay             float64 `json:"decay,omitempty"`   // of the mean square of "rmsprop"
@@ -107,6 +143,28 @@ type Recipe struct {
 	// Augment says in words what departs from the transform of the images, such as "no
 	// flip"; empty where nothing does.
 	Augment string `json:"augment,omitempty"`
+	// Words is what only a network of words has; it has no channels, cells, side or classes.
+	// Batch counts the sequences that are read side by side, TrainImages and TestImages words.
+	Words WordsRecipe `json:"words,omitzero"`
+}
+
+// WordsRecipe is how a language model is trained.
+type WordsRecipe struct {
+	Vocabulary    int     `json:"vocabulary"`  // different words
+	Hidden        int     `json:"hidden"`      // length of the hidden state and of the words' vectors
+	BPTT          int     `json:"bptt"`        // usual rows of a window
+	Output        float64 `json:"dropout"`     // of the outputs
+	H             float64 `json:"dropout_h"`   // of every state before a matrix
+	X             float64 `json:"dropout_x"`   // of the word's vector in the cell
+	Input         float64 `json:"dropout_i"`   // of the same, once more
+	Words         float64 `json:"dropout_e"`   // of whole words
+	Activation    float64 `json:"activation"`  // weight of the mean square of the outputs
+	Temporal      float64 `json:"temporal"`    // weight of that of their change
+	Patience      int     `json:"patience"`    // epochs that do not count when averaging begins
+	ValidBatch    int     `json:"valid_batch"` // sequences side by side when the validation text is read
+	TestBatch     int     `json:"test_batch"`  // likewise of the test text
+	ValidWords    int     `json:"valid_words"`
+	AllWordsLearn bool    `json:"all_words_learn,omitempty"` // also the last one where it is read (quirk R7)
 }
 
 // The images of a Recipe.
@@ -115,6 +173,7 @@ const (
 	PartFirstHalf  = "first half"  // of the training images, to choose among searches
 	PartTest       = "test"        // the test images
 	PartSecondHalf = "second half" // of the training images
+	PartTestText   = "test text"   // of a language model
 )
 
 // BestEpoch is the epoch of a training with the highest accuracy on the images that
@@ -219,6 +278,19 @@ func (e Evaluation) Check() error {
 	if err := e.Recipe.check(); err != nil {
 		return err
 	}
+	if words := e.Subject.Form == FormRecurrent; words != (e.Words != nil) || words != (e.Recipe.Words != WordsRecipe{}) || words != (e.Recipe.MeasuredOn == PartTestText) {
+		return invalid("words", "a network %s measured on the %s: a language model, and no other, has words here and in its recipe, and is measured on the %s", e.Subject.Form, e.Recipe.MeasuredOn, PartTestText)
+	}
+	if w := e.Words; w != nil {
+		for field, p := range map[string]Perplexity{"words.valid": w.Valid, "words.test": w.Test} {
+			if err := p.Check(); err != nil {
+				return invalid(field, "%w", err)
+			}
+		}
+		if from := w.AveragingFrom; w.Epoch < 0 || w.Epoch >= e.Recipe.Epochs || from != nil && (*from < 1 || *from >= e.Recipe.Epochs) {
+			return invalid("words.epoch", "%d, averaging from %v, of %d epochs", w.Epoch, from, e.Recipe.Epochs)
+		}
+	}
 	for field, x := range map[string]float64{"test.accuracy": e.Test.Accuracy, "train.accuracy": e.Train.Accuracy} {
 		if x < 0 || x > 1 {
 			return invalid(field, "%v is not in [0,1]", x)
@@ -262,6 +334,11 @@ func (s Subject) check() error {
 		if err := s.Cell.check(); err != nil {
 			return under("subject", err)
 		}
+	case FormRecurrent:
+		g, err := rnn.ParseGenotype(s.Genotype)
+		if err != nil || s.Cell != nil || g.Line() != s.Genotype {
+			return invalid("subject.genotype", "is %q: want a recurrent genotype on one line and no cell (%v)", s.Genotype, err)
+		}
 	case FormCIFAR, FormImageNet:
 		if s.Cell != nil {
 			return invalid("subject.cell", "want a genotype in the network %s", s.Form)
@@ -274,7 +351,7 @@ func (s Subject) check() error {
 			return invalid("subject.genotype", "is %q: want the short names on one line, %q", s.Genotype, line)
 		}
 	default:
-		return invalid("subject.form", "is %q: want %q, %q or %q", s.Form, FormCIFAR, FormImageNet, FormNASBench101)
+		return invalid("subject.form", "is %q: want %q, %q, %q or %q", s.Form, FormCIFAR, FormImageNet, FormNASBench101, FormRecurrent)
 	}
 	return nil
 }
@@ -289,13 +366,28 @@ func under(member string, err error) error {
 }
 
 func (r Recipe) check() error {
-	for _, m := range []struct {
+	type count struct {
 		name string
 		x    int
-	}{
-		{"epochs", r.Epochs}, {"batch", r.Batch}, {"channels", r.Channels}, {"cells", r.Cells}, {"side", r.Side},
-		{"classes", r.Classes}, {"train_images", r.TrainImages}, {"test_images", r.TestImages},
-	} {
+	}
+	counts := []count{{"epochs", r.Epochs}, {"batch", r.Batch}, {"train_images", r.TrainImages}, {"test_images", r.TestImages}}
+	probabilities := map[string]float64{}
+	if w := r.Words; w != (WordsRecipe{}) {
+		counts = append(counts, count{"words.vocabulary", w.Vocabulary}, count{"words.hidden", w.Hidden}, count{"words.bptt", w.BPTT}, count{"words.patience", w.Patience},
+			count{"words.valid_batch", w.ValidBatch}, count{"words.test_batch", w.TestBatch}, count{"words.valid_words", w.ValidWords})
+		probabilities = map[string]float64{"dropout": w.Output, "dropout_h": w.H, "dropout_x": w.X, "dropout_i": w.Input, "dropout_e": w.Words}
+		if w.Activation < 0 || w.Temporal < 0 {
+			return invalid("recipe.words.activation", "%v and %v for the change: want none below 0", w.Activation, w.Temporal)
+		}
+	} else {
+		counts = append(counts, count{"channels", r.Channels}, count{"cells", r.Cells}, count{"side", r.Side}, count{"classes", r.Classes})
+	}
+	for name, p := range probabilities {
+		if p < 0 || p >= 1 {
+			return invalid("recipe.words."+name, "%v is not in [0,1)", p)
+		}
+	}
+	for _, m := range counts {
 		if m.x < 1 {
 			return invalid("recipe."+m.name, "is %d: want at least 1", m.x)
 		}
@@ -323,11 +415,11 @@ func (r Recipe) check() error {
 		name, text string
 		of         []string
 	}{
-		{"optimizer", r.Optimizer, []string{"sgd", "rmsprop"}}, {"schedule", r.Schedule, []string{"cosine", "linear"}},
-		{"trained_on", r.TrainedOn, []string{PartAll, PartFirstHalf}}, {"measured_on", r.MeasuredOn, []string{PartTest, PartSecondHalf}},
+		{"optimizer", r.Optimizer, []string{"sgd", "rmsprop", "asgd"}}, {"schedule", r.Schedule, []string{"cosine", "linear", "constant"}},
+		{"trained_on", r.TrainedOn, []string{PartAll, PartFirstHalf}}, {"measured_on", r.MeasuredOn, []string{PartTest, PartSecondHalf, PartTestText}},
 	} {
 		if !slices.Contains(m.of, m.text) {
-			return invalid("recipe."+m.name, "is %q: want %q or %q", m.text, m.of[0], m.of[1])
+			return invalid("recipe."+m.name, "is %q: want one of %q", m.text, m.of)
 		}
 	}
 	if r.TrainedOn == PartAll && r.MeasuredOn == PartSecondHalf {

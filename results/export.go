@@ -124,7 +124,24 @@ var evaluated = []struct {
 	name, doc string
 	text      func(Evaluation) string
 }{
-	{"test_error", "test error after training from scratch, in [0,1]; in the last row of a run", func(e Evaluation) string { return number(e.TestError()) }},
+	{"test_error", "test error after training from scratch, in [0,1]; in the last row of a run", func(e Evaluation) string {
+		if e.Words != nil {
+			return ""
+		}
+		return number(e.TestError())
+	}},
+	{"perplexity", "perplexity of a language model on the test text", func(e Evaluation) string {
+		if e.Words == nil {
+			return ""
+		}
+		return number(e.Words.Test.Perplexity)
+	}},
+	{"valid_perplexity", "likewise on the validation text, which chose the epoch", func(e Evaluation) string {
+		if e.Words == nil {
+			return ""
+		}
+		return number(e.Words.Valid.Perplexity)
+	}},
 	{"train_accuracy", "accuracy in the last epoch of that training, in [0,1]", func(e Evaluation) string { return number(e.Train.Accuracy) }},
 	{"parameters", "parameters of the network, without the auxiliary head", func(e Evaluation) string { return strconv.Itoa(e.Parameters) }},
 	{"macs", "multiply-adds for one image", func(e Evaluation) string { return strconv.FormatInt(e.MACs, 10) }},

@@ -21,7 +21,7 @@ import (
 // Config is how a network is trained. With the architecture, the seed, the images and the
 // engine it decides every number of the record.
 type Config struct {
-	Form   string // the network: results.FormCIFAR, FormImageNet or FormNASBench101
+	Form   string // the network: results.FormCIFAR, FormImageNet, FormNASBench101 or FormRecurrent
 	Preset string // where the values below started from
 
 	Epochs     int
@@ -50,6 +50,8 @@ type Config struct {
 	// Halves trains on the first half of the training images and measures on the second,
 	// to choose among architectures without the test images.
 	Halves bool
+
+	Language Language // of the network of a recurrent cell
 }
 
 // RMSProp's constants in NAS-Bench-101's released code; TensorFlow's default is the decay.
@@ -115,6 +117,12 @@ var presets = map[string][]preset{
 		{"paper", "the setting of the paper: 48 channels, 14 cells, all images at side 224, batch 1,024, 250 epochs", imageNet(250, 48, 14, 0, 0, 1024)},
 		{"smoke", "for tests: 2 channels, 4 cells, 8 images, batch 4, 6 epochs", imageNet(6, 2, 4, 8, 4, 4)},
 	},
+	results.FormRecurrent: {
+		{"paper", "the setting of DARTS for Penn Treebank: 850 hidden units, batch 64, 8,000 epochs", penn(8000, 0, 850, 64)},
+		{"small", "orders cells that are far apart: 200 hidden units, 100,000 words, batch 20, 40 epochs, less dropout", lessDropout(penn(40, 100_000, 200, 20))},
+		{"quick", "a first look within some minutes: 100 hidden units, 40,000 words, batch 20, 20 epochs, less dropout", lessDropout(penn(20, 40_000, 100, 20))},
+		{"smoke", "for tests: 8 hidden units, 2,000 words, batch 10, 3 epochs, less dropout", lessDropout(penn(3, 2000, 8, 10))},
+	},
 	results.FormNASBench101: {
 		{"paper", "the setting of NAS-Bench-101: 128 channels, 9 cells, 40,000 images at side 32, batch 256, 108 epochs", nasbench101(108, 128, 9, 32, 40000, 0, 256)},
 		{"small", "orders cells that are far apart: 16 channels, 6 cells, 4,000 images at side 16, batch 64, 40 epochs, learning rate 0.03, batch-norm momentum 0.1", fewSteps(nasbench101(40, 16, 6, 16, 4000, 2000, 64))},
@@ -173,36 +181,49 @@ type Setting struct {
 
 // The letters of the forms of network.
 const (
-	inCIFAR, inImageNet, inNASBench101 = "c", "i", "n"
-	inGenotypes                        = inCIFAR + inImageNet
-	inAll                              = inGenotypes + inNASBench101
+	inCIFAR, inImageNet, inNASBench101, inRecurrent = "c", "i", "n", "r"
+	inGenotypes                                     = inCIFAR + inImageNet
+	inImages                                        = inGenotypes + inNASBench101
+	inAll                                           = inImages + inRecurrent
 )
 
-var letters = map[string]string{results.FormCIFAR: inCIFAR, results.FormImageNet: inImageNet, results.FormNASBench101: inNASBench101}
+var letters = map[string]string{results.FormCIFAR: inCIFAR, results.FormImageNet: inImageNet, results.FormNASBench101: inNASBench101, results.FormRecurrent: inRecurrent}
 
 // Settings lists the settings.
 var Settings = []Setting{
 	{"epochs", "epochs of the training", func(c *Config) any { return &c.Epochs }, 1, 1e6, inAll},
-	{"channels", "channels of the first cells; in NAS-Bench-101's network of the stem", func(c *Config) any { return &c.Channels }, 2, 512, inAll},
-	{"cells", "cells of the network; NAS-Bench-101's has a multiple of 3", func(c *Config) any { return &c.Cells }, 3, 99, inAll},
+	{"channels", "channels of the first cells; in NAS-Bench-101's network of the stem", func(c *Config) any { return &c.Channels }, 2, 512, inImages},
+	{"cells", "cells of the network; NAS-Bench-101's has a multiple of 3", func(c *Config) any { return &c.Cells }, 3, 99, inImages},
 	{"side", "average the images down to this many pixels a side: 8, 16 or 32", func(c *Config) any { return &c.Side }, 8, 32, inCIFAR + inNASBench101},
-	{"images", "training images used; 0 is all", func(c *Config) any { return &c.Images }, 0, 100_000, inAll},
-	{"test-images", "test images used; 0 is all", func(c *Config) any { return &c.TestImages }, 0, 100_000, inAll},
-	{"batch", "images in a batch", func(c *Config) any { return &c.Batch }, 2, 100_000, inAll},
-	{"learning-rate", "learning rate of the first epoch; it falls to 0 along a cosine", func(c *Config) any { return &c.LearningRate }, 0, 100, inAll},
-	{"momentum", "momentum of SGD or RMSProp", func(c *Config) any { return &c.Momentum }, 0, 0.9999, inAll},
+	{"images", "training images used; 0 is all", func(c *Config) any { return &c.Images }, 0, 100_000, inImages},
+	{"test-images", "test images used; 0 is all", func(c *Config) any { return &c.TestImages }, 0, 100_000, inImages},
+	{"batch", "images in a batch; sequences of words side by side", func(c *Config) any { return &c.Batch }, 2, 100_000, inAll},
+	{"learning-rate", "learning rate of the first epoch; it falls to 0 along a cosine, and with recurrent cells stays", func(c *Config) any { return &c.LearningRate }, 0, 100, inAll},
+	{"momentum", "momentum of SGD or RMSProp", func(c *Config) any { return &c.Momentum }, 0, 0.9999, inImages},
 	{"weight-decay", "weight decay", func(c *Config) any { return &c.WeightDecay }, 0, 1, inAll},
-	{"clip", "bound on the norm of the gradient; 0 does not clip", func(c *Config) any { return &c.Clip }, 0, 1e6, inGenotypes},
-	{"batch-norm-momentum", "weight of the newest batch in the running statistics", func(c *Config) any { return &c.BatchNormMomentum }, 1e-6, 1, inAll},
+	{"clip", "bound on the norm of the gradient; 0 does not clip", func(c *Config) any { return &c.Clip }, 0, 1e6, inGenotypes + inRecurrent},
+	{"batch-norm-momentum", "weight of the newest batch in the running statistics", func(c *Config) any { return &c.BatchNormMomentum }, 1e-6, 1, inImages},
 	{"cutout", "cut a square of half the side out of every training image", func(c *Config) any { return &c.Cutout }, 0, 0, inCIFAR + inNASBench101},
 	{"flip", "flip half of the training images; off is for digits, which the released code flips too (quirk C28)", func(c *Config) any { return &c.Flip }, 0, 0, inCIFAR + inNASBench101},
 	{"drop-path", "drop path: probability that the epochs lead to, linearly from 0", func(c *Config) any { return &c.DropPath }, 0, 0.95, inGenotypes},
 	{"drop-path-reached", "reach that probability in the last epoch; off would reach it one epoch later, as the released code does (quirk C29)", func(c *Config) any { return &c.DropPathReached }, 0, 0, inGenotypes},
 	{"auxiliary-weight", "weight of the loss of the auxiliary head, which needs side 32 and 4 cells (quirks C22, C23); 0 has no head", func(c *Config) any { return &c.AuxiliaryWeight }, 0, 10, inGenotypes},
 	{"auxiliary-norm", "give the auxiliary head for ImageNet its second batch normalisation, as P-DARTS' code does (quirk C24)", func(c *Config) any { return &c.AuxiliaryNorm }, 0, 0, inImageNet},
-	{"label-smoothing", "share of the targets of training that is spread over all classes", func(c *Config) any { return &c.LabelSmoothing }, 0, 0.99, inAll},
+	{"label-smoothing", "share of the targets of training that is spread over all classes", func(c *Config) any { return &c.LabelSmoothing }, 0, 0.99, inImages},
 	{"plain-cosine", "take the cosine of an epoch at its number; off takes it at the next, as the released code does (quirk C3)", func(c *Config) any { return &c.PlainCosine }, 0, 0, inCIFAR},
 	{"halves", "train on the first half of the training images and measure on the second, to choose without the test images", func(c *Config) any { return &c.Halves }, 0, 0, inCIFAR + inNASBench101},
+	{"words", "words of the training text used, and a tenth of so many of the others; 0 is all", func(c *Config) any { return &c.Language.Words }, 0, 100_000_000, inRecurrent},
+	{"hidden", "hidden units, and length of the vectors of words", func(c *Config) any { return &c.Language.Hidden }, 1, 10_000, inRecurrent},
+	{"bptt", "usual rows of a window that the gradient goes back through", func(c *Config) any { return &c.Language.BPTT }, 2, 1000, inRecurrent},
+	{"dropout", "dropout of the outputs", func(c *Config) any { return &c.Language.Dropout.Output }, 0, 0.99, inRecurrent},
+	{"dropout-h", "dropout of every state before a matrix", func(c *Config) any { return &c.Language.Dropout.H }, 0, 0.99, inRecurrent},
+	{"dropout-x", "dropout of the word's vector in the cell", func(c *Config) any { return &c.Language.Dropout.X }, 0, 0.99, inRecurrent},
+	{"dropout-i", "dropout of the word's vector before the cell", func(c *Config) any { return &c.Language.Dropout.Input }, 0, 0.99, inRecurrent},
+	{"dropout-e", "dropout of whole words (quirk R25)", func(c *Config) any { return &c.Language.Dropout.Words }, 0, 0.99, inRecurrent},
+	{"activation", "weight of the mean square of the outputs in the loss", func(c *Config) any { return &c.Language.Activation }, 0, 1000, inRecurrent},
+	{"temporal", "weight of the mean square of their change in the loss", func(c *Config) any { return &c.Language.Temporal }, 0, 1000, inRecurrent},
+	{"patience", "newest epochs whose losses do not count when averaged SGD begins (quirk R16)", func(c *Config) any { return &c.Language.Patience }, 1, 1e6, inRecurrent},
+	{"all-words-learn", "let the last word learn where it is read, too (quirk R7)", func(c *Config) any { return &c.Language.AllWordsLearn }, 0, 0, inRecurrent},
 }
 
 // ErrSetting reports the name of a setting that does not exist.
@@ -263,8 +284,11 @@ func (c *Config) Set(name, text string) error {
 
 // optimizer is what a form of network is trained by.
 func (c Config) optimizer() string {
-	if c.Form == results.FormNASBench101 {
+	switch c.Form {
+	case results.FormNASBench101:
 		return "rmsprop"
+	case results.FormRecurrent:
+		return "asgd"
 	}
 	return "sgd"
 }
@@ -296,8 +320,20 @@ func (c Config) dropPath(epoch int) float64 {
 	return algorithms.Linear{To: c.DropPath, Length: length}.At(epoch)
 }
 
-// recipe is the configuration as evaluation.json has it, on so many images.
+// recipe is the configuration as evaluation.json has it, on so many images; of a recurrent cell
+// classes are the different words, and train and test the words of the texts.
 func (c Config) recipe(classes, train, test int) results.Recipe {
+	if c.Form == results.FormRecurrent {
+		l := c.Language
+		return results.Recipe{
+			Epochs: c.Epochs, Batch: c.Batch, Optimizer: c.optimizer(), LearningRate: c.LearningRate, FinalLearningRate: c.LearningRate, Schedule: "constant",
+			WeightDecay: c.WeightDecay, Clip: c.Clip, TrainedOn: results.PartAll, MeasuredOn: results.PartTestText, TrainImages: train, TestImages: test,
+			Words: results.WordsRecipe{
+				Vocabulary: classes, Hidden: l.Hidden, BPTT: l.BPTT, Output: l.Dropout.Output, H: l.Dropout.H, X: l.Dropout.X, Input: l.Dropout.Input, Words: l.Dropout.Words,
+				Activation: l.Activation, Temporal: l.Temporal, Patience: l.Patience, ValidBatch: l.ValidBatch, TestBatch: l.TestBatch, AllWordsLearn: l.AllWordsLearn,
+			},
+		}
+	}
 	r := results.Recipe{
 		Epochs: c.Epochs, Batch: c.Batch, Channels: c.Channels, Cells: c.Cells, Side: c.Side, Classes: classes,
 		Optimizer: c.optimizer(), LearningRate: c.LearningRate, Schedule: "cosine",
@@ -326,5 +362,8 @@ func (c Config) recipe(classes, train, test int) results.Recipe {
 
 // describe says in a few words what size the training has.
 func (c Config) describe(images int) string {
+	if c.Form == results.FormRecurrent {
+		return fmt.Sprintf("%d hidden units, %d words", c.Language.Hidden, images)
+	}
 	return fmt.Sprintf("%d cells, %d channels, side %d, %d images", c.Cells, c.Channels, c.Side, images)
 }

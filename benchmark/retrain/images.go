@@ -36,8 +36,6 @@ type supply struct {
 // in memory of their recipes.
 func (j Job) supply(raw bool) (all supply, err error) {
 	switch form := j.Config.Form; {
-	case form != j.Subject.Form:
-		return all, fmt.Errorf("the configuration is of the network %s, the architecture of %s", form, j.Subject.Form)
 	case form == results.FormImageNet && j.Photos.Train == nil:
 		return all, errors.New("the network for ImageNet takes photographs in folders")
 	case form == results.FormImageNet:

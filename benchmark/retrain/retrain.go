@@ -7,25 +7,19 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
-	"github.com/nb1shot/nb1shot/algorithms"
 	"github.com/nb1shot/nb1shot/data"
+	"github.com/nb1shot/nb1shot/data/text"
 	"github.com/nb1shot/nb1shot/internal/abandon"
 	"github.com/nb1shot/nb1shot/internal/checkpoint"
 	"github.com/nb1shot/nb1shot/internal/durable"
 	"github.com/nb1shot/nb1shot/internal/engine"
 	"github.com/nb1shot/nb1shot/internal/fault"
 	"github.com/nb1shot/nb1shot/internal/foreign"
-	"github.com/nb1shot/nb1shot/random"
 	"github.com/nb1shot/nb1shot/results"
-	"github.com/nb1shot/nb1shot/spaces/cell"
-	"github.com/nb1shot/nb1shot/spaces/darts"
-	"github.com/nb1shot/nb1shot/supernet"
 )
 
 // The files of a training's folder, beside those of checkpoints.
@@ -45,6 +39,7 @@ type Job struct {
 	Train   *data.Set        // images at any side that Config.Side divides
 	Test    *data.Set        // likewise; not used with Config.Halves
 	Photos  data.FolderParts // instead of both, of the network for ImageNet
+	Text    *text.Corpus     // instead of all, of the network of a recurrent cell
 	Engine  string           // name of an engine, or engine.Auto
 	Threads int              // of the engine; the record does not depend on it
 	Dir     string           // folder of the training, made where needed
@@ -68,12 +63,11 @@ type Progress struct {
 // Training is a job made ready; nothing is on disk yet.
 type Training struct {
 	Job
-	net         *supernet.Net
-	engine      engine.Engine
-	train, test loader
-	evaluation  results.Evaluation // but for what the training yields
-	keeper      *checkpoint.Keeper
-	report      func(Progress)
+	course     course
+	engine     engine.Engine
+	evaluation results.Evaluation // but for what the training yields
+	keeper     *checkpoint.Keeper
+	report     func(Progress)
 
 	epochs []Epoch // done
 	begun  begun   // the next one
@@ -82,10 +76,33 @@ type Training struct {
 	work  float64 // done since then, in training steps
 }
 
+// course is what a training does with its network: one of images, or one of words.
+type course interface {
+	// steps is how many an epoch has.
+	steps(epoch int) int
+	// step makes step k of an epoch and returns what it adds to the sums of the epoch.
+	step(ctx context.Context, epoch, k int) (begun, error)
+	// measure measures the network after the steps of an epoch, and completes the record of
+	// the epoch.
+	measure(ctx context.Context, e *Epoch) error
+	// measuring is how long measure takes, in steps, about.
+	measuring() float64
+	// vectors are the numbers that a checkpoint holds. memory is what it holds beside them;
+	// recall takes it over, with the records so far and how far the next epoch has come, before
+	// the vectors are written. It changes nothing on error.
+	vectors() []vector
+	memory() any
+	recall(memory json.RawMessage, epochs []Epoch, begun begun) error
+	// describe says of the evaluation what is known before anything is trained, finish what
+	// the records say.
+	describe(e *results.Evaluation) error
+	finish(e *results.Evaluation, epochs []Epoch)
+}
+
 // begun is how far an epoch has come.
 type begun struct {
 	Steps   int     `json:"steps"`
-	Images  int     `json:"images"`
+	Images  int     `json:"images"` // or words that were predicted
 	Correct int     `json:"correct"`
 	Loss    float64 `json:"loss"`    // summed over the images
 	Seconds float64 `json:"seconds"` // of earlier processes
@@ -111,82 +128,26 @@ func (j Job) Prepare() (*Training, error) {
 	if t.engine, err = engine.Open(t.Engine, j.Threads); err != nil {
 		return nil, err
 	}
-	_, raw := t.engine.(engine.Augmenter)
-	images, err := j.supply(raw)
+	if form := j.Config.Form; form != j.Subject.Form {
+		return nil, fmt.Errorf("the configuration is of the network %s, the architecture of %s", form, j.Subject.Form)
+	}
+	if j.Config.Form == results.FormRecurrent {
+		t.course, err = j.newLanguage(t.engine)
+	} else {
+		t.course, err = j.newVision(t.engine)
+	}
 	if err != nil {
 		return nil, err
 	}
-	t.train, t.test = images.train, images.test
-	config, err := j.network(images.classes)
-	if err != nil {
-		return nil, err
-	}
-	if t.net, err = supernet.New(config, t.engine); err != nil {
-		return nil, err
-	}
-	t.net.Initialize(random.New(j.Seed, "retrain/weights"))
-	return t, t.describe(images)
-}
-
-// network is the network of the job.
-func (j Job) network(classes int) (supernet.Config, error) {
-	c := j.Config
-	e := &supernet.Evaluation{AuxiliaryWeight: c.AuxiliaryWeight, LabelSmoothing: c.LabelSmoothing}
-	switch j.Subject.Form {
-	case results.FormNASBench101:
-		if j.Subject.Cell == nil {
-			return supernet.Config{}, fmt.Errorf("the network %s is of a cell, and there is none", j.Subject.Form)
-		}
-		spec, err := cell.Parse(j.Subject.Cell.Matrix, j.Subject.Cell.Operations)
-		if err != nil {
-			return supernet.Config{}, err
-		}
-		e.Cell = &spec
-	case results.FormCIFAR, results.FormImageNet:
-		g, err := darts.ParseGenotype(j.Subject.Genotype)
-		if err != nil {
-			return supernet.Config{}, err
-		}
-		e.Genotype, e.ImageNet, e.AuxiliaryNorm = g, j.Subject.Form == results.FormImageNet, c.AuxiliaryNorm
-	}
-	return supernet.Config{
-		Evaluation: e, Channels: c.Channels, Cells: c.Cells, Classes: classes, Side: c.Side,
-		Variant: supernet.Variant{DropPath: c.DropPath > 0}, BatchNormMomentum: c.BatchNormMomentum,
-	}, nil
-}
-
-// describe fills in what the evaluation says before anything is trained.
-func (t *Training) describe(images supply) error {
-	flops, err := t.net.ForwardFLOPs(1)
-	if err != nil {
-		return err
-	}
-	macs := int(flops / 2)
-	if e := t.net.Config().Evaluation; e.ImageNet { // where the engine computes more than convolutions of stride 2 need
-		cost, err := darts.Network{Channels: t.Config.Channels, Cells: t.Config.Cells, Classes: images.classes, ImageNet: true}.Cost(e.Genotype)
-		if err != nil {
-			return err
-		}
-		macs = cost.MACs
-	}
-	parameters := 0
-	for _, p := range t.net.Parameters() {
-		if !strings.HasPrefix(p.Name, supernet.AuxiliaryPrefix) {
-			parameters += p.Size
-		}
-	}
-	from := images.source
 	t.evaluation = results.Evaluation{
 		Format: results.EvaluationVersion, Subject: t.Subject, Seed: t.Seed,
 		Provenance: results.Provenance{
-			Images: from.Kind, ImagesDetail: from.Detail, ImagesDigest: from.Digest, Table: results.NoTable, TableDigest: results.NoTable,
-			Preset: t.Config.Preset, Scale: t.Config.describe(images.trainImages), Engine: t.Engine, Precision: t.engine.Precision(), Device: t.engine.Device(),
+			Table: results.NoTable, TableDigest: results.NoTable,
+			Preset: t.Config.Preset, Engine: t.Engine, Precision: t.engine.Precision(), Device: t.engine.Device(),
 		},
-		Recipe:     t.Config.recipe(images.classes, images.trainImages, images.testImages),
-		Parameters: parameters, ParametersAuxiliary: t.net.ParameterCount(), MACs: int64(macs),
 		SearchSeconds: t.SearchSeconds, Program: t.Program,
 	}
-	return nil
+	return t, t.course.describe(&t.evaluation)
 }
 
 // Evaluation returns what evaluation.json will say of the training, without results.
@@ -319,28 +280,25 @@ func (t *Training) run(ctx context.Context, note string) error {
 			return err
 		}
 		t.tell(Progress{Epoch: epoch, Step: t.begun.Steps, Doing: "testing"})
-		test, err := t.measure(ctx, epoch)
-		if err != nil {
+		e := Epoch{Epoch: epoch}
+		if err := t.course.measure(ctx, &e); err != nil {
 			return err
 		}
+		t.work += t.course.measuring()
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 		sum := t.begun
-		t.epochs = append(t.epochs, Epoch{
-			Epoch: epoch, LearningRate: t.Config.rate(epoch, 0, t.train.Len()), DropPath: t.Config.dropPath(epoch),
-			Train:   results.Score{Loss: sum.Loss / float64(sum.Images), Accuracy: float64(sum.Correct) / float64(sum.Images)},
-			Test:    test,
-			Seconds: seconds(),
-		})
-		t.begun = begun{}
+		e.Train = results.Score{Loss: sum.Loss / float64(sum.Images), Accuracy: float64(sum.Correct) / float64(sum.Images)}
+		e.Seconds = seconds()
+		t.epochs, t.begun = append(t.epochs, e), begun{}
 		if err := t.record(); err != nil {
 			return err
 		}
 		if err := t.keep(true); err != nil {
 			return err
 		}
-		t.tell(Progress{Epoch: epoch, Step: t.train.Len()})
+		t.tell(Progress{Epoch: epoch, Step: t.course.steps(epoch)})
 	}
 	return nil
 }
@@ -350,33 +308,29 @@ func (t *Training) tell(p Progress) {
 	if t.report == nil {
 		return
 	}
-	p.Epochs, p.Steps = t.Config.Epochs, t.train.Len()
+	p.Epochs, p.Steps = t.Config.Epochs, t.course.steps(p.Epoch)
 	if n := len(t.epochs); n > 0 {
 		p.Last = &t.epochs[n-1]
 	}
 	if t.work > 0 {
-		perEpoch := float64(p.Steps) + testWork*float64(t.test.Len())
+		perEpoch := float64(p.Steps) + t.course.measuring()
 		left := float64(p.Epochs-len(t.epochs))*perEpoch - float64(t.begun.Steps)
 		p.Remaining = time.Duration(float64(time.Since(t.begin)) / t.work * left)
 	}
 	t.report(p)
 }
 
-// testWork is how long a batch in evaluation takes, in training steps, about.
-const testWork = 0.3
-
 // steps makes the steps of an epoch that are left.
 func (t *Training) steps(ctx context.Context, epoch int, seconds func() float64) error {
-	var batch data.Batch
-	steps := t.train.Len()
-	for t.begun.Steps < steps {
-		keep := func(write bool) error {
-			if t.begun.Steps == 0 { // the epoch's start is kept
-				return nil
-			}
-			t.begun.Seconds = seconds()
-			return t.keep(write)
+	steps := t.course.steps(epoch)
+	keep := func(write bool) error {
+		if t.begun.Steps == 0 { // the epoch's start is kept
+			return nil
 		}
+		t.begun.Seconds = seconds()
+		return t.keep(write)
+	}
+	for t.begun.Steps < steps {
 		if ctx.Err() != nil {
 			return errors.Join(keep(true), ctx.Err())
 		}
@@ -386,94 +340,30 @@ func (t *Training) steps(ctx context.Context, epoch int, seconds func() float64)
 			}
 		}
 		k := t.begun.Steps
-		if err := t.train.Batch(ctx, &batch, epoch, k); err != nil {
+		done, err := t.course.step(ctx, epoch, k)
+		switch {
+		case errors.Is(err, errBatch):
 			return errors.Join(keep(true), err)
-		}
-		pass, err := t.step(batch, epoch, k)
-		if err != nil {
+		case err != nil:
 			return fmt.Errorf("epoch %d, step %d: %w", epoch, k, err)
 		}
-		t.begun.Images += batch.N
-		t.begun.Correct += pass.Correct
-		t.begun.Loss += pass.Loss * float64(batch.N)
+		t.begun.Images += done.Images
+		t.begun.Correct += done.Correct
+		t.begun.Loss += done.Loss
 		t.begun.Steps++
 		t.work++
 		t.tell(Progress{Epoch: epoch, Step: t.begun.Steps})
 	}
-	return nil
+	return keep(false) // what follows is made anew when it is interrupted
 }
 
-// step makes one step.
-func (t *Training) step(batch data.Batch, epoch, k int) (supernet.Pass, error) {
-	c := t.Config
-	t.net.SetDraws(t.Seed, "retrain", uint64(epoch), uint64(k))
-	r := random.New(t.Seed, "retrain/drop-path", uint64(epoch), uint64(k))
-	t.net.SetDropPath(algorithms.DropPath(r, c.dropPath(epoch), t.net.Droppable()*batch.N))
-	pass, err := t.net.WeightGradient(batch, nil, supernet.BatchStatistics)
-	if err != nil {
-		return pass, err
-	}
-	if math.IsNaN(pass.Loss) || math.IsInf(pass.Loss, 0) {
-		return pass, fmt.Errorf("the loss is %v: %w", pass.Loss, algorithms.ErrDiverged)
-	}
-	rate := c.rate(epoch, k, t.train.Len())
-	if c.optimizer() == "rmsprop" {
-		_, err = t.net.StepRMSProp(supernet.RMSProp{LearningRate: rate, Decay: rmsDecay, Momentum: c.Momentum, Epsilon: rmsEpsilon, WeightDecay: c.WeightDecay})
-	} else {
-		_, err = t.net.StepWeights(supernet.SGD{LearningRate: rate, Momentum: c.Momentum, WeightDecay: c.WeightDecay, Clip: c.Clip})
-	}
-	if err != nil {
-		err = fmt.Errorf("%w: %w", algorithms.ErrDiverged, err)
-	}
-	return pass, err
-}
-
-// measure is loss and accuracy on the images to measure on. Noise operations draw there too
-// (quirk C11).
-func (t *Training) measure(ctx context.Context, epoch int) (s results.Score, err error) {
-	var batch data.Batch
-	images := 0
-	for k := range t.test.Len() {
-		if ctx.Err() != nil { // the steps are kept; what follows is made again
-			return s, ctx.Err()
-		}
-		if err := t.test.Batch(ctx, &batch, 0, k); err != nil {
-			return s, err
-		}
-		t.net.SetDraws(t.Seed, "retrain/test", uint64(epoch), uint64(k))
-		pass, err := t.net.Forward(batch, nil, supernet.RunningStatistics)
-		if err != nil {
-			return s, err
-		}
-		s.Loss += pass.Loss * float64(batch.N)
-		s.Accuracy += float64(pass.Correct)
-		images += batch.N
-		t.work += testWork
-	}
-	s.Loss /= float64(images)
-	s.Accuracy /= float64(images)
-	if math.IsNaN(s.Loss) || math.IsInf(s.Loss, 0) {
-		return s, fmt.Errorf("epoch %d: the loss on the images to measure on is %g: %w", epoch, s.Loss, algorithms.ErrDiverged)
-	}
-	return s, nil
-}
-
-// finish writes the evaluation, with the error after the last epoch as the result and the
-// lowest one, which these images chose, beside it (quirk C35), and removes what nobody needs any more.
+// finish writes the evaluation, and removes what nobody needs any more.
 func (t *Training) finish() (results.Evaluation, error) {
 	e := t.evaluation
-	last := t.epochs[len(t.epochs)-1]
-	e.Test, e.Train = last.Test, last.Train
-	best := last
 	for _, record := range t.epochs {
 		e.Seconds += record.Seconds
-		if record.Test.Accuracy > best.Test.Accuracy {
-			best = record
-		}
 	}
-	if len(t.epochs) > 1 {
-		e.Best = &results.BestEpoch{Epoch: best.Epoch, Accuracy: best.Test.Accuracy}
-	}
+	t.course.finish(&e, t.epochs)
 	if err := results.WriteEvaluation(t.Result, e); err != nil {
 		return e, err
 	}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/nb1shot/nb1shot/results"
 	"github.com/nb1shot/nb1shot/spaces/darts"
+	"github.com/nb1shot/nb1shot/spaces/rnn"
 )
 
 // Folder is the folder in a run directory that holds the records of the training of what
@@ -21,6 +22,10 @@ func SubjectOf(h *results.History) (results.Subject, error) {
 	last := &h.Epochs[len(h.Epochs)-1]
 	if last.Architecture == nil {
 		s.Form, s.Cell = results.FormNASBench101, &last.Cell
+		return s, nil
+	}
+	if last.Architecture.Space == rnn.Space().Name() {
+		s.Form, s.Genotype = results.FormRecurrent, rnn.GenotypeOf(*last.Architecture).Line()
 		return s, nil
 	}
 	g, ok := darts.GenotypeOf(*last.Architecture)
@@ -45,7 +50,9 @@ func SearchSeconds(h *results.History) (sum float64) {
 
 // Made tells whether an evaluation was made by the configuration, of whatever images.
 func (c Config) Made(e results.Evaluation) bool {
-	return e.Subject.Form == c.Form && e.Provenance.Preset == c.Preset && e.Recipe == c.recipe(e.Recipe.Classes, e.Recipe.TrainImages, e.Recipe.TestImages)
+	recipe := c.recipe(max(e.Recipe.Classes, e.Recipe.Words.Vocabulary), e.Recipe.TrainImages, e.Recipe.TestImages)
+	recipe.Words.ValidWords = e.Recipe.Words.ValidWords
+	return e.Subject.Form == c.Form && e.Provenance.Preset == c.Preset && e.Recipe == recipe
 }
 
 // Memory returns the bytes that a training takes at most on a CPU engine, for values of so

@@ -24,6 +24,16 @@ type Epoch struct {
 	Train        results.Score `json:"train"`         // running means over the epoch, of the main classifier
 	Test         results.Score `json:"test"`          // after it, on the images that evaluation.json's recipe.measured_on says
 	Seconds      float64       `json:"seconds"`
+	// Words is what is measured of a network of words, which has no Test and no DropPath.
+	Words *WordsEpoch `json:"words,omitempty"`
+}
+
+// WordsEpoch is an epoch of the network of a recurrent cell.
+type WordsEpoch struct {
+	Averaging bool                `json:"averaging"`      // the steps were those of averaged SGD, and the averages are measured
+	Valid     results.Perplexity  `json:"valid"`          // after the epoch, on the validation text
+	Best      bool                `json:"best"`           // the lowest loss of validation so far: its weights are kept
+	Test      *results.Perplexity `json:"test,omitempty"` // in the last epoch, of the best weights, on the test text
 }
 
 // maxEpochs bounds epochs.jsonl, in bytes.
@@ -59,6 +69,11 @@ func parseEpochs(text []byte) (epochs []Epoch, err error) {
 				return nil, fmt.Errorf("line %d: accuracy %v and loss %v", len(epochs)+1, s.Accuracy, s.Loss)
 			}
 		}
+		if w := e.Words; w != nil {
+			if err := w.Valid.Check(); err != nil {
+				return nil, fmt.Errorf("line %d: validation: %w", len(epochs)+1, err)
+			}
+		}
 		if !(e.Seconds >= 0) {
 			return nil, fmt.Errorf("line %d: %v seconds", len(epochs)+1, e.Seconds)
 		}
@@ -92,6 +107,8 @@ func (t *Training) record() error {
 type meta struct {
 	Training string `json:"training"` // training.json
 	Begun    begun  `json:"begun"`
+	// Memory is that of the course.
+	Memory json.RawMessage `json:"memory,omitempty"`
 }
 
 // vector is a part of the network that a checkpoint holds.
@@ -100,19 +117,6 @@ type vector struct {
 	n     int
 	read  func([]float64)
 	write func([]float64)
-}
-
-func (t *Training) vectors() []vector {
-	p, s := t.net.ParameterCount(), t.net.StatisticsCount()
-	all := []vector{
-		{"weights", p, t.net.ReadParameters, t.net.WriteParameters},
-		{"momentum", p, t.net.ReadMomentum, t.net.WriteMomentum},
-		{"statistics", s, t.net.ReadStatistics, t.net.WriteStatistics},
-	}
-	if t.Config.optimizer() == "rmsprop" {
-		all = append(all, vector{"mean square", p, t.net.ReadMeanSquare, t.net.WriteMeanSquare})
-	}
-	return all
 }
 
 // keep keeps the state as it is now, the records included, so that no two files need agree.
@@ -125,12 +129,18 @@ func (t *Training) keep(write bool) error {
 	if err != nil {
 		return err
 	}
-	text, err := json.Marshal(meta{Training: string(identity), Begun: t.begun})
+	m := meta{Training: string(identity), Begun: t.begun}
+	if memory := t.course.memory(); memory != nil {
+		if m.Memory, err = json.Marshal(memory); err != nil {
+			return err
+		}
+	}
+	text, err := json.Marshal(m)
 	if err != nil {
 		return err
 	}
 	state := checkpoint.State{Meta: text, Blobs: map[string][]byte{"epochs": lines}, Vectors: map[string]checkpoint.Vector{}}
-	for _, v := range t.vectors() {
+	for _, v := range t.course.vectors() {
 		values := make([]float64, v.n)
 		v.read(values)
 		state.Vectors[v.name] = checkpoint.Vector{Values: values, Single: t.engine.Precision() == "float32"}
@@ -193,17 +203,21 @@ func (t *Training) restore(state checkpoint.State) error {
 		return fmt.Errorf("records: %w", err)
 	}
 	b := m.Begun
-	if len(epochs) > t.Config.Epochs || b.Steps < 0 || b.Steps > t.train.Len() || len(epochs) == t.Config.Epochs && b.Steps > 0 ||
+	steps := t.course.steps(len(epochs))
+	if len(epochs) > t.Config.Epochs || b.Steps < 0 || b.Steps > steps || len(epochs) == t.Config.Epochs && b.Steps > 0 ||
 		b.Images < 0 || b.Correct < 0 || b.Correct > b.Images || math.IsNaN(b.Loss) || !(b.Seconds >= 0) {
 		return fmt.Errorf("%d epochs and %d steps are done, %d of %d images right: the training has %d epochs of %d steps",
-			len(epochs), b.Steps, b.Correct, b.Images, t.Config.Epochs, t.train.Len())
+			len(epochs), b.Steps, b.Correct, b.Images, t.Config.Epochs, steps)
 	}
-	for _, v := range t.vectors() {
+	if err := t.course.recall(m.Memory, epochs, b); err != nil {
+		return err
+	}
+	for _, v := range t.course.vectors() {
 		if n := len(state.Vectors[v.name].Values); n != v.n {
 			return fmt.Errorf("%s has %d numbers, the network %d", v.name, n, v.n)
 		}
 	}
-	for _, v := range t.vectors() {
+	for _, v := range t.course.vectors() {
 		v.write(state.Vectors[v.name].Values)
 	}
 	t.epochs, t.begun = epochs, b

@@ -64,6 +64,22 @@ func (a *Average) Next() (rate, weight float64) { return a.rate, a.weight }
 // Read copies the average to dst.
 func (a *Average) Read(dst []float64) { a.average.Read(dst) }
 
+// AverageState is what an Average knows beside its vector, for a checkpoint.
+type AverageState struct {
+	Steps  int     `json:"steps"`  // done
+	Rate   float64 `json:"rate"`   // of the next step
+	Weight float64 `json:"weight"` // of the next weights in the average
+}
+
+// State returns it.
+func (a *Average) State() AverageState { return AverageState{a.steps, a.rate, a.weight} }
+
+// Restore takes the averaging up where State and Read left it.
+func (a *Average) Restore(average []float64, s AverageState) {
+	a.average.Write(average)
+	a.steps, a.rate, a.weight = s.Steps, s.Rate, s.Weight
+}
+
 // Trigger decides after each epoch of a training from scratch whether SGD goes over to averaged
 // SGD, and whether the epoch is the best so far (Merity et al., 2018).
 type Trigger struct {
