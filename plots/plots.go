@@ -322,7 +322,7 @@ func CurveName(c results.Curve) string {
 
 // The kinds that are what they are named after; every other one is a stand-in.
 var (
-	imageNames = map[string]string{results.CIFAR10: "CIFAR-10", results.CIFAR100: "CIFAR-100", results.SVHN: "SVHN", results.ImageNet: "ImageNet"}
+	imageNames = map[string]string{results.CIFAR10: "CIFAR-10", results.CIFAR100: "CIFAR-100", results.SVHN: "SVHN", results.ImageNet: "ImageNet", results.PennTreebank: "Penn Treebank"}
 	tableNames = map[string]string{results.NASBench101: "NAS-Bench-101", results.NASBench101Means: "NAS-Bench-101 means", results.NASBench101NNI: "NAS-Bench-101 as NNI converted it"}
 )
 

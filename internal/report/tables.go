@@ -183,6 +183,7 @@ func (s *study) tables() []table {
 		all = append(all, s.parameterFreeTable(on))
 	}
 	all = append(all, s.trainedTables()...)
+	all = append(all, s.perplexityTables()...)
 	for _, space := range s.spaces {
 		if s.hasErrors() {
 			all = append(all, s.errorTable(space))
