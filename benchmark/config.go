@@ -2,6 +2,7 @@ package benchmark
 
 import (
 	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -46,7 +47,47 @@ type Config struct {
 	PDARTSConstants bool `json:"p_darts_constants,omitempty"` // of CIFAR-100: quirk C32
 	Correlation     int  `json:"correlation,omitempty"`       // cells that the supernet ranks after each epoch
 
+	Text Text `json:"text,omitzero"` // on the recurrent space, in the place of what is of images
+
 	Settings algorithms.Settings `json:"settings"` // every option of the algorithm
+}
+
+// Text is the part of a configuration that is of language models.
+type Text struct {
+	Hidden     int `json:"hidden"`      // length of hidden states and of the vectors of words
+	BPTT       int `json:"bptt"`        // usual length of passages, in words
+	Words      int `json:"words"`       // training words used, and a tenth of that to validate; 0 is all
+	ValidBatch int `json:"valid_batch"` // columns of the text that the supernet is validated on; Config.Batch are those of the search
+	// Probabilities of dropout, see recurrent.Dropout.
+	Dropout      float64 `json:"dropout"`
+	DropoutH     float64 `json:"dropout_h"`
+	DropoutX     float64 `json:"dropout_x"`
+	DropoutInput float64 `json:"dropout_input"`
+	DropoutWords float64 `json:"dropout_words"`
+	// Weights of the regularisers, see recurrent.Regularisers.
+	Activation    float64 `json:"activation"`
+	Temporal      float64 `json:"temporal"`
+	AllWordsLearn bool    `json:"all_words_learn"` // quirk R7
+}
+
+// ofImages are the members of a configuration that mean nothing to a network which reads words.
+var ofImages = []string{"channels", "cells", "side", "images", "augment", "clean_validation", "cutout", "cutout_grows", "unpadded"}
+
+// MarshalJSON leaves out what means nothing on the space.
+func (c Config) MarshalJSON() ([]byte, error) {
+	type plain Config
+	text, err := json.Marshal(plain(c))
+	if err != nil || !FamilyOf(c.Space).ReadsText() {
+		return text, err
+	}
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(text, &members); err != nil {
+		return nil, err
+	}
+	for _, name := range ofImages {
+		delete(members, name)
+	}
+	return json.Marshal(members)
 }
 
 // Preset is a named starting point for configurations.
@@ -83,6 +124,10 @@ var Presets = []Preset{
 				doc:    "the setting of the paper: 16 channels, 8 cells, all training images at side 32, batch 64, 50 epochs",
 				config: cellScale(16, 8, 32, 0, 64, 50),
 			},
+			Recurrent: {
+				doc:    "the setting of the paper: 300 hidden units, the whole text in 256 columns, passages of 35 words, 50 epochs",
+				config: textScale(300, 0, 256, 35, 50),
+			},
 		},
 	},
 	{
@@ -104,6 +149,7 @@ var Presets = []Preset{
 					"candidates": 100,
 				},
 			},
+			Recurrent: textPreset["small"],
 		},
 	},
 	{
@@ -125,6 +171,7 @@ var Presets = []Preset{
 					"candidates":         30, "added-cells": 1,
 				},
 			},
+			Recurrent: textPreset["quick"],
 		},
 	},
 	{
@@ -147,6 +194,7 @@ var Presets = []Preset{
 					"candidates": 30,
 				},
 			},
+			Recurrent: textPreset["smoke"],
 		},
 	},
 }
@@ -165,6 +213,36 @@ func scale(channels, cells, side, images, batch int) Config {
 // NAS-Bench-1Shot1 is what the division leaves. docs/presets.md has what that costs.
 func fixedHessian(c Config) Config {
 	c.Hessian, c.HessianBatches = hessianFixed, 4
+	return c
+}
+
+// textPreset are those of the recurrent space below the paper's scale. A step of clipped SGD at
+// the paper's learning rate moves the weights of a small network by as much as they are, and its
+// dropout leaves little of a short hidden state, so that both are lower. The architecture learning
+// rate allows the way of the paper's 5,350 steps of 3e-3, as in the other spaces.
+var textPreset = map[string]values{
+	"small": {
+		doc:      "tells algorithms apart over a few seeds: 100 hidden units, 200,000 words in 64 columns, passages of 35 words, 25 epochs, half the learning rate, less dropout",
+		config:   lighter(textScale(100, 200_000, 64, 35, 25), 0.5, 0.2),
+		settings: algorithms.Settings{"learning-rate": 10, "learning-rate-min": 10, "arch-learning-rate": 7e-3, "candidates": 100},
+	},
+	"quick": {
+		doc:      "a first look within three minutes: 24 hidden units, 12,000 words in 16 columns, passages of 16 words, 15 epochs, half the learning rate, less dropout",
+		config:   lighter(textScale(24, 12_000, 16, 16, 15), 0.3, 0.1),
+		settings: algorithms.Settings{"learning-rate": 10, "learning-rate-min": 10, "arch-learning-rate": 2.2e-2, "candidates": 20, "candidate-batches": 4},
+	},
+	"smoke": {
+		doc:      "for tests: 12 hidden units, 1,200 words in 8 columns, passages of 10 words, 3 epochs, half the learning rate, less dropout",
+		config:   lighter(textScale(12, 1200, 8, 10, 3), 0.3, 0.1),
+		settings: algorithms.Settings{"learning-rate": 10, "learning-rate-min": 10, "arch-learning-rate": 2.2e-2, "candidates": 4, "candidate-batches": 1},
+	},
+}
+
+// lighter is a configuration with other probabilities of dropout: of words and outputs, and of
+// hidden states.
+func lighter(c Config, outer, hidden float64) Config {
+	t := &c.Text
+	t.Dropout, t.DropoutX, t.DropoutH, t.DropoutInput = outer, outer, hidden, 0
 	return c
 }
 
@@ -218,6 +296,9 @@ func NewConfig(preset string, space spaces.Name, algorithm string) (Config, erro
 		return Config{}, err
 	}
 	images, err := definition.LearnsFrom(s, c.Settings)
+	if FamilyOf(space).ReadsText() {
+		return c, err
+	}
 	if c.Limit == 0 { // the paper's setting, where the size of a run is the algorithm's own
 		c.Batch = images.Batch
 		c.Epochs, c.Cells = cmp.Or(images.Epochs, c.Epochs), cmp.Or(images.Cells, c.Cells)
@@ -292,8 +373,11 @@ func (c Config) Check() error {
 	if _, err := spaces.Get(c.Space); err != nil {
 		errs = append(errs, err)
 	}
+	if FamilyOf(c.Space).ReadsText() && c.averagesHessian() {
+		errs = append(errs, fmt.Errorf("hessian is %q on space %s, want last, exact or off: the hidden states before other passages are gone", c.Hessian, c.Space))
+	}
 	for _, o := range Options {
-		if o.check == nil {
+		if o.check == nil || !o.appliesTo(FamilyOf(c.Space)) {
 			continue
 		}
 		if err := o.check(c); err != nil {
@@ -360,7 +444,7 @@ func (c Config) stages(definition algorithms.Definition, space *spaces.Space) ([
 		return nil, err
 	}
 	only := algorithms.Stage{Space: space, Cells: c.Cells}
-	searcher, err := definition.NewSearcher(algorithms.Config{Space: space, Cells: c.Cells, Epochs: c.Epochs, Settings: c.Settings})
+	searcher, err := definition.NewSearcher(algorithms.Config{Space: space, Cells: c.cells(), Epochs: c.Epochs, Settings: c.Settings})
 	staged, ok := searcher.(algorithms.Staged)
 	if err != nil || !ok {
 		return []algorithms.Stage{only}, err

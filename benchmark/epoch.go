@@ -20,6 +20,7 @@ import (
 	"github.com/nb1shot/nb1shot/spaces/cell"
 	"github.com/nb1shot/nb1shot/spaces/darts"
 	"github.com/nb1shot/nb1shot/spaces/nb1shot1"
+	"github.com/nb1shot/nb1shot/spaces/rnn"
 	"github.com/nb1shot/nb1shot/supernet"
 )
 
@@ -30,6 +31,10 @@ var hessianDefinitions = map[string]string{
 	hessianFull:  "first search batches of the epoch",
 	hessianFixed: "search batches that are the same in every epoch",
 }
+
+// textHessian is what it is taken on where the network reads words, from the hidden states
+// before it.
+const textHessian = "last search passage of the epoch, without dropout"
 
 // run does the epochs that are left and the marked final evaluation (quirks Q11, C4).
 func (s *Search) run(ctx context.Context) error {
@@ -48,7 +53,7 @@ func (s *Search) run(ctx context.Context) error {
 		// must be there, as a run without one has one record at most; others wait until they
 		// are due or the run is stopped.
 		first, last := epoch == s.from, epoch+1 == s.Config.Epochs
-		if err := s.keep(epoch+1, nil, s.net != nil || first || last); err != nil {
+		if err := s.keep(epoch+1, nil, s.trains() || first || last); err != nil {
 			return err
 		}
 	}
@@ -70,12 +75,17 @@ func (s *Search) keep(epochs int, part *begun, write bool) error {
 }
 
 func (s *Search) append(record results.Epoch) error {
-	if record.Warning = s.warning; len(s.devices) > 1 {
-		if record.Warning != "" {
-			record.Warning += "; "
-		}
-		record.Warning += "computed in turn on " + strings.Join(s.devices, ", then ") + ", which round differently"
+	var warnings []string
+	if s.warning != "" {
+		warnings = append(warnings, s.warning)
 	}
+	if _, relaxed := s.searcher.(algorithms.Relaxed); relaxed && record.Language != nil && record.Language.Validation == nil {
+		warnings = append(warnings, exploded)
+	}
+	if len(s.devices) > 1 {
+		warnings = append(warnings, "computed in turn on "+strings.Join(s.devices, ", then ")+", which round differently")
+	}
+	record.Warning = strings.Join(warnings, "; ")
 	if err := s.writer.Append(record); err != nil {
 		return err
 	}
@@ -84,7 +94,7 @@ func (s *Search) append(record results.Epoch) error {
 	if record.Final {
 		s.progress(record.Epoch, 0)
 	} else {
-		s.progress(record.Epoch, s.searcher.Steps(s.queues))
+		s.progress(record.Epoch, s.searcher.Steps(s.batches()))
 	}
 	return nil
 }
@@ -94,13 +104,16 @@ func (s *Search) append(record results.Epoch) error {
 // Hessian moves the running statistics that the validation uses. stop tells that
 // the search has had enough.
 func (s *Search) epoch(ctx context.Context, epoch int) (record results.Epoch, stop bool, err error) {
+	if s.words != nil {
+		s.words.epoch = epoch
+	}
 	seconds := map[string]float64{}
 	phase := func(name string, do func() error) {
 		if err != nil {
 			return
 		}
 		if name != "steps" && name != "lookup" { // which takes no time
-			s.announce(epoch, s.searcher.Steps(s.queues), name)
+			s.announce(epoch, s.searcher.Steps(s.batches()), name)
 		}
 		start := time.Now()
 		if err = do(); err == nil {
@@ -122,6 +135,7 @@ func (s *Search) epoch(ctx context.Context, epoch int) (record results.Epoch, st
 	measured := results.Epoch{}
 	phase("steps", func() (err error) {
 		measured.Training, measured.Queries, err = s.steps(ctx, epoch, record, seconds)
+		measured.Training, measured.Language = s.asText(measured.Training)
 		return err
 	})
 	if relaxed, ok := s.searcher.(algorithms.Relaxed); ok {
@@ -132,11 +146,19 @@ func (s *Search) epoch(ctx context.Context, epoch int) (record results.Epoch, st
 			})
 		}
 		phase("validation", func() (err error) {
+			if s.language != nil {
+				measured.Language.Validation, err = s.validateText(relaxed)
+				return err
+			}
 			measured.Search, err = s.validate(ctx, relaxed, epoch)
 			return err
 		})
 		if s.Config.ProjectionBatches > 0 {
 			phase("projection", func() (err error) {
+				if s.language != nil {
+					measured.Language.Projection, err = s.projectText(ctx, relaxed)
+					return err
+				}
 				measured.Projection, err = s.projection(ctx, relaxed, epoch)
 				return err
 			})
@@ -158,7 +180,7 @@ func (s *Search) epoch(ctx context.Context, epoch int) (record results.Epoch, st
 		return results.Epoch{}, false, err
 	}
 	record.Training, record.Hessian, record.Search, record.Projection = measured.Training, measured.Hessian, measured.Search, measured.Projection
-	record.Correlation = measured.Correlation
+	record.Correlation, record.Language = measured.Correlation, measured.Language
 	record.Queries = measured.Queries
 	record.Seconds = seconds
 	return record, stop, nil
@@ -224,6 +246,9 @@ func measure(s *results.Structure, a spaces.Architecture) {
 	if space, err := spaces.Get(a.Space); err == nil {
 		s.ParameterFree = space.ParameterFree(a)
 	}
+	if g, ok := rnn.GenotypeOf(a); ok {
+		s.Depth = g.Depth()
+	}
 	if g, ok := darts.GenotypeOf(a); ok {
 		s.ParameterFreeUsed = s.ParameterFree // every node is part of the output
 		s.Width, s.Depth = g.Width(darts.Normal), g.Depth(darts.Normal)
@@ -268,6 +293,9 @@ type training struct {
 	Seconds      float64 `json:"seconds"` // of an earlier process
 }
 
+// exploded is what a record says whose validation loss has no place in it.
+const exploded = "the supernet exploded on the validation text: by running statistics nothing bounds the recurrence"
+
 // steps returns how many steps of the epoch are done.
 func (b *begun) steps() int {
 	if b == nil {
@@ -295,7 +323,7 @@ func (s *Search) steps(ctx context.Context, epoch int, record results.Epoch, sec
 		record.Seconds = seconds
 		part.Lookup = &record
 	}
-	steps := s.searcher.Steps(s.queues)
+	steps := s.searcher.Steps(s.batches())
 	// The state before any step is that of the epoch's start, which is kept.
 	keep := func(write bool) error {
 		if part.Steps == 0 {
@@ -313,7 +341,7 @@ func (s *Search) steps(ctx context.Context, epoch int, record results.Epoch, sec
 				return nil, nil, err
 			}
 		}
-		info, err := s.searcher.Step(ctx, s.supernet(), s.queues)
+		info, err := s.searcher.Step(ctx, s.supernet(), s.batches())
 		if err != nil {
 			return nil, nil, err
 		}
@@ -322,6 +350,9 @@ func (s *Search) steps(ctx context.Context, epoch int, record results.Epoch, sec
 			sum.Correct += info.Weights.Correct
 			sum.Loss += info.Weights.Loss * float64(info.Trained)
 			sum.LearningRate, sum.Epsilon = info.LearningRate, info.Epsilon
+			if s.words != nil {
+				sum.LearningRate /= s.words.Training(epoch, part.Steps).Text.Rate
+			}
 		}
 		if info.Trial != nil {
 			if err := s.count(part, *info.Trial); err != nil {
@@ -375,10 +406,37 @@ func (s *Search) count(part *begun, t algorithms.Trial) error {
 
 // supernet is the algorithm's, or nil if it has none.
 func (s *Search) supernet() algorithms.Supernet {
-	if s.net == nil {
-		return nil
+	switch {
+	case s.language != nil:
+		return s.language
+	case s.net != nil:
+		return s.net
 	}
-	return s.net
+	return nil
+}
+
+// trains tells whether the algorithm trains a supernet.
+func (s *Search) trains() bool { return s.supernet() != nil }
+
+// batches are what it learns from.
+func (s *Search) batches() algorithms.Batches {
+	if s.words != nil {
+		return s.words
+	}
+	return s.queues
+}
+
+// asText brings the weight steps of an epoch on a text into their form, and returns those on
+// images as they are.
+func (s *Search) asText(t *results.Training) (*results.Training, *results.Language) {
+	if s.language == nil {
+		return t, nil
+	}
+	l := &results.Language{}
+	if t != nil {
+		l.Training, l.LearningRate, l.Epsilon = results.NewPredicted(t.Loss, 0), t.LearningRate, t.Epsilon
+	}
+	return nil, l
 }
 
 // hessian takes the spectrum of the architecture Hessian, as released on the
@@ -389,17 +447,17 @@ func (s *Search) supernet() algorithms.Supernet {
 func (s *Search) hessian(ctx context.Context, relaxed algorithms.Relaxed, epoch int) (*results.Hessian, error) {
 	batches := 1
 	if s.Config.averagesHessian() { // see checkBatches
-		batches = min(s.Config.HessianBatches, s.queues.Len(algorithms.Search))
+		batches = min(s.Config.HessianBatches, s.batches().Len(algorithms.Search))
 	}
 	draws, decay := relaxed.Curvature()
 	if !s.Config.HessianDecay {
 		decay = 0
 	}
 	h := &results.Hessian{Decay: decay}
-	s.net.SetDraws(s.Seed, "hessian", uint64(epoch))
+	s.supernet().SetDraws(s.Seed, "hessian", uint64(epoch))
 	spectrum := algorithms.Spectrum(nil)
 	var err error
-	// No algorithm on a space of many directions draws its relaxation.
+	// Where a relaxation is drawn, several draws take the whole matrix.
 	if many := algorithms.FreeDirections(relaxed.Space()) > maxExact; many && draws == 1 && s.Config.Hessian != hessianExact {
 		spectrum, err = s.ends(ctx, relaxed, epoch, batches, h)
 	} else {
@@ -413,7 +471,11 @@ func (s *Search) hessian(ctx context.Context, relaxed algorithms.Relaxed, epoch 
 	if len(spectrum) == relaxed.Space().Dim() {
 		h.Trace = new(spectrum.Trace() - decay*float64(len(spectrum)))
 	}
-	h.Definition = hessianDefinitions[s.Config.Hessian] + ", batch statistics"
+	h.Definition = hessianDefinitions[s.Config.Hessian]
+	if s.words != nil {
+		h.Definition = textHessian
+	}
+	h.Definition += ", batch statistics"
 	if s.Config.HessianDecay {
 		h.Definition += ", arch weight decay on the diagonal"
 	}
@@ -450,11 +512,11 @@ func (s *Search) reported(spectrum algorithms.Spectrum) float64 {
 func (s *Search) hessianBatch(epoch, i int) data.Batch {
 	switch s.Config.Hessian {
 	case hessianFull:
-		return s.queues.Batch(algorithms.Search, epoch, i)
+		return s.batches().Batch(algorithms.Search, epoch, i)
 	case hessianFixed:
-		return s.queues.Batch(algorithms.Search, 0, i)
+		return s.batches().Batch(algorithms.Search, 0, i)
 	}
-	return s.queues.Batch(algorithms.Search, epoch, s.queues.Len(algorithms.Train)-1)
+	return s.batches().Batch(algorithms.Search, epoch, s.batches().Len(algorithms.Train)-1)
 }
 
 // wholeSpectrum takes the mean Hessian over some batches and draws, and λ of each of several
@@ -464,8 +526,8 @@ func (s *Search) wholeSpectrum(ctx context.Context, relaxed algorithms.Relaxed, 
 	lambdas := make([]float64, batches)
 	for i := range batches * draws {
 		batch := s.hessianBatch(epoch, i/draws)
-		relaxed.Prepare(s.net, algorithms.ForHessian, batch.N)
-		h, spectrum, err := algorithms.Hessian(ctx, s.net, relaxed.Mixing(algorithms.ForHessian, i), batch, into.Decay)
+		relaxed.Prepare(s.supernet(), algorithms.ForHessian, batch.N)
+		h, spectrum, err := algorithms.Hessian(ctx, s.supernet(), relaxed.Mixing(algorithms.ForHessian, i), batch, into.Decay)
 		if err != nil {
 			return nil, err
 		}
@@ -492,8 +554,8 @@ func (s *Search) ends(ctx context.Context, relaxed algorithms.Relaxed, epoch, ba
 	}
 	if batches == 1 {
 		batch := s.hessianBatch(epoch, 0)
-		relaxed.Prepare(s.net, algorithms.ForHessian, batch.N)
-		found, err := algorithms.Lanczos(ctx, s.net, mixing, batch, into.Decay, start(), lanczosTolerance)
+		relaxed.Prepare(s.supernet(), algorithms.ForHessian, batch.N)
+		found, err := algorithms.Lanczos(ctx, s.supernet(), mixing, batch, into.Decay, start(), lanczosTolerance)
 		if err != nil {
 			return nil, err
 		}
@@ -504,14 +566,14 @@ func (s *Search) ends(ctx context.Context, relaxed algorithms.Relaxed, epoch, ba
 	// All passes over a batch have the same noise and masks, and so the same Hessian.
 	prepare := func(i int) data.Batch {
 		batch := s.hessianBatch(epoch, i)
-		relaxed.Prepare(s.net, algorithms.ForHessian, batch.N)
-		s.net.SetDraws(s.Seed, "hessian", uint64(epoch), uint64(i))
+		relaxed.Prepare(s.supernet(), algorithms.ForHessian, batch.N)
+		s.supernet().SetDraws(s.Seed, "hessian", uint64(epoch), uint64(i))
 		return batch
 	}
 	lambdas := make([]float64, batches)
 	for i := range lambdas {
 		batch := prepare(i)
-		found, err := algorithms.Lanczos(ctx, s.net, mixing, batch, into.Decay, start(uint64(i)), lanczosTolerance)
+		found, err := algorithms.Lanczos(ctx, s.supernet(), mixing, batch, into.Decay, start(uint64(i)), lanczosTolerance)
 		if err != nil {
 			return nil, err
 		}
@@ -523,13 +585,13 @@ func (s *Search) ends(ctx context.Context, relaxed algorithms.Relaxed, epoch, ba
 
 	// The running statistics have moved once for each batch, as in wholeSpectrum. Each product
 	// of the mean is a pass over every batch again.
-	statistics := make([]float64, s.net.StatisticsCount())
-	s.net.ReadStatistics(statistics)
-	defer s.net.WriteStatistics(statistics)
+	statistics := make([]float64, s.supernet().StatisticsCount())
+	s.supernet().ReadStatistics(statistics)
+	defer s.supernet().WriteStatistics(statistics)
 	found, err := algorithms.LanczosOfMean(mixing, into.Decay, start(), lanczosTolerance, func(v []float64) ([]float64, error) {
 		mean := make([]float64, len(v))
 		for i := range batches {
-			_, product, err := algorithms.HessianProduct(ctx, s.net, mixing, prepare(i), v)
+			_, product, err := algorithms.HessianProduct(ctx, s.supernet(), mixing, prepare(i), v)
 			if err != nil {
 				return nil, err
 			}
@@ -624,7 +686,7 @@ func (s *Search) progress(epoch, step int) {
 	if s.report == nil {
 		return
 	}
-	s.left = s.clock.remaining(epoch, step, s.searcher.Steps(s.queues), s.Config.Epochs)
+	s.left = s.clock.remaining(epoch, step, s.searcher.Steps(s.batches()), s.Config.Epochs)
 	s.announce(epoch, step, "")
 }
 
@@ -633,11 +695,11 @@ func (s *Search) announce(epoch, step int, doing string) {
 	if s.report == nil {
 		return
 	}
-	if s.net == nil { // nothing but the table is asked
+	if !s.trains() { // nothing but the table is asked
 		doing = ""
 	}
 	s.report(Progress{
-		Epoch: epoch, Epochs: s.Config.Epochs, Step: step, Steps: s.searcher.Steps(s.queues), Doing: doing, Last: s.last,
+		Epoch: epoch, Epochs: s.Config.Epochs, Step: step, Steps: s.searcher.Steps(s.batches()), Doing: doing, Last: s.last,
 		Remaining: s.left, Notes: s.notes,
 	})
 }

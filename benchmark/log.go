@@ -71,6 +71,9 @@ func (j *journal) epoch(e results.Epoch) {
 	if e.Lookup.TestError != nil {
 		text += fmt.Sprintf(", test error %.4f", *e.Lookup.TestError)
 	}
+	if p := results.ValidPerplexity(e); p != nil {
+		text += fmt.Sprintf(", validation perplexity %.2f", *p)
+	}
 	if e.Hessian != nil {
 		text += fmt.Sprintf(", λ %.4g", e.Hessian.Reported)
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/nb1shot/nb1shot/algorithms"
+	"github.com/nb1shot/nb1shot/data/text"
 	"github.com/nb1shot/nb1shot/results"
 	"github.com/nb1shot/nb1shot/spaces"
 )
@@ -67,8 +68,51 @@ var Options = []Option{
 			}
 			return between(c.Correlation, results.LeastCells, 1_000_000)
 		}},
+	{"hidden", "length of the hidden states, and of the vectors of words", func(c *Config) any { return &c.Text.Hidden },
+		func(c Config) error { return between(c.Text.Hidden, 2, 4096) }},
+	{"bptt", "usual length of the passages of text, in words; a twentieth of them has half of it", func(c *Config) any { return &c.Text.BPTT },
+		func(c Config) error { return between(c.Text.BPTT, 2, 1000) }},
+	{"words", "words of the training text used, and a tenth of that of the validation text; 0 is all", func(c *Config) any { return &c.Text.Words },
+		func(c Config) error { return between(c.Text.Words, 0, text.MaxGenerated) }},
+	{"valid-batch", "columns in which the validation text is read when the supernet is validated", func(c *Config) any { return &c.Text.ValidBatch },
+		func(c Config) error { return between(c.Text.ValidBatch, 1, 100_000) }},
+	{"dropout", "probability of dropping an output before the decoder", func(c *Config) any { return &c.Text.Dropout },
+		func(c Config) error { return within(c.Text.Dropout, 0, 0.99) }},
+	{"dropout-h", "probability of dropping an entry of a hidden state before a matrix", func(c *Config) any { return &c.Text.DropoutH },
+		func(c Config) error { return within(c.Text.DropoutH, 0, 0.99) }},
+	{"dropout-x", "probability of dropping an entry of a word's vector in the cell", func(c *Config) any { return &c.Text.DropoutX },
+		func(c Config) error { return within(c.Text.DropoutX, 0, 0.99) }},
+	{"dropout-input", "the same, once more, before the cell", func(c *Config) any { return &c.Text.DropoutInput },
+		func(c Config) error { return within(c.Text.DropoutInput, 0, 0.99) }},
+	{"dropout-words", "probability of dropping a word wherever it is read (quirk R25)", func(c *Config) any { return &c.Text.DropoutWords },
+		func(c Config) error { return within(c.Text.DropoutWords, 0, 0.99) }},
+	{"activation", "weight in the loss of the mean square of the outputs", func(c *Config) any { return &c.Text.Activation },
+		func(c Config) error { return within(c.Text.Activation, 0, 1e6) }},
+	{"temporal", "weight in the loss of the mean square of their change from one word to the next", func(c *Config) any { return &c.Text.Temporal },
+		func(c Config) error { return within(c.Text.Temporal, 0, 1e6) }},
+	{"all-words-learn", "let the last word of the vocabulary learn where it is read, too; in the released code it does not (quirk R7)", func(c *Config) any { return &c.Text.AllWordsLearn }, nil},
 	{"fresh-search", "draw every search batch afresh from the whole search part; off passes through it (quirk C5)", func(c *Config) any { return &c.FreshSearch }, nil},
 }
+
+// ofText are the options that only mean something where networks read words, notOfText those
+// that mean nothing there.
+var (
+	ofText = []string{"hidden", "bptt", "words", "valid-batch", "dropout", "dropout-h", "dropout-x", "dropout-input", "dropout-words",
+		"activation", "temporal", "all-words-learn"}
+	notOfText = []string{"channels", "cells", "side", "limit", "augment", "no-flip", "p-darts-constants", "clean-validation",
+		"cutout", "cutout-grows", "ties", "unpadded", "correlation", "fresh-search"}
+)
+
+// appliesTo tells whether an option means anything on the spaces of a family.
+func (o Option) appliesTo(f Family) bool {
+	if f.ReadsText() {
+		return !slices.Contains(notOfText, o.Name)
+	}
+	return !slices.Contains(ofText, o.Name)
+}
+
+// ForText tells whether the option is of the recurrent space alone.
+func (o Option) ForText() bool { return slices.Contains(ofText, o.Name) }
 
 // The values of Config.Evaluate, Config.Hessian and Config.HessianReport.
 const (
@@ -225,6 +269,10 @@ func (c Config) CheckEffect(name string) error {
 	switch {
 	case err != nil || !slices.ContainsFunc(Options, func(o Option) bool { return o.Name == name }):
 		return err
+	case FamilyOf(c.Space).ReadsText() && slices.Contains(notOfText, name):
+		return fmt.Errorf("%s %w on space %s, whose networks read words", name, ErrNoEffect, c.Space)
+	case !FamilyOf(c.Space).ReadsText() && slices.Contains(ofText, name):
+		return fmt.Errorf("%s %w on space %s: it is for the space of %s", name, ErrNoEffect, c.Space, Recurrent)
 	case FamilyOf(c.Space) != OneShot && slices.Contains(forOneShot, name):
 		return fmt.Errorf("%s %w on space %s: it is for the spaces of %s", name, ErrNoEffect, c.Space, OneShot)
 	case definition.TableOnly && !slices.Contains(forAll, name):

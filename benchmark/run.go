@@ -14,6 +14,7 @@ import (
 
 	"github.com/nb1shot/nb1shot/algorithms"
 	"github.com/nb1shot/nb1shot/data"
+	"github.com/nb1shot/nb1shot/data/text"
 	"github.com/nb1shot/nb1shot/internal/abandon"
 	"github.com/nb1shot/nb1shot/internal/checkpoint"
 	"github.com/nb1shot/nb1shot/internal/engine"
@@ -24,6 +25,7 @@ import (
 	"github.com/nb1shot/nb1shot/spaces"
 	"github.com/nb1shot/nb1shot/spaces/nb1shot1"
 	"github.com/nb1shot/nb1shot/supernet"
+	"github.com/nb1shot/nb1shot/supernet/recurrent"
 )
 
 // Job is one search run.
@@ -32,6 +34,7 @@ type Job struct {
 	Seed   uint64
 	Train  *data.Set       // training images at any side that Config.Side divides
 	Test   *data.Set       // test images likewise, for the algorithms that rank cells on them; else nil
+	Text   *text.Corpus    // what is read in the place of images on the recurrent space; else nil
 	Oracle nasbench.Oracle // answers for the cells; not asked, and may be nil, where the space has no table
 	Engine string          // name of an engine, or engine.Auto
 	// Threads of the engine. The record does not depend on it.
@@ -67,6 +70,8 @@ type Search struct {
 	searcher algorithms.Searcher
 
 	queues   *queues
+	language *recurrent.Search    // in the place of net where words are read
+	words    *reading             // in the place of queues there
 	ranked   []rankedCell         // after each epoch, see Config.Correlation
 	warning  string               // for every record
 	previous *spaces.Architecture // of the newest lookup
@@ -208,11 +213,9 @@ func (j Job) Prepare() (*Search, error) {
 	if s.searched, err = definition.SearchSpace(s.space, s.Config.Settings); err != nil {
 		return nil, err
 	}
-	if definition.Warning != nil {
-		s.warning = definition.Warning(s.Config.Settings)
-	}
+	s.warning = definition.Caveat(s.space, s.Config.Settings)
 	s.searcher, err = algorithms.New(j.Config.Algorithm, algorithms.Config{
-		Space: s.searched, Ties: s.ties, Cells: s.Config.Cells, Epochs: s.Config.Epochs, Seed: s.Seed,
+		Space: s.searched, Ties: s.ties, Cells: s.Config.cells(), Epochs: s.Config.Epochs, Seed: s.Seed,
 		Settings: s.Config.Settings, Query: s.query,
 	})
 	if err != nil {
@@ -234,12 +237,23 @@ func (j Job) Prepare() (*Search, error) {
 	if _, ok := s.searcher.(algorithms.Watcher); ok && s.Config.Hessian == hessianOff {
 		return nil, fmt.Errorf("hessian is off, and %s decides by it: leave it on", j.Config.Algorithm)
 	}
+	if FamilyOf(s.Config.Space).ReadsText() {
+		return s, s.prepareText(definition)
+	}
 	return s, s.prepareNet(definition)
 }
 
 // nothingTrained is the provenance of a search that asks the table alone.
 var nothingTrained = results.Provenance{
 	Images: results.NoImages, ImagesDigest: "none", Scale: "table queries", Engine: "none", Precision: "none",
+}
+
+// cells is the number of cells of the first network; a language model has one.
+func (c Config) cells() int {
+	if FamilyOf(c.Space).ReadsText() {
+		return 1
+	}
+	return c.Cells
 }
 
 // prepareNet brings images and supernet.

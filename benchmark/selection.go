@@ -171,6 +171,9 @@ type selectionState struct {
 // When ctx is done, it stops; the next call goes on after the last decision, with the same
 // numbers. The run's own files stay as they are.
 func (s *Search) Select(ctx context.Context, h *results.History, o SelectionOptions) (results.Selection, error) {
+	if s.language != nil {
+		return results.Selection{}, fmt.Errorf("no selection on space %s: %w", s.Config.Space, errNoSupernetOfImages)
+	}
 	if s.net == nil {
 		return results.Selection{}, fmt.Errorf("%s trains no supernet, so there is nothing to select from", s.Config.Algorithm)
 	}
@@ -391,7 +394,7 @@ func (t *selecting) save(dir string) error {
 	}
 	state := checkpoint.State{Meta: meta, Vectors: map[string]checkpoint.Vector{}}
 	if t.TuneEpochs > 0 {
-		for name, v := range vectors(t.net) {
+		for name, v := range t.vectors() {
 			values := make([]float64, v.n)
 			v.read(values)
 			state.Vectors[name] = checkpoint.Vector{Values: values, Single: t.engine.Precision() == "float32"}
@@ -441,12 +444,12 @@ func (t *selecting) resume(dir string) error {
 		}
 	}
 	if t.TuneEpochs > 0 {
-		for name, v := range vectors(t.net) {
+		for name, v := range t.vectors() {
 			if n := len(state.Vectors[name].Values); n != v.n {
 				return fmt.Errorf("%s: %s has %d numbers, the supernet %d", path, name, n, v.n)
 			}
 		}
-		for name, v := range vectors(t.net) {
+		for name, v := range t.vectors() {
 			v.write(state.Vectors[name].Values)
 		}
 	}

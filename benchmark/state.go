@@ -18,7 +18,6 @@ import (
 	"github.com/nb1shot/nb1shot/internal/engine"
 	"github.com/nb1shot/nb1shot/results"
 	"github.com/nb1shot/nb1shot/spaces"
-	"github.com/nb1shot/nb1shot/supernet"
 )
 
 // The checkpoints in a run directory: the newest state of the search that was
@@ -51,22 +50,27 @@ type begun struct {
 	Queries *results.Queries `json:"queries,omitempty"`
 }
 
-// vectors lists the parts of the supernet that a checkpoint holds.
-func vectors(net *supernet.Net) map[string]struct {
+// vector is a part of the supernet that a checkpoint holds.
+type vector struct {
 	n     int
 	read  func([]float64)
 	write func([]float64)
-} {
-	p, s := net.ParameterCount(), net.StatisticsCount()
-	return map[string]struct {
-		n     int
-		read  func([]float64)
-		write func([]float64)
-	}{
-		"weights":    {p, net.ReadParameters, net.WriteParameters},
-		"momentum":   {p, net.ReadMomentum, net.WriteMomentum},
-		"statistics": {s, net.ReadStatistics, net.WriteStatistics},
+}
+
+// vectors lists those of the supernet, by name; none where there is no supernet.
+func (s *Search) vectors() map[string]vector {
+	net := s.supernet()
+	if net == nil {
+		return nil
 	}
+	all := map[string]vector{
+		"weights":    {net.ParameterCount(), net.ReadParameters, net.WriteParameters},
+		"statistics": {net.StatisticsCount(), net.ReadStatistics, net.WriteStatistics},
+	}
+	if s.net != nil { // a language model has none
+		all["momentum"] = vector{s.net.ParameterCount(), s.net.ReadMomentum, s.net.WriteMomentum}
+	}
+	return all
 }
 
 // snapshot is the state of the search: after a number of epochs, with part of the
@@ -85,12 +89,26 @@ func (s *Search) snapshot(epochs int, part *begun) (*checkpoint.State, error) {
 		return nil, err
 	}
 	state := checkpoint.State{Meta: meta, Blobs: map[string][]byte{"searcher": searcher}, Vectors: map[string]checkpoint.Vector{}}
-	if s.net != nil {
-		for name, v := range vectors(s.net) {
-			values := make([]float64, v.n)
-			v.read(values)
-			state.Vectors[name] = checkpoint.Vector{Values: values, Single: s.engine.Precision() == "float32"}
+	single := s.engine != nil && s.engine.Precision() == "float32"
+	for name, v := range s.vectors() {
+		values := make([]float64, v.n)
+		v.read(values)
+		state.Vectors[name] = checkpoint.Vector{Values: values, Single: single}
+	}
+	if s.language != nil {
+		var streams []savedStream
+		for _, stream := range s.language.Streams() {
+			saved := savedStream{stream.Name, stream.Epoch, stream.Number}
+			before, after := saved.vectors()
+			state.Vectors[before] = checkpoint.Vector{Values: stream.Before, Single: single}
+			state.Vectors[after] = checkpoint.Vector{Values: stream.After, Single: single}
+			streams = append(streams, saved)
 		}
+		if state.Blobs["streams"], err = json.Marshal(streams); err != nil {
+			return nil, err
+		}
+	}
+	if s.net != nil {
 		if touched := s.net.ReadTouched(); touched != nil {
 			state.Blobs["touched"] = make([]byte, len(touched))
 			for i, t := range touched {
@@ -199,7 +217,10 @@ func (s *Search) checkBegun(meta checkpointMeta) error {
 	if meta.Epochs == s.Config.Epochs || meta.Stopped {
 		return errors.New("no epoch comes after the last one")
 	}
-	if n := s.searcher.Steps(s.queues); part.Steps < 1 || part.Steps > n {
+	if s.words != nil {
+		s.words.epoch = meta.Epochs
+	}
+	if n := s.searcher.Steps(s.batches()); part.Steps < 1 || part.Steps > n {
 		return fmt.Errorf("%d steps are done, the epoch has %d", part.Steps, n)
 	}
 	sum := part.Training
@@ -234,11 +255,15 @@ func (s *Search) restore(state checkpoint.State) error {
 			return err
 		}
 	}
-	if s.net != nil {
-		for name, v := range vectors(s.net) {
-			if n := len(state.Vectors[name].Values); n != v.n {
-				return fmt.Errorf("%s has %d numbers, the supernet %d", name, n, v.n)
-			}
+	for name, v := range s.vectors() {
+		if n := len(state.Vectors[name].Values); n != v.n {
+			return fmt.Errorf("%s has %d numbers, the supernet %d", name, n, v.n)
+		}
+	}
+	var streams []savedStream
+	if s.language != nil {
+		if err := json.Unmarshal(state.Blobs["streams"], &streams); err != nil {
+			return fmt.Errorf("streams: %w", err)
 		}
 	}
 	var touched []bool
@@ -248,13 +273,19 @@ func (s *Search) restore(state checkpoint.State) error {
 	if s.net != nil && len(touched) != len(s.net.ReadTouched()) {
 		return fmt.Errorf("it has %d touched flags, one for each weight tensor, want %d", len(touched), len(s.net.ReadTouched()))
 	}
+	if s.language != nil {
+		err := s.language.SetStreams(streamsOf(streams, func(name string) []float64 { return state.Vectors[name].Values }))
+		if err != nil {
+			return err
+		}
+	}
 	if err := s.searcher.SetState(state.Blobs["searcher"]); err != nil {
 		return fmt.Errorf("searcher: %w", err)
 	}
+	for name, v := range s.vectors() {
+		v.write(state.Vectors[name].Values)
+	}
 	if s.net != nil {
-		for name, v := range vectors(s.net) {
-			v.write(state.Vectors[name].Values)
-		}
 		s.net.WriteTouched(touched)
 	}
 	return nil
@@ -350,6 +381,9 @@ func (s *Search) Landscape(ctx context.Context, dir string, batches int, o Lands
 		return results.Landscape{}, err
 	}
 	relaxed, ok := s.searcher.(algorithms.Relaxed)
+	if s.language != nil {
+		return results.Landscape{}, fmt.Errorf("no landscape on space %s: %w", s.Config.Space, errNoSupernetOfImages)
+	}
 	if !ok || s.net == nil {
 		return results.Landscape{}, fmt.Errorf("%s has no architecture parameters, so there is no landscape around them", s.Config.Algorithm)
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/nb1shot/nb1shot/plots"
 	"github.com/nb1shot/nb1shot/spaces/cell"
 	"github.com/nb1shot/nb1shot/spaces/darts"
+	"github.com/nb1shot/nb1shot/spaces/rnn"
 )
 
 func cellCommand() *cli.Command {
@@ -241,6 +242,9 @@ func lastCell(c *cli.Context, dir string) (drawable, error) {
 	title = fmt.Sprintf("%s%s, space %s, seed %d, %s", strings.ToUpper(title[:1]), title[1:], run.Run.Space, run.Run.Seed, when)
 	p := run.Run.Provenance
 	if a := last.Architecture; a != nil {
+		if g, ok := rnn.GenotypeOf(*a); ok {
+			return foundRecurrent{title, g}, nil
+		}
 		g, ok := darts.GenotypeOf(*a)
 		if !ok {
 			return none, fmt.Errorf("%s: there is no drawing of the architectures of space %s", run.Dir, a.Space)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/nb1shot/nb1shot/benchmark"
 	"github.com/nb1shot/nb1shot/data"
 	"github.com/nb1shot/nb1shot/data/text"
 	"github.com/nb1shot/nb1shot/internal/abandon"
@@ -195,6 +196,14 @@ func findText(choice string) (string, error) {
 	return "", hinted(fmt.Errorf("text %s is not in the data home, %s", penn, home), "put its train.txt, valid.txt and test.txt into %s", filepath.Join(home, penn))
 }
 
+// findData is findText where networks read words, else findImages.
+func findData(family benchmark.Family, choice string) (string, error) {
+	if family.ReadsText() {
+		return findText(choice)
+	}
+	return findImages(choice)
+}
+
 // standInText says what takes the place of Penn Treebank.
 const standInText = "a stand-in, generated; for the real one: --data DIR with train.txt, valid.txt and test.txt"
 
@@ -272,7 +281,7 @@ type paths struct{ images, table string }
 // note remembers in a folder of runs where the images and the table were that have these
 // digests. What can be generated is nowhere. It is advice, so that failing does no harm.
 func (p paths) note(dir, images, table string) {
-	if !generated(p.images) && images != "" {
+	if !generated(p.images) && p.images != generatedText && images != "" {
 		advice.Note(dir, advice.Images, images, p.images)
 	}
 	if p.table != surrogate && p.table != "" {

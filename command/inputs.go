@@ -49,7 +49,7 @@ func runSpacesFlag() cli.Flag {
 // images in common. Those of NAS-Bench-1Shot1 come first.
 func byFamily(runs []*results.History) [][]*results.History {
 	var parts [][]*results.History
-	for _, family := range []benchmark.Family{benchmark.OneShot, benchmark.DARTS} {
+	for _, family := range benchmark.Families() {
 		part := slices.DeleteFunc(slices.Clone(runs), func(h *results.History) bool { return benchmark.FamilyOf(h.Run.Space) != family })
 		if len(part) > 0 {
 			parts = append(parts, part)

@@ -149,6 +149,9 @@ func searchAgain(c *cli.Context, run *results.History, without string) (search *
 	if tableOnly(job.Config.Algorithm) {
 		return nil, nil, fmt.Errorf("%s: %s trains no supernet, so %s", run.Dir, job.Config.Algorithm, without)
 	}
+	if benchmark.FamilyOf(job.Config.Space).ReadsText() {
+		return nil, nil, fmt.Errorf("%s: the networks of space %s read words and have no accuracies on images, so %s", run.Dir, job.Config.Space, without)
+	}
 	job.Threads = c.Int("threads")
 	path, provenance := c.String("data"), run.Run.Provenance
 	if path == "" && generated(provenance.Images) {

@@ -113,8 +113,8 @@ func plotRuns(c *cli.Context) (err error) {
 	parts := byFamily(runs)
 	for _, some := range parts {
 		name := c.String("name")
-		if len(parts) > 1 && benchmark.FamilyOf(some[0].Run.Space) == benchmark.DARTS {
-			name = strings.TrimPrefix(name+"-darts", "-") // beside those of NAS-Bench-1Shot1
+		if len(parts) > 1 { // beside those of another family
+			name = strings.TrimPrefix(name+map[benchmark.Family]string{benchmark.DARTS: "-darts", benchmark.Recurrent: "-recurrent"}[benchmark.FamilyOf(some[0].Run.Space)], "-")
 		}
 		files, err := draw(c, some, c.String("out"), name, o)
 		for _, file := range files {
@@ -306,6 +306,8 @@ func draw(c *cli.Context, runs []*results.History, dir, name string, o plots.Opt
 		add(name+"parameter-free", results.ParameterFree, plots.ParameterFree)
 		add(name+"projection-gap", results.ProjectionGap, plots.ProjectionGap)
 	}
+	add(name+"perplexity", results.ValidPerplexity, plots.Perplexity)
+	add(name+"projection-gap-nats", results.LanguageGap, plots.LanguageGap)
 	add(name+"rank-correlation", results.KendallDiscrete, plots.RankCorrelation)
 	if len(runs) == 1 && plots.HasAlphas(runs[0]) {
 		if ofAlphas.Width = cmp.Or(ofAlphas.Width, o.Width); !c.IsSet("width") && plots.ManyRows(runs[0]) {

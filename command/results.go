@@ -177,7 +177,7 @@ func listRuns(c *cli.Context) (err error) {
 
 func printRuns(w io.Writer, listed []listedRun) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	free := slices.ContainsFunc(listed, func(r listedRun) bool { return r.runEntry != nil && r.Found != nil })
+	free := slices.ContainsFunc(listed, func(r listedRun) bool { return r.runEntry != nil && r.Found != nil && !r.Found.recurrent })
 	trained := slices.ContainsFunc(listed, func(r listedRun) bool { return r.runEntry != nil && r.Trained != nil })
 	column := func(shown bool, text string) string {
 		if shown {
@@ -197,7 +197,7 @@ func printRuns(w io.Writer, listed []listedRun) error {
 		if r.Trained != nil {
 			after = percent(*r.Trained)
 		}
-		if r.Found != nil {
+		if r.Found != nil && !r.Found.recurrent {
 			share = percent(r.Found.ParameterFree)
 		}
 		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s%s\t%s\t%s\t%s\t%s\n", r.Space, r.Algorithm, r.Preset, r.Seed, r.state(), r.epochs(),
@@ -208,7 +208,7 @@ func printRuns(w io.Writer, listed []listedRun) error {
 		return err
 	}
 	if standIns {
-		fmt.Fprintln(w, "\n* a stand-in for CIFAR-10 or NAS-Bench-101")
+		fmt.Fprintln(w, "\n* a stand-in for CIFAR-10, Penn Treebank or NAS-Bench-101")
 	}
 	for _, r := range listed {
 		if r.runEntry == nil {

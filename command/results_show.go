@@ -12,6 +12,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/nb1shot/nb1shot/benchmark"
 	"github.com/nb1shot/nb1shot/results"
 	"github.com/nb1shot/nb1shot/spaces/darts"
 )
@@ -125,7 +126,11 @@ func printRun(w io.Writer, h *results.History, files []runFile) error {
 	if !h.Status.Ended.IsZero() {
 		fmt.Fprintf(t, "ended\t%s\n", h.Status.Ended.Format(time.RFC3339))
 	}
-	fmt.Fprintf(t, "images\t%s\n\t%s\n", origin(p.Images, p.ImagesDetail, images), p.ImagesDigest)
+	what := "images"
+	if benchmark.FamilyOf(h.Run.Space).ReadsText() {
+		what = "text"
+	}
+	fmt.Fprintf(t, what+"\t%s\n\t%s\n", origin(p.Images, p.ImagesDetail, images), p.ImagesDigest)
 	if p.Table == results.NoTable {
 		fmt.Fprintf(t, "table\t%s\n", tableTitle(p.Table))
 	} else {
@@ -137,6 +142,9 @@ func printRun(w io.Writer, h *results.History, files []runFile) error {
 		fmt.Fprintf(t, "found\t%s\n", entry.Found.shape())
 	} else {
 		fmt.Fprintf(t, "test error\t%v, best %v\n", entry.Last, entry.Best)
+	}
+	if s := summarise(h); len(s.Perplexity) > 0 {
+		fmt.Fprintf(t, "perplexity\t%s, of the supernet on the validation text\n", s.perplexities())
 	}
 	if len(entry.Eigenvalue) > 0 {
 		fmt.Fprintf(t, "λ\t%s\n", summary{Eigenvalue: entry.Eigenvalue}.eigenvalues())
@@ -207,8 +215,11 @@ var courseColumns = []courseColumn{
 	{"test error", "lookup.test_error", percent},
 	{"training", "training.accuracy", percent},
 	{"search", "search.accuracy", percent},
+	{"training perplexity", "language.training.perplexity", perplexity},
+	{"validation perplexity", "language.validation.perplexity", perplexity},
 	{"λ", "hessian.reported", eigenvalue},
 	{"gap", "projection.gap", percent},
+	{"gap (nats)", "language.projection.gap", func(x float64) string { return fmt.Sprintf("%.3f", x) }},
 	{"free", "structure.parameter_free", percent},
 	{"width", "structure.width", eigenvalue},
 	{"depth", "structure.depth", eigenvalue},
@@ -243,7 +254,7 @@ func printCourse(w io.Writer, epochs []results.Epoch) error {
 	for _, c := range columns {
 		fmt.Fprint(t, "\t", c.title)
 	}
-	if epochs[0].Architecture == nil {
+	if f := foundIn(epochs[0]); f == nil || f.recurrent {
 		fmt.Fprint(t, "\tcell\n")
 	} else {
 		fmt.Fprint(t, "\tnormal cell\n")
@@ -266,7 +277,10 @@ func printCourse(w io.Writer, epochs []results.Epoch) error {
 			note += ", final"
 		}
 		what := fmt.Sprintf("%.8s", e.Cell.Hash)
-		if f := foundIn(e); f != nil && f.Genotype != "" {
+		switch f := foundIn(e); {
+		case f != nil && f.recurrent:
+			what = f.Genotype
+		case f != nil && f.Genotype != "":
 			what = f.genotype.Short(darts.Normal)
 		}
 		fmt.Fprintf(t, "\t%s%s\n", what, note)
@@ -297,7 +311,7 @@ func printFound(w io.Writer, e results.Epoch) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	f.print(t)
 	t.Flush()
-	if f.Genotype != "" {
+	if f.Genotype != "" && !f.recurrent {
 		fmt.Fprintln(w, f.genotype)
 	}
 }

@@ -26,6 +26,7 @@ import (
 	"github.com/nb1shot/nb1shot/plots"
 	"github.com/nb1shot/nb1shot/results"
 	"github.com/nb1shot/nb1shot/results/tensorboard"
+	"github.com/nb1shot/nb1shot/spaces"
 )
 
 func runCommand() *cli.Command {
@@ -80,7 +81,7 @@ var scaleFlags = []string{"epochs", "limit", "batch", "channels", "cells", "side
 
 func presetList() string {
 	var lines []string
-	for _, family := range []benchmark.Family{benchmark.OneShot, benchmark.DARTS} {
+	for _, family := range benchmark.Families() {
 		if family != benchmark.OneShot {
 			lines = append(lines, "\nPresets on the spaces of "+family.String()+", which are "+strings.Join(joined(family.Spaces()), ", ")+":")
 		}
@@ -199,7 +200,8 @@ func newJob(c *cli.Context) (job benchmark.Job, at paths, err error) {
 	if err := checkEngine(c); err != nil {
 		return job, at, err
 	}
-	if at.images, err = findImages(c.String("data")); err != nil {
+	reads := benchmark.FamilyOf(spaceOf(c)).ReadsText()
+	if at.images, err = findData(benchmark.FamilyOf(spaceOf(c)), c.String("data")); err != nil {
 		return job, at, err
 	}
 	job = benchmark.Job{
@@ -221,7 +223,12 @@ func newJob(c *cli.Context) (job benchmark.Job, at paths, err error) {
 	if preset == "" {
 		preset = defaultPreset(at.images, table)
 	}
-	if job.Config, err = newConfig(c, preset); err == nil && !tableOnly(job.Config.Algorithm) {
+	job.Config, err = newConfig(c, preset)
+	switch {
+	case err != nil || tableOnly(job.Config.Algorithm):
+	case reads:
+		job.Text, err = openText(c.Context, at.images, job.Config.Text.Words)
+	default:
 		job.Train, job.Test, err = openImages(c.Context, at.images, job.Config.Limit)
 	}
 	if err != nil && job.Oracle != nil {
@@ -247,7 +254,7 @@ func tableOnly(algorithm string) bool {
 
 // defaultPreset is the paper's where both images and table are the real ones.
 func defaultPreset(images, table string) string {
-	if !generated(images) && measured(table) {
+	if !generated(images) && images != generatedText && measured(table) {
 		return "paper"
 	}
 	return "quick"
@@ -452,6 +459,13 @@ func introduce(w io.Writer, job benchmark.Job, run results.Run, dir string) erro
 	if generated(p.Images) {
 		images = standInImages(p.Images)
 	}
+	what := "images"
+	if benchmark.FamilyOf(run.Space).ReadsText() {
+		what = "text"
+		if p.Images == generatedText {
+			images = standInText + "; " + images
+		}
+	}
 	kind := p.Table
 	table := fmt.Sprintf("%s: %s", tableTitle(kind), p.TableDetail)
 	if kind == results.NoTable {
@@ -462,15 +476,15 @@ func introduce(w io.Writer, job benchmark.Job, run results.Run, dir string) erro
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(t, "search\t%s on space %s, epochs %d, seed %d\n", definition.Title, run.Space, job.Config.Epochs, run.Seed)
 	if !definition.TableOnly {
-		fmt.Fprintf(t, "images\t%s\n", images)
+		fmt.Fprintf(t, "%s\t%s\n", what, images)
 	}
 	fmt.Fprintf(t, "table\t%s\n", table)
 	fmt.Fprintf(t, "preset\t%s: %s\n", p.Preset, p.Scale)
 	if !definition.TableOnly {
 		fmt.Fprintf(t, "engine\t%s: %s, threads %d, %s\n", p.Engine, p.Precision, job.Threads, p.Device)
 	}
-	if definition.Warning != nil {
-		if warning := definition.Warning(job.Config.Settings); warning != "" {
+	if space, err := spaces.Get(run.Space); err == nil {
+		if warning := definition.Caveat(space, job.Config.Settings); warning != "" {
 			fmt.Fprintf(t, "warning\t%s\n", warning)
 		}
 	}

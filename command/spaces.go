@@ -11,6 +11,7 @@ import (
 	"github.com/nb1shot/nb1shot/spaces"
 	"github.com/nb1shot/nb1shot/spaces/darts"
 	"github.com/nb1shot/nb1shot/spaces/nb1shot1"
+	"github.com/nb1shot/nb1shot/spaces/rnn"
 )
 
 func spacesCommand() *cli.Command {
@@ -105,6 +106,13 @@ the loose-end-free generator.
 	for _, s := range darts.All() {
 		fmt.Fprintf(t, "space %s\t%d\t%d\t%s\t%.3g\n", s.Name(), len(s.Rows()[0].Candidates), s.Dim(), grouped(s.Cells(darts.Normal)), float64(s.Architectures()))
 	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	fmt.Fprintln(w)
+	t = tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprint(t, "recurrent cells\tfunctions of a node\tarchitecture parameters\tcells\n")
+	fmt.Fprintf(t, "space %s\t%d\t%d\t%s\n", rnn.Name, len(rnn.Functions())-1, rnn.Dim, grouped(rnn.Cells()))
 	return t.Flush()
 }
 
@@ -143,5 +151,5 @@ func countedSpaces() []countedSpace {
 			"normal_cells": s.Cells(darts.Normal), "reduction_cells": s.Cells(darts.Reduction), "architectures": s.Architectures(),
 		}})
 	}
-	return all
+	return append(all, countedSpace{Space: rnn.Name, Parameters: rnn.Dim, Counts: map[string]int{"architectures": rnn.Cells()}})
 }

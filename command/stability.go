@@ -12,6 +12,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/nb1shot/nb1shot/benchmark"
 	"github.com/nb1shot/nb1shot/benchmark/stability"
 	"github.com/nb1shot/nb1shot/internal/printable"
 	"github.com/nb1shot/nb1shot/nasbench"
@@ -152,6 +153,9 @@ func tabulate(c *cli.Context, runs []*results.History, wanted []uint64, alpha fl
 		if out.Provenance.Table == results.NoTable {
 			measures = stability.ComparedWithoutTable
 		}
+		if benchmark.FamilyOf(runs[0].Run.Space).ReadsText() {
+			measures = stability.ComparedOnText
+		}
 		if out.Evaluated != nil {
 			measures = slices.Concat([]stability.Name{stability.RetrainedError}, measures)
 		}
@@ -220,10 +224,19 @@ var shownWithoutTable = []measure{
 	{stability.Flips, "changes"}, {stability.ProjectionGap, "gap"}, {stability.SecondsPerEpoch, "s/epoch"},
 }
 
+// shownOnText are those of searches on a text.
+var shownOnText = []measure{
+	{stability.Perplexity, "perplexity"}, {stability.Depth, "depth"}, {stability.EigenvalueGrowth, "growth of λ"},
+	{stability.Flips, "changes"}, {stability.LanguageGap, "gap (nats)"}, {stability.SecondsPerEpoch, "s/epoch"},
+}
+
 func (t stabilityTable) shown() []measure {
 	all := shown
 	if t.Provenance.Table == results.NoTable {
 		all = shownWithoutTable
+	}
+	if len(t.Curves) > 0 && benchmark.FamilyOf(t.Curves[0].Space).ReadsText() {
+		all = shownOnText
 	}
 	if t.selected {
 		all = slices.Insert(slices.Clone(all), 1, measure{stability.SelectedError, "selected"})

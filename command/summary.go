@@ -10,6 +10,7 @@ import (
 
 	"github.com/nb1shot/nb1shot/results"
 	"github.com/nb1shot/nb1shot/spaces/darts"
+	"github.com/nb1shot/nb1shot/spaces/rnn"
 )
 
 // summary is what a finished run comes to; it ends the output of run --json.
@@ -23,6 +24,9 @@ type summary struct {
 	Best    *outcome      `json:"best"`
 	// Found is the newest architecture in a space that no table knows.
 	Found *found `json:"found,omitempty"`
+	// Perplexity is that of the supernet on the validation text, after the first and the last
+	// epoch; absent where images are classified.
+	Perplexity []float64 `json:"perplexity,omitempty"`
 	// Eigenvalue is the reported λ of the first and the last epoch.
 	Eigenvalue []float64 `json:"eigenvalue"`
 	Figures    []string  `json:"figures"` // files
@@ -53,7 +57,8 @@ type found struct {
 	Width         float64 `json:"width"`              // of the normal cell, in channels of a node
 	Depth         int     `json:"depth"`              // of the normal cell, in edges
 
-	genotype darts.Genotype
+	genotype  darts.Genotype
+	recurrent bool // a recurrent cell, which has a depth alone
 }
 
 // foundIn is that of a record, nil where it has none.
@@ -68,11 +73,17 @@ func foundIn(e results.Epoch) *found {
 	if g, ok := darts.GenotypeOf(*e.Architecture); ok {
 		f.genotype, f.Genotype = g, g.Line()
 	}
+	if g, ok := rnn.GenotypeOf(*e.Architecture); ok {
+		f.recurrent, f.Genotype = true, g.Line()
+	}
 	return f
 }
 
 // shape tells the measures in words.
 func (f found) shape() string {
+	if f.recurrent {
+		return fmt.Sprintf("depth %d at epoch %d", f.Depth, f.Epoch)
+	}
 	return fmt.Sprintf("parameter-free %.3g %%, width %.3g, depth %d at epoch %d", 100*f.ParameterFree, f.Width, f.Depth, f.Epoch)
 }
 
@@ -96,6 +107,9 @@ func summarise(h *results.History) summary {
 		if f := foundIn(e); f != nil {
 			s.Found = f
 		}
+		if x := results.ValidPerplexity(e); x != nil {
+			s.Perplexity = append(s.Perplexity[:min(len(s.Perplexity), 1)], *x)
+		}
 		if x := results.Eigenvalue(e); x != nil {
 			s.Eigenvalue = append(s.Eigenvalue[:min(len(s.Eigenvalue), 1)], *x)
 		}
@@ -111,6 +125,9 @@ func (s summary) print(w io.Writer) error {
 	} else {
 		fmt.Fprintf(t, "test error\t%v, best %v\n", s.Final, s.Best)
 		fmt.Fprintf(t, "\tby %s\n", tableTitle(s.Table))
+	}
+	if len(s.Perplexity) > 0 {
+		fmt.Fprintf(t, "perplexity\t%s, of the supernet on the validation text\n", s.perplexities())
 	}
 	if len(s.Eigenvalue) > 0 {
 		fmt.Fprintf(t, "λ\t%s\n", s.eigenvalues())
@@ -128,9 +145,12 @@ func (s summary) print(w io.Writer) error {
 	return t.Flush()
 }
 
-// print writes lines of a table: both cells and the shape of the normal one.
+// print writes lines of a table: the cells, and the shape of the normal one.
 func (f found) print(w io.Writer) {
-	if f.Genotype != "" {
+	switch {
+	case f.recurrent:
+		fmt.Fprintf(w, "cell\t%s\n", f.Genotype)
+	case f.Genotype != "":
 		fmt.Fprintf(w, "normal cell\t%s\n", f.genotype.Short(darts.Normal))
 		fmt.Fprintf(w, "reduction cell\t%s\n", f.genotype.Short(darts.Reduction))
 	}
@@ -146,16 +166,26 @@ func (s summary) line() string {
 			text += ", " + s.Found.Genotype
 		}
 	}
+	if len(s.Perplexity) > 0 {
+		text += ", perplexity " + s.perplexities()
+	}
 	if len(s.Eigenvalue) > 0 {
 		text += ", λ " + s.eigenvalues()
 	}
 	return text
 }
 
-func (s summary) eigenvalues() string {
+func (s summary) eigenvalues() string { return firstToLast(s.Eigenvalue, eigenvalue) }
+
+func (s summary) perplexities() string { return firstToLast(s.Perplexity, perplexity) }
+
+// perplexity writes one, which has no unit.
+func perplexity(x float64) string { return fmt.Sprintf("%.1f", x) }
+
+func firstToLast(values []float64, format func(float64) string) string {
 	var texts []string
-	for _, x := range s.Eigenvalue {
-		texts = append(texts, eigenvalue(x))
+	for _, x := range values {
+		texts = append(texts, format(x))
 	}
 	return strings.Join(texts, " → ")
 }

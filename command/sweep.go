@@ -432,8 +432,11 @@ func (p *sweepPlan) run(ctx context.Context, log io.Writer, known []timed) ([]sw
 // note remembers beside the manifest where images and table were.
 func (p *sweepPlan) note() {
 	images := ""
-	if p.runner.Train != nil {
-		images = p.runner.Train.Source.Digest
+	switch r := p.runner; {
+	case r.Train != nil:
+		images = r.Train.Source.Digest
+	case r.Text != nil:
+		images = r.Text.Source.Digest
 	}
 	p.paths.note(p.root, images, p.runner.Shared.Table.Digest)
 }
@@ -460,7 +463,7 @@ func (p *sweepPlan) prepare(c *cli.Context, m *sweep.Manifest) error {
 	}
 
 	images, table := c.String("data"), c.String("table")
-	if images == "" && m.Shared.Images != nil && generated(m.Shared.Images.Kind) {
+	if images == "" && m.Shared.Images != nil && (generated(m.Shared.Images.Kind) || m.Shared.Images.Kind == generatedText) {
 		images = m.Shared.Images.Kind
 	}
 	if table == "" && m.Shared.Table.Kind == surrogate {
@@ -470,7 +473,7 @@ func (p *sweepPlan) prepare(c *cli.Context, m *sweep.Manifest) error {
 		images = advisedImages(r.Root, m.Shared.Images.Kind, m.Shared.Images.Digest)
 	}
 	table = cmp.Or(table, advice.Path(r.Root, advice.Table, m.Shared.Table.Digest))
-	if p.paths.images, err = findImages(images); err != nil {
+	if p.paths.images, err = findData(family, images); err != nil {
 		return err
 	}
 	images = p.paths.images
@@ -490,6 +493,12 @@ func (p *sweepPlan) prepare(c *cli.Context, m *sweep.Manifest) error {
 	r.Shared = sweep.Shared{
 		Preset: c.String("preset"), Settings: maps.Clone(m.Shared.Settings),
 		Table: source, Engine: engine.Resolve(c.String("engine")),
+	}
+	if family.ReadsText() {
+		r.Shared.Engine = benchmark.TextEngine(c.String("engine"))
+		if c.Bool("retrain") {
+			return misuse(errors.New("--retrain: a sweep does not train recurrent cells"), "nb1shot retrain RUN_DIR trains that of a run")
+		}
 	}
 	if r.Shared.Preset == "" {
 		r.Shared.Preset = m.Shared.Preset
@@ -523,7 +532,14 @@ func (p *sweepPlan) prepare(c *cli.Context, m *sweep.Manifest) error {
 		return err
 	}
 	for _, algorithm := range p.grid.Algorithms {
-		if config := configs[algorithm]; !tableOnly(algorithm) && r.Train == nil {
+		if config := configs[algorithm]; !tableOnly(algorithm) && r.Train == nil && r.Text == nil {
+			if family.ReadsText() {
+				if r.Text, err = openText(c.Context, images, config.Text.Words); err != nil {
+					return err
+				}
+				r.Shared.Images = &sweep.Source{Kind: r.Text.Source.Kind, Digest: r.Text.Source.Digest}
+				continue
+			}
 			if err := p.openImages(c, images, config); err != nil {
 				return err
 			}
@@ -761,6 +777,13 @@ func (p *sweepPlan) introduce(w io.Writer) error {
 			images = standInImages(kind)
 		}
 		fmt.Fprintf(t, "images\t%s\n", images)
+	}
+	if r.Text != nil {
+		read := r.Text.Describe()
+		if r.Text.Source.Kind == generatedText {
+			read = standInText + "; " + read
+		}
+		fmt.Fprintf(t, "text\t%s\n", read)
 	}
 	kind := r.Shared.Table.Kind
 	table := "none: no table knows the architectures of these spaces"

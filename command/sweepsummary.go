@@ -95,6 +95,12 @@ func (c *sweepCourse) done(o sweep.Outcome) {
 			return // it was finished before
 		}
 		text = fmt.Sprintf("test error %v", summarise(o.History).Final)
+		if s := summarise(o.History); benchmark.FamilyOf(o.Unit.Space).ReadsText() {
+			text = strings.TrimPrefix(cmp.Or(s.perplexities(), s.Found.shape()), "perplexity ")
+			if len(s.Perplexity) > 0 {
+				text = "perplexity " + text
+			}
+		}
 		if e := o.History.Evaluation; c.retrains && e != nil {
 			text = fmt.Sprintf("test error %s after training", percent(e.TestError()))
 		}

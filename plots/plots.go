@@ -17,6 +17,7 @@ import (
 
 	"github.com/nb1shot/nb1shot/results"
 	"github.com/nb1shot/nb1shot/spaces"
+	"github.com/nb1shot/nb1shot/spaces/rnn"
 )
 
 // AnytimeTestError draws the test error of each epoch's discrete cell, in percent,
@@ -124,6 +125,22 @@ func SearchAccuracy(curves []results.Curve, o Options) (*Figure, error) {
 // relaxed architecture is replaced by the discrete cell, likewise.
 func ProjectionGap(curves []results.Curve, o Options) (*Figure, error) {
 	return draw(curves, ofSupernet(results.ProjectionGap, "projection gap", "Projection gap (points)"), o)
+}
+
+// Perplexity draws the perplexity of the supernet on the validation text after each epoch,
+// likewise.
+func Perplexity(curves []results.Curve, o Options) (*Figure, error) {
+	q := ofSupernet(results.ValidPerplexity, "perplexity of the supernet", "Validation perplexity")
+	q.scale = func(_ spaces.Name, x float64) float64 { return x }
+	return draw(curves, q, o)
+}
+
+// LanguageGap draws how much the loss of the supernet on text rises, in nats for each word, when
+// its relaxed architecture is replaced by the discrete cell, likewise.
+func LanguageGap(curves []results.Curve, o Options) (*Figure, error) {
+	q := ofSupernet(results.LanguageGap, "projection gap", "Projection gap (nats)")
+	q.scale = func(_ spaces.Name, x float64) float64 { return x }
+	return draw(curves, q, o)
 }
 
 // ParameterFree draws the share of operations without parameters of each epoch's discrete
@@ -357,8 +374,12 @@ func ProvenanceNote(curves []results.Curve) string {
 	if p.Images == results.NoImages { // nothing is trained, so there is no scale either
 		return fmt.Sprintf("Table: %s.", table)
 	}
-	return fmt.Sprintf("Images: %s. Table: %s. Preset %s: %s. Engine: %s.",
-		origin(p.Images, p.ImagesDetail, imageNames, "CIFAR-10"), table,
+	what, standsInFor := "Images", "CIFAR-10"
+	if curves[0].Space == rnn.Name {
+		what, standsInFor = "Text", "Penn Treebank"
+	}
+	return fmt.Sprintf("%s: %s. Table: %s. Preset %s: %s. Engine: %s.",
+		what, origin(p.Images, p.ImagesDetail, imageNames, standsInFor), table,
 		p.Preset, p.Scale, strings.Join(slices.Sorted(maps.Keys(engines)), "; "))
 }
 

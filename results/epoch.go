@@ -12,6 +12,7 @@ import (
 	"github.com/nb1shot/nb1shot/benchmark/stats"
 	"github.com/nb1shot/nb1shot/spaces"
 	"github.com/nb1shot/nb1shot/spaces/cell"
+	"github.com/nb1shot/nb1shot/spaces/rnn"
 )
 
 // Epoch is one record of a run, a line of epochs.jsonl.
@@ -33,6 +34,7 @@ type Epoch struct {
 	Training     *Training            `json:"training,omitempty"`    // nil in the Final record and where nothing is trained
 	Search       *Score               `json:"search,omitempty"`      // supernet on the search part in evaluation mode; nil where not measured
 	Projection   *Projection          `json:"projection,omitempty"`  // nil where not measured
+	Language     *Language            `json:"language,omitempty"`    // in the place of the three above where the network reads words
 	Hessian      *Hessian             `json:"hessian,omitempty"`     // nil where not measured
 	Correlation  *EpochCorrelation    `json:"correlation,omitempty"` // nil where not measured
 	Queries      *Queries             `json:"queries,omitempty"`     // of a search that asks the table alone; nil for others and in the Final record
@@ -88,7 +90,9 @@ type Training struct {
 	Epsilon      float64 `json:"epsilon,omitempty"` // perturbation radius (quirk Q3); 0 for an algorithm without
 }
 
-// Structure is what can be seen of a discrete cell; in the DARTS spaces, of the normal one.
+// Structure is what can be seen of a discrete cell; in the DARTS spaces, of the normal one. Of a
+// recurrent cell it is Depth and Changed: all its operations have parameters, and its nodes are
+// equally wide.
 type Structure struct {
 	ParameterFree     float64 `json:"parameter_free"`      // share of operations without parameters, in [0,1]: max-poolings among all choice blocks; among the 8 operations of a normal cell
 	ParameterFreeUsed float64 `json:"parameter_free_used"` // among the blocks that survive pruning; 0 if none does; in the DARTS spaces all do
@@ -115,7 +119,7 @@ type Hessian struct {
 	Reported     float64   `json:"reported"`        // λ of the figures, by Definition
 	SpectralNorm float64   `json:"spectral_norm"`   // largest absolute eigenvalue
 	Min          float64   `json:"min"`             // smallest eigenvalue
-	Batch        int       `json:"batch"`           // images the loss was taken on (quirk Q8)
+	Batch        int       `json:"batch"`           // images, or words, the loss was taken on (quirk Q8)
 	Decay        float64   `json:"decay"`           // arch weight decay on the diagonal, in every eigenvalue (quirk Q9)
 	WithoutDecay float64   `json:"without_decay"`   // largest algebraic eigenvalue without it
 	Trace        *float64  `json:"trace,omitempty"` // without it; nil where not all eigenvalues are known
@@ -205,10 +209,16 @@ func SearchAccuracy(e Epoch) *float64 {
 // ParameterFree is the share of operations without parameters of a record, a quantity for
 // Curve.Trajectory.
 func ParameterFree(e Epoch) *float64 {
-	if e.Structure == nil {
+	if e.Structure == nil || recurrentCell(e) {
 		return nil
 	}
 	return &e.Structure.ParameterFree
+}
+
+// recurrentCell tells whether a record has a recurrent cell, all of whose operations have
+// parameters.
+func recurrentCell(e Epoch) bool {
+	return e.Architecture != nil && e.Architecture.Space == rnn.Name
 }
 
 // ProjectionGap is the projection gap of a record, a quantity for
@@ -255,6 +265,15 @@ func (e Epoch) Check() error {
 	switch {
 	case e.Final && e.Training != nil:
 		return invalid("training", "the final record evaluates only: it has no training")
+	case e.Final && e.Language != nil:
+		return invalid("language", "the final record evaluates only: it has none")
+	case e.Language != nil && (e.Training != nil || e.Search != nil || e.Projection != nil):
+		return invalid("language", "stands beside accuracies: want one or the other")
+	}
+	if e.Language != nil {
+		if err := e.Language.check(); err != nil {
+			return err
+		}
 	}
 	if e.Hessian != nil {
 		if err := e.Hessian.check(); err != nil {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/nb1shot/nb1shot/internal/printable"
 	"github.com/nb1shot/nb1shot/spaces/darts"
+	"github.com/nb1shot/nb1shot/spaces/rnn"
 )
 
 // Column is one column of the table that WriteCSV writes.
@@ -226,14 +227,16 @@ func WriteJSONL(w io.Writer, runs []*History) error {
 	return nil
 }
 
-// genotype writes the architecture of a record in words, where it is one of a DARTS space.
+// genotype writes the architecture of a record in words, where it is one of a space of DARTS.
 func genotype(e Epoch) string {
 	if e.Architecture == nil {
 		return ""
 	}
-	g, ok := darts.GenotypeOf(*e.Architecture)
-	if !ok {
-		return ""
+	if g, ok := darts.GenotypeOf(*e.Architecture); ok {
+		return g.Line()
 	}
-	return g.Line()
+	if g, ok := rnn.GenotypeOf(*e.Architecture); ok {
+		return g.Line()
+	}
+	return ""
 }

@@ -20,9 +20,9 @@ var Quantities = []Quantity{
 	{"lookup.valid_error_bar", "a surrogate's standard error of the validation error", func(e Epoch) *float64 { return e.Lookup.ValidBar }},
 	{"lookup.training_time", "training time of the stand-alone network, seconds", func(e Epoch) *float64 { return e.Lookup.TrainingTime }},
 	{"lookup.parameters", "trainable parameters of the stand-alone network", func(e Epoch) *float64 { return positive(float64(e.Lookup.Parameters)) }},
-	structure("parameter_free", "share of operations without parameters, in [0,1]", func(s *Structure) float64 { return s.ParameterFree }),
-	structure("parameter_free_used", "the same among those that survive pruning, in [0,1]", func(s *Structure) float64 { return s.ParameterFreeUsed }),
-	structure("width", "width of the pruned cell, or the normal one, in channels of a vertex", func(s *Structure) float64 { return s.Width }),
+	ofCells("parameter_free", "share of operations without parameters, in [0,1]", func(s *Structure) float64 { return s.ParameterFree }),
+	ofCells("parameter_free_used", "the same among those that survive pruning, in [0,1]", func(s *Structure) float64 { return s.ParameterFreeUsed }),
+	ofCells("width", "width of the pruned cell, or the normal one, in channels of a vertex", func(s *Structure) float64 { return s.Width }),
 	structure("depth", "edges on the longest path of the pruned cell, or the normal one", func(s *Structure) float64 { return float64(s.Depth) }),
 	{"structure.changed", "decisions unlike in the record before", func(e Epoch) *float64 {
 		if e.Structure == nil || e.Structure.Changed == nil {
@@ -44,6 +44,28 @@ var Quantities = []Quantity{
 	projection("relaxed.accuracy", "accuracy of the supernet with its relaxed architecture, in [0,1]", func(p *Projection) float64 { return p.Relaxed.Accuracy }),
 	projection("discrete.accuracy", "accuracy of the supernet with the discrete cell, in [0,1]", func(p *Projection) float64 { return p.Discrete.Accuracy }),
 	projection("gap", "projection gap: the difference of the two", func(p *Projection) float64 { return p.Gap }),
+	{"language.training.loss", "mean loss of the weight steps on text, nats for each word", func(e Epoch) *float64 {
+		return language(e, func(l *Language) *float64 { return part(l.Training, func(p *Predicted) float64 { return p.Loss }) })
+	}},
+	{"language.training.perplexity", "its perplexity", TrainPerplexity},
+	{"language.learning_rate", "learning rate of the weights for a passage of the usual length", func(e Epoch) *float64 {
+		return language(e, func(l *Language) *float64 { return positive(l.LearningRate) })
+	}},
+	{"language.epsilon", "perturbation radius, where the algorithm has one", func(e Epoch) *float64 {
+		return language(e, func(l *Language) *float64 { return positive(l.Epsilon) })
+	}},
+	{"language.validation.loss", "loss of the supernet on the validation text, nats for each word (quirk R1)", func(e Epoch) *float64 {
+		return language(e, func(l *Language) *float64 {
+			return part(l.Validation, func(p *Predicted) float64 { return p.Loss })
+		})
+	}},
+	{"language.validation.exact", "the same over the words that are predicted", func(e Epoch) *float64 {
+		return language(e, func(l *Language) *float64 {
+			return part(l.Validation, func(p *Predicted) float64 { return p.Exact })
+		})
+	}},
+	{"language.validation.perplexity", "perplexity of the supernet on the validation text", ValidPerplexity},
+	{"language.projection.gap", "projection gap on text: loss of the discrete cell less that of the relaxed one, nats", LanguageGap},
 	hessian("reported", "λ of the architecture Hessian, as the figures have it", func(h *Hessian) float64 { return h.Reported }),
 	hessian("spectral_norm", "largest absolute eigenvalue", func(h *Hessian) float64 { return h.SpectralNorm }),
 	hessian("min", "smallest eigenvalue", func(h *Hessian) float64 { return h.Min }),
@@ -100,6 +122,26 @@ func positive(x float64) *float64 {
 
 func structure(name, doc string, number func(*Structure) float64) Quantity {
 	return Quantity{"structure." + name, doc, func(e Epoch) *float64 { return part(e.Structure, number) }}
+}
+
+// ofCells is a quantity that recurrent cells do not have.
+func ofCells(name, doc string, number func(*Structure) float64) Quantity {
+	q := structure(name, doc, number)
+	of := q.Of
+	q.Of = func(e Epoch) *float64 {
+		if recurrentCell(e) {
+			return nil
+		}
+		return of(e)
+	}
+	return q
+}
+
+func language(e Epoch, number func(*Language) *float64) *float64 {
+	if e.Language == nil {
+		return nil
+	}
+	return number(e.Language)
 }
 
 func training(name, doc string, number func(*Training) float64) Quantity {

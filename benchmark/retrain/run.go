@@ -24,8 +24,8 @@ func SubjectOf(h *results.History) (results.Subject, error) {
 		s.Form, s.Cell = results.FormNASBench101, &last.Cell
 		return s, nil
 	}
-	if last.Architecture.Space == rnn.Space().Name() {
-		s.Form, s.Genotype = results.FormRecurrent, rnn.GenotypeOf(*last.Architecture).Line()
+	if g, ok := rnn.GenotypeOf(*last.Architecture); ok {
+		s.Form, s.Genotype = results.FormRecurrent, g.Line()
 		return s, nil
 	}
 	g, ok := darts.GenotypeOf(*last.Architecture)

@@ -15,6 +15,9 @@ var Compared = []Name{FinalError, BestError, Degradation, MeanError, EigenvalueG
 // ComparedWithoutTable lists those where no table knows test errors.
 var ComparedWithoutTable = []Name{ParameterFree, EigenvalueGrowth, ProjectionGap}
 
+// ComparedOnText lists those of searches on a text.
+var ComparedOnText = []Name{Perplexity, EigenvalueGrowth, LanguageGap}
+
 // minPairs is the number of pairs from which a two-sided signed-rank test can be
 // significant at 5 %: 2·2⁻⁶ = 0.03.
 const minPairs = 6

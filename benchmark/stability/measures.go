@@ -60,6 +60,12 @@ const (
 	// ProjectionGap is the accuracy that the supernet loses by discretisation, a
 	// fraction, after the last epoch that was trained.
 	ProjectionGap Name = "projection_gap"
+	// Perplexity is that of the supernet on the validation text after the last epoch, of a
+	// search on text.
+	Perplexity Name = "perplexity"
+	// LanguageGap is how much the supernet's loss on text rises by discretisation, in nats for
+	// each word, after the last epoch that was trained.
+	LanguageGap Name = "projection_gap_nats"
 	// Seconds is the wall time of all epochs, SecondsPerEpoch its mean.
 	Seconds         Name = "seconds"
 	SecondsPerEpoch Name = "seconds_per_epoch"
@@ -110,6 +116,8 @@ var Definitions = []Definition{
 	{Width, "width", Number, Describes},
 	{Depth, "depth", Number, Describes},
 	{ProjectionGap, "projection gap", Percent, HigherIsWorse},
+	{Perplexity, "validation perplexity of the supernet", Number, HigherIsWorse},
+	{LanguageGap, "projection gap, nats", Number, HigherIsWorse},
 	{SecondsPerEpoch, "seconds per epoch", Time, HigherIsWorse},
 	{Seconds, "seconds", Time, HigherIsWorse},
 }
@@ -151,13 +159,22 @@ func Of(h *results.History, anchor Anchor) Measures {
 		m[SelectedError] = *s.Selected.Lookup.TestError
 	}
 	if s := last.Structure; s != nil {
-		m[ParameterFree], m[Width], m[Depth] = s.ParameterFree, s.Width, float64(s.Depth)
+		m[Depth] = float64(s.Depth)
+		if share := results.ParameterFree(last); share != nil { // a recurrent cell has neither
+			m[ParameterFree], m[Width] = *share, s.Width
+		}
 	}
 	m.flips(h.Epochs)
 	m.curvature(h.Epochs)
 	for _, e := range h.Epochs {
 		if gap := results.ProjectionGap(e); gap != nil {
 			m[ProjectionGap] = *gap
+		}
+		if gap := results.LanguageGap(e); gap != nil {
+			m[LanguageGap] = *gap
+		}
+		if p := results.ValidPerplexity(e); p != nil {
+			m[Perplexity] = *p
 		}
 	}
 	m.time(h.Epochs)

@@ -1,9 +1,12 @@
 package sweep
 
-import "github.com/nb1shot/nb1shot/spaces"
+import (
+	"github.com/nb1shot/nb1shot/benchmark"
+	"github.com/nb1shot/nb1shot/spaces"
+)
 
 // Memory returns the bytes that the largest of the units takes at most, see
-// benchmark.Config.Memory and retrain.Config.Memory.
+// benchmark.Config.Memory and retrain.Config.Memory; 0 where they read a text.
 func (r *Runner) Memory(units []Unit) (largest int64, err error) {
 	element := 4
 	if r.Shared.Engine == "ref" {
@@ -16,6 +19,9 @@ func (r *Runner) Memory(units []Unit) (largest int64, err error) {
 	seen := map[shape]bool{} // of networks alike: planning takes a while
 	known := map[pair]bool{}
 	for _, u := range units {
+		if benchmark.FamilyOf(u.Space).ReadsText() {
+			continue // not estimated
+		}
 		if known[u.pair()] {
 			continue
 		}

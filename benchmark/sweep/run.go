@@ -16,6 +16,7 @@ import (
 
 	"github.com/nb1shot/nb1shot/benchmark"
 	"github.com/nb1shot/nb1shot/data"
+	"github.com/nb1shot/nb1shot/data/text"
 	"github.com/nb1shot/nb1shot/internal/durable"
 	"github.com/nb1shot/nb1shot/internal/engine"
 	"github.com/nb1shot/nb1shot/internal/fault"
@@ -52,7 +53,8 @@ type Outcome struct {
 type Runner struct {
 	Root   string // folder of the manifest and of the run directories
 	Shared Shared
-	Train  *data.Set // as benchmark.Job has them; nil where no unit needs any
+	Train  *data.Set    // as benchmark.Job has them; nil where no unit needs any
+	Text   *text.Corpus // likewise
 	Test   *data.Set
 	Oracle nasbench.Oracle
 	// NetworkTrain and NetworkTest are the images that networks are trained on and tested
@@ -263,7 +265,7 @@ func (r *Runner) prepare(ctx context.Context, u Unit, threads int) (*benchmark.S
 		return nil, err
 	}
 	job := benchmark.Job{
-		Config: config, Seed: u.Seed, Train: r.Train, Test: r.Test, Oracle: r.Oracle,
+		Config: config, Seed: u.Seed, Train: r.Train, Test: r.Test, Text: r.Text, Oracle: r.Oracle,
 		Engine: r.Shared.Engine, Threads: threads, Root: r.Root,
 	}
 	return job.PrepareUntil(ctx)

@@ -74,7 +74,7 @@ func (c *Corpus) First(words int) *Corpus {
 	first := *c
 	first.Train = c.Train[:min(words, len(c.Train))]
 	first.Valid, first.Test = c.Valid[:min(tenth, len(c.Valid))], c.Test[:min(tenth, len(c.Test))]
-	first.Source.Detail = fmt.Sprintf("the first %d words of text %s", len(first.Train), c.Source.Detail)
+	first.Source.Detail = fmt.Sprintf("%s, its first %d words", c.Source.Detail, len(first.Train))
 	return newCorpus(first)
 }
 

@@ -227,7 +227,7 @@ func TestFirst(t *testing.T) {
 	if c.First(0) != c || c.First(10000) != c {
 		t.Error("a text that is not cut is another one")
 	}
-	want := fmt.Sprintf("the first 1000 words of text %s; %d different words, 1000 to train, 100 to validate, 100 to test", c.Source.Detail, len(c.Words))
+	want := fmt.Sprintf("%s, its first 1000 words; %d different words, 1000 to train, 100 to validate, 100 to test", c.Source.Detail, len(c.Words))
 	if got := first.Describe(); got != want {
 		t.Errorf("%s\nwant %s", got, want)
 	}

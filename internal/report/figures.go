@@ -13,6 +13,7 @@ import (
 	"github.com/nb1shot/nb1shot/spaces"
 	"github.com/nb1shot/nb1shot/spaces/cell"
 	"github.com/nb1shot/nb1shot/spaces/darts"
+	"github.com/nb1shot/nb1shot/spaces/rnn"
 )
 
 // figure is one figure of the report.
@@ -198,6 +199,12 @@ func (s *study) figures() ([]figure, error) {
 			all = append(all, s.projectionFigure(some))
 		}
 	}
+	for _, some := range selections(have(results.ValidPerplexity)) {
+		all = append(all, s.perplexityFigure(some))
+	}
+	for _, some := range selections(have(results.LanguageGap)) {
+		all = append(all, s.languageGapFigure(some))
+	}
 	for _, space := range s.spaces {
 		some, err := s.cellFigures(space)
 		if err != nil {
@@ -235,6 +242,9 @@ func (s *study) alphaFigures() []figure {
 		text := "The run of the typical seed, whose final test error is the median (the lower of two). One run is an illustration, not a mean."
 		if c.Provenance.Table == results.NoTable {
 			text = "The run of the typical seed, whose share of parameter-free operations is the median (the lower of two). One run is an illustration, not a mean."
+			if slices.ContainsFunc(s.spaces, onText) {
+				text = "The run of the typical seed, whose perplexity on the validation text is the median (the lower of two). One run is an illustration, not a mean."
+			}
 		}
 		if siblings := choose(s.on(c.Space), func(other results.Curve) bool { return other.Algorithm == c.Algorithm }); len(siblings) > 1 {
 			text += fmt.Sprintf(" It stands for the %d curves of its algorithm on this space; nb1shot plot RUN draws the alphas of any other run.", len(siblings))
@@ -387,6 +397,34 @@ func (s *study) projectionFigure(some selection) figure {
 	}
 }
 
+func (s *study) perplexityFigure(some selection) figure {
+	return figure{
+		name:  "perplexity-" + some.name,
+		title: "Perplexity of the supernet: " + some.title(),
+		of:    some.curves,
+		caption: s.caption(some.curves, true,
+			"Perplexity of the supernet on the validation text after each epoch, in evaluation mode, means over the seeds. Its one batch norm remembers about two words, so that it varies (quirk R6)."),
+		alt: "Line charts of the perplexity over the epochs. " + course(some.curves, results.ValidPerplexity) + ".",
+		build: func(w plots.Width) (*plots.Figure, error) {
+			return plots.Perplexity(some.curves, plots.Options{Width: w})
+		},
+	}
+}
+
+func (s *study) languageGapFigure(some selection) figure {
+	return figure{
+		name:  "projection-gap-nats-" + some.name,
+		title: "Projection gap on text: " + some.title(),
+		of:    some.curves,
+		caption: s.caption(some.curves, true,
+			"How much the loss of the supernet rises, in nats for each word, when its relaxed architecture is replaced by the discrete one without training, means over the seeds."),
+		alt: "Line charts of the projection gap in nats over the epochs. " + course(some.curves, results.LanguageGap) + ".",
+		build: func(w plots.Width) (*plots.Figure, error) {
+			return plots.LanguageGap(some.curves, plots.Options{Width: w})
+		},
+	}
+}
+
 // landscapesPerFigure is the number of panels up to which a figure stays on a page.
 const landscapesPerFigure = 6
 
@@ -449,13 +487,16 @@ type find struct {
 func (f find) testError() float64 { return *f.last.Lookup.TestError }
 
 // rank is by what finds are sorted: the test error, or the share of parameter-free
-// operations where no table knows any.
+// operations where no table knows any, or on text the last perplexity of the supernet.
 func (f find) rank() float64 {
 	if f.last.Lookup.TestError != nil {
 		return f.testError()
 	}
 	if share := results.ParameterFree(f.last); share != nil {
 		return *share
+	}
+	if p := end(f.run.Epochs, results.ValidPerplexity, true); p != nil {
+		return *p
 	}
 	return 0
 }
@@ -485,7 +526,7 @@ const sheetRows = 6
 func (s *study) cellFigures(space spaces.Name) ([]figure, error) {
 	finds := s.finds(space)
 	curves := choose(s.on(space), func(c results.Curve) bool { return finds[plots.CurveName(c)] != nil })
-	if onDARTS(space) {
+	if onDARTS(space) || onText(space) {
 		return s.genotypeFigures(space, curves, finds), nil
 	}
 	var all []figure
@@ -538,7 +579,7 @@ func (s *study) cellFigures(space spaces.Name) ([]figure, error) {
 // take 9 cm and more of a page.
 const genotypeRows = 2
 
-// genotypeFigures are the cellFigures of a space of DARTS.
+// genotypeFigures are the cellFigures of a space of DARTS or of recurrent cells.
 func (s *study) genotypeFigures(space spaces.Name, curves []results.Curve, finds map[string][]find) (all []figure) {
 	sheets := (len(curves) + genotypeRows - 1) / genotypeRows
 	for some := range slices.Chunk(curves, genotypeRows) {
@@ -559,12 +600,15 @@ func (s *study) genotypeFigures(space spaces.Name, curves []results.Curve, finds
 		if rows == nil {
 			continue
 		}
-		const shown = "Cells after the last epoch: of each algorithm the seed of the median share of parameter-free operations (the lower of two)."
+		shown, what := "Cells after the last epoch: of each algorithm the seed of the median share of parameter-free operations (the lower of two).", "normal and reduction"
+		if onText(space) {
+			shown, what = "Cells after the last epoch: of each algorithm the seed of the median perplexity of the supernet on the validation text (the lower of two).", "recurrent"
+		}
 		notes := []string{shown, plots.ProvenanceNote(some)}
 		all = append(all, figure{
 			name: name, title: title, of: some,
 			caption: s.caption(some, true, shown),
-			alt:     "Graphs of normal and reduction cells. " + strings.Join(described, " "),
+			alt:     "Graphs of " + what + " cells. " + strings.Join(described, " "),
 			build: func(w plots.Width) (*plots.Figure, error) {
 				return plots.Cells(rows, notes, w)
 			},
@@ -573,16 +617,20 @@ func (s *study) genotypeFigures(space spaces.Name, curves []results.Curve, finds
 	return all
 }
 
-// genotypeCells draws both cells of a find on a space of DARTS, and tells them in words.
+// genotypeCells draws both cells of a find on a space of DARTS, or the one of the recurrent
+// space, and tells them in words.
 func (f find) genotypeCells(name string) (both []plots.CellDrawing, described string) {
 	if f.last.Architecture == nil {
 		return nil, ""
+	}
+	title := fmt.Sprintf("%s, seed %d", name, f.run.Run.Seed)
+	if g, ok := rnn.GenotypeOf(*f.last.Architecture); ok {
+		return []plots.CellDrawing{{Recurrent: &g, Title: title, Caption: []string{fmt.Sprintf("depth %d", g.Depth())}}}, fmt.Sprintf("%s: %s.", title, g.Line())
 	}
 	g, ok := darts.GenotypeOf(*f.last.Architecture)
 	if !ok {
 		return nil, ""
 	}
-	title := fmt.Sprintf("%s, seed %d", name, f.run.Run.Seed)
 	both = plots.GenotypeCells(g, title)
 	shape := fmt.Sprintf("parameter-free %.1f %%, width %.3g, depth %d", 100*g.ParameterFree(), g.Width(darts.Normal), g.Depth(darts.Normal))
 	both[darts.Normal].Caption = []string{shape}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"html/template"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/nb1shot/nb1shot/benchmark/claims"
@@ -181,6 +182,9 @@ func (s *study) subject() string {
 	if len(s.onDARTS()) > 0 {
 		return "the cell spaces of DARTS"
 	}
+	if slices.ContainsFunc(s.spaces, onText) {
+		return "the recurrent cells of DARTS"
+	}
 	return "NAS-Bench-1Shot1"
 }
 
@@ -213,7 +217,10 @@ func (s *study) standIns() []string {
 		}
 	}
 	var all []string
-	if images {
+	switch {
+	case images && slices.ContainsFunc(s.spaces, onText):
+		all = append(all, "The text is a stand-in, not Penn Treebank.")
+	case images:
 		all = append(all, "The images are a stand-in, not CIFAR-10.")
 	}
 	if table {

@@ -90,6 +90,8 @@ func OfRun(h *results.History) ([]Figure, error) {
 		{"test-error", "Anytime test error", "Test error of each epoch's discrete cell; the diamond: after the last epoch.", results.TestError, plots.AnytimeTestError},
 		{"hessian", "Dominant eigenvalue of the architecture Hessian", "Dominant eigenvalue λ of the Hessian of the validation loss by the architecture parameters.", results.Eigenvalue, plots.HessianTrajectory},
 		{"search-accuracy", "Accuracy of the supernet", "Accuracy of the supernet on the search part of the images, after each epoch.", results.SearchAccuracy, plots.SearchAccuracy},
+		{"perplexity", "Perplexity of the supernet", "Perplexity of the supernet on the validation text, after each epoch.", results.ValidPerplexity, plots.Perplexity},
+		{"projection-gap-nats", "Projection gap", "How much the loss of the supernet on text rises, in nats for each word, when its relaxed architecture is replaced by the discrete cell.", results.LanguageGap, plots.LanguageGap},
 		{"parameter-free", "Parameter-free operations", "Share of operations without parameters in each epoch's discrete architecture; the diamond: after the last epoch.", results.ParameterFree, plots.ParameterFree},
 		{"projection-gap", "Projection gap", "What the supernet loses in accuracy when its relaxed architecture is replaced by the discrete cell.", results.ProjectionGap, plots.ProjectionGap},
 	} {

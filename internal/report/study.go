@@ -15,6 +15,7 @@ import (
 	"github.com/nb1shot/nb1shot/results"
 	"github.com/nb1shot/nb1shot/spaces"
 	"github.com/nb1shot/nb1shot/spaces/darts"
+	"github.com/nb1shot/nb1shot/spaces/rnn"
 )
 
 // study is the runs of a report, arranged.
@@ -303,7 +304,10 @@ func departures(curves []results.Curve, seeds bool) []string {
 	most := 0
 	for _, c := range curves {
 		p := c.Provenance
-		if images, _ := p.StandIns(); images {
+		switch images, _ := p.StandIns(); {
+		case images && onText(c.Space):
+			add("a text (%s) instead of Penn Treebank", p.Images)
+		case images:
 			add("%s images instead of CIFAR-10", p.Images)
 		}
 		switch p.Table {
@@ -330,20 +334,26 @@ func departures(curves []results.Curve, seeds bool) []string {
 type paperSettings struct {
 	Cells, Channels, Side, Images, Epochs *int
 	Settings                              map[string]any
+	Batch                                 int
+	Text                                  *struct{ Hidden, Words int } // of a language model
 }
 
 // paperScale is what the paper has of paperSettings.
 type paperScale struct {
 	cells, channels, side, images, epochs int
 	rate                                  float64 // at which the architecture parameters learn
+	hidden, columns                       int     // of a language model, and of its text
 }
 
 // paperOf is that for the runs of a curve.
 func paperOf(c results.Curve) paperScale {
-	if !onDARTS(c.Space) {
-		return paperScale{9, 16, 32, 50000, 100, 3e-4}
+	if onText(c.Space) {
+		return paperScale{epochs: 50, rate: 3e-3, hidden: 300, columns: 256}
 	}
-	p := paperScale{8, 16, 32, 50000, 50, 3e-4}
+	if !onDARTS(c.Space) {
+		return paperScale{cells: 9, channels: 16, side: 32, images: 50000, epochs: 100, rate: 3e-4}
+	}
+	p := paperScale{cells: 8, channels: 16, side: 32, images: 50000, epochs: 50, rate: 3e-4}
 	if c.Provenance.Images == results.SVHN {
 		p.images = 73257
 	}
@@ -355,6 +365,9 @@ func paperOf(c results.Curve) paperScale {
 	}
 	return p
 }
+
+// onText tells whether the networks of a space read words.
+func onText(space spaces.Name) bool { return space == rnn.Name }
 
 // onDARTS tells whether a space is one of the family of DARTS.
 func onDARTS(space spaces.Name) bool {
@@ -378,6 +391,17 @@ func (s paperSettings) compare(c results.Curve, add func(format string, args ...
 	} {
 		if m.value != nil && *m.value != m.paper && *m.value != 0 { // 0 images are all of them
 			add(m.what, *m.value, m.paper)
+		}
+	}
+	if t := s.Text; t != nil {
+		if t.Hidden != paper.hidden {
+			add("%d hidden units instead of %d", t.Hidden, paper.hidden)
+		}
+		if s.Batch != paper.columns {
+			add("%d columns of text instead of %d", s.Batch, paper.columns)
+		}
+		if t.Words != 0 {
+			add("%d words of the training text instead of all", t.Words)
 		}
 	}
 	if x, ok := s.Settings["arch-learning-rate"].(float64); ok && x != paper.rate {

@@ -339,16 +339,23 @@ func (s *study) hessianTable(space spaces.Name) table {
 	if onDARTS(space) {
 		decisions = "edges and their operations"
 	}
+	gap := column{string(stability.ProjectionGap), "Projection gap", oneDecimalPercent}
+	loses := "what the supernet loses in accuracy when its relaxed architecture is replaced by the discrete cell, in points"
+	if onText(space) {
+		decisions = "functions and inputs of nodes"
+		gap = column{string(stability.LanguageGap), "Projection gap (nats)", significant}
+		loses = "how much the loss of the supernet rises when its relaxed architecture is replaced by the discrete cell, in nats for each word"
+	}
 	t := table{
 		name: fmt.Sprintf("stability-%s", space.FileName()), title: fmt.Sprintf("Eigenvalue, decisions and projection gap, space %s", space),
 		caption: s.caption(s.on(space), true, "Dominant eigenvalue λ of the architecture Hessian after the first and after the last epoch, and its growth, the ratio of the two of a run; "+
-			"decisions ("+decisions+") that changed over the run; and what the supernet loses in accuracy when its relaxed architecture is replaced by the discrete cell, in points. "+
+			"decisions ("+decisions+") that changed over the run; and "+loses+". "+
 			"Mean ± standard deviation over n finished runs; a dash means that an algorithm has no such number.",
 			lambdaNote(space)),
 		columns: []column{
 			runsColumn, {"eigenvalue_first", "λ, first", significant}, {"eigenvalue_last", "λ, last", significant},
 			{string(stability.EigenvalueGrowth), "Growth of λ", significant},
-			{string(stability.Flips), "Changed decisions", whole}, {string(stability.ProjectionGap), "Projection gap", oneDecimalPercent},
+			{string(stability.Flips), "Changed decisions", whole}, gap,
 		},
 	}
 	return s.bySpace(t, space, func(c results.Curve) []entry {
@@ -358,13 +365,16 @@ func (s *study) hessianTable(space spaces.Name) table {
 			{statistic: overRuns(c, func(h *results.History) *float64 { return end(h.Epochs, results.Eigenvalue, true) })},
 			{statistic: s.over(c, stability.EigenvalueGrowth)},
 			{statistic: s.over(c, stability.Flips)},
-			{statistic: s.over(c, stability.ProjectionGap)},
+			{statistic: s.over(c, stability.Name(gap.key))},
 		}
 	})
 }
 
 // lambdaNote says in what λ departs from the paper.
 func lambdaNote(space spaces.Name) string {
+	if onText(space) {
+		return "λ is defined by this program itself, as no released code takes it on this space: as on NAS-Bench-1Shot1, without dropout"
+	}
 	quirks := "quirks Q8 to Q9b"
 	if onDARTS(space) {
 		quirks = "quirk C20"
@@ -390,6 +400,9 @@ func end(epochs []results.Epoch, quantity func(results.Epoch) *float64, last boo
 func (s *study) structureTable(space spaces.Name) table {
 	if onDARTS(space) {
 		return s.normalCellTable(space)
+	}
+	if onText(space) {
+		return s.recurrentCellTable(space)
 	}
 	t := table{
 		name: fmt.Sprintf("structure-%s", space.FileName()), title: fmt.Sprintf("Structure of the final cells, space %s", space),
@@ -432,6 +445,20 @@ func (s *study) normalCellTable(space spaces.Name) table {
 	})
 }
 
+// recurrentCellTable is the structureTable of the recurrent space.
+func (s *study) recurrentCellTable(space spaces.Name) table {
+	t := table{
+		name: fmt.Sprintf("structure-%s", space.FileName()), title: fmt.Sprintf("Perplexity and final cells, space %s", space),
+		caption: s.caption(s.on(space), true, "Perplexity of the supernet on the validation text after the last epoch, in evaluation mode; and the depth of the final cell, in nodes. "+
+			"Mean ± standard deviation over n finished runs.",
+			"these are perplexities of the search, not those of cells that are trained from scratch, as in the paper's Table 3"),
+		columns: []column{runsColumn, {string(stability.Perplexity), "Validation perplexity", oneDecimal}, {string(stability.Depth), "Depth", oneDecimal}},
+	}
+	return s.bySpace(t, space, func(c results.Curve) []entry {
+		return []entry{runsOf(c), {statistic: s.over(c, stability.Perplexity)}, {statistic: s.over(c, stability.Depth)}}
+	})
+}
+
 func (s *study) timeTable(space spaces.Name) table {
 	reference := statistic{}
 	for _, c := range s.on(space) {
@@ -455,7 +482,7 @@ func (s *study) timeTable(space spaces.Name) table {
 		if steps.n > 0 && reference.n > 0 && reference.mean > 0 {
 			relative = significant(statistic{n: 1, mean: steps.mean / reference.mean})
 		}
-		if h := claims.PaperHours[c.Algorithm]; h > 0 && c.Variant == "" && !onDARTS(space) {
+		if h := claims.PaperHours[c.Algorithm]; h > 0 && c.Variant == "" && !onDARTS(space) && !onText(space) {
 			paper, hours = fmt.Sprintf("%.2f", h/claims.PaperHours["darts"]), fmt.Sprintf("%g", h)
 		}
 		return []entry{runsOf(c), {statistic: s.over(c, stability.SecondsPerEpoch)}, {statistic: steps}, {text: relative}, {text: paper}, {text: hours}}

@@ -159,6 +159,9 @@ func TestPublished(t *testing.T) {
 // for.
 func TestRules(t *testing.T) {
 	s := Space()
+	if Cells() != 2_642_411_520 {
+		t.Errorf("%d cells", Cells())
+	}
 	if s.Dim() != Dim || len(s.Rows()) != Edges || s.Name() != Name {
 		t.Errorf("space %s has %d parameters in %d rows", s.Name(), s.Dim(), len(s.Rows()))
 	}
@@ -168,14 +171,17 @@ func TestRules(t *testing.T) {
 		if err := s.Rules().Check(a.Kept); err != nil {
 			t.Fatal(err)
 		}
-		g := GenotypeOf(a)
+		g, ok := GenotypeOf(a)
+		if !ok {
+			t.Fatalf("%v is no architecture of the space", a)
+		}
 		if back, err := Architecture(g); err != nil || !back.Equal(a) {
 			t.Fatalf("%s and back is %v, %v", g.Line(), back, err)
 		}
-		if d := GenotypeOf(s.Discretize(s.DiscreteWeights(a), spaces.TiesNumPy)); d.Line() != g.Line() {
+		if d, _ := GenotypeOf(s.Discretize(s.DiscreteWeights(a), spaces.TiesNumPy)); d.Line() != g.Line() {
 			t.Fatalf("the weights of %s are discretised to %s", g.Line(), d.Line())
 		}
-		m := GenotypeOf(s.Mutate(a, r))
+		m, _ := GenotypeOf(s.Mutate(a, r))
 		changed := 0
 		for i := range g.Nodes {
 			if g.Nodes[i].Function != m.Nodes[i].Function {
@@ -189,6 +195,9 @@ func TestRules(t *testing.T) {
 			t.Fatalf("%s changes to %s", g.Line(), m.Line())
 		}
 	})
+	if _, ok := GenotypeOf(spaces.Architecture{Space: Name}); ok {
+		t.Error("an architecture that keeps nothing has a genotype")
+	}
 	kept := func(change func([][]int)) [][]int {
 		k := s.Sample(random.New(0, "kept")).Kept
 		change(k)

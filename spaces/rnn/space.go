@@ -11,8 +11,9 @@ import (
 // Name is the name of the space.
 const Name spaces.Name = "rnn"
 
-// space is made once; it is registered once runs know it.
 var space = newSpace()
+
+func init() { spaces.Register(space) }
 
 // Space returns the space: 36 rows of 5 architecture parameters, in one tensor.
 func Space() *spaces.Space { return space }
@@ -34,12 +35,29 @@ func newSpace() *spaces.Space {
 	return spaces.New(Name, rows, rules{})
 }
 
-// GenotypeOf returns the genotype of an architecture of the space.
-func GenotypeOf(a spaces.Architecture) Genotype {
+// Cells is the number of cells of the space: 8!·4⁸, as a node has one input and one function.
+func Cells() int {
+	n := 1
+	for node := range Nodes {
+		n *= (node + 1) * (len(functions) - 1)
+	}
+	return n
+}
+
+// GenotypeOf returns the genotype of an architecture, and whether it is one of the space.
+func GenotypeOf(a spaces.Architecture) (Genotype, bool) {
+	if a.Space != Name || a.Check() != nil {
+		return Genotype{}, false
+	}
+	return genotypeOf(a.Kept), true
+}
+
+// genotypeOf is that of what an architecture of the space keeps.
+func genotypeOf(kept [][]int) Genotype {
 	g := Genotype{Concat: states(Nodes)}
 	for node := 1; node <= Nodes; node++ {
 		for from := range node {
-			for _, k := range a.Kept[Row(from, node)] {
+			for _, k := range kept[Row(from, node)] {
 				g.Nodes = append(g.Nodes, Node{functions[k], from})
 			}
 		}
@@ -113,7 +131,7 @@ func (rules) Sample(r *rand.Rand) [][]int {
 // Mutate implements [spaces.Rules]. A decision is the function of a node, or its input where
 // there is another one.
 func (rules) Mutate(old [][]int, r *rand.Rand) [][]int {
-	g := GenotypeOf(spaces.Architecture{Space: Name, Kept: old})
+	g := genotypeOf(old)
 	if i := r.IntN(2*Nodes - 1); i < Nodes {
 		at := slices.Index(functions, g.Nodes[i].Function) - 1
 		g.Nodes[i].Function = functions[1+(at+1+r.IntN(len(functions)-2))%(len(functions)-1)]

@@ -63,6 +63,7 @@ type Engine struct {
 	name    string
 	kernels map[int]*C.nb_kernel // by the lanes of a plane
 	steps   *C.nb_steps
+	stepper *stepper // nil until a plan is computed step by step
 	pool    *pool
 
 	mutex     sync.Mutex

@@ -39,6 +39,7 @@ type stepper struct {
 	*Engine
 	kernels *C.nb_steps
 	work    []*vector // of each thread, for products
+	frame   *ref.Engine[float32]
 }
 
 // stepProgram is a program that is computed step by step.
@@ -50,10 +51,15 @@ type stepProgram struct {
 
 // compileSteps makes a program of a plan that isStepwise.
 func (e *Engine) compileSteps(plan *engine.Plan, inputs map[string]engine.Vector, outputs []engine.Vector) (engine.Program, error) {
-	s := &stepper{Engine: e, kernels: e.steps}
-	const room = (C.NB_STEPS_ROWS+12)*C.NB_STEPS_DEPTH + (C.NB_STEPS_COLUMNS+32)*C.NB_STEPS_DEPTH
-	for range e.pool.threads {
-		s.work = append(s.work, newVector(room))
+	s := e.stepper
+	if s == nil {
+		s = &stepper{Engine: e, kernels: e.steps}
+		const room = (C.NB_STEPS_ROWS+12)*C.NB_STEPS_DEPTH + (C.NB_STEPS_COLUMNS+32)*C.NB_STEPS_DEPTH
+		for range e.pool.threads {
+			s.work = append(s.work, newVector(room))
+		}
+		s.frame = ref.NewWith(e.pool.threads, s.kernel)
+		e.stepper = s
 	}
 	p := &stepProgram{stepper: s}
 	shared := map[string]engine.Vector{}
@@ -72,7 +78,7 @@ func (e *Engine) compileSteps(plan *engine.Plan, inputs map[string]engine.Vector
 		to, p.outputs = append(to, ref.Share(v.data)), append(p.outputs, v)
 	}
 	var err error
-	p.Program, err = ref.NewWith(e.pool.threads, s.kernel).Compile(plan, shared, to)
+	p.Program, err = s.frame.Compile(plan, shared, to)
 	return p, err
 }
 

@@ -41,6 +41,28 @@ type Float interface{ float32 | float64 }
 type Engine[T Float] struct {
 	threads int
 	kernels Kernels[T] // in place of the engine's own; nil has none
+
+	shared []T      // memory of the values of all programs, as large as any needed so far
+	last   *program // whose values are in it
+}
+
+// slots returns shared memory of so many elements each. A larger program leaves to those
+// before it what they have.
+func (e *Engine[T]) slots(sizes []int) [][]T {
+	const line = 16 // elements, so that no two slots meet in a cache line
+	total := 0
+	for _, n := range sizes {
+		total += (n + line - 1) / line * line
+	}
+	if total > len(e.shared) {
+		e.shared = make([]T, total)
+	}
+	slots, at := make([][]T, len(sizes)), 0
+	for i, n := range sizes {
+		slots[i] = e.shared[at : at+n : at+n]
+		at += (n + line - 1) / line * line
+	}
+	return slots
 }
 
 // Operand is a value of a plan in the engine's layout, for Kernels: an activation is
@@ -108,15 +130,21 @@ type program struct {
 	steps   []func()
 	split   int
 	stores  []func()
+	last    **program // of the engine
 }
 
 func (p *program) Run() {
+	*p.last = p
 	call(p.loads)
 	call(p.steps)
 	call(p.stores)
 }
 
 func (p *program) Rerun() {
+	if *p.last != p { // which has written over what is needed
+		p.Run()
+		return
+	}
 	call(p.reloads)
 	call(p.steps[p.split:])
 	call(p.stores)
@@ -130,11 +158,8 @@ func call(fs []func()) {
 
 // Compile binds the plan to memory.
 func (e *Engine[T]) Compile(plan *engine.Plan, inputs map[string]engine.Vector, outputs []engine.Vector) (engine.Program, error) {
-	p := &program{split: plan.Split}
-	slots := make([][]T, len(plan.Slots))
-	for i, n := range plan.Slots {
-		slots[i] = make([]T, n)
-	}
+	p := &program{split: plan.Split, last: &e.last}
+	slots := e.slots(plan.Slots)
 	values := make([]tensor[T], len(plan.Values))
 	for i, v := range plan.Values {
 		t := tensor[T]{shape: v.Shape}
