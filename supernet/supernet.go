@@ -299,26 +299,36 @@ func (n *Net) HessianProducts(ctx context.Context, b data.Batch, mixing []float6
 			return Pass{}, nil, nil, err
 		}
 	}
-	pass, err = n.HessianSequence(ctx, b, mixing, func(g, product []float64) []float64 {
-		if g == nil {
-			if len(directions) == 0 {
-				return make([]float64, n.config.MixingLen())
-			}
-			return directions[0]
-		}
-		grad = g
-		if len(directions) > 0 {
-			products = append(products, product)
-		}
-		if len(products) == len(directions) {
-			return nil
-		}
-		return directions[len(products)]
-	})
-	if err != nil {
+	collected := Products{Directions: directions, Dim: n.config.MixingLen()}
+	if pass, err = n.HessianSequence(ctx, b, mixing, collected.Next); err != nil {
 		return Pass{}, nil, nil, err
 	}
-	return pass, grad, products, nil
+	return pass, collected.Gradient, collected.Products, nil
+}
+
+// Products collects the products with directions that are known beforehand: Next is what a
+// HessianSequence asks. Without directions it still asks for the gradient.
+type Products struct {
+	Directions [][]float64
+	Dim        int // of the mixing vector
+
+	Gradient []float64
+	Products [][]float64 // with each direction
+}
+
+// Next takes what is known of the last direction and returns the next one, or nil.
+func (p *Products) Next(grad, product []float64) []float64 {
+	switch {
+	case grad == nil && len(p.Directions) == 0:
+		return make([]float64, p.Dim)
+	case grad != nil && len(p.Directions) > 0:
+		p.Products = append(p.Products, product)
+	}
+	p.Gradient = grad
+	if len(p.Products) == len(p.Directions) {
+		return nil
+	}
+	return p.Directions[len(p.Products)]
 }
 
 // Direction moves the mixing weights of one row of the space, in every cell of a Sampled

@@ -113,19 +113,11 @@ func (m *Model) Inspect(w Window, mixing []float64, bn supernet.BatchNorm, r Reg
 // and the exact products of its Hessian with directions, each of rnn.Dim numbers. The running
 // statistics do not move.
 func (m *Model) HessianProducts(ctx context.Context, w Window, mixing []float64, bn supernet.BatchNorm, directions [][]float64) (pass Pass, grad []float64, products [][]float64, err error) {
-	pass, err = m.HessianSequence(ctx, w, mixing, bn, func(g, product []float64) []float64 {
-		if product != nil {
-			grad, products = g, append(products, product)
-		}
-		if len(products) == len(directions) {
-			return nil
-		}
-		return directions[len(products)]
-	})
-	if err != nil {
+	collected := supernet.Products{Directions: directions, Dim: rnn.Dim}
+	if pass, err = m.HessianSequence(ctx, w, mixing, bn, collected.Next); err != nil {
 		return Pass{}, nil, nil, err
 	}
-	return pass, grad, products, nil
+	return pass, collected.Gradient, collected.Products, nil
 }
 
 // HessianSequence does the same for directions that depend on the products with those before
