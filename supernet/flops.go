@@ -42,7 +42,7 @@ func (n *Net) unchosen(guarded map[int]float64) float64 {
 func (n *Net) HessianFLOPs(batch int, rows []int) (float64, error) {
 	k := key{task: hessianProduct, bn: BatchStatistics, batch: batch}
 	passes := max(len(rows), 1) // of which the first comes with the loss and the gradient
-	if n.config.formsAtOnce(batch, len(rows)) {
+	if n.formsAtOnce(batch, len(rows)) {
 		k, passes = formsKey(batch, rows), 1
 	}
 	plan, err := n.plan(k)

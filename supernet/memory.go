@@ -21,7 +21,7 @@ func (c Config) Memory(batch, hessian, element int) (int64, error) {
 		for i, row := range c.Space.Rows() { // as many directions as change anything
 			rows = append(rows, slices.Repeat([]int{i}, len(row.Candidates)-1)...)
 		}
-		if c.formsAtOnce(hessian, len(rows)) {
+		if n.formsAtOnce(hessian, len(rows)) {
 			tasks = append(tasks, formsKey(hessian, rows))
 		}
 	}

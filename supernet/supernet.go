@@ -338,13 +338,19 @@ type Direction struct {
 	Values []float64 // of the length of the mixing vector; 0 outside of the row
 }
 
-// atOnce is how many numbers an activation of the first cells may have in all directions
-// of HessianForms together: so many take about 1 GB with all that is alive with them.
-const atOnce = 8 << 20
+// What HessianForms takes in one pass: so many numbers of an activation of the first cells
+// in all directions together, which take about 1 GB with all that is alive with them, and so
+// many batch normalisations in all directions together, beyond which a program takes long to
+// compile.
+const (
+	numbersAtOnce = 8 << 20
+	normsAtOnce   = 2000
+)
 
 // formsAtOnce tells whether HessianForms of so many directions takes them all in one pass.
-func (c Config) formsAtOnce(batch, directions int) bool {
-	return directions > 0 && directions*batch*c.Channels*c.Side*c.Side <= atOnce
+func (n *Net) formsAtOnce(batch, directions int) bool {
+	c := n.config
+	return directions > 0 && directions*batch*c.Channels*c.Side*c.Side <= numbersAtOnce && directions*len(n.norms) <= normsAtOnce
 }
 
 // HessianForms evaluates in training mode the loss, its gradient with respect to the
@@ -372,7 +378,7 @@ func (n *Net) HessianForms(ctx context.Context, b data.Batch, mixing []float64, 
 	for i, v := range directions {
 		values[i] = n.executedOf(v.Values)
 	}
-	if !n.config.formsAtOnce(b.N, len(directions)) {
+	if !n.formsAtOnce(b.N, len(directions)) {
 		pass, grad, products, err := n.HessianProducts(ctx, b, mixing, values)
 		if err != nil {
 			return Pass{}, nil, nil, err
