@@ -21,6 +21,7 @@ import (
 	"github.com/nb1shot/nb1shot/plots"
 	"github.com/nb1shot/nb1shot/results"
 	"github.com/nb1shot/nb1shot/spaces"
+	"github.com/nb1shot/nb1shot/spaces/rnn"
 )
 
 // demoAlgorithms are what the demonstration compares: the first with the others.
@@ -114,6 +115,10 @@ func readDemoLine(c *cli.Context) (line sweepLine, err error) {
 	}
 	help := fmt.Sprintf("see %s --help", c.Command.HelpName)
 	if c.IsSet("space") {
+		if spaceOf(c) == rnn.Name {
+			return line, misuse(errors.New("the demonstration is of networks for images, which space rnn has none of"),
+				"nb1shot sweep --spaces rnn --algos %s searches it", strings.Join(demoAlgorithms, ","))
+		}
 		line.grid.Spaces = []spaces.Name{spaceOf(c)}
 	}
 	if c.IsSet("seeds") {
