@@ -338,26 +338,31 @@ type Direction struct {
 	Values []float64 // of the length of the mixing vector; 0 outside of the row
 }
 
-// What HessianForms takes in one pass: so many numbers of an activation of the first cells
-// in all directions together, which take about 1 GB with all that is alive with them, and so
-// many batch normalisations in all directions together, beyond which a program takes long to
-// compile.
+// What HessianForms takes in one pass: at most so many numbers of an activation of the first
+// cells in all directions together, which take about 1 GB with all that is alive with them,
+// and at most so many batch normalisations in all directions together, beyond which a
+// program takes long to compile.
 const (
 	numbersAtOnce = 8 << 20
 	normsAtOnce   = 2000
 )
 
+// leastAtOnce is for how few numbers products take less time than to compile that program.
+// Tests set it to 0.
+var leastAtOnce = 3 << 19
+
 // formsAtOnce tells whether HessianForms of so many directions takes them all in one pass.
 func (n *Net) formsAtOnce(batch, directions int) bool {
 	c := n.config
-	return directions > 0 && directions*batch*c.Channels*c.Side*c.Side <= numbersAtOnce && directions*len(n.norms) <= normsAtOnce
+	numbers := directions * batch * c.Channels * c.Side * c.Side
+	return directions > 0 && leastAtOnce <= numbers && numbers <= numbersAtOnce && directions*len(n.norms) <= normsAtOnce
 }
 
 // HessianForms evaluates in training mode the loss, its gradient with respect to the
 // mixing vector, and the exact Hessian in the given directions: the entry [i][j] of the
-// symmetric matrix is directionᵢ·H·directionⱼ. A small network moves in all directions at
-// once (graph.Forms), which takes half the time of HessianProducts, of which a large one is
-// made, as memory for that would be too much. The running statistics move once. In a
+// symmetric matrix is directionᵢ·H·directionⱼ. A network of middling size moves in all
+// directions at once (graph.Forms), which takes half the time of HessianProducts; those take
+// over where one is too small or too large for that. The running statistics move once. In a
 // Sampled network the Hessian is 0 at the operations that are not executed. When ctx is
 // done, it stops before the next pass with ctx's error.
 func (n *Net) HessianForms(ctx context.Context, b data.Batch, mixing []float64, directions []Direction) (pass Pass, grad []float64, forms [][]float64, err error) {
