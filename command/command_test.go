@@ -60,7 +60,7 @@ func TestSpaces(t *testing.T) {
 	if err := json.Unmarshal([]byte(output(t, "spaces", "--json")), &counted); err != nil {
 		t.Fatal(err)
 	}
-	if len(counted) != 9 || counted[1].Counts["hashes"] != 7773 || counted[1].Published.Architectures != 29160 || counted[6].Counts["architectures"] != 46080*46080 {
+	if len(counted) != 10 || counted[9].Counts["architectures"] != 2_642_411_520 || counted[1].Counts["hashes"] != 7773 || counted[1].Published.Architectures != 29160 || counted[6].Counts["architectures"] != 46080*46080 {
 		t.Errorf("spaces --json: %+v", counted)
 	}
 }
