@@ -94,33 +94,39 @@ func TestRunsOnDARTS(t *testing.T) {
 				t.Errorf("findings %v", findings)
 			}
 
-			j := onDARTS(t, c.space, c.algorithm, c.set...)
-			stops := 0
-			for {
-				ctx, cancel := context.WithCancel(context.Background())
-				dir, err = j.Run(ctx, func(p benchmark.Progress) {
-					if len(p.Notes) == 0 && p.Doing == "" {
-						cancel()
-					}
-				})
-				cancel()
-				if err == nil {
-					break
-				}
-				if !errors.Is(err, context.Canceled) {
-					t.Fatal(err)
-				}
-				if stops++; stops > 100 {
-					t.Fatal("it does not come to its end")
-				}
-			}
-			if stops < 6 {
-				t.Errorf("stopped %d times", stops)
-			}
+			dir = stepByStep(t, onDARTS(t, c.space, c.algorithm, c.set...))
 			if d := cmp.Diff(want, outcomeOf(t, dir)); d != "" {
 				t.Error(d)
 			}
 		})
+	}
+}
+
+// stepByStep makes the run of a job, interrupted after every step and continued, and returns
+// its directory.
+func stepByStep(t *testing.T, j benchmark.Job) (dir string) {
+	t.Helper()
+	stops := 0
+	for {
+		ctx, cancel := context.WithCancel(context.Background())
+		dir, err := j.Run(ctx, func(p benchmark.Progress) {
+			if len(p.Notes) == 0 && p.Doing == "" {
+				cancel()
+			}
+		})
+		cancel()
+		if err == nil {
+			if stops < 6 {
+				t.Errorf("stopped %d times", stops)
+			}
+			return dir
+		}
+		if !errors.Is(err, context.Canceled) {
+			t.Fatal(err)
+		}
+		if stops++; stops > 100 {
+			t.Fatal("it does not come to its end")
+		}
 	}
 }
 

@@ -1,7 +1,6 @@
 package benchmark_test
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"maps"
@@ -105,29 +104,7 @@ func TestRunsOnText(t *testing.T) {
 				}
 			}
 
-			j := onText(t, name)
-			stops := 0
-			for {
-				ctx, cancel := context.WithCancel(context.Background())
-				dir, err = j.Run(ctx, func(p benchmark.Progress) {
-					if len(p.Notes) == 0 && p.Doing == "" {
-						cancel()
-					}
-				})
-				cancel()
-				if err == nil {
-					break
-				}
-				if !errors.Is(err, context.Canceled) {
-					t.Fatal(err)
-				}
-				if stops++; stops > 100 {
-					t.Fatal("it does not come to its end")
-				}
-			}
-			if stops < 6 {
-				t.Errorf("stopped %d times", stops)
-			}
+			dir = stepByStep(t, onText(t, name))
 			if d := cmp.Diff(want, outcomeOf(t, dir)); d != "" {
 				t.Error(d)
 			}
