@@ -358,71 +358,59 @@ func (s *study) hessianFigure(some selection) figure {
 	}
 }
 
-// course tells how a quantity begins and ends for each curve, in percent.
-func course(curves []results.Curve, of func(results.Epoch) *float64) string {
+// course tells how a quantity, times a factor, begins and ends for each curve.
+func course(curves []results.Curve, of func(results.Epoch) *float64, factor float64) string {
 	var all []string
 	for _, c := range curves {
 		if points := c.Trajectory(of, results.Arithmetic); points != nil {
-			all = append(all, fmt.Sprintf("%s, space %s: from %.3g to %.3g", plots.CurveName(c), c.Space, 100*points[0].Middle, 100*points[len(points)-1].Middle))
+			all = append(all, fmt.Sprintf("%s, space %s: from %.3g to %.3g", plots.CurveName(c), c.Space, factor*points[0].Middle, factor*points[len(points)-1].Middle))
 		}
 	}
 	return strings.Join(all, "; ")
 }
 
-func (s *study) parameterFreeFigure(some selection) figure {
+// courses is a figure of how a quantity, times a factor, goes over the epochs: its name and
+// title, its caption, and how the text in its place begins.
+func (s *study) courses(some selection, name, title, caption, alt string, of func(results.Epoch) *float64, factor float64,
+	draw func([]results.Curve, plots.Options) (*plots.Figure, error)) figure {
 	return figure{
-		name:  "parameter-free-" + some.name,
-		title: "Parameter-free operations in the normal cell: " + some.title(),
-		of:    some.curves,
-		caption: s.caption(some.curves, true,
-			"Skip connections, poolings and noise in percent of the 8 operations of each epoch's normal cell, means over the seeds; diamonds: after the last epoch."),
-		alt: "Line charts of the share of parameter-free operations in percent over the epochs, one for each space. " + course(some.curves, results.ParameterFree) + ".",
+		name:    name + "-" + some.name,
+		title:   title + ": " + some.title(),
+		of:      some.curves,
+		caption: s.caption(some.curves, true, caption),
+		alt:     alt + " " + course(some.curves, of, factor) + ".",
 		build: func(w plots.Width) (*plots.Figure, error) {
-			return plots.ParameterFree(some.curves, plots.Options{Width: w})
+			return draw(some.curves, plots.Options{Width: w})
 		},
 	}
+}
+
+func (s *study) parameterFreeFigure(some selection) figure {
+	return s.courses(some, "parameter-free", "Parameter-free operations in the normal cell",
+		"Skip connections, poolings and noise in percent of the 8 operations of each epoch's normal cell, means over the seeds; diamonds: after the last epoch.",
+		"Line charts of the share of parameter-free operations in percent over the epochs, one for each space.",
+		results.ParameterFree, 100, plots.ParameterFree)
 }
 
 func (s *study) projectionFigure(some selection) figure {
-	return figure{
-		name:  "projection-gap-" + some.name,
-		title: "Projection gap: " + some.title(),
-		of:    some.curves,
-		caption: s.caption(some.curves, true,
-			"What the supernet loses in accuracy, in points, when its relaxed architecture is replaced by the discrete one without training, means over the seeds."),
-		alt: "Line charts of the projection gap in points over the epochs, one for each space. " + course(some.curves, results.ProjectionGap) + ".",
-		build: func(w plots.Width) (*plots.Figure, error) {
-			return plots.ProjectionGap(some.curves, plots.Options{Width: w})
-		},
-	}
+	return s.courses(some, "projection-gap", "Projection gap",
+		"What the supernet loses in accuracy, in points, when its relaxed architecture is replaced by the discrete one without training, means over the seeds.",
+		"Line charts of the projection gap in points over the epochs, one for each space.",
+		results.ProjectionGap, 100, plots.ProjectionGap)
 }
 
 func (s *study) perplexityFigure(some selection) figure {
-	return figure{
-		name:  "perplexity-" + some.name,
-		title: "Perplexity of the supernet: " + some.title(),
-		of:    some.curves,
-		caption: s.caption(some.curves, true,
-			"Perplexity of the supernet on the validation text after each epoch, in evaluation mode, means over the seeds. Its one batch norm remembers about two words, so that it varies (quirk R6)."),
-		alt: "Line charts of the perplexity over the epochs. " + course(some.curves, results.ValidPerplexity) + ".",
-		build: func(w plots.Width) (*plots.Figure, error) {
-			return plots.Perplexity(some.curves, plots.Options{Width: w})
-		},
-	}
+	return s.courses(some, "perplexity", "Perplexity of the supernet",
+		"Perplexity of the supernet on the validation text after each epoch, in evaluation mode, means over the seeds. Its one batch norm remembers about two words, so that it varies (quirk R6).",
+		"Line charts of the perplexity over the epochs.",
+		results.ValidPerplexity, 1, plots.Perplexity)
 }
 
 func (s *study) languageGapFigure(some selection) figure {
-	return figure{
-		name:  "projection-gap-nats-" + some.name,
-		title: "Projection gap on text: " + some.title(),
-		of:    some.curves,
-		caption: s.caption(some.curves, true,
-			"How much the loss of the supernet rises, in nats for each word, when its relaxed architecture is replaced by the discrete one without training, means over the seeds."),
-		alt: "Line charts of the projection gap in nats over the epochs. " + course(some.curves, results.LanguageGap) + ".",
-		build: func(w plots.Width) (*plots.Figure, error) {
-			return plots.LanguageGap(some.curves, plots.Options{Width: w})
-		},
-	}
+	return s.courses(some, "projection-gap-nats", "Projection gap on text",
+		"How much the loss of the supernet rises, in nats for each word, when its relaxed architecture is replaced by the discrete one without training, means over the seeds.",
+		"Line charts of the projection gap in nats over the epochs.",
+		results.LanguageGap, 1, plots.LanguageGap)
 }
 
 // landscapesPerFigure is the number of panels up to which a figure stays on a page.

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -75,6 +76,31 @@ func TestPerplexityTables(t *testing.T) {
 	for _, want := range []string{"Trained on Penn Treebank: preset quick, 200 hidden units, 100000 words, 40 epochs, batch 20", "networks of 200 hidden units instead of 850", "trained for 40 epochs instead of at most 8000", "dropout of 0.2 of the outputs instead of 0.75"} {
 		if caption := tables[0].caption.alone; !strings.Contains(caption, want) {
 			t.Errorf("no %q in\n%s", want, caption)
+		}
+	}
+}
+
+// What stands in the place of a figure has perplexities as they are and shares in percent.
+func TestCourse(t *testing.T) {
+	s := &study{}
+	h := &results.History{}
+	for _, loss := range []float64{math.Log(120), math.Log(30)} {
+		share := loss / 10
+		h.Epochs = append(h.Epochs, results.Epoch{
+			Language:  &results.Language{Validation: &results.Predicted{Perplexity: math.Exp(loss)}},
+			Structure: &results.Structure{ParameterFree: share},
+		})
+	}
+	some := selection{curves: []results.Curve{{Space: "rnn", Algorithm: "darts", Runs: []*results.History{h}}}}
+	for _, c := range []struct {
+		figure figure
+		want   string
+	}{
+		{s.perplexityFigure(some), "from 120 to 30."},
+		{s.parameterFreeFigure(some), "from 47.9 to 34."},
+	} {
+		if !strings.HasSuffix(c.figure.alt, c.want) {
+			t.Errorf("%s: %q does not end in %q", c.figure.name, c.figure.alt, c.want)
 		}
 	}
 }
