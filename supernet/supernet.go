@@ -703,10 +703,10 @@ func (n *Net) program(k key) (*program, error) {
 // directionName is the input of a direction of hessianForms.
 func directionName(i int) string { return fmt.Sprint(inputDirection, i) }
 
-// plan builds and differentiates the graph of a program. Its outputs are loss and
+// newPlan builds and differentiates the graph of a program. Its outputs are loss and
 // logits, those of the auxiliary head where it has one, the statistics of every batch norm
 // that takes the batch's, gradients, and the product of the Hessian.
-func (n *Net) plan(k key) (*engine.Plan, error) {
+func (n *Net) newPlan(k key) (*engine.Plan, error) {
 	last := n.norms[len(n.norms)-1]
 	if k.batch < 1 || k.bn == BatchStatistics && k.batch*last.positions < 2 {
 		return nil, fmt.Errorf("a batch of %d images is too small for batch normalisation", k.batch)

@@ -54,7 +54,7 @@ type Controller struct {
 	hidden     int
 	layout     layout
 	parameters []float64
-	gradient   *gradientGraph
+	gradient   *gradientGraph // nil before the first Gradient
 }
 
 // layout holds the parameters' tensors in the order of the flat vector.
@@ -89,8 +89,7 @@ func (l layout) tensors() []Tensor {
 }
 
 // New returns a controller whose parameters are all zero: call Initialize or
-// SetParameters. It builds the graph of the gradient, which takes a fraction of a
-// second.
+// SetParameters.
 func New(c Config) (*Controller, error) {
 	if c.Space == nil {
 		return nil, fmt.Errorf("controller without a search space: set Config.Space")
@@ -99,17 +98,12 @@ func New(c Config) (*Controller, error) {
 		return nil, fmt.Errorf("controller of width %d: want 1 to %d, 64 as in the released code", c.Hidden, maxHidden)
 	}
 	l := newLayout(c.Hidden)
-	g, err := newGradientGraph(c.Space, c.Hidden, l)
-	if err != nil {
-		return nil, fmt.Errorf("controller of space %s, width %d: %w", c.Space.Name(), c.Hidden, err)
-	}
 	last := l.vAttention
 	return &Controller{
 		space:      c.Space,
 		hidden:     c.Hidden,
 		layout:     l,
 		parameters: make([]float64, last.Offset+last.Rows*last.Cols),
-		gradient:   g,
 	}, nil
 }
 

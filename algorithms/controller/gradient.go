@@ -292,10 +292,17 @@ func must(n *G.Node, err error) *G.Node {
 // gradient of REINFORCE. The parameters must still be those that the sample was
 // drawn at. The graph computes negative log-probability and entropy too, and it
 // is an error if they differ from the sample's by more than 1e-9 of 1 plus the
-// value. Of the decisions only Kind and Chosen count.
+// value. Of the decisions only Kind and Chosen count. The first call builds the graph,
+// which takes a fraction of a second.
 func (c *Controller) Gradient(s Sample, scale float64) ([]float64, error) {
 	if math.IsNaN(scale) || math.IsInf(scale, 0) {
 		return nil, fmt.Errorf("gradient scaled by %v: want a finite number", scale)
+	}
+	if c.gradient == nil {
+		var err error
+		if c.gradient, err = newGradientGraph(c.space, c.hidden, c.layout); err != nil {
+			return nil, fmt.Errorf("gradient of the controller of space %s, width %d: %w", c.space.Name(), c.hidden, err)
+		}
 	}
 	g := c.gradient
 	if err := g.choose(c.space, s.Decisions); err != nil {

@@ -372,7 +372,7 @@ func (a *assembler) coefs(all []*coef) Address {
 	for i, k := range all {
 		if k != nil {
 			a.host(host{moment: m, kind: NumbersWrite, n: a.lanes, step: 1, to: operand{floats: floats, at: i * a.lanes}, a: operand{of: &k.numbers}})
-			a.settle(&a.hosts[len(a.hosts)-1])
+			a.settle(a.hosts[len(a.hosts)-1])
 		}
 	}
 	return floats

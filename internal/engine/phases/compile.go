@@ -27,7 +27,7 @@ type compiler struct {
 
 	instructions []*instruction
 	storages     []*storage
-	hosts        []host
+	hosts        []*host
 
 	separable bool // the plan has depthwise convolutions: see separable.go
 

@@ -42,7 +42,7 @@ type operand struct {
 }
 
 func (c *compiler) host(h host) {
-	c.hosts = append(c.hosts, h)
+	c.hosts = append(c.hosts, &h)
 }
 
 // compute makes a coefficient by an instruction on others.

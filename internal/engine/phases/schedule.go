@@ -20,8 +20,8 @@ func (c *compiler) schedule() {
 	if c.separable {
 		c.order()
 	}
-	for i := range c.hosts {
-		c.settle(&c.hosts[i])
+	for _, h := range c.hosts {
+		c.settle(h)
 	}
 	large := 0
 	for _, s := range c.storages {
