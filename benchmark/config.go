@@ -68,6 +68,11 @@ type Text struct {
 	Activation    float64 `json:"activation"`
 	Temporal      float64 `json:"temporal"`
 	AllWordsLearn bool    `json:"all_words_learn"` // quirk R7
+	// The alternatives of the quirks R3 to R6, see Options.
+	RateByRows    bool `json:"rate_by_rows,omitempty"`
+	SearchInOrder bool `json:"search_in_order,omitempty"`
+	SearchSplit   bool `json:"search_split,omitempty"`
+	NormEachState bool `json:"norm_each_state,omitempty"`
 }
 
 // ofImages are the members of a configuration that mean nothing to a network which reads words.

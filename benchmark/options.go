@@ -91,6 +91,10 @@ var Options = []Option{
 	{"temporal", "weight in the loss of the mean square of their change from one word to the next", func(c *Config) any { return &c.Text.Temporal },
 		func(c Config) error { return within(c.Text.Temporal, 0, 1e6) }},
 	{"all-words-learn", "let the last word of the vocabulary learn where it is read, too; in the released code it does not (quirk R7)", func(c *Config) any { return &c.Text.AllWordsLearn }, nil},
+	{"rate-by-rows", "scale the learning rate of a weight step by the words that its passage has; off scales it by the length that was drawn, also where the text ends before (quirk R3)", func(c *Config) any { return &c.Text.RateByRows }, nil},
+	{"search-in-order", "let the architecture learn from one passage after the other, each word once, and begin anew after the last; off takes those at the rows of the weight steps, which overlap after a short one (quirk R4)", func(c *Config) any { return &c.Text.SearchInOrder }, nil},
+	{"search-split", "let the architecture learn from the last tenth of the training text, which the weights then do not read; off lets it learn from the validation text (quirk R5)", func(c *Config) any { return &c.Text.SearchSplit }, nil},
+	{"norm-each-state", "give each of the nine states of a cell running statistics of its own; off has all move the same ones (quirk R6)", func(c *Config) any { return &c.Text.NormEachState }, nil},
 	{"fresh-search", "draw every search batch afresh from the whole search part; off passes through it (quirk C5)", func(c *Config) any { return &c.FreshSearch }, nil},
 }
 
@@ -98,7 +102,7 @@ var Options = []Option{
 // that mean nothing there.
 var (
 	ofText = []string{"hidden", "bptt", "words", "valid-batch", "dropout", "dropout-h", "dropout-x", "dropout-input", "dropout-words",
-		"activation", "temporal", "all-words-learn"}
+		"activation", "temporal", "all-words-learn", "rate-by-rows", "search-in-order", "search-split", "norm-each-state"}
 	notOfText = []string{"channels", "cells", "side", "limit", "augment", "no-flip", "p-darts-constants", "clean-validation",
 		"cutout", "cutout-grows", "ties", "unpadded", "correlation", "fresh-search"}
 )

@@ -49,28 +49,34 @@ func (r *reading) Batch(queue algorithms.Queue, epoch, k int) data.Batch {
 // newReading cuts the text of a job into its columns.
 func (j Job) newReading(corpus *text.Corpus) (*reading, error) {
 	var columns [3]text.Columns
+	train, search, name := corpus.Train, corpus.Valid, "validation text" // quirk R5
+	if j.Config.Text.SearchSplit {
+		cut := len(train) - len(train)/10
+		train, search, name = train[:cut], train[cut:], "last tenth of the training text"
+	}
 	for i, part := range []struct {
 		name  string
 		words []int32
 		batch int
 	}{
-		{"training", corpus.Train, j.Config.Batch}, {"validation", corpus.Valid, j.Config.Batch}, {"validation", corpus.Valid, j.Config.Text.ValidBatch},
+		{"training text", train, j.Config.Batch}, {name, search, j.Config.Batch}, {"validation text", corpus.Valid, j.Config.Text.ValidBatch},
 	} {
 		var err error
 		if columns[i], err = text.NewColumns(part.words, part.batch); err != nil {
-			return nil, fmt.Errorf("%s text: %w", part.name, err)
+			return nil, fmt.Errorf("%s: %w", part.name, err)
 		}
 	}
 	passages, err := recurrent.NewPassages(columns[0], columns[1], j.Config.Text.BPTT, j.Seed)
 	if err != nil {
 		return nil, err
 	}
+	passages.RateByRows, passages.InOrder = j.Config.Text.RateByRows, j.Config.Text.SearchInOrder
 	return &reading{Passages: passages, valid: columns[2]}, nil
 }
 
 // model is the language model's part of the configuration, for so many words.
 func (c Config) model(words int) recurrent.Config {
-	return recurrent.Config{Words: words, Hidden: c.Text.Hidden, BatchNormMomentum: c.BatchNormMomentum, AllWordsLearn: c.Text.AllWordsLearn}
+	return recurrent.Config{Words: words, Hidden: c.Text.Hidden, BatchNormMomentum: c.BatchNormMomentum, AllWordsLearn: c.Text.AllWordsLearn, NormEachState: c.Text.NormEachState}
 }
 
 // TextEngine is the engine for language models that a name stands for: the best one computes

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"maps"
 	"math"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -109,6 +111,42 @@ func TestRunsOnText(t *testing.T) {
 				t.Error(d)
 			}
 		})
+	}
+}
+
+// With the alternatives of the quirks a run finishes, resumes with the same bytes, and differs
+// from that of each of them alone and of none.
+func TestAlternativesOnText(t *testing.T) {
+	alternatives := []string{"rate-by-rows", "search-in-order", "search-split", "norm-each-state"}
+	set := func(names ...string) (all []string) {
+		for _, name := range names {
+			all = append(all, name, "on")
+		}
+		return all
+	}
+	job := func(names ...string) benchmark.Job {
+		j := onText(t, "darts", set(names...)...)
+		all := text.Generated(300, 0)
+		j.Text.Train = all.Train[:170] // whose last passage is short, and which goes round the other text
+		return j
+	}
+	seen := map[string][]string{}
+	for _, names := range [][]string{nil, alternatives[:1], alternatives[1:2], alternatives[2:3], alternatives[3:], alternatives} {
+		dir, _ := mustResume(t, job(names...))
+		raw, err := os.ReadFile(filepath.Join(dir, "epochs.jsonl"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		records := string(results.Canonical(raw))
+		if same, dup := seen[records]; dup {
+			t.Errorf("the records with %v are those with %v", names, same)
+		}
+		seen[records] = names
+		if len(names) == len(alternatives) {
+			if d := cmp.Diff(outcomeOf(t, dir), outcomeOf(t, stepByStep(t, job(names...)))); d != "" {
+				t.Error(d)
+			}
+		}
 	}
 }
 

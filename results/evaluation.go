@@ -165,6 +165,8 @@ type WordsRecipe struct {
 	TestBatch     int     `json:"test_batch"`  // likewise of the test text
 	ValidWords    int     `json:"valid_words"`
 	AllWordsLearn bool    `json:"all_words_learn,omitempty"` // also the last one where it is read (quirk R7)
+	RateByRows    bool    `json:"rate_by_rows,omitempty"`    // learning rate by the rows that a window has (quirk R3)
+	RateOfStep    bool    `json:"rate_of_step,omitempty"`    // averaged SGD at the learning rate of the step itself (quirk R17)
 }
 
 // The images of a Recipe.

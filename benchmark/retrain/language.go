@@ -30,6 +30,7 @@ type Language struct {
 	Patience                         int     // epochs that do not count when averaging begins
 	ValidBatch, TestBatch, MostExtra int     // sequences side by side; rows that a window may be longer than BPTT
 	AllWordsLearn                    bool    // see recurrent.Config
+	RateByRows, RateOfStep           bool    // the alternatives of the quirks R3 and R17, see Settings
 }
 
 // penn is the recipe of DARTS for Penn Treebank at another size.
@@ -151,6 +152,12 @@ func (l *language) measuring() float64 {
 	return float64(l.valid.Rows*l.valid.Batch) / 3 / float64(l.train.Batch*l.config.Language.BPTT)
 }
 
+func (l *language) newAverage() *recurrent.Average {
+	a := l.model.NewAverage()
+	a.Present = l.config.Language.RateOfStep
+	return a
+}
+
 // averaging tells whether an epoch is one of averaged SGD.
 func (l *language) averaging() bool { return l.trigger.Averaging() }
 
@@ -161,7 +168,7 @@ func (l *language) step(_ context.Context, epoch, k int) (done begun, err error)
 	if k == 0 {
 		clear(l.hidden)
 		if l.averaging() && l.average == nil {
-			l.average, l.from = l.model.NewAverage(), epoch
+			l.average, l.from = l.newAverage(), epoch
 		}
 	}
 	w := recurrent.Window{Batch: l.train.Batch, Hidden: l.hidden}
@@ -177,7 +184,11 @@ func (l *language) step(_ context.Context, epoch, k int) (done begun, err error)
 	if _, err := l.model.ClipGradient(c.Clip); err != nil {
 		return done, fmt.Errorf("%w: %w", algorithms.ErrDiverged, err)
 	}
-	rate := c.LearningRate * float64(span.length) / float64(c.Language.BPTT) // quirk R3
+	rows := float64(span.length) // quirk R3
+	if c.Language.RateByRows {
+		rows = float64(len(w.Targets)) / float64(w.Batch)
+	}
+	rate := c.LearningRate * rows / float64(c.Language.BPTT)
 	if l.average != nil {
 		l.average.Step(rate, c.WeightDecay)
 	} else {
@@ -297,7 +308,7 @@ func (l *language) recall(memory json.RawMessage, epochs []Epoch, begun begun) e
 	}
 	l.trigger, l.best, l.average, l.from = trigger, best, nil, m.From
 	if m.Averaging {
-		l.average = l.model.NewAverage()
+		l.average = l.newAverage()
 		l.average.Restore(make([]float64, l.model.ParameterCount()), m.Average)
 	}
 	return nil

@@ -96,7 +96,14 @@ func TestInterruptOfWords(t *testing.T) {
 
 // The epochs are those of the steps written out: windows, masks, rates, averaging, validation.
 func TestEpochsOfWords(t *testing.T) {
-	j := words(t, t.TempDir(), "temporal", "0.5", "activation", "0.25")
+	t.Run("as released", func(t *testing.T) { testEpochsOfWords(t, false) })
+	t.Run("otherwise", func(t *testing.T) { testEpochsOfWords(t, true, "rate-by-rows", "on", "rate-of-step", "on") })
+}
+
+// testEpochsOfWords makes the steps of a training by itself; otherwise takes the alternatives of
+// the quirks R3 and R17.
+func testEpochsOfWords(t *testing.T, otherwise bool, set ...string) {
+	j := words(t, t.TempDir(), append(set, "temporal", "0.5", "activation", "0.25")...)
 	if _, err := run(t.Context(), j, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -145,7 +152,11 @@ func TestEpochsOfWords(t *testing.T) {
 			if _, err := m.ClipGradient(0.25); err != nil {
 				t.Fatal(err)
 			}
+			if otherwise {
+				length = len(w.Targets) / 10
+			}
 			if rate := 60 * float64(length) / 12; average != nil {
+				average.Present = otherwise
 				average.Step(rate, 8e-7)
 			} else {
 				m.Descend(rate, 8e-7)

@@ -180,4 +180,7 @@ type Passage struct {
 	// Rate is what the learning rate of a step on it is multiplied by: the length that was
 	// drawn for it over the usual one (quirk R3 of the space).
 	Rate float64
+	// Begins tells that the passage does not go on from the one before, but begins with hidden
+	// states of 0, as number 0 of an epoch does.
+	Begins bool
 }

@@ -38,7 +38,7 @@ type network struct {
 	parameters map[string]*graph.Node
 	mixing     *graph.Node
 	constants  *graph.Node
-	running    *graph.Node
+	running    []*graph.Node // running statistics that normalise, in turn
 	maskH      *graph.Node
 
 	hidden                     *graph.Node // the last one
@@ -63,7 +63,9 @@ func (c Config) build(k key) *network {
 		n.used = slices.Repeat([]bool{true}, rnn.Nodes+1)
 		n.mixing = n.Input(inputMixing, graph.Parameter, rnn.Dim)
 		if k.bn == supernet.RunningStatistics {
-			n.running = n.Input(inputRunning, graph.Parameter, 2, h)
+			for i := range c.running() {
+				n.running = append(n.running, n.Input(runningName(i), graph.Parameter, 2, h))
+			}
 		}
 	} else {
 		n.used = usedStates(*c.Genotype)
@@ -213,13 +215,14 @@ func (n *network) searchCell(first *graph.Node) *graph.Node {
 	return graph.NewMean(graph.NewStackRows(states[1:]...))
 }
 
-// normalize is the one batch norm of the search cell, which all states and time steps share
-// (quirk R6).
+// normalize is the batch norm of the search cell. All states and time steps share its running
+// statistics (quirk R6), unless each state has its own.
 func (n *network) normalize(x *graph.Node) *graph.Node {
+	call := len(n.before)
 	n.before = append(n.before, x)
 	y := (*graph.Node)(nil)
-	if n.running != nil {
-		y = graph.NewNormalizeFixed(x, n.running)
+	if len(n.running) > 0 {
+		y = graph.NewNormalizeFixed(x, n.running[call%len(n.running)])
 	} else {
 		stats := graph.NewBatchStats(x)
 		n.stats = append(n.stats, stats)

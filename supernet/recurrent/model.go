@@ -32,6 +32,9 @@ type Config struct {
 	// AllWordsLearn lets the last word learn from where it is read, too. In the released code
 	// it does not (quirk R7 of the space): only the decoder moves its vector.
 	AllWordsLearn bool
+	// NormEachState keeps running statistics of each of the nine states of the search cell. In
+	// the released code all states move the same ones (quirk R6 of the space).
+	NormEachState bool
 }
 
 func (c Config) check() error {
@@ -44,6 +47,19 @@ func (c Config) check() error {
 		return fmt.Errorf("batch norm with momentum %v, want more than 0 and at most 1", c.BatchNormMomentum)
 	}
 	return nil
+}
+
+// running is how many sets of running statistics there are.
+func (c Config) running() int {
+	if c.NormEachState {
+		return rnn.Nodes + 1
+	}
+	return 1
+}
+
+// initialStatistics are means of 0 and variances of 1.
+func (c Config) initialStatistics() []float64 {
+	return slices.Repeat(slices.Concat(make([]float64, c.Hidden), slices.Repeat([]float64{1}, c.Hidden)), c.running())
 }
 
 // nodes is the number of nodes with a matrix.
@@ -71,7 +87,7 @@ type Model struct {
 	size       int // of all of them
 
 	weights, gradient           engine.Vector
-	running                     engine.Vector // mean and variance of the one batch norm
+	running                     engine.Vector // mean and variance of the one batch norm, or of each
 	mixing, mixingGradient      engine.Vector
 	direction, product          engine.Vector
 	constants                   engine.Vector
@@ -90,7 +106,6 @@ const (
 	inputMaskH      = "mask of h"
 	inputMaskOutput = "mask of the output"
 	inputMixing     = "mixing"
-	inputRunning    = "running statistics"
 	inputConstants  = "constants"
 	inputSeed       = "seed"
 	inputActivation = "seed of the activation"
@@ -104,6 +119,9 @@ const (
 	nameFirst = "rnns.0._W0"
 	nameBias  = "decoder.bias"
 )
+
+// runningName is the input of the running statistics of a state.
+func runningName(state int) string { return fmt.Sprint("running statistics of state ", state) }
 
 func nameNode(node int) string { return fmt.Sprintf("rnns.0._Ws.%d", node-1) }
 
@@ -134,7 +152,7 @@ func New(config Config, e engine.Engine) (*Model, error) {
 		return v
 	}
 	m.weights, m.gradient = e.NewVector(m.size), e.NewVector(m.size)
-	m.running = vector(slices.Concat(make([]float64, h), slices.Repeat([]float64{1}, h))...)
+	m.running = vector(config.initialStatistics()...)
 	m.mixing, m.mixingGradient = e.NewVector(rnn.Dim), e.NewVector(rnn.Dim)
 	m.direction, m.product = e.NewVector(rnn.Dim), e.NewVector(rnn.Dim)
 	m.constants = vector(constants()...)
@@ -166,8 +184,9 @@ func (m *Model) Parameters() []supernet.Tensor { return m.parameters }
 // ParameterCount is the number of weights.
 func (m *Model) ParameterCount() int { return m.size }
 
-// StatisticsCount is the number of running statistics: mean and variance of each feature.
-func (m *Model) StatisticsCount() int { return 2 * m.config.Hidden }
+// StatisticsCount is the number of running statistics: mean and variance of each feature, for
+// each state where Config.NormEachState is set.
+func (m *Model) StatisticsCount() int { return 2 * m.config.Hidden * m.config.running() }
 
 // ReadParameters copies the weights to dst, of ParameterCount numbers.
 func (m *Model) ReadParameters(dst []float64) { m.weights.Read(dst) }
@@ -189,10 +208,10 @@ func (m *Model) Initialize(r *rand.Rand) {
 		w[i] = 0.04 * (2*r.Float64() - 1)
 	}
 	m.weights.Write(w)
-	m.running.Write(slices.Concat(make([]float64, m.config.Hidden), slices.Repeat([]float64{1}, m.config.Hidden)))
+	m.running.Write(m.config.initialStatistics())
 }
 
-// ReadStatistics copies the running statistics to dst: means, then variances.
+// ReadStatistics copies the running statistics to dst: means, then variances, state after state.
 func (m *Model) ReadStatistics(dst []float64) { m.running.Read(dst) }
 
 // WriteStatistics sets the running statistics.

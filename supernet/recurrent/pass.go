@@ -272,20 +272,22 @@ func (p *program) feed(c Config, k key, w Window) {
 }
 
 // moveStatistics folds the statistics of the calls of the batch norm into the running ones, one
-// after another; the running variance takes the unbiased one.
+// after another, those of a state into its own where it has some; the running variance takes the
+// unbiased one.
 func (m *Model) moveStatistics(p *program, k key) {
 	p.stats.Read(p.statsBuffer)
 	h, momentum := m.config.Hidden, m.config.BatchNormMomentum
-	running := make([]float64, 2*h)
-	m.running.Read(running)
+	all := make([]float64, m.StatisticsCount())
+	m.running.Read(all)
 	unbiased := float64(k.batch) / float64(k.batch-1)
 	for at := 0; at < len(p.statsBuffer); at += 2 * h {
+		running := all[at%len(all):]
 		for i := range h {
 			running[i] += momentum * (p.statsBuffer[at+i] - running[i])
 			running[h+i] += momentum * (unbiased*p.statsBuffer[at+h+i] - running[h+i])
 		}
 	}
-	m.running.Write(running)
+	m.running.Write(all)
 }
 
 // program returns the program of a key, compiling it on first use.
@@ -376,13 +378,16 @@ func (m *Model) bind(p *program, k key) map[string]engine.Vector {
 	p.tokenBuffer = make([]float64, rows)
 	inputs := map[string]engine.Vector{
 		inputTokens: p.tokens, inputTargets: p.targets, inputHidden: p.hidden,
-		inputMixing: m.mixing, inputRunning: m.running, inputConstants: m.constants, inputDirection: m.direction,
+		inputMixing: m.mixing, inputConstants: m.constants, inputDirection: m.direction,
 		inputSeed: m.one, inputActivation: m.ofActivation, inputTemporal: m.ofChange,
 	}
 	if k.masked {
 		p.maskX, p.maskH, p.maskOutput = m.engine.NewVector(cells*k.steps), m.engine.NewVector(cells), m.engine.NewVector(cells*k.steps)
 		p.bufferOfMasks = make([]float64, cells*k.steps)
 		inputs[inputMaskX], inputs[inputMaskH], inputs[inputMaskOutput] = p.maskX, p.maskH, p.maskOutput
+	}
+	for i := range m.config.running() {
+		inputs[runningName(i)] = m.running.Slice(2*m.config.Hidden*i, 2*m.config.Hidden*(i+1))
 	}
 	for _, t := range m.parameters {
 		inputs[t.Name] = m.weights.Slice(t.Offset, t.Offset+t.Size)

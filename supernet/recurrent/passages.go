@@ -18,12 +18,18 @@ const (
 // Passages cuts the columns of a search into the windows of its steps. Those of training have
 // lengths that are drawn; the architecture learns from a window of the usual length of the other
 // columns, at the same row modulo what there is, so that after a short one it reads some words
-// again, and after the end it begins at a shifted place (quirk R4).
+// again, and after the end it begins at a shifted place (quirk R4), unless it reads InOrder.
 type Passages struct {
 	Train, Search text.Columns
 	BPTT          int // the usual length, at least 2
 	// Uniform is the draw in [0,1) for the length of a step, see SearchLength.
 	Uniform func(epoch, step int) float64
+	// InOrder has the architecture learn from one window after the other, each word once; after
+	// the last one it goes round, from hidden states of 0 on.
+	InOrder bool
+	// RateByRows scales the learning rate by the rows that a window has. In the released code the
+	// last one has the rate of the length that was drawn, also where the text ends before (quirk R3).
+	RateByRows bool
 
 	epoch   int // whose windows are known
 	windows []span
@@ -72,11 +78,21 @@ func passage(stream string, epoch, number int, c text.Columns, row, length int, 
 func (p *Passages) Training(epoch, k int) data.Batch {
 	all := p.spans(epoch)
 	w := all[k%len(all)]
-	return passage(streamTrain, epoch, k, p.Train, w.row, w.length, float64(w.length)/float64(p.BPTT))
+	b := passage(streamTrain, epoch, k, p.Train, w.row, w.length, float64(w.length)/float64(p.BPTT))
+	if p.RateByRows {
+		b.Text.Rate = float64(b.N) / float64(b.Text.Batch*p.BPTT)
+	}
+	return b
 }
 
 // Searching returns the window that the architecture learns from at step k of an epoch.
 func (p *Passages) Searching(epoch, k int) data.Batch {
+	if p.InOrder {
+		n := p.HeldLen()
+		b := passage(streamSearch, epoch, k, p.Search, k%n*p.BPTT, p.BPTT, 1)
+		b.Text.Begins = k%n == 0
+		return b
+	}
 	all := p.spans(epoch)
 	row := all[k%len(all)].row % (p.Search.Rows - 1)
 	return passage(streamSearch, epoch, k, p.Search, row, p.BPTT, 1)

@@ -397,10 +397,17 @@ func TestEvaluate(t *testing.T) {
 }
 
 // The average is that of the weights from the second step on, and a step has the rate of the
-// one before.
+// one before, or its own.
 func TestAverage(t *testing.T) {
+	for _, present := range []bool{false, true} {
+		testAverage(t, present)
+	}
+}
+
+func testAverage(t *testing.T, present bool) {
 	m := newModel(t, genotype(t, "tanh:0"), ref.New[float64](1))
 	a, n := m.NewAverage(), m.ParameterCount()
+	a.Present = present
 	sum, before := make([]float64, n), parameters(m)
 	rates := []float64{1, 0.5, 0.25, 2}
 	for k, rate := range rates {
@@ -410,6 +417,9 @@ func TestAverage(t *testing.T) {
 		g := gradient(m)
 		a.Step(rate, 0.01)
 		w, used := parameters(m), rates[max(k-1, 0)]
+		if present {
+			used = rate
+		}
 		average := make([]float64, n)
 		a.Read(average)
 		for i := range w {
@@ -429,6 +439,56 @@ func TestAverage(t *testing.T) {
 			t.Errorf("after step %d the next rate is %v and weight %v", k+1, next, weight)
 		}
 		before = w
+	}
+}
+
+// With running statistics of each state, a state moves its own alone and is normalised by them.
+func TestNormEachState(t *testing.T) {
+	c := search
+	c.NormEachState = true
+	m := newModel(t, c, ref.New[float64](1))
+	w := window(c, 3)
+	_, inspected, err := m.Inspect(w, mixing(), training, Regularisers{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const states, batch = rnn.Nodes + 1, 4
+	h := c.Hidden
+	want := slices.Repeat(slices.Concat(make([]float64, h), slices.Repeat([]float64{1}, h)), states)
+	for call := range 3 * states {
+		values := inspected.Before[call*batch*h:][:batch*h]
+		at := want[call%states*2*h:]
+		for i := range h {
+			mean, variance := 0.0, 0.0
+			for b := range batch {
+				mean += values[b*h+i] / batch
+			}
+			for b := range batch {
+				variance += (values[b*h+i] - mean) * (values[b*h+i] - mean) / (batch - 1)
+			}
+			at[i] += 0.1 * (mean - at[i])
+			at[h+i] += 0.1 * (variance - at[h+i])
+		}
+	}
+	got := make([]float64, m.StatisticsCount())
+	m.ReadStatistics(got)
+	if len(got) != len(want) {
+		t.Fatalf("%d running statistics, want %d", len(got), len(want))
+	}
+	for i := range got {
+		if math.Abs(got[i]-want[i]) > 1e-12 {
+			t.Fatalf("running statistic %d is %v, want %v", i, got[i], want[i])
+		}
+	}
+	_, inspected, err = m.Inspect(w, mixing(), evaluation, Regularisers{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for k, before := range inspected.Before {
+		i, at := k%h, got[k/(batch*h)%states*2*h:]
+		if y := (before - at[i]) / math.Sqrt(at[h+i]+1e-5); math.Abs(inspected.After[k]-y) > 1e-12 {
+			t.Fatalf("value %d is normalised to %v, want %v", k, inspected.After[k], y)
+		}
 	}
 }
 

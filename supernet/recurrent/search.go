@@ -115,7 +115,7 @@ func (s *Search) SetStreams(all []Stream) error {
 // before returns the hidden states that a passage begins with.
 func (s *Search) before(p *text.Passage) []float64 {
 	n := p.Batch * s.config.Hidden
-	if st := s.streams[p.Stream]; st != nil && st.Epoch == p.Epoch && len(st.Before) == n {
+	if st := s.streams[p.Stream]; st != nil && !p.Begins && st.Epoch == p.Epoch && len(st.Before) == n {
 		switch p.Number {
 		case st.Number:
 			return st.Before

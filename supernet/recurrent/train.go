@@ -34,6 +34,9 @@ func TrainingLength(bptt, longer int, u float64, normal func(mean float64) float
 // from its first step on. The mean of the weights after each step, but for the first one, is
 // what is evaluated (quirk R18).
 type Average struct {
+	// Present takes every step at its own rate.
+	Present bool
+
 	model   *Model
 	average engine.Vector
 	rate    float64 // of the next step
@@ -46,10 +49,10 @@ func (m *Model) NewAverage() *Average {
 	return &Average{model: m, average: m.engine.NewVector(m.size), weight: 1}
 }
 
-// Step is Descend with the rate of the step before; the first step has its own (quirk R17). It
-// then averages.
+// Step is Descend with the rate of the step before; the first step has its own (quirk R17), and
+// all have theirs if Present is set. It then averages.
 func (a *Average) Step(rate, decay float64) {
-	if a.steps++; a.steps == 1 {
+	if a.steps++; a.steps == 1 || a.Present {
 		a.rate = rate
 	}
 	a.model.Descend(a.rate, decay)
