@@ -118,7 +118,9 @@ func HessianTrajectory(curves []results.Curve, o Options) (*Figure, error) {
 // SearchAccuracy draws the accuracy of the supernet on the search part of the images, in
 // percent, after each epoch, as HessianTrajectory draws λ.
 func SearchAccuracy(curves []results.Curve, o Options) (*Figure, error) {
-	return draw(curves, ofSupernet(results.SearchAccuracy, "accuracy of the supernet", "Search accuracy (%)"), o)
+	q := ofSupernet(results.SearchAccuracy, "accuracy of the supernet", "Search accuracy (%)")
+	q.axis = percentAxis
+	return draw(curves, q, o)
 }
 
 // ProjectionGap draws what the supernet loses in accuracy, in percentage points, when its
@@ -147,7 +149,7 @@ func LanguageGap(curves []results.Curve, o Options) (*Figure, error) {
 // architecture, in percent, as AnytimeTestError draws its test error.
 func ParameterFree(curves []results.Curve, o Options) (*Figure, error) {
 	q := ofSupernet(results.ParameterFree, "share of parameter-free operations", "Parameter-free (%)")
-	q.atTheEnd = false
+	q.atTheEnd, q.axis = false, percentAxis
 	return draw(curves, q, o)
 }
 

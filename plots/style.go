@@ -192,6 +192,16 @@ func linearAxis(low, high float64, ticks int) valueAxis {
 	return a
 }
 
+// percentAxis is a linear axis of shares, which ends at 100 at the latest.
+func percentAxis(low, high float64, ticks int) valueAxis {
+	a := linearAxis(low, high, ticks)
+	if high <= 100 {
+		a.max = min(a.max, 100)
+		a.ticks = slices.DeleteFunc(a.ticks, func(t plot.Tick) bool { return t.Value > a.max })
+	}
+	return a
+}
+
 // logAxis holds low..high between powers of ten or their double or fivefold, with
 // at most the given number of labels where two are left; low > 0.
 func logAxis(low, high float64, labels int) valueAxis {

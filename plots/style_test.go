@@ -193,6 +193,17 @@ func TestAxes(t *testing.T) {
 			checkTicks(t, a.ticks, a.min, a.max, 2, 8)
 		})
 	})
+	t.Run("percent", func(t *testing.T) {
+		rapid.Check(t, func(t *rapid.T) {
+			low := rapid.Float64Range(0, 100).Draw(t, "low")
+			high := rapid.Float64Range(low, 100).Draw(t, "high")
+			a := percentAxis(low, high, 7)
+			if a.min > low || a.max < high || a.min < 0 || a.max > 100 {
+				t.Errorf("axis %v..%v for %v..%v", a.min, a.max, low, high)
+			}
+			checkTicks(t, a.ticks, a.min, a.max, 2, 8)
+		})
+	})
 	t.Run("logarithmic", func(t *testing.T) {
 		rapid.Check(t, func(t *rapid.T) {
 			low := rapid.Float64Range(1e-3, 1e4).Draw(t, "low")
