@@ -397,7 +397,7 @@ func (t *selecting) save(dir string) error {
 		for name, v := range t.vectors() {
 			values := make([]float64, v.n)
 			v.read(values)
-			state.Vectors[name] = checkpoint.Vector{Values: values, Single: t.engine.Precision() == "float32"}
+			state.Vectors[name] = checkpoint.Vector{Values: values, Single: t.engine.Precision() != "float64"}
 		}
 	}
 	return checkpoint.Save(filepath.Join(dir, SelectionCheckpoint), "", state)

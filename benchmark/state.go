@@ -89,7 +89,7 @@ func (s *Search) snapshot(epochs int, part *begun) (*checkpoint.State, error) {
 		return nil, err
 	}
 	state := checkpoint.State{Meta: meta, Blobs: map[string][]byte{"searcher": searcher}, Vectors: map[string]checkpoint.Vector{}}
-	single := s.engine != nil && s.engine.Precision() == "float32"
+	single := s.engine != nil && s.engine.Precision() != "float64"
 	for name, v := range s.vectors() {
 		values := make([]float64, v.n)
 		v.read(values)

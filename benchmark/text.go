@@ -102,6 +102,9 @@ func (s *Search) prepareText(definition algorithms.Definition) (err error) {
 	if s.engine, err = engine.Open(s.Engine, s.Threads); err != nil {
 		return err
 	}
+	if s.engine.Precision() == engine.Mixed {
+		return fmt.Errorf("engine %s holds no activations of language models in bfloat16; engine cpu computes them", s.Engine)
+	}
 	model, err := recurrent.New(s.Config.model(len(corpus.Words)), s.engine)
 	if err != nil {
 		return err

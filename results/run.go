@@ -66,7 +66,7 @@ type Provenance struct {
 	Preset       string `json:"preset"`                  // name of the preset, lower-case letters, digits and hyphens
 	Scale        string `json:"scale"`                   // "3 cells, 8 channels, side 8, 96+96 images"
 	Engine       string `json:"engine"`                  // name of the engine
-	Precision    string `json:"precision"`               // "float64", "float32"
+	Precision    string `json:"precision"`               // "float64", "float32", "bfloat16+float32"
 	Device       string `json:"device,omitempty"`        // processor or accelerator, for people
 }
 

@@ -143,7 +143,7 @@ func (t *Training) keep(write bool) error {
 	for _, v := range t.course.vectors() {
 		values := make([]float64, v.n)
 		v.read(values)
-		state.Vectors[v.name] = checkpoint.Vector{Values: values, Single: t.engine.Precision() == "float32"}
+		state.Vectors[v.name] = checkpoint.Vector{Values: values, Single: t.engine.Precision() != "float64"}
 	}
 	return t.keeper.Keep(&state, write)
 }

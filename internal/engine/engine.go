@@ -16,7 +16,7 @@ import (
 
 // Engine computes plans in one precision on one device.
 type Engine interface {
-	// Precision is "float64" or "float32".
+	// Precision is "float64", "float32" or Mixed.
 	Precision() string
 	// Device describes the hardware, for provenance.
 	Device() string
@@ -27,6 +27,10 @@ type Engine interface {
 	// are [N, C, H, W] row-major in vectors, whatever the engine does inside.
 	Compile(plan *Plan, inputs map[string]Vector, outputs []Vector) (Program, error)
 }
+
+// Mixed is the precision of an engine that computes in float32, and holds its vectors in it,
+// but activations in bfloat16 while they wait in memory.
+const Mixed = "bfloat16+float32"
 
 // Program is a compiled plan.
 type Program interface {

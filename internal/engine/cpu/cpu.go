@@ -33,6 +33,12 @@ func init() {
 		Rank: 2,
 		Open: func(threads int) (engine.Engine, error) { return New(threads, InstructionSets()[0]) },
 	})
+	engine.Register(engine.Definition{
+		Name: "cpu-mixed",
+		Doc:  "the same with activations held in bfloat16 between phases, --precision mixed",
+		Rank: -1,
+		Open: func(threads int) (engine.Engine, error) { return NewMixed(threads, InstructionSets()[0]) },
+	})
 }
 
 // instructionSets are the kernels by name, the fastest first.
@@ -61,6 +67,7 @@ func InstructionSets() []string {
 // Engine is the CPU engine. Its programs share memory and run one at a time.
 type Engine struct {
 	name    string
+	half    bool                 // activations are held in bfloat16, see phases.Machine
 	kernels map[int]*C.nb_kernel // by the lanes of a plane
 	steps   *C.nb_steps
 	stepper *stepper // nil until a plan is computed step by step
@@ -111,9 +118,25 @@ func New(threads int, instructionSet string) (*Engine, error) {
 	return nil, fmt.Errorf("CPU engine: no instruction set %q on this machine; it has %s", instructionSet, strings.Join(InstructionSets(), ", "))
 }
 
-// Precision is float32. The loss, all sums over a batch and what is computed
+// NewMixed returns an engine as New does that holds in bfloat16 what activations go through
+// memory from one phase to another. It computes in float32 as the other one does, and so
+// are weights, gradients of them and vectors.
+func NewMixed(threads int, instructionSet string) (*Engine, error) {
+	e, err := New(threads, instructionSet)
+	if err == nil {
+		e.half = true
+	}
+	return e, err
+}
+
+// Precision is float32, or engine.Mixed. The loss, all sums over a batch and what is computed
 // from them are float64.
-func (e *Engine) Precision() string { return "float32" }
+func (e *Engine) Precision() string {
+	if e.half {
+		return engine.Mixed
+	}
+	return "float32"
+}
 
 // Device is the processor and the instruction set.
 func (e *Engine) Device() string { return "CPU, " + runtime.GOARCH + ", " + e.name }

@@ -42,6 +42,34 @@ func TestConformance(t *testing.T) {
 	}
 }
 
+// Activations in bfloat16 have 8 bits of significance, so that each is off by up to 1/512 of
+// itself, and what is computed of them by a few times as much, relative to the largest.
+const mixedTolerance, mixedRounding = 0.06, 1.0 / 256
+
+func TestMixedConformance(t *testing.T) {
+	for _, set := range cpu.InstructionSets() {
+		for _, lanes := range []int{8, 16} {
+			t.Run(fmt.Sprintf("%s, planes of %d channels", set, lanes), func(t *testing.T) {
+				open := func(threads int) engine.Engine {
+					e, err := cpu.NewMixed(threads, set)
+					if err != nil {
+						t.Fatal(err)
+					}
+					return e
+				}
+				if !open(1).(*cpu.Engine).OnlyLanes(lanes) {
+					t.Skipf("%s has no kernels for planes of %d channels", set, lanes)
+				}
+				enginetest.ConformMixed(t, func(threads int) engine.Engine {
+					e := open(threads)
+					e.(*cpu.Engine).OnlyLanes(lanes)
+					return e
+				}, mixedTolerance, mixedRounding)
+			})
+		}
+	}
+}
+
 // Narrow networks have planes of 8 channels where there are kernels for them.
 func TestLanes(t *testing.T) {
 	for _, set := range cpu.InstructionSets() {

@@ -234,7 +234,7 @@ static const float *affine_of(const nb_op *op, int plane) { return op->coef ? op
 static void op_depth(const nb_op *op, const nb_context *c) {
 	reader r = reader_of(op, c->work);
 	for (int b = 0; b < op->nin; b++) {
-		begin(&r, at(&op->in[b], c), affine_of(op, b));
+		begin(&r, whole(op, c, &op->in[b], (int64_t)op->h * op->w, 0), affine_of(op, b));
 		forward(op, &r, op->weights + (int64_t)b * op->k * op->k * LANES, at(&op->out[b], c), c->stream);
 	}
 }
@@ -242,9 +242,9 @@ static void op_depth(const nb_op *op, const nb_context *c) {
 static void op_depth_back(const nb_op *op, const nb_context *c) {
 	reader r = reader_of(op, c->work);
 	for (int b = 0; b < op->nin; b++) {
-		begin(&r, at(&op->in[b], c), 0);
+		begin(&r, whole(op, c, &op->in[b], (int64_t)op->h * op->w, 0), 0);
 		backward(op, &r, op->weights + (int64_t)b * op->k * op->k * LANES, at(&op->out[b], c),
-			op->naux ? at(&op->aux[b], c) : 0, affine_of(op, b), c->stream);
+			op->naux ? whole(op, c, &op->aux[b], (int64_t)op->oh * op->ow, 1) : 0, affine_of(op, b), c->stream);
 	}
 }
 
@@ -325,8 +325,8 @@ static void op_depth_weight(const nb_op *op, const nb_context *c) {
 	reader r = reader_of(op, c->work);
 	int d = op->dilation, k = op->k;
 	for (int b = 0; b < op->nin; b++) {
-		begin(&r, at(&op->in[b], c), affine_of(op, b));
-		const float *g = at(&op->aux[b], c);
+		begin(&r, whole(op, c, &op->in[b], (int64_t)op->h * op->w, 0), affine_of(op, b));
+		const float *g = whole(op, c, &op->aux[b], (int64_t)op->oh * op->ow, 1);
 		float *dw = c->gradients + op->slot + (int64_t)b * k * k * LANES;
 		for (int64_t i = 0; i < op->oh; i++, g += (int64_t)op->ow * LANES) {
 			int64_t top = i * op->stride - op->pad;
@@ -407,7 +407,7 @@ static void op_average(const nb_op *op, const nb_context *c) {
 	for (int64_t j = 0; j < op->ow; j++) shares[j] = share(op, j, op->w);
 	for (int64_t i = 0; i < op->oh; i++) rows[i] = share(op, i, op->h);
 	for (int b = 0; b < op->nin; b++) {
-		const float *x = at(&op->in[b], c);
+		const float *x = whole(op, c, &op->in[b], (int64_t)op->h * op->w, 0);
 		float *y = at(&op->out[b], c);
 		if (is_3x3(op)) {
 			average_3x3(x, y, op->h, op->w, rows, shares, 0, 0);
@@ -438,7 +438,7 @@ static void op_average_back(const nb_op *op, const nb_context *c) {
 	for (int64_t j = 0; j < op->w; j++) shares[j] = share(op, j, op->ow);
 	for (int64_t i = 0; i < op->h; i++) rows[i] = share(op, i, op->oh);
 	for (int b = 0; b < op->nin; b++) {
-		const float *g = at(&op->in[b], c);
+		const float *g = whole(op, c, &op->in[b], (int64_t)op->h * op->w, 0);
 		float *y = at(&op->out[b], c);
 		if (is_3x3(op)) {
 			if (op->accumulate) average_3x3(g, y, op->h, op->w, rows, shares, 1, 1);
@@ -469,7 +469,7 @@ static void op_average_back(const nb_op *op, const nb_context *c) {
 
 static void op_subsample(const nb_op *op, const nb_context *c) {
 	for (int b = 0; b < op->nin; b++) {
-		const float *x = at(&op->in[b], c);
+		const float *x = whole(op, c, &op->in[b], (int64_t)op->h * op->w, 0);
 		float *y = at(&op->out[b], c);
 		for (int64_t i = 0; i < op->oh; i++)
 			for (int64_t j = 0; j < op->ow; j++, y += LANES)
@@ -479,7 +479,7 @@ static void op_subsample(const nb_op *op, const nb_context *c) {
 
 static void op_spread(const nb_op *op, const nb_context *c) {
 	for (int b = 0; b < op->nin; b++) {
-		const float *g = at(&op->in[b], c);
+		const float *g = whole(op, c, &op->in[b], (int64_t)op->h * op->w, 0);
 		float *y = at(&op->out[b], c);
 		memset(y, 0, sizeof(float) * LANES * op->oh * op->ow);
 		for (int64_t i = 0; i < op->h; i++)
@@ -491,7 +491,7 @@ static void op_spread(const nb_op *op, const nb_context *c) {
 static void op_mask(const nb_op *op, const nb_context *c) {
 	int64_t floats = (int64_t)op->h * op->w * LANES;
 	for (int b = 0; b < op->nin; b++) {
-		const float *x = at(&op->in[b], c), *m = at(&op->aux[b], c);
+		const float *x = whole(op, c, &op->in[b], (int64_t)op->h * op->w, 0), *m = whole(op, c, &op->aux[b], (int64_t)op->h * op->w, 1);
 		float *y = at(&op->out[b], c);
 		for (int64_t i = 0; i < floats; i += VL) ST(y + i, MUL(LD(x + i), LD(m + i)));
 	}

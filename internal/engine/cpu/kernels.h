@@ -5,6 +5,8 @@
 //
 //   LD ST SET1 FMA(a,b,c)=a·b+c ADD SUB MUL MAX   on vf
 //   STREAM(p, v) stores past the caches, to an aligned place; nb_run ends it with a fence
+//   LDH(p) loads VL bfloat16; ROUND(v) rounds to bfloat16, half to even, and STH(p, v) and STREAMH(p, v) store
+//   VL such as bfloat16
 //   LDI(p) loads VL indices, PERMUTE(i, x) takes those elements of x
 //   GT(a,b) → vm, ANDNOT(a,b)=b and not a, OR(a,b), ALL, NONE, KEEP(m,x)=x where m, else 0, MERGE(m,x,y)=x where m, else y
 //
@@ -30,22 +32,62 @@ static inline __attribute__((always_inline)) void compensate(float *p, vf v) {
 
 static inline float *at(const nb_ref *r, const nb_context *c) { return nb_at(r, c->spaces, c->image); }
 
+// ---- Planes in bfloat16, which an instruction reads as floats
+
+static inline int is_half(const nb_ref *r) { return r->space == SPACE_HALF; }
+
+static int any_half(const nb_ref *r, int n) {
+	for (int i = 0; i < n; i++)
+		if (is_half(&r[i])) return 1;
+	return 0;
+}
+
+// load is VL numbers from the i-th on of a plane, in bfloat16 if half.
+static inline __attribute__((always_inline)) vf load(const void *p, int64_t i, int half) {
+	return half ? LDH((const uint16_t *)p + i) : LD((const float *)p + i);
+}
+
+// element is the i-th number of a plane.
+static inline float element(const nb_ref *r, const nb_context *c, int64_t i) {
+	if (!is_half(r)) return at(r, c)[i];
+	union { uint32_t bits; float value; } u = { (uint32_t)((const uint16_t *)at(r, c))[i] << 16 };
+	return u.value;
+}
+
+// skipped is where the plane is from the i-th number on.
+static inline const void *skipped(const void *p, int64_t i, int half) { return half ? (const void *)((const uint16_t *)p + i) : (const void *)((const float *)p + i); }
+
+static void widen(float *to, const uint16_t *from, int64_t n) {
+	for (int64_t i = 0; i < n; i += VL) ST(to + i, LDH(from + i));
+}
+
+// whole is where a plane of so many pixels is, of an instruction that reads floats: there,
+// or the which-th of the planes that the instruction has room to widen.
+static const float *whole(const nb_op *op, const nb_context *c, const nb_ref *r, int64_t pixels, int which) {
+	if (!is_half(r)) return at(r, c);
+	int64_t inner = (int64_t)op->h * op->w, outer = (int64_t)op->oh * op->ow;
+	float *to = c->work + nb_own_work(op, LANES) + which * (inner > outer ? inner : outer) * LANES;
+	widen(to, (const uint16_t *)at(r, c), pixels * LANES);
+	return to;
+}
+
 // How far ahead, in floats, memory is asked for what is read in order. The
 // processor does that by itself, but begins anew at every page.
 enum { AHEAD = 1024 };
 
 // ---- Linear combinations
 
-static inline __attribute__((always_inline)) vf term(int kind, const float *z, const float *y, vf a, vf s, vf t, vf sum) {
-	__builtin_prefetch((kind == TERM_PLAIN ? z : y) + AHEAD);
-	if (kind == TERM_PLAIN) return FMA(a, LD(z), sum);
-	vf v = FMA(s, LD(y), t);
+// A pass has a bit of `half` for the z and one for the y of each of its terms.
+static inline __attribute__((always_inline)) vf term(int kind, const void *z, const void *y, int64_t i, int half, vf a, vf s, vf t, vf sum) {
+	__builtin_prefetch(skipped(kind == TERM_PLAIN ? z : y, i + AHEAD, kind == TERM_PLAIN ? half & 1 : half & 2));
+	if (kind == TERM_PLAIN) return FMA(a, load(z, i, half & 1), sum);
+	vf v = FMA(s, load(y, i, half & 2), t);
 	if (kind == TERM_RELU) return FMA(a, MAX(ZERO, v), sum);
-	return FMA(a, KEEP(GT(v, ZERO), LD(z)), sum);
+	return FMA(a, KEEP(GT(v, ZERO), load(z, i, half & 1)), sum);
 }
 
-static inline __attribute__((always_inline)) void combine(int n, int k0, int k1, int k2, int accumulate,
-	float *out, const float *const *z, const float *const *y, const float *coef, int64_t pixels) {
+static inline __attribute__((always_inline)) void combine(int n, int k0, int k1, int k2, int accumulate, int half,
+	float *out, const void *const *z, const void *const *y, const float *coef, int64_t pixels) {
 	EACH_PART(h) {
 		const float *q = coef + h;
 		vf b = LD(q), a0 = ZERO, s0 = a0, t0 = a0, a1 = a0, s1 = a0, t1 = a0, a2 = a0, s2 = a0, t2 = a0;
@@ -54,26 +96,28 @@ static inline __attribute__((always_inline)) void combine(int n, int k0, int k1,
 		if (n > 2) a2 = LD(q + 7 * LANES), s2 = LD(q + 8 * LANES), t2 = LD(q + 9 * LANES);
 		for (int64_t i = h; i < pixels * LANES; i += LANES) {
 			vf v = accumulate ? LD(out + i) : b;
-			if (n > 0) v = term(k0, z[0] + i, y[0] + i, a0, s0, t0, v);
-			if (n > 1) v = term(k1, z[1] + i, y[1] + i, a1, s1, t1, v);
-			if (n > 2) v = term(k2, z[2] + i, y[2] + i, a2, s2, t2, v);
+			if (n > 0) v = term(k0, z[0], y[0], i, half & 3, a0, s0, t0, v);
+			if (n > 1) v = term(k1, z[1], y[1], i, half >> 2 & 3, a1, s1, t1, v);
+			if (n > 2) v = term(k2, z[2], y[2], i, half >> 4 & 3, a2, s2, t2, v);
 			ST(out + i, v);
 		}
 	}
 }
 
-typedef void (*combiner)(float *, const float *const *, const float *const *, const float *, int64_t);
+typedef void (*combiner)(float *, const void *const *, const void *const *, const float *, int64_t, int);
 
 #define COMBINER(n, k0, k1, k2) \
-	static void combine_##n##k0##k1##k2##_0(float *o, const float *const *z, const float *const *y, const float *q, int64_t p) { combine(n, k0, k1, k2, 0, o, z, y, q, p); } \
-	static void combine_##n##k0##k1##k2##_1(float *o, const float *const *z, const float *const *y, const float *q, int64_t p) { combine(n, k0, k1, k2, 1, o, z, y, q, p); }
-#define ENTRY(n, k0, k1, k2) [n * 27 + k0 * 9 + k1 * 3 + k2] = { combine_##n##k0##k1##k2##_0, combine_##n##k0##k1##k2##_1 },
+	static void combine_##n##k0##k1##k2##_0(float *o, const void *const *z, const void *const *y, const float *q, int64_t p, int half) { combine(n, k0, k1, k2, 0, 0, o, z, y, q, p); } \
+	static void combine_##n##k0##k1##k2##_1(float *o, const void *const *z, const void *const *y, const float *q, int64_t p, int half) { combine(n, k0, k1, k2, 1, 0, o, z, y, q, p); } \
+	static void combine_##n##k0##k1##k2##_2(float *o, const void *const *z, const void *const *y, const float *q, int64_t p, int half) { combine(n, k0, k1, k2, 0, half, o, z, y, q, p); } \
+	static void combine_##n##k0##k1##k2##_3(float *o, const void *const *z, const void *const *y, const float *q, int64_t p, int half) { combine(n, k0, k1, k2, 1, half, o, z, y, q, p); }
+#define ENTRY(n, k0, k1, k2) [n * 27 + k0 * 9 + k1 * 3 + k2] = { combine_##n##k0##k1##k2##_0, combine_##n##k0##k1##k2##_1, combine_##n##k0##k1##k2##_2, combine_##n##k0##k1##k2##_3 },
 #define COMBINERS(X) X(0, 0, 0, 0) X(1, 0, 0, 0) X(1, 1, 0, 0) X(1, 2, 0, 0) \
 	X(2, 0, 0, 0) X(2, 0, 1, 0) X(2, 0, 2, 0) X(2, 1, 1, 0) X(2, 1, 2, 0) X(2, 2, 2, 0) \
 	X(3, 0, 0, 0) X(3, 0, 0, 1) X(3, 0, 0, 2) X(3, 0, 1, 1) X(3, 0, 1, 2) X(3, 0, 2, 2) \
 	X(3, 1, 1, 1) X(3, 1, 1, 2) X(3, 1, 2, 2) X(3, 2, 2, 2)
 COMBINERS(COMBINER)
-static const combiner combiners[4 * 27][2] = { COMBINERS(ENTRY) };
+static const combiner combiners[4 * 27][4] /* adding or not, then the same with some in bfloat16 */ = { COMBINERS(ENTRY) };
 
 // ones fills the work area with a piece of a plane of ones.
 static const float *ones(const nb_context *c) {
@@ -91,10 +135,11 @@ static void op_combine(const nb_op *op, const nb_context *c) {
 			int64_t n = pixels - from < NB_PIECE ? pixels - from : NB_PIECE, offset = from * LANES;
 			for (int32_t p = i; p < j; p++) {
 				const nb_pass *q = &op->passes[p];
-				const float *z[3] = { 0 }, *y[3] = { 0 }, *coef = q->coef;
+				const void *z[3] = { 0 }, *y[3] = { 0 };
+				const float *coef = q->coef;
 				float own[(1 + 3 * 3) * LANES]; // coefficients where those of the pass do not serve
 				if (q->skip || q->images) coef = memcpy(own, q->coef, sizeof(float) * LANES);
-				int key = 0, weight = 9, k = 0;
+				int key = 0, weight = 9, k = 0, half = 0;
 				for (int t = 0; t < q->terms; t++) {
 					if (q->skip >> t & 1) continue;
 					float *a = own + (1 + 3 * k) * LANES;
@@ -104,13 +149,15 @@ static void op_combine(const nb_op *op, const nb_context *c) {
 						for (int l = 0; l < LANES; l++) a[l] *= factor;
 					}
 					key += 27 + q->kind[t] * weight;
-					if (q->kind[t] != TERM_PLAIN) y[k] = at(&q->y[t], c) + offset;
+					int half_y = q->kind[t] != TERM_PLAIN && is_half(&q->y[t]), half_z = q->kind[t] != TERM_RELU && is_half(&q->z[t]);
+					if (q->kind[t] != TERM_PLAIN) y[k] = skipped(at(&q->y[t], c), offset, half_y);
 					if (q->kind[t] == TERM_RELU) z[k] = y[k];
-					else z[k] = q->z[t].space == SPACE_NONE ? ones(c) : at(&q->z[t], c) + offset;
+					else z[k] = q->z[t].space == SPACE_NONE ? ones(c) : skipped(at(&q->z[t], c), offset, half_z);
 					if (q->kind[t] == TERM_PLAIN) y[k] = z[k];
+					half |= (half_z | half_y << 1) << 2 * k;
 					k++, weight /= 3;
 				}
-				combiners[key][q->accumulate](at(&q->out, c) + offset, z, y, coef, n);
+				combiners[key][(half ? 2 : 0) + q->accumulate](at(&q->out, c) + offset, z, y, coef, n, half);
 			}
 		}
 	}
@@ -118,20 +165,20 @@ static void op_combine(const nb_op *op, const nb_context *c) {
 
 // ---- Reductions
 
-static inline __attribute__((always_inline)) void reduce(int masked, int has_z, int nw,
-	const float *y, const float *z, const float *w0, const float *w1, const float *w2, const float *coef, int64_t pixels, double factor, double *sums) {
+static inline __attribute__((always_inline)) void reduce(int masked, int has_z, int nw, int half,
+	const void *y, const void *z, const void *w0, const void *w1, const void *w2, const float *coef, int64_t pixels, double factor, double *sums) {
 	EACH_PART(h) {
 		vf s = ZERO, t = ZERO, one = SET1(1.f);
 		if (masked) s = LD(coef + h), t = LD(coef + LANES + h);
 		float total[4][2 * LANES] = { 0 };
 #define STEP(a, b, c, d, i) do { \
-		vf v = has_z ? LD(z + (i)) : one; \
-		if (masked || nw > 0) __builtin_prefetch((masked ? y : w0) + (i) + AHEAD); \
-		if (masked) v = KEEP(GT(FMA(s, LD(y + (i)), t), ZERO), v); \
+		vf v = has_z ? load(z, i, half & 2) : one; \
+		if (masked || nw > 0) __builtin_prefetch(skipped(masked ? y : w0, (i) + AHEAD, masked ? half & 1 : half & 4)); \
+		if (masked) v = KEEP(GT(FMA(s, load(y, i, half & 1), t), ZERO), v); \
 		a = ADD(a, v); \
-		if (nw > 0) b = FMA(v, LD(w0 + (i)), b); \
-		if (nw > 1) c = FMA(v, LD(w1 + (i)), c); \
-		if (nw > 2) d = FMA(v, LD(w2 + (i)), d); \
+		if (nw > 0) b = FMA(v, load(w0, i, half & 4), b); \
+		if (nw > 1) c = FMA(v, load(w1, i, half & 8), c); \
+		if (nw > 2) d = FMA(v, load(w2, i, half & 16), d); \
 	} while (0)
 		for (int64_t from = 0; from < pixels; from += NB_PIECE) {
 			int64_t i = from * LANES + h, end = (pixels - from < NB_PIECE ? pixels : from + NB_PIECE) * LANES;
@@ -157,10 +204,13 @@ static void op_reduce(const nb_op *op, const nb_context *c) {
 	for (int32_t i = 0; i < op->count; i++) {
 		const nb_reduction *r = &op->reductions[i];
 		const float *y = r->masked ? at(&r->y, c) : 0, *z = r->has_z ? at(&r->z, c) : 0, *w[3] = { 0 };
-		for (int k = 0; k < r->nw; k++) w[k] = at(&r->w[k], c);
+		int half = (r->masked && is_half(&r->y)) | (r->has_z && is_half(&r->z)) << 1; // and a bit for each w
+		for (int k = 0; k < r->nw; k++) w[k] = at(&r->w[k], c), half |= is_half(&r->w[k]) << (2 + k);
 		double *sums = c->sums + r->slot, factor = r->image.space == SPACE_NONE ? 1 : *at(&r->image, c);
-#define CASE(m, v, n) case (m) * 8 + (v) * 4 + (n): reduce(m, v, n, y, z, w[0], w[1], w[2], r->coef, pixels, factor, sums); break;
-		switch (r->masked * 8 + r->has_z * 4 + r->nw) {
+#define CASE(m, v, n) \
+	case (m) * 8 + (v) * 4 + (n): reduce(m, v, n, 0, y, z, w[0], w[1], w[2], r->coef, pixels, factor, sums); break; \
+	case 16 + (m) * 8 + (v) * 4 + (n): reduce(m, v, n, half, y, z, w[0], w[1], w[2], r->coef, pixels, factor, sums); break;
+		switch ((half ? 16 : 0) + r->masked * 8 + r->has_z * 4 + r->nw) {
 			CASE(0, 0, 0) CASE(0, 0, 1) CASE(0, 0, 2) CASE(0, 0, 3) CASE(0, 1, 0) CASE(0, 1, 1) CASE(0, 1, 2) CASE(0, 1, 3)
 			CASE(1, 0, 0) CASE(1, 0, 1) CASE(1, 0, 2) CASE(1, 0, 3) CASE(1, 1, 0) CASE(1, 1, 1) CASE(1, 1, 2) CASE(1, 1, 3)
 		}
@@ -170,9 +220,15 @@ static void op_reduce(const nb_op *op, const nb_context *c) {
 
 // ---- Matrix products: every convolution comes down to these
 
-// Results are stored, added to what is there, or stored past the caches.
-enum { NEAR, ACCUMULATE, FAR };
-static int mode_of(const nb_op *op) { return op->accumulate ? ACCUMULATE : op->far ? FAR : NEAR; }
+enum { MAX_PLANES = 512 }; // of one instruction; Go checks it
+
+// Results are stored, added to what is there, or stored past the caches, or stored in
+// bfloat16 either way, and then what is added up of them is of the rounded ones.
+enum { NEAR, ACCUMULATE, FAR, HALF, HALF_FAR };
+static int mode_of(const nb_op *op) {
+	if (is_half(op->out)) return op->far ? HALF_FAR : HALF;
+	return op->accumulate ? ACCUMULATE : op->far ? FAR : NEAR;
+}
 
 // A product asks for a line of the stream at every input channel, which costs it
 // next to nothing and keeps memory as busy as it can be. It must not call
@@ -205,6 +261,9 @@ enum { MOMENT_FLOATS = 4 * LANES }; // of one output plane
 #define MULTIPLY(n) { vf s = SET1(p[n * LANES]); a##n = FMA(w0, s, a##n); b##n = FMA(w1, s, b##n); }
 #define STORE(n) ST(y0 + n * LANES, a##n); ST(y1 + n * LANES, b##n);
 #define STORE_FAR(n) STREAM(y0 + n * LANES, a##n); STREAM(y1 + n * LANES, b##n);
+#define TO_HALF(n) a##n = ROUND(a##n); b##n = ROUND(b##n);
+#define STORE_HALF(n) STH((uint16_t *)y0 + n * LANES, a##n); STH((uint16_t *)y1 + n * LANES, b##n);
+#define STORE_HALF_FAR(n) STREAMH((uint16_t *)y0 + n * LANES, a##n); STREAMH((uint16_t *)y1 + n * LANES, b##n);
 #define MOMENTS(n) m0 = ADD(m0, a##n); q0 = FMA(a##n, a##n, q0); m1 = ADD(m1, b##n); q1 = FMA(b##n, b##n, q1);
 #define PAIR(N) \
 	static void pair_##N(const float *const *x, int64_t off, int nin, const int32_t *depth, const float *w, int64_t ws, \
@@ -221,7 +280,10 @@ enum { MOMENT_FLOATS = 4 * LANES }; // of one output plane
 			} \
 			stream->next = ahead < stream->end ? ahead : stream->end; \
 		} \
-		if (mode == FAR) { REPEAT(N, STORE_FAR) } else { REPEAT(N, STORE) } \
+		if (mode >= HALF) { \
+			REPEAT(N, TO_HALF) \
+			if (mode == HALF_FAR) { REPEAT(N, STORE_HALF_FAR) } else { REPEAT(N, STORE_HALF) } \
+		} else if (mode == FAR) { REPEAT(N, STORE_FAR) } else { REPEAT(N, STORE) } \
 		if (st0) { \
 			vf m0 = ZERO, q0 = ZERO, m1 = ZERO, q1 = ZERO; \
 			REPEAT(N, MOMENTS) \
@@ -244,6 +306,9 @@ static const pair pairs[] = { 0, pair_1, pair_2, pair_3, pair_4, pair_5, pair_6 
 #undef MULTIPLY
 #undef STORE
 #undef STORE_FAR
+#undef TO_HALF
+#undef STORE_HALF
+#undef STORE_HALF_FAR
 #undef MOMENTS
 
 #if VL == LANES
@@ -253,6 +318,9 @@ static const pair pairs[] = { 0, pair_1, pair_2, pair_3, pair_4, pair_5, pair_6 
 #define MULTIPLY(n) a##n = FMA(w0, SET1(p[n * LANES]), a##n);
 #define STORE(n) ST(y + n * LANES, a##n);
 #define STORE_FAR(n) STREAM(y + n * LANES, a##n);
+#define TO_HALF(n) a##n = ROUND(a##n);
+#define STORE_HALF(n) STH((uint16_t *)y + n * LANES, a##n);
+#define STORE_HALF_FAR(n) STREAMH((uint16_t *)y + n * LANES, a##n);
 #define MOMENTS(n) m = ADD(m, a##n); q = FMA(a##n, a##n, q);
 #define SINGLE(N) \
 	static void single_##N(const float *const *x, int64_t off, int nin, const int32_t *depth, const float *w, float *y, int mode, float *st, nb_stream *stream) { \
@@ -268,7 +336,10 @@ static const pair pairs[] = { 0, pair_1, pair_2, pair_3, pair_4, pair_5, pair_6 
 			} \
 			stream->next = ahead < stream->end ? ahead : stream->end; \
 		} \
-		if (mode == FAR) { REPEAT(N, STORE_FAR) } else { REPEAT(N, STORE) } \
+		if (mode >= HALF) { \
+			REPEAT(N, TO_HALF) \
+			if (mode == HALF_FAR) { REPEAT(N, STORE_HALF_FAR) } else { REPEAT(N, STORE_HALF) } \
+		} else if (mode == FAR) { REPEAT(N, STORE_FAR) } else { REPEAT(N, STORE) } \
 		if (st) { \
 			vf m = ZERO, q = ZERO; \
 			REPEAT(N, MOMENTS) \
@@ -294,6 +365,9 @@ static const single singles[] = { 0, single_1, single_2, single_3, single_4, sin
 #undef MULTIPLY
 #undef STORE
 #undef STORE_FAR
+#undef TO_HALF
+#undef STORE_HALF
+#undef STORE_HALF_FAR
 #undef MOMENTS
 #endif
 
@@ -311,16 +385,33 @@ static inline int64_t run_length(cut c, int64_t run) { return c.length + (run < 
 
 // product multiplies all pixels of the input planes into all output planes.
 // Pixels go in chunks whose inputs stay in the nearest cache while the output
-// blocks are computed one after another.
-static void product(const float *const *x, int nin, const int32_t *depth, const float *w, int64_t between,
+// blocks are computed one after another. Where some of the inputs are in bfloat16, as
+// `half` says of each, their chunk is widened into the room.
+static void product(const float *const *inputs, const char *half, float *room, int nin, const int32_t *depth, const float *w, int64_t between,
 	float *const *y, int nout, int64_t pixels, int mode, float *st, nb_stream *stream) {
 	enum { CHUNK = 20 << 10 };
+#define PLACE(o, i) ((float *)skipped(y[o], i, mode >= HALF))
 	cut c = cut_into(pixels, PAIR_PIXELS);
 	int64_t chunk = CHUNK / ((int64_t)nin * PAIR_PIXELS * LANES * 4), from = 0;
 	if (chunk < 1) chunk = 1;
+	const float *own[MAX_PLANES], *const *x = inputs;
 	for (int64_t first = 0; first < c.runs; first += chunk) {
 		int64_t end = first + chunk < c.runs ? first + chunk : c.runs, p = from;
 		int o = 0;
+		if (half) {
+			int64_t count = 0;
+			for (int64_t r = first; r < end; r++) count += run_length(c, r);
+			x = own;
+			for (int i = 0; i < nin; i++) {
+				if (!half[i]) {
+					own[i] = inputs[i];
+					continue;
+				}
+				float *to = room + i * count * LANES;
+				widen(to, (const uint16_t *)inputs[i] + from * LANES, count * LANES);
+				own[i] = (const float *)((uintptr_t)to - sizeof(float) * from * LANES); // the first pixel's place
+			}
+		}
 #if VL == LANES
 		for (; o + 1 < nout; o += 2) {
 			float *st0 = st ? st + o * MOMENT_FLOATS : 0, *st1 = st ? st0 + MOMENT_FLOATS : 0;
@@ -328,7 +419,7 @@ static void product(const float *const *x, int nin, const int32_t *depth, const 
 			for (int64_t r = first; r < end; r++) {
 				int64_t n = run_length(c, r);
 				next_plane(stream);
-				pairs[n](x, p * LANES, nin, depth, w + o * between, between, y[o] + p * LANES, y[o + 1] + p * LANES, mode, st0, st1, stream);
+				pairs[n](x, p * LANES, nin, depth, w + o * between, between, PLACE(o, p * LANES), PLACE(o + 1, p * LANES), mode, st0, st1, stream);
 				p += n;
 			}
 		}
@@ -340,7 +431,7 @@ static void product(const float *const *x, int nin, const int32_t *depth, const 
 			for (int64_t r = 0; r < wide.runs; r++) {
 				int64_t n = run_length(wide, r);
 				next_plane(stream);
-				singles[n](x, p * LANES, nin, depth, w + o * between, y[o] + p * LANES, mode, st ? st + o * MOMENT_FLOATS : 0, stream);
+				singles[n](x, p * LANES, nin, depth, w + o * between, PLACE(o, p * LANES), mode, st ? st + o * MOMENT_FLOATS : 0, stream);
 				p += n;
 			}
 		}
@@ -351,15 +442,15 @@ static void product(const float *const *x, int nin, const int32_t *depth, const 
 				p = from;
 				for (int64_t r = first; r < end; r++) {
 					int64_t n = run_length(c, r);
-					float *q = y[o] + p * LANES + h;
 					next_plane(stream);
-					pairs[n](x, p * LANES, nin, depth, w + o * between + h, VL, q, q + VL, mode, s, s ? s + VL : 0, stream);
+					pairs[n](x, p * LANES, nin, depth, w + o * between + h, VL, PLACE(o, p * LANES + h), PLACE(o, p * LANES + h + VL), mode, s, s ? s + VL : 0, stream);
 					p += n;
 				}
 			}
 #endif
 		from = p;
 	}
+#undef PLACE
 }
 
 // outer adds Σ over the pixels of x[i]·g[o] to the blocks dw, [LANES][LANES], of one input
@@ -433,10 +524,9 @@ OUTER_1(8)
 // outer_product adds the products of all input with all output planes to dw
 // [out block][in block][LANES][LANES], chunk of pixels by chunk.
 static void outer_product(const float *const *x, int nin, const int32_t *depth, const float *const *g, int nout, float *dw, int64_t pixels) {
-	enum { CHUNK = 96 };
 	int64_t between = (int64_t)nin * LANES * LANES;
-	for (int64_t from = 0; from < pixels; from += CHUNK) {
-		int64_t n = pixels - from < CHUNK ? pixels - from : CHUNK, off = from * LANES;
+	for (int64_t from = 0; from < pixels; from += NB_OUTER) {
+		int64_t n = pixels - from < NB_OUTER ? pixels - from : NB_OUTER, off = from * LANES;
 		int o = 0;
 #if VL == 16
 		for (; o + 3 < nout; o += 4) {
@@ -470,8 +560,6 @@ static void outer_product(const float *const *x, int nin, const int32_t *depth, 
 
 // ---- Convolutions
 
-enum { MAX_PLANES = 512 }; // of one instruction; Go checks it
-
 static void planes(float **p, const nb_ref *r, int n, const nb_context *c) {
 	for (int i = 0; i < n; i++) p[i] = at(&r[i], c);
 }
@@ -494,17 +582,39 @@ static void op_conv1(const nb_op *op, const nb_context *c) {
 	planes(y, op->out, op->nout, c);
 	float *st = op->slots ? c->work : 0;
 	if (st) memset(st, 0, sizeof(float) * MOMENT_FLOATS * op->nout);
-	product((const float *const *)x, op->nin, op->depth, op->weights, (int64_t)op->nin * LANES * LANES, y, op->nout,
-		(int64_t)op->h * op->w, mode_of(op), st, c->stream);
+	char half[MAX_PLANES];
+	for (int i = 0; i < op->nin; i++) half[i] = (char)is_half(&op->in[i]);
+	product((const float *const *)x, any_half(op->in, op->nin) ? half : 0, c->work + nb_own_work(op, LANES), op->nin, op->depth, op->weights,
+		(int64_t)op->nin * LANES * LANES, y, op->nout, (int64_t)op->h * op->w, mode_of(op), st, c->stream);
 	if (st) flush(op, c, st);
+}
+
+// stretch is n pixels of a plane, widened if need be into the room, of which it takes its part.
+static const float *stretch(const nb_ref *r, const float *x, int64_t from, int64_t n, float **room) {
+	if (!is_half(r)) return x + from * LANES;
+	float *to = *room;
+	widen(to, (const uint16_t *)x + from * LANES, n * LANES);
+	*room += n * LANES;
+	return to;
 }
 
 static void op_weight1(const nb_op *op, const nb_context *c) {
 	float *x[MAX_PLANES], *g[MAX_PLANES];
 	planes(x, op->in, op->nin, c);
 	planes(g, op->aux, op->naux, c);
-	outer_product((const float *const *)x, op->nin, op->depth, (const float *const *)g, op->naux, c->gradients + op->slot,
-		(int64_t)op->h * op->w);
+	int64_t pixels = (int64_t)op->h * op->w;
+	if (!any_half(op->in, op->nin) && !any_half(op->aux, op->naux)) {
+		outer_product((const float *const *)x, op->nin, op->depth, (const float *const *)g, op->naux, c->gradients + op->slot, pixels);
+		return;
+	}
+	const float *own[MAX_PLANES], *other[MAX_PLANES];
+	for (int64_t from = 0; from < pixels; from += NB_OUTER) {
+		int64_t n = pixels - from < NB_OUTER ? pixels - from : NB_OUTER;
+		float *room = c->work + nb_own_work(op, LANES);
+		for (int i = 0; i < op->nin; i++) own[i] = stretch(&op->in[i], x[i], from, n, &room);
+		for (int o = 0; o < op->naux; o++) other[o] = stretch(&op->aux[o], g[o], from, n, &room);
+		outer_product(own, op->nin, op->depth, other, op->naux, c->gradients + op->slot, n);
+	}
 }
 
 // 3×3 convolutions by Winograd's minimal filtering F(2×2, 3×3): 16 products
@@ -533,28 +643,28 @@ static int64_t odd_lines(int64_t floats) { return floats / LANES % 2 ? floats : 
 // winograd_input transforms the 4×4 windows of one row of tiles, which begin at
 // row 2·row - 1 and overlap by two, into v, whose positions are `between` floats
 // apart. zeros is a row of zeros.
-static void winograd_input(const float *x, int h, int w, int row, int across, const float *zeros, float *v, int64_t between) {
-	const float *r[4];
+static inline __attribute__((always_inline)) void winograd_windows(const void *x, int half, int h, int w, int row, int across, const float *zeros, float *v, int64_t between) {
+	const void *r[4];
 	for (int i = 0; i < 4; i++) {
 		int y = 2 * row - 1 + i;
-		r[i] = y < 0 || y >= h ? zeros : x + (int64_t)y * w * LANES;
+		r[i] = y < 0 || y >= h ? zeros : skipped(x, (int64_t)y * w * LANES, half);
 	}
 	EACH_PART(l) {
-		const float *r0 = r[0] + l, *r1 = r[1] + l, *r2 = r[2] + l, *r3 = r[3] + l;
+		const void *r0 = skipped(r[0], l, half), *r1 = skipped(r[1], l, half), *r2 = skipped(r[2], l, half), *r3 = skipped(r[3], l, half);
 		float *q = v + l;
 		vf a0 = ZERO, a1 = ZERO, a2 = ZERO, a3 = ZERO; // column 2t - 1
-		vf d0 = LD(r0), d1 = LD(r1), d2 = LD(r2), d3 = LD(r3);
+		vf d0 = load(r0, 0, half), d1 = load(r1, 0, half), d2 = load(r2, 0, half), d3 = load(r3, 0, half);
 		vf b0 = SUB(d0, d2), b1 = ADD(d1, d2), b2 = SUB(d2, d1), b3 = SUB(d1, d3); // column 2t
 		for (int t = 0; t < across; t++, q += LANES) {
 			vf c0 = ZERO, c1 = ZERO, c2 = ZERO, c3 = ZERO, e0 = ZERO, e1 = ZERO, e2 = ZERO, e3 = ZERO;
 			int64_t col = (2 * t + 1) * LANES;
 			if (2 * t + 1 < w) {
-				d0 = LD(r0 + col), d1 = LD(r1 + col), d2 = LD(r2 + col), d3 = LD(r3 + col);
+				d0 = load(r0, col, half), d1 = load(r1, col, half), d2 = load(r2, col, half), d3 = load(r3, col, half);
 				c0 = SUB(d0, d2), c1 = ADD(d1, d2), c2 = SUB(d2, d1), c3 = SUB(d1, d3);
 			}
 			if (2 * t + 2 < w) {
 				col += LANES;
-				d0 = LD(r0 + col), d1 = LD(r1 + col), d2 = LD(r2 + col), d3 = LD(r3 + col);
+				d0 = load(r0, col, half), d1 = load(r1, col, half), d2 = load(r2, col, half), d3 = load(r3, col, half);
 				e0 = SUB(d0, d2), e1 = ADD(d1, d2), e2 = SUB(d2, d1), e3 = SUB(d1, d3);
 			}
 			ST(q, SUB(a0, c0)), ST(q + between, ADD(b0, c0)), ST(q + 2 * between, SUB(c0, b0)), ST(q + 3 * between, SUB(b0, e0));
@@ -570,19 +680,27 @@ static void winograd_input(const float *x, int h, int w, int row, int across, co
 	}
 }
 
+static void winograd_input(const nb_ref *ref, const float *x, int h, int w, int row, int across, const float *zeros, float *v, int64_t between) {
+	if (is_half(ref)) winograd_windows(x, 1, h, w, row, across, zeros, v, between);
+	else winograd_windows(x, 0, h, w, row, across, zeros, v, between);
+}
+
 // winograd_output transforms one row of tiles of m back into the two rows of y
 // that it covers, and adds up the results and their squares in st, if given.
 static inline __attribute__((always_inline)) void winograd_output(const float *m, int64_t between, float *y, int h, int w, int row, int across, int mode, float *st) {
 	int below = 2 * row + 1 < h;
 	EACH_PART(l) {
-		float *y0 = y + (int64_t)2 * row * w * LANES + l, *y1 = below ? y0 + (int64_t)w * LANES : 0;
+		int64_t y0 = (int64_t)2 * row * w * LANES + l, y1 = y0 + (int64_t)w * LANES; // places in y
 		const float *q = m + l;
 		vf sum = ZERO, squares = ZERO;
 #define PUT(place, value) do { \
 		vf v = value; \
-		if (mode == ACCUMULATE) v = ADD(v, LD(place)); \
-		if (mode == FAR) STREAM(place, v); \
-		else ST(place, v); \
+		if (mode == ACCUMULATE) v = ADD(v, LD(y + (place))); \
+		if (mode >= HALF) v = ROUND(v); \
+		if (mode == FAR) STREAM(y + (place), v); \
+		else if (mode == HALF) STH((uint16_t *)y + (place), v); \
+		else if (mode == HALF_FAR) STREAMH((uint16_t *)y + (place), v); \
+		else ST(y + (place), v); \
 		sum = ADD(sum, v); \
 		squares = FMA(v, v, squares); \
 	} while (0)
@@ -614,15 +732,15 @@ static inline __attribute__((always_inline)) void winograd_output(const float *m
 
 // winograd_gradient transforms the 2×2 tiles of a row of the output's gradient
 // for the gradient of the weights.
-static void winograd_gradient(const float *g, int h, int w, int row, int across, float *v, int64_t between) {
+static inline __attribute__((always_inline)) void winograd_tiles(const void *g, int half, int h, int w, int row, int across, float *v, int64_t between) {
 	EACH_PART(l) {
-		const float *r0 = g + (int64_t)2 * row * w * LANES + l, *r1 = r0 + (int64_t)w * LANES;
+		const void *r0 = skipped(g, (int64_t)2 * row * w * LANES + l, half), *r1 = skipped(r0, (int64_t)w * LANES, half);
 		float *q = v + l;
 		int below = 2 * row + 1 < h;
 		for (int t = 0; t < across; t++, q += LANES) {
 			int64_t col = 2 * t * LANES;
 			int right = 2 * t + 1 < w;
-			vf a = LD(r0 + col), b = right ? LD(r0 + col + LANES) : ZERO, c = below ? LD(r1 + col) : ZERO, d = below && right ? LD(r1 + col + LANES) : ZERO;
+			vf a = load(r0, col, half), b = right ? load(r0, col + LANES, half) : ZERO, c = below ? load(r1, col, half) : ZERO, d = below && right ? load(r1, col + LANES, half) : ZERO;
 			float *u = q;
 #define ROW(x, y) \
 			ST(u, x), ST(u + between, ADD(x, y)), ST(u + 2 * between, SUB(x, y)), ST(u + 3 * between, SUB(ZERO, y)); \
@@ -635,6 +753,11 @@ static void winograd_gradient(const float *g, int h, int w, int row, int across,
 #undef ROW
 		}
 	}
+}
+
+static void winograd_gradient(const nb_ref *ref, const float *g, int h, int w, int row, int across, float *v, int64_t between) {
+	if (is_half(ref)) winograd_tiles(g, 1, h, w, row, across, v, between);
+	else winograd_tiles(g, 0, h, w, row, across, v, between);
 }
 
 // The work area holds a row of zeros, the sums, and the transformed planes.
@@ -652,11 +775,11 @@ static void op_conv3(const nb_op *op, const nb_context *c) {
 		int rows = t.down - first < t.rows ? t.down - first : t.rows;
 		for (int i = 0; i < op->nin; i++)
 			for (int r = 0; r < rows; r++)
-				winograd_input(x[i], op->h, op->w, first + r, t.across, zeros, v + i * strip + (int64_t)r * t.across * LANES, in_position);
+				winograd_input(&op->in[i], x[i], op->h, op->w, first + r, t.across, zeros, v + i * strip + (int64_t)r * t.across * LANES, in_position);
 		for (int position = 0; position < 16; position++) {
 			for (int i = 0; i < op->nin; i++) from[i] = v + position * in_position + i * strip;
 			for (int o = 0; o < op->nout; o++) to[o] = m + position * out_position + o * strip;
-			product((const float *const *)from, op->nin, op->depth, op->weights + (int64_t)position * op->nout * op->nin * LANES * LANES,
+			product((const float *const *)from, 0, 0, op->nin, op->depth, op->weights + (int64_t)position * op->nout * op->nin * LANES * LANES,
 				(int64_t)op->nin * LANES * LANES, to, op->nout, (int64_t)rows * t.across, NEAR, 0, c->stream);
 		}
 		for (int o = 0; o < op->nout; o++)
@@ -667,6 +790,8 @@ static void op_conv3(const nb_op *op, const nb_context *c) {
 				case NEAR: winograd_output(q, out_position, y[o], op->h, op->w, first + r, t.across, NEAR, sums); break;
 				case ACCUMULATE: winograd_output(q, out_position, y[o], op->h, op->w, first + r, t.across, ACCUMULATE, sums); break;
 				case FAR: winograd_output(q, out_position, y[o], op->h, op->w, first + r, t.across, FAR, sums); break;
+				case HALF: winograd_output(q, out_position, y[o], op->h, op->w, first + r, t.across, HALF, sums); break;
+				case HALF_FAR: winograd_output(q, out_position, y[o], op->h, op->w, first + r, t.across, HALF_FAR, sums); break;
 				}
 			}
 	}
@@ -688,9 +813,9 @@ static void op_weight3(const nb_op *op, const nb_context *c) {
 		for (int r = 0; r < rows; r++) {
 			int64_t offset = (int64_t)r * t.across * LANES;
 			for (int i = 0; i < op->nin; i++)
-				winograd_input(x[i], op->h, op->w, first + r, t.across, zeros, v + i * strip + offset, in_position);
+				winograd_input(&op->in[i], x[i], op->h, op->w, first + r, t.across, zeros, v + i * strip + offset, in_position);
 			for (int o = 0; o < op->naux; o++)
-				winograd_gradient(g[o], op->h, op->w, first + r, t.across, u + o * strip + offset, out_position);
+				winograd_gradient(&op->aux[o], g[o], op->h, op->w, first + r, t.across, u + o * strip + offset, out_position);
 		}
 		for (int position = 0; position < 16; position++) {
 			for (int i = 0; i < op->nin; i++) from[i] = v + position * in_position + i * strip;
@@ -712,10 +837,10 @@ static void op_convk(const nb_op *op, const nb_context *c) {
 				int row = (int)(p / w) + tap / k - k / 2, col = (int)(p % w) + tap % k - k / 2;
 				if (row < 0 || row >= h || col < 0 || col >= w) continue;
 				for (int i = 0; i < op->nin; i++) {
-					const float *x = at(&op->in[i], c) + ((int64_t)row * w + col) * LANES;
+					int64_t x = ((int64_t)row * w + col) * LANES;
 					const float *v = op->weights + (((int64_t)tap * op->nout + o) * op->nin + i) * LANES * LANES;
 					for (int a = 0; a < op->depth[i]; a++)
-						for (int l = 0; l < LANES; l++) sum[l] += x[a] * v[a * LANES + l];
+						for (int l = 0; l < LANES; l++) sum[l] += element(&op->in[i], c, x + a) * v[a * LANES + l];
 				}
 			}
 			for (int l = 0; l < LANES; l++) {
@@ -733,16 +858,15 @@ static void op_convk(const nb_op *op, const nb_context *c) {
 static void op_weightk(const nb_op *op, const nb_context *c) {
 	int k = op->k, h = op->h, w = op->w;
 	for (int o = 0; o < op->naux; o++) {
-		const float *g = at(&op->aux[o], c);
 		for (int tap = 0; tap < k * k; tap++)
 			for (int64_t p = 0; p < (int64_t)h * w; p++) {
 				int row = (int)(p / w) + tap / k - k / 2, col = (int)(p % w) + tap % k - k / 2;
 				if (row < 0 || row >= h || col < 0 || col >= w) continue;
 				for (int i = 0; i < op->nin; i++) {
-					const float *x = at(&op->in[i], c) + ((int64_t)row * w + col) * LANES;
+					int64_t x = ((int64_t)row * w + col) * LANES;
 					float *d = c->gradients + op->slot + (((int64_t)tap * op->naux + o) * op->nin + i) * LANES * LANES;
 					for (int a = 0; a < op->depth[i]; a++)
-						for (int l = 0; l < LANES; l++) d[a * LANES + l] += x[a] * g[p * LANES + l];
+						for (int l = 0; l < LANES; l++) d[a * LANES + l] += element(&op->in[i], c, x + a) * element(&op->aux[o], c, p * LANES + l);
 				}
 			}
 	}
@@ -775,7 +899,7 @@ static void pool_3x3(const float *x, float *y, int h, int w) {
 
 static void op_pool(const nb_op *op, const nb_context *c) {
 	for (int b = 0; b < op->nin; b++) {
-		const float *x = at(&op->in[b], c);
+		const float *x = whole(op, c, &op->in[b], (int64_t)op->h * op->w, 0);
 		float *y = at(&op->out[b], c);
 		if (is_3x3(op)) {
 			pool_3x3(x, y, op->h, op->w);
@@ -892,7 +1016,7 @@ static inline __attribute__((always_inline)) void pool_back_3x3(const float *x, 
 
 static void op_pool_back(const nb_op *op, const nb_context *c) {
 	for (int b = 0; b < op->nin; b++) {
-		const float *x = at(&op->in[b], c), *g = at(&op->aux[b], c);
+		const float *x = whole(op, c, &op->in[b], (int64_t)op->h * op->w, 0), *g = whole(op, c, &op->aux[b], (int64_t)op->oh * op->ow, 1);
 		float *d = at(&op->out[b], c), dot[LANES] = { 0 }, scale[LANES];
 		for (int l = 0; l < LANES; l++) scale[l] = op->weights ? op->weights[b * LANES + l] : 1;
 		if (is_3x3(op)) {
@@ -958,7 +1082,7 @@ static void pool_take_3x3(const float *x, const float *u, float *y, int h, int w
 
 static void op_pool_take(const nb_op *op, const nb_context *c) {
 	for (int b = 0; b < op->nin; b++) {
-		const float *x = at(&op->in[b], c), *u = at(&op->aux[b], c);
+		const float *x = whole(op, c, &op->in[b], (int64_t)op->h * op->w, 0), *u = whole(op, c, &op->aux[b], (int64_t)op->h * op->w, 1);
 		float *y = at(&op->out[b], c);
 		if (is_3x3(op)) {
 			pool_take_3x3(x, u, y, op->h, op->w, c->work);
@@ -981,7 +1105,7 @@ static void op_pool_take(const nb_op *op, const nb_context *c) {
 static void op_mean(const nb_op *op, const nb_context *c) {
 	int64_t pixels = (int64_t)op->h * op->w;
 	for (int b = 0; b < op->nin; b++) {
-		const float *x = at(&op->in[b], c);
+		const float *x = whole(op, c, &op->in[b], pixels, 0);
 		float *y = at(&op->out[b], c);
 		EACH_PART(l) {
 			vf s = ZERO;
@@ -1018,7 +1142,7 @@ static void op_store(const nb_op *op, const nb_context *c) {
 	float *y = at(&op->out[0], c);
 	int64_t pixels = (int64_t)op->h * op->w;
 	for (int b = 0; b < op->nin; b++) {
-		const float *x = at(&op->in[b], c);
+		const float *x = whole(op, c, &op->in[b], pixels, 0);
 		int n = op->channels - b * LANES < LANES ? op->channels - b * LANES : LANES;
 		for (int l = 0; l < n; l++)
 			for (int64_t p = 0; p < pixels; p++) y[(b * LANES + l) * pixels + p] = x[p * LANES + l];
@@ -1034,12 +1158,12 @@ typedef struct {
 
 // pieces lists those of the lanes from h on of the plane that the moves go to, at
 // least one, of which nothing may be taken.
-static int pieces(const nb_op *op, const nb_context *c, const nb_move *first, const nb_move *end, int h, piece *list) {
+static int pieces(const float *const *planes, const nb_move *first, const nb_move *end, int h, piece *list) {
 	int n = 0;
-	list[0] = (piece){ at(&op->in[first->src], c) };
+	list[0] = (piece){ planes[first->src] };
 	for (const nb_move *m = first; m < end; m++)
 		EACH_PART(part) {
-			piece p = { at(&op->in[m->src], c) + part };
+			piece p = { planes[m->src] + part };
 			int some = 0;
 			for (int l = 0; l < VL; l++) {
 				int lane = m->lanes[h + l] - part;
@@ -1071,12 +1195,14 @@ static inline __attribute__((always_inline)) void take(int n, const piece *p, fl
 
 static void op_repack(const nb_op *op, const nb_context *c) {
 	int64_t pixels = (int64_t)op->h * op->w;
+	const float *x[MAX_PLANES];
+	for (int i = 0; i < op->nin; i++) x[i] = whole(op, c, &op->in[i], pixels, i);
 	for (const nb_move *m = op->moves, *end; m < op->moves + op->count; m = end) {
 		for (end = m; end < op->moves + op->count && end->block == m->block; end++) {}
 		EACH_PART(h) {
 			piece list[LANES];
 			float *y = at(&op->out[m->block], c) + h;
-			int n = pieces(op, c, m, end, h, list);
+			int n = pieces(x, m, end, h, list);
 			switch (n) {
 			case 1: take(1, list, y, pixels); break;
 			case 2: take(2, list, y, pixels); break;
@@ -1088,12 +1214,23 @@ static void op_repack(const nb_op *op, const nb_context *c) {
 	}
 }
 
+// narrow stores a plane in bfloat16, and rounds it where it is if asked.
+static void narrow(float *x, uint16_t *y, int64_t floats, int far, int round) {
+	for (int64_t i = 0; i < floats; i += VL) {
+		vf v = ROUND(LD(x + i));
+		if (round) ST(x + i, v);
+		if (far) STREAMH(y + i, v);
+		else STH(y + i, v);
+	}
+}
+
 static void op_stream(const nb_op *op, const nb_context *c) {
 	int64_t floats = (int64_t)op->h * op->w * LANES;
 	for (int b = 0; b < op->nin; b++) {
-		const float *x = at(&op->in[b], c);
-		float *y = at(&op->out[b], c);
-		for (int64_t i = 0; i < floats; i += VL) STREAM(y + i, LD(x + i));
+		float *x = at(&op->in[b], c), *y = at(&op->out[b], c);
+		if (is_half(&op->out[b])) narrow(x, (uint16_t *)y, floats, op->far, op->round);
+		else
+			for (int64_t i = 0; i < floats; i += VL) STREAM(y + i, LD(x + i));
 	}
 }
 

@@ -39,6 +39,19 @@ typedef __m256i vi;
 #define LDI(p) _mm256_loadu_si256((const __m256i *)(p))
 #define PERMUTE(i, x) _mm256_permutevar8x32_ps(x, i)
 #define KEEP(m, x) _mm256_and_ps(m, x)
+#define LDH(p) _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(p))), 16))
+#define STH(p, v) _mm_storeu_si128((__m128i *)(p), halves(v))
+#define STREAMH(p, v) _mm_stream_si128((__m128i *)(p), halves(v))
+#define ROUND(v) rounded(v)
+static inline vf rounded(vf v) {
+	vi x = _mm256_castps_si256(v), odd = _mm256_and_si256(_mm256_srli_epi32(x, 16), _mm256_set1_epi32(1));
+	x = _mm256_add_epi32(x, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff)));
+	return _mm256_castsi256_ps(_mm256_and_si256(x, _mm256_set1_epi32((int)0xffff0000)));
+}
+static inline __m128i halves(vf v) { // of rounded ones
+	vi x = _mm256_srli_epi32(_mm256_castps_si256(v), 16);
+	return _mm_packus_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1));
+}
 
 #include "kernels.h"
 #ifndef NARROW

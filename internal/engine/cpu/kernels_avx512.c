@@ -35,6 +35,18 @@ typedef __m512i vi;
 #define LDI(p) _mm512_loadu_si512(p)
 #define PERMUTE(i, x) _mm512_permutexvar_ps(i, x)
 #define KEEP(m, x) _mm512_maskz_mov_ps(m, x)
+#define LDH(p) _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(p))), 16))
+#define STH(p, v) _mm256_storeu_si256((__m256i *)(p), halves(v))
+#define STREAMH(p, v) _mm256_stream_si256((__m256i *)(p), halves(v))
+#define ROUND(v) rounded(v)
+static inline vf rounded(vf v) {
+	vi x = _mm512_castps_si512(v), odd = _mm512_and_si512(_mm512_srli_epi32(x, 16), _mm512_set1_epi32(1));
+	x = _mm512_add_epi32(x, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
+	return _mm512_castsi512_ps(_mm512_and_si512(x, _mm512_set1_epi32((int)0xffff0000)));
+}
+static inline __m256i halves(vf v) { // of rounded ones
+	return _mm512_cvtepi32_epi16(_mm512_srli_epi32(_mm512_castps_si512(v), 16));
+}
 
 #include "kernels.h"
 #include "steps.h"

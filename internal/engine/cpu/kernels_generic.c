@@ -30,6 +30,22 @@ typedef float vf_unaligned __attribute__((vector_size(16), aligned(4), may_alias
 #define KEEP(m, x) ((vf)((m) & (vm)(x)))
 #define MERGE(m, x, y) ((vf)(((m) & (vm)(x)) | (~(m) & (vm)(y))))
 #define LDI(p) ((vi)*(const vi_unaligned *)(p))
+#define LDH(p) widened(p)
+#define STH(p, v) halve(p, v)
+#define STREAMH(p, v) halve(p, v)
+#define ROUND(v) rounded(v)
+typedef uint32_t vu __attribute__((vector_size(16)));
+static inline vf widened(const uint16_t *p) {
+	return (vf)((vu){ p[0], p[1], p[2], p[3] } << 16);
+}
+static inline vf rounded(vf v) {
+	vu x = (vu)v;
+	return (vf)((x + 0x7fff + (x >> 16 & 1)) & 0xffff0000u);
+}
+static inline void halve(uint16_t *p, vf v) { // of rounded ones
+	vu x = (vu)v >> 16;
+	for (int i = 0; i < VL; i++) p[i] = (uint16_t)x[i];
+}
 #define PERMUTE(i, x) permuted(i, x)
 static inline vf permuted(vi i, vf x) {
 	return (vf){ x[i[0]], x[i[1]], x[i[2]], x[i[3]] };

@@ -84,7 +84,7 @@ void nb_numbers_run(const nb_numbers *list, int64_t count) {
 	}
 }
 
-int64_t nb_work(const nb_op *op, int lanes) {
+int64_t nb_own_work(const nb_op *op, int lanes) {
 	int64_t row = (int64_t)op->w * lanes, across = (op->w + 1) / 2, down = (op->h + 1) / 2;
 	// A strip is at most 32 tiles or one row of them, see kernels.h.
 	int64_t strip = (across > 32 ? across : across * down < 32 ? across * down : 32) * lanes;
@@ -104,6 +104,32 @@ int64_t nb_work(const nb_op *op, int lanes) {
 	case OP_AVERAGE: return row + op->ow + op->oh;
 	case OP_AVERAGE_BACK: return row + op->w + op->h;
 	default: return 0;
+	}
+}
+
+static int some_half(const nb_ref *r, int n) {
+	for (int i = 0; i < n; i++)
+		if (r[i].space == SPACE_HALF) return 1;
+	return 0;
+}
+
+int64_t nb_work(const nb_op *op, int lanes) {
+	int64_t own = nb_own_work(op, lanes), in = some_half(op->in, op->nin), aux = some_half(op->aux, op->naux);
+	if (!in && !aux) return own;
+	int64_t inner = (int64_t)op->h * op->w, outer = (int64_t)op->oh * op->ow, plane = (inner > outer ? inner : outer) * lanes;
+	switch (op->kind) {
+	case OP_CONV1: { // see product, kernels.h
+		int64_t chunk = (int64_t)op->nin * 14 * lanes;
+		return own + (chunk > 5120 ? chunk : 5120);
+	}
+	case OP_WEIGHT1: return own + (int64_t)(op->nin + op->naux) * NB_OUTER * lanes;
+	case OP_CONV3:
+	case OP_WEIGHT3:
+	case OP_CONVK:
+	case OP_WEIGHTK:
+	case OP_STREAM: return own;
+	case OP_REPACK: return own + op->nin * plane;
+	default: return own + 2 * plane;
 	}
 }
 

@@ -88,6 +88,12 @@ void nb_total(double *total, const double *sums, int64_t n, int64_t groups, int6
 // nb_work is how many floats of nb_context.work the instruction needs.
 int64_t nb_work(const nb_op *op, int lanes);
 
+// nb_own_work is that without room for what is widened from bfloat16, which comes after it.
+int64_t nb_own_work(const nb_op *op, int lanes);
+
+// Pixels of a plane that a product of gradients goes through at a time.
+enum { NB_OUTER = 96 };
+
 // A ring is room for rows of a plane that windows reach at a time, each with what is
 // left and right of it, in pixels.
 typedef struct {

@@ -66,6 +66,8 @@ func (m *machine) Together() bool { return false }
 
 func (m *machine) Lanes() int { return m.lanes }
 
+func (m *machine) Half() bool { return m.engine.half }
+
 // program is a compiled plan.
 type program struct {
 	*phases.Program
@@ -165,6 +167,7 @@ func (l *level) bind(p *program, ops []C.nb_op) {
 				context.gradients = (*C.float)(&gradients[0])
 			}
 			context.spaces[C.SPACE_BATCH] = (*C.char)(e.batch.pointer)
+			context.spaces[C.SPACE_HALF] = (*C.char)(e.batch.pointer)
 			context.spaces[C.SPACE_SCRATCH] = (*C.char)(e.scratch[thread].pointer)
 			context.work = (*C.float)(e.work[thread].pointer)
 			C.nb_run(phase, context, C.int64_t(l.groups[group]), C.int64_t(l.groups[group+1]))

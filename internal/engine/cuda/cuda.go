@@ -268,3 +268,6 @@ func (m *machine) Together() bool { return true }
 
 // Lanes is that of the kernels.
 func (m *machine) Lanes() int { return phases.Lanes }
+
+// Half reports that all planes are floats.
+func (m *machine) Half() bool { return false }

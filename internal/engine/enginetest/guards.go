@@ -32,7 +32,8 @@ var choices = Graph{"choices",
 // guards makes runs of one program in which other operations are left out each
 // time, after one that leaves something in their place that spoils whatever reads
 // it, and compares them with the reference engine, which computes everything.
-func guards(t *testing.T, open func(threads int) engine.Engine, tolerance float64) {
+func (s suite) guards(t *testing.T) {
+	open, tolerance := s.open, s.tolerance
 	r := random.New(5, "guards")
 	p, err := choices.NewProblem(r)
 	if err != nil {
@@ -68,6 +69,9 @@ func guards(t *testing.T, open func(threads int) engine.Engine, tolerance float6
 				if byMixing && values["second"] != nil {
 					values["second"][e] = values["m"][e] * r.NormFloat64()
 				}
+			}
+			if !s.steady(values, all) {
+				continue
 			}
 			want := all.At(values)
 			for e := range operations {

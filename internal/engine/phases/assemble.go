@@ -30,6 +30,10 @@ type Machine interface {
 	Together() bool
 	// Lanes is how many channels the planes of the program have, at most Lanes.
 	Lanes() int
+	// Half reports whether planes that go through memory from one phase to another are
+	// held in bfloat16 there. Those of single pixels, and those that a repetition starts
+	// from, are floats all the same.
+	Half() bool
 }
 
 // Vector is a vector of the engine that instructions can address.
@@ -293,7 +297,11 @@ func (a *assembler) inScratch(at int) Ref {
 
 // inBatch is where a plane is once it has been streamed.
 func (a *assembler) inBatch(p plane) Ref {
-	return Ref{Space: Batch, Base: int64(p.at + p.block*p.planeBytes()), Stride: int64(p.imageBytes())}
+	r := Ref{Space: Batch, Base: int64(p.at + p.block*p.kept(p.planeBytes())), Stride: int64(p.kept(p.imageBytes()))}
+	if p.half {
+		r.Space = Half
+	}
+	return r
 }
 
 func (a *assembler) refs(planes []plane) (Address, int32) {
@@ -321,7 +329,7 @@ func (a *assembler) reads(phase []*instruction) {
 			if !ok {
 				i = len(reads)
 				seen[p] = i
-				reads = append(reads, Read{Plane: a.ref(p), Bytes: int64(p.planeBytes())})
+				reads = append(reads, Read{Plane: a.ref(p), Bytes: int64(p.kept(p.planeBytes()))})
 				guards = append(guards, nil)
 			}
 			if i != written {
@@ -409,6 +417,7 @@ func (a *assembler) instruction(op *Op, in *instruction) {
 		}
 		op.Out, _ = list(a, out)
 		op.Outs = int32(len(out))
+		op.Far, op.Round = truth(a.far), truth(in.round)
 	case OpCombine:
 		var all []Pass
 		for _, p := range in.passes {
@@ -498,7 +507,7 @@ func (w *weights) at(p piece) Weights {
 
 func (a *assembler) convolution(op *Op, in *instruction) {
 	op.Depth = a.depths(in)
-	op.Far = truth(in.out[0].direct)
+	op.Far = truth(in.out[0].direct && a.far)
 	if in.stats != nil {
 		slots := make([]int64, len(in.out))
 		for i := range slots {

@@ -18,8 +18,9 @@ type compiler struct {
 	machine Machine
 	plan    *engine.Plan
 	batch   int
-	lanes   int // channels of a plane
-	split   int // first phase for what depends on the varying inputs
+	lanes   int  // channels of a plane
+	far     bool // more is kept for the batch than a cache holds
+	split   int  // first phase for what depends on the varying inputs
 	values  []*value
 	uses    []int // of each value of the plan, outputs among them
 	wanted  map[int]Vector
@@ -86,6 +87,7 @@ type instruction struct {
 	attr         graph.Attr
 	h, w, oh, ow int
 	accumulate   bool
+	round        bool // OP_STREAM: in is read again in the phase
 	channels     int
 	scale        float64
 	weights      *weights     // OP_CONV*, OP_WEIGHT*

@@ -39,13 +39,13 @@ func costOf(list []*instruction) (cost Cost) {
 		for _, s := range in.reads {
 			if !made[s] && !read[s] && !s.scratch {
 				read[s] = true
-				cost.Read += s.imageBytes()
+				cost.Read += s.kept(s.imageBytes())
 			}
 		}
 		for _, p := range in.out {
 			if s := p.storage; !made[s] && !s.scratch {
 				made[s] = true
-				cost.Written += s.imageBytes()
+				cost.Written += s.kept(s.imageBytes())
 			}
 		}
 	}

@@ -21,6 +21,7 @@ type storage struct {
 	streamed bool // is made in scratch memory, see stream
 	direct   bool // or rather by an instruction that does it itself
 	origin   int  // bytes into the scratch space, if so
+	half     bool // what is streamed is in bfloat16
 }
 
 // blocksOf is how many planes have so many channels.
@@ -31,6 +32,14 @@ func (s *storage) blocks() int { return (s.channels + s.lanes - 1) / s.lanes }
 // planeBytes is the size of one plane, imageBytes that of all planes of an image.
 func (s *storage) planeBytes() int { return s.h * s.w * s.lanes * 4 }
 func (s *storage) imageBytes() int { return s.blocks() * s.planeBytes() }
+
+// kept is how many bytes so many of the storage are in memory of the batch.
+func (s *storage) kept(bytes int) int {
+	if s.half {
+		return bytes / 2
+	}
+	return bytes
+}
 
 // plane is a block of channels of a storage, one for each lane.
 type plane struct {

@@ -18,11 +18,13 @@ const Lanes = 16
 type Ref struct{ Space, Base, Stride int64 }
 
 // Spaces of memory. Absolute ones are vectors; Batch holds values of all images;
-// Scratch holds those of one image during one phase; None is no plane.
+// Scratch holds those of one image during one phase; Half is Batch for planes in
+// bfloat16, see [Machine.Half]; None is no plane.
 const (
 	Absolute = iota
 	Batch
 	Scratch
+	Half
 	Spaces
 	None
 )
@@ -41,7 +43,7 @@ type Op struct {
 	Skip                      int32
 	Far                       int32
 	Channels                  int32
-	_                         int32
+	Round                     int32
 	Ins, Outs, Auxs, Count    int32
 	In, Out, Aux              Address // of Refs
 	Depth                     Address // of int32s

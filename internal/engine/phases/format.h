@@ -15,7 +15,9 @@
 enum { LANES = 16 };
 
 // A ref locates a plane: base + image·stride bytes into a space of memory.
-enum { SPACE_ABSOLUTE, SPACE_BATCH, SPACE_SCRATCH, SPACES, SPACE_NONE };
+// Planes of the half space are in the batch's memory too, in bfloat16: the upper half of
+// a float. Only OP_STREAM and those with `far` write such planes.
+enum { SPACE_ABSOLUTE, SPACE_BATCH, SPACE_SCRATCH, SPACE_HALF, SPACES, SPACE_NONE };
 typedef struct {
 	int64_t space, base, stride;
 } nb_ref;
@@ -77,7 +79,7 @@ typedef enum {
 	OP_LOSS_BACK,
 	OP_LOSS_BACK_BACK,
 	OP_LOSS_DOT,
-	OP_STREAM,    // in to out, past the caches
+	OP_STREAM,    // in to out, past the caches, to bfloat16 only if far
 	OP_COUNT
 } nb_kind;
 
@@ -94,7 +96,7 @@ typedef struct {
 	int32_t skip;          // leave the whole instruction out
 	int32_t far;           // OP_CONV1, OP_CONV3, OP_DEPTH, OP_DEPTH_BACK: store past the caches
 	int32_t channels;      // OP_LOAD, OP_STORE, OP_LOSS*
-	int32_t unused;
+	int32_t round;         // OP_STREAM to bfloat16: round in, which is read again, like out
 	int32_t nin, nout, naux, count;
 	const nb_ref *in, *out, *aux;
 	const int32_t *depth;  // channels of each of the planes in that count

@@ -33,7 +33,8 @@ func (c *compiler) schedule() {
 			large += s.imageBytes() * c.batch
 		}
 	}
-	if large > farAway && !c.machine.Together() {
+	c.far = large > farAway
+	if (c.far || c.machine.Half()) && !c.machine.Together() {
 		c.stream()
 	}
 }
@@ -55,7 +56,9 @@ const farAway = 64 << 20
 
 // stream lets the values of the batch be made in scratch memory, read there as
 // long as the phase lasts, and written to memory once, past the caches: a line
-// that is written through them is read from memory first, at a third of the speed.
+// that is written through them is read from memory first, at a third of the speed. Where
+// the machine holds them in bfloat16 that is where they become so, and whoever reads one
+// in the same phase reads it rounded too.
 func (c *compiler) stream() {
 	writer := map[*instruction][]*storage{} // the last one of each storage
 	for _, s := range c.storages {
@@ -70,13 +73,13 @@ func (c *compiler) stream() {
 				last, phases = in, phases && in.phase == s.uses[0].phase
 			}
 		}
-		if phases {
-			s.streamed = true
+		if half := c.machine.Half() && s.h*s.w > 1; phases && (c.far || half) {
+			s.streamed, s.half = true, half
 			writer[last] = append(writer[last], s)
 		}
 	}
 	for in, storages := range writer {
-		if in.storesFar() && !in.accumulate && !slices.ContainsFunc(in.out, func(p plane) bool {
+		if in.storesFar() && !in.accumulate && !(in.out[0].half && in.depthwise()) && !slices.ContainsFunc(in.out, func(p plane) bool {
 			return !p.streamed || slices.ContainsFunc(p.uses, func(user *instruction) bool { return user != in && user.phase == in.phase })
 		}) {
 			for _, s := range storages {
@@ -89,13 +92,17 @@ func (c *compiler) stream() {
 	for _, in := range c.instructions {
 		all = append(all, in)
 		for _, s := range writer[in] {
-			out := &instruction{kind: OpStream, id: in.id, phase: in.phase, varies: in.varies, reads: []*storage{s}, in: planesOf(s), h: s.h, w: s.w, guard: s.guard}
+			out := &instruction{kind: OpStream, id: in.id, phase: in.phase, varies: in.varies, reads: []*storage{s}, in: planesOf(s), h: s.h, w: s.w, guard: s.guard,
+				round: s.half && slices.ContainsFunc(s.uses, func(user *instruction) bool { return user.phase == in.phase && !slices.Contains(user.writes(), s) })}
 			s.uses = append(s.uses, out)
 			all = append(all, out)
 		}
 	}
 	c.instructions = all
 }
+
+// depthwise reports whether the instruction writes a depthwise convolution or a gradient of one.
+func (in *instruction) depthwise() bool { return in.kind == OpDepth || in.kind == OpDepthBack }
 
 // storesFar reports whether the instruction can store past the caches itself.
 func (in *instruction) storesFar() bool {
@@ -201,7 +208,7 @@ func (a *arena) place(bytes, now, until int) int {
 // memory, which is one image's, the rest into memory for the whole batch. It
 // returns the bytes of both.
 func (c *compiler) place() (scratch, batch int) {
-	const forever = 1 << 30
+	const forever, line = 1 << 30, 64
 	position := map[*instruction]int{} // within its phase
 	phase, at := -1, 0
 	for _, in := range c.instructions {
@@ -223,7 +230,7 @@ func (c *compiler) place() (scratch, batch int) {
 	inScratch := -1
 	for _, st := range order {
 		first, last := st.uses[0], st.uses[0]
-		kept := false
+		kept, bytes := false, (st.kept(st.imageBytes()*c.batch)+line-1)/line*line
 		for _, in := range st.uses {
 			if in.phase > last.phase || in.phase == last.phase && position[in] > position[last] {
 				last = in
@@ -238,9 +245,9 @@ func (c *compiler) place() (scratch, batch int) {
 			st.at = s.place(st.imageBytes(), position[first], position[last])
 			continue
 		case kept:
-			st.at = b.place(st.imageBytes()*c.batch, first.phase, forever)
+			st.at = b.place(bytes, first.phase, forever)
 		default:
-			st.at = b.place(st.imageBytes()*c.batch, first.phase, last.phase)
+			st.at = b.place(bytes, first.phase, last.phase)
 		}
 		if st.streamed && !st.direct {
 			if first.phase != inScratch {
