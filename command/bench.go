@@ -44,6 +44,7 @@ Example:
 			bounded(&cli.IntFlag{Name: "repeats", Usage: "time each step `N` times", DefaultText: "10, the Hessian 3"}, 1, 1_000_000),
 			&cli.BoolFlag{Name: "phases", Usage: "also time every phase of the engine's programs, beside the least time that its arithmetic and its bytes can take", DisableDefaultText: true},
 			engineFlag(engine.Auto),
+			precisionFlag(),
 			bounded(&cli.IntFlag{Name: "threads", Usage: "compute on `N` threads", Value: runtime.GOMAXPROCS(0)}, 1, maxThreads),
 			jsonFlag(),
 		},

@@ -211,6 +211,8 @@ func namedValues(option, begun string, line []string) []candidate {
 		for _, p := range benchmark.Presets {
 			list = append(list, candidate{p.Name, p.Doc(benchmark.OneShot)})
 		}
+	case "precision":
+		plain("mixed")
 	case "engine":
 		plain(engineNames()...)
 	case "on":

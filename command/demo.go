@@ -33,7 +33,7 @@ func demoCommand() *cli.Command {
 		&cli.StringFlag{Name: "seeds", Usage: "search from the `SEEDS`, such as 0-5,9; a number alone says how many", DefaultText: "2"},
 		&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "keep runs and report in folders of `DIR`", Value: "demo"},
 	}
-	like := []string{"preset", "epochs", "data", "table", "engine", "threads", "jobs"}
+	like := []string{"preset", "epochs", "data", "table", "engine", "precision", "threads", "jobs"}
 	for _, f := range sweepCommand().Flags {
 		if !slices.Contains(like, f.Names()[0]) {
 			continue

@@ -75,6 +75,7 @@ Examples:
 			&cli.StringFlag{Name: "imagenet", Usage: "train the network for ImageNet on the photographs in `DIR`, which has folders train and val with a folder for each class"},
 			tableFlag(),
 			engineFlag(engine.Auto),
+			precisionFlag(),
 			threadsFlag(),
 			&cli.Uint64Flag{Name: "seed", Usage: "`SEED` of every random number of the training"},
 			&cli.StringSliceFlag{Name: "set", Usage: "set a `SETTING=VALUE` of the training; repeatable"},

@@ -56,6 +56,7 @@ Example:
 			dataFlag("", "CIFAR-10 in the data home, else procedural"),
 			tableFlag(),
 			engineFlag(engine.Auto),
+			precisionFlag(),
 			threadsFlag(),
 			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "make the run directory in `DIR`", Value: "runs"},
 			scale("limit", "use `N` of the training images, training and search part together; 0 is all"),
@@ -311,7 +312,7 @@ func newConfig(c *cli.Context, preset string) (benchmark.Config, error) {
 		}
 	}
 	if tableOnly(algorithm) && c.IsSet("engine") { // --data may decide on the preset
-		return benchmark.Config{}, misuse(fmt.Errorf("--engine %w: %s trains no supernet, it asks the table alone", benchmark.ErrNoEffect, algorithm), "leave it out")
+		return benchmark.Config{}, misuse(fmt.Errorf("--%s %w: %s trains no supernet, it asks the table alone", computesOn(c), benchmark.ErrNoEffect, algorithm), "leave it out")
 	}
 	for _, name := range scaleFlags {
 		if c.IsSet(name) {

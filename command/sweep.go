@@ -49,7 +49,7 @@ func sweepCommand() *cli.Command {
 		&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "keep manifest and run directories in `DIR`", Value: "runs"},
 	}
 	flags = append(flags, clusterFlags()...)
-	like := append([]string{"preset", "data", "table", "engine", "threads", "set", "settings"}, scaleFlags...)
+	like := append([]string{"preset", "data", "table", "engine", "precision", "threads", "set", "settings"}, scaleFlags...)
 	for _, f := range runCommand().Flags {
 		if slices.Contains(like, f.Names()[0]) {
 			flags = append(flags, f)
