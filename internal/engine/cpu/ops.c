@@ -278,21 +278,37 @@ double nb_dot(const float *x, const float *y, int64_t n) {
 	return (s0 + s1) + (s2 + s3);
 }
 
-void nb_step_product(const nb_steps *s, float *c, int64_t ldc, const float *a, int64_t am, int64_t ak, const float *b, int64_t bk, int64_t bn,
-	int64_t depth, int64_t i0, int64_t i1, int64_t j0, int64_t j1, float *work) {
-	s->product(c, ldc, a, am, ak, b, bk, bn, depth, i0, i1, j0, j1, work);
+void nb_step_pack(const nb_steps *s, float *to, const float *a, int64_t am, int64_t ak, int64_t m, int64_t i0, int64_t i1, int64_t k0, int64_t k1) {
+	s->pack(to, a, am, ak, m, i0, i1, k0, k1);
 }
 
-void nb_step_entries(const nb_steps *s, int32_t kind, float *y, const float *a, const float *b, int64_t n) { s->entries(kind, y, a, b, n); }
-
-void nb_step_weigh(const nb_steps *s, float *y, float p, const float *a, float q, const float *b, int64_t n, int32_t add) { s->weigh(y, p, a, q, b, n, add); }
-
-double nb_step_dot(const nb_steps *s, const float *a, const float *b, int64_t n) { return s->dot(a, b, n); }
-
-void nb_step_softmax(const nb_steps *s, float *top, double *sum, const float *logits, int64_t classes, int64_t positions, int64_t from, int64_t to) {
-	s->softmax(top, sum, logits, classes, positions, from, to);
+void nb_step_product(const nb_steps *s, float *c, int64_t cm, int64_t cn, const float *rows, const float *b, int64_t bk, int64_t bn,
+	int64_t m, int64_t depth, int64_t piece, int64_t j0, int64_t j1, int32_t add, float *work) {
+	s->product(c, cm, cn, rows, b, bk, bn, m, depth, piece, j0, j1, add, work);
 }
 
-void nb_step_softmax_back(const nb_steps *s, float *y, const float *logits, const float *top, const double *sum, double scale, int64_t classes, int64_t positions, int64_t from, int64_t to) {
-	s->softmax_back(y, logits, top, sum, scale, classes, positions, from, to);
+void nb_step_list(const nb_steps *s, const nb_step *list, int64_t count, int64_t from, int64_t to, float *scratch) {
+	s->list(list, count, from, to, scratch);
+}
+
+void nb_step_take(const nb_steps *s, float *y, int64_t stride, const float *w, const float *numbers, int64_t size, int64_t without, int64_t from, int64_t to) {
+	s->take(y, stride, w, numbers, size, without, from, to);
+}
+
+void nb_step_scatter(const nb_steps *s, float *y, const float *g, int64_t stride, const float *numbers, int64_t n, int64_t size, int64_t without, int64_t from, int64_t to) {
+	s->scatter(y, g, stride, numbers, n, size, without, from, to);
+}
+
+void nb_step_softmax(const nb_steps *s, float *top, double *sum, const float *logits, int64_t classes, int64_t stride, int64_t from, int64_t to) {
+	s->softmax(top, sum, logits, classes, stride, from, to);
+}
+
+void nb_step_softmax_back(const nb_steps *s, float *y, int64_t between, const float *logits, int64_t stride, const float *top, const double *sum, double scale, int64_t classes, int64_t from, int64_t to) {
+	s->softmax_back(y, between, logits, stride, top, sum, scale, classes, from, to);
+}
+
+void nb_step_turn(float *y, const float *x, int64_t images, int64_t rest, int64_t n0, int64_t n1) {
+	for (int64_t j0 = 0; j0 < rest; j0 += 16)
+		for (int64_t n = n0; n < n1; n++)
+			for (int64_t j = j0; j < rest && j < j0 + 16; j++) y[j * images + n] = x[n * rest + j];
 }

@@ -31,26 +31,57 @@ typedef struct {
 
 typedef void (*nb_kernel)(const nb_op *, const nb_context *);
 
+// A view is where the channels of a value are: stride apart, or, one at a time, in the scratch
+// memory of a thread.
+typedef struct {
+	float *data;
+	int64_t stride;
+	int64_t scratch, offset; // whether it is there, and where
+} nb_view;
+
+// A step computes, channel by channel, a value of a plan that is computed step by step.
+typedef struct {
+	int32_t kind, terms; // terms operands
+	int64_t n;           // floats of a channel of the result, or of the operand that is summed
+	int64_t row;         // floats of a row, see one_step in steps.h
+	int64_t at;
+	nb_view to;
+	const nb_view *in;
+	const float *weights;
+	double *sums;
+	double eps;
+} nb_step;
+
+// The most operands of a step.
+#define NB_STEP_TERMS 128
+
+enum {
+	STEP_SIGMOID, STEP_SIGMOID_BACK, STEP_SIGMOID_BACK_BACK, STEP_TANH, STEP_TANH_BACK, STEP_TANH_BACK_BACK,
+	STEP_MULTIPLY, STEP_RELU, STEP_RELU_BACK, STEP_COPY, STEP_PAD_ROWS, STEP_SUM, STEP_WEIGH, STEP_INNER, STEP_MEAN,
+	STEP_MEAN_BACK, STEP_STATS, STEP_SUM_CHANNEL, STEP_SHIFT, STEP_SPREAD, STEP_NORMALIZE, STEP_SCALE,
+	STEP_NORMALIZE_BACK, STEP_NORMALIZE_BACK_BACK
+};
+
 // Kernels of plans that are computed step by step, see steps.h.
 typedef struct {
-	void (*product)(float *c, int64_t ldc, const float *a, int64_t am, int64_t ak, const float *b, int64_t bk, int64_t bn,
-		int64_t depth, int64_t i0, int64_t i1, int64_t j0, int64_t j1, float *work);
-	void (*entries)(int32_t kind, float *y, const float *a, const float *b, int64_t n);
-	void (*weigh)(float *y, float p, const float *a, float q, const float *b, int64_t n, int32_t add);
-	double (*dot)(const float *a, const float *b, int64_t n);
-	void (*softmax)(float *top, double *sum, const float *logits, int64_t classes, int64_t positions, int64_t from, int64_t to);
-	void (*softmax_back)(float *y, const float *logits, const float *top, const double *sum, double scale, int64_t classes, int64_t positions, int64_t from, int64_t to);
+	int64_t tile_rows, tile_columns; // of products
+	void (*pack)(float *to, const float *a, int64_t am, int64_t ak, int64_t m, int64_t i0, int64_t i1, int64_t k0, int64_t k1);
+	void (*product)(float *c, int64_t cm, int64_t cn, const float *rows, const float *b, int64_t bk, int64_t bn,
+		int64_t m, int64_t depth, int64_t piece, int64_t j0, int64_t j1, int32_t add, float *work);
+	void (*list)(const nb_step *list, int64_t count, int64_t from, int64_t to, float *scratch);
+	void (*take)(float *y, int64_t stride, const float *w, const float *numbers, int64_t size, int64_t without, int64_t from, int64_t to);
+	void (*scatter)(float *y, const float *g, int64_t stride, const float *numbers, int64_t n, int64_t size, int64_t without, int64_t from, int64_t to);
+	void (*softmax)(float *top, double *sum, const float *logits, int64_t classes, int64_t stride, int64_t from, int64_t to);
+	void (*softmax_back)(float *y, int64_t between, const float *logits, int64_t stride, const float *top, const double *sum, double scale, int64_t classes, int64_t from, int64_t to);
 } nb_steps;
 
-// What is computed entry by entry, from one or two operands.
-enum { STEP_SIGMOID, STEP_SIGMOID_BACK, STEP_TANH, STEP_TANH_BACK, STEP_MULTIPLY, STEP_RELU, STEP_RELU_BACK };
-
-// The parts of a product that a thread packs and multiplies at a time, and the most positions of
-// a call of softmax_back.
-#define NB_STEPS_ROWS 96
-#define NB_STEPS_COLUMNS 256
-#define NB_STEPS_DEPTH 256
-#define NB_STEPS_POSITIONS 512
+// The rows that go through packed columns while these are in the first cache, the most columns of
+// a product that a thread packs at a time, the most of the depth, and the
+// most positions of a call of softmax_back.
+#define NB_STEPS_ROWS 192
+#define NB_STEPS_COLUMNS 128
+#define NB_STEPS_DEPTH 320
+#define NB_STEPS_POSITIONS 64
 
 // Those of an instruction set that this machine has.
 const nb_steps *nb_avx512_steps(void);
@@ -122,13 +153,17 @@ static inline int64_t nb_packed_size(int64_t outs, int64_t ins, int64_t k, int64
 }
 
 // The kernels of nb_steps, for Go, which cannot call pointers.
-void nb_step_product(const nb_steps *s, float *c, int64_t ldc, const float *a, int64_t am, int64_t ak, const float *b, int64_t bk, int64_t bn,
-	int64_t depth, int64_t i0, int64_t i1, int64_t j0, int64_t j1, float *work);
-void nb_step_entries(const nb_steps *s, int32_t kind, float *y, const float *a, const float *b, int64_t n);
-void nb_step_weigh(const nb_steps *s, float *y, float p, const float *a, float q, const float *b, int64_t n, int32_t add);
-double nb_step_dot(const nb_steps *s, const float *a, const float *b, int64_t n);
-void nb_step_softmax(const nb_steps *s, float *top, double *sum, const float *logits, int64_t classes, int64_t positions, int64_t from, int64_t to);
-void nb_step_softmax_back(const nb_steps *s, float *y, const float *logits, const float *top, const double *sum, double scale, int64_t classes, int64_t positions, int64_t from, int64_t to);
+void nb_step_pack(const nb_steps *s, float *to, const float *a, int64_t am, int64_t ak, int64_t m, int64_t i0, int64_t i1, int64_t k0, int64_t k1);
+void nb_step_product(const nb_steps *s, float *c, int64_t cm, int64_t cn, const float *rows, const float *b, int64_t bk, int64_t bn,
+	int64_t m, int64_t depth, int64_t piece, int64_t j0, int64_t j1, int32_t add, float *work);
+void nb_step_list(const nb_steps *s, const nb_step *list, int64_t count, int64_t from, int64_t to, float *scratch);
+void nb_step_take(const nb_steps *s, float *y, int64_t stride, const float *w, const float *numbers, int64_t size, int64_t without, int64_t from, int64_t to);
+void nb_step_scatter(const nb_steps *s, float *y, const float *g, int64_t stride, const float *numbers, int64_t n, int64_t size, int64_t without, int64_t from, int64_t to);
+void nb_step_softmax(const nb_steps *s, float *top, double *sum, const float *logits, int64_t classes, int64_t stride, int64_t from, int64_t to);
+void nb_step_softmax_back(const nb_steps *s, float *y, int64_t between, const float *logits, int64_t stride, const float *top, const double *sum, double scale, int64_t classes, int64_t from, int64_t to);
+
+// nb_step_turn copies images n0..n1 of x [images][rest] to y [rest][images].
+void nb_step_turn(float *y, const float *x, int64_t images, int64_t rest, int64_t n0, int64_t n1);
 
 // nb_numbers_run executes the instructions one after another.
 void nb_numbers_run(const nb_numbers *list, int64_t n);

@@ -40,7 +40,6 @@ type Float interface{ float32 | float64 }
 // Engine is the reference engine in the precision T.
 type Engine[T Float] struct {
 	threads int
-	kernels Kernels[T] // in place of the engine's own; nil has none
 
 	shared []T      // memory of the values of all programs, as large as any needed so far
 	last   *program // whose values are in it
@@ -65,31 +64,30 @@ func (e *Engine[T]) slots(sizes []int) [][]T {
 	return slots
 }
 
-// Operand is a value of a plan in the engine's layout, for Kernels: an activation is
+// Operand is a value of a plan in the engine's layout, for Kernel: an activation is
 // [C, H, W, N], anything else is as it is.
 type Operand[T Float] struct {
-	Data  []T
-	Shape []int // in the graph
+	Data       []T
+	Shape      []int // in the graph
+	Activation bool
 }
 
-// Channels is the number of channels of an activation.
-func (o Operand[T]) Channels() int { return o.Shape[1] }
-
-// Slab is the number of elements in a channel of an activation.
-func (o Operand[T]) Slab() int { return len(o.Data) / o.Shape[1] }
-
-// Kernels returns the function that computes a step, or nil for one that the reference engine
-// is to compute.
-type Kernels[T Float] func(kind graph.Kind, a graph.Attr, in []Operand[T], out Operand[T]) func()
-
-// NewWith returns an engine that has other kernels for some of its operations: the frame for
-// an engine that computes plans step by step in the same layout.
-func NewWith[T Float](threads int, kernels Kernels[T]) *Engine[T] {
-	return &Engine[T]{threads: max(threads, 1), kernels: kernels}
+// Kernel returns the function that computes a step, for an engine that computes plans step by
+// step in the same layout and lacks a kernel of its own.
+func (e *Engine[T]) Kernel(kind graph.Kind, a graph.Attr, in []Operand[T], out Operand[T]) (func(), error) {
+	of := func(o Operand[T]) tensor[T] {
+		t := tensor[T]{data: o.Data, shape: o.Shape}
+		if o.Activation {
+			t.slab = len(o.Data) / o.Shape[1]
+		}
+		return t
+	}
+	var operands []tensor[T]
+	for _, o := range in {
+		operands = append(operands, of(o))
+	}
+	return e.kernel(kind, a, operands, of(out))
 }
-
-// Share returns a vector of the engine with the given elements, which it shares.
-func Share[T Float](data []T) engine.Vector { return &vector[T]{data} }
 
 // New returns an engine with the given number of threads.
 func New[T Float](threads int) *Engine[T] { return &Engine[T]{threads: max(threads, 1)} }
@@ -198,12 +196,9 @@ func (e *Engine[T]) Compile(plan *engine.Plan, inputs map[string]engine.Vector, 
 		for i, v := range s.Operands {
 			in[i] = values[v]
 		}
-		run := e.other(s.Kind, s.Attr, in, values[s.Result])
-		if run == nil {
-			var err error
-			if run, err = e.kernel(s.Kind, s.Attr, in, values[s.Result]); err != nil {
-				return nil, err
-			}
+		run, err := e.kernel(s.Kind, s.Attr, in, values[s.Result])
+		if err != nil {
+			return nil, err
 		}
 		p.steps = append(p.steps, guarded(run, s.Guard, guards, values[s.Result]))
 	}
@@ -223,18 +218,6 @@ func (e *Engine[T]) Compile(plan *engine.Plan, inputs map[string]engine.Vector, 
 		}
 	}
 	return p, nil
-}
-
-// other returns a kernel in place of the engine's own, or nil.
-func (e *Engine[T]) other(kind graph.Kind, a graph.Attr, in []tensor[T], out tensor[T]) func() {
-	if e.kernels == nil {
-		return nil
-	}
-	var operands []Operand[T]
-	for _, t := range in {
-		operands = append(operands, Operand[T]{t.data, t.shape})
-	}
-	return e.kernels(kind, a, operands, Operand[T]{out.data, out.shape})
 }
 
 // guarded is a step that gives zeros where its guard is 0.
