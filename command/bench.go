@@ -13,6 +13,7 @@ import (
 	"github.com/nb1shot/nb1shot/internal/engine"
 	"github.com/nb1shot/nb1shot/internal/steptime"
 	"github.com/nb1shot/nb1shot/spaces/darts"
+	"github.com/nb1shot/nb1shot/spaces/rnn"
 )
 
 func benchCommand() *cli.Command {
@@ -22,23 +23,27 @@ func benchCommand() *cli.Command {
 		Description: `Times the steps on weights and images that are given by formula, after a warm-up
 that does not count, and the machine's peak before and after them: multiply-adds in
 registers, in single precision, on the same number of threads. A step's GFLOP/s are
-those of its convolutions. The memory is the most that the program has needed until
+those of its convolutions or matrix products. The memory is the most that the program has needed until
 the end of the step, so time a step alone to see what it needs itself.
 
 Steps:
 ` + stepList() + `
 
 Example:
-  nb1shot bench --space 2 --steps arch,weight`,
+  nb1shot bench --space 2 --steps arch,weight
+  nb1shot bench --space rnn --hidden 24 --words 300 --batch 16 --length 16`,
 		Flags: []cli.Flag{
 			spaceFlag("2", ""),
 			&cli.StringFlag{Name: "genotype", Usage: "time the network that is trained from scratch with `GENOTYPE`, as for cell: weight and forward; with the auxiliary head at side 32"},
 			&cli.StringFlag{Name: "steps", Usage: "time these `STEPS`, in this order", Value: strings.Join(steptime.Names(), ",")},
-			&cli.IntFlag{Name: "batch", Usage: "`N` images in a batch", Value: 96},
+			&cli.IntFlag{Name: "batch", Usage: "`N` images in a batch, or passages", Value: 96, DefaultText: "96, of rnn 256"},
 			&cli.IntFlag{Name: "hessian-batch", Usage: "`N` images in the batch of the Hessian", Value: 40},
 			&cli.IntFlag{Name: "channels", Usage: "`N` channels of the first cells", Value: 16},
 			&cli.IntFlag{Name: "cells", Usage: "`N` cells in the supernet, at least 3", Value: 9},
 			&cli.IntFlag{Name: "side", Usage: "images of `N` pixels a side", Value: 32},
+			&cli.IntFlag{Name: "hidden", Usage: "`N` hidden units of the language model of space rnn", Value: 300},
+			&cli.IntFlag{Name: "words", Usage: "`N` words in its vocabulary", Value: 10_000},
+			&cli.IntFlag{Name: "length", Usage: "passages of `N` words for it", Value: 35},
 			&cli.IntFlag{Name: "partial", Usage: "send 1/`N` of the channels through the operations, as PC-DARTS does with 4", DefaultText: "all"},
 			&cli.BoolFlag{Name: "sampled", Usage: "time the network of GDAS, with one operation of each block drawn in every repeat; without pgd and hessian", DisableDefaultText: true},
 			bounded(&cli.IntFlag{Name: "repeats", Usage: "time each step `N` times", DefaultText: "10, the Hessian 3"}, 1, 1_000_000),
@@ -75,7 +80,11 @@ func runBench(c *cli.Context) error {
 		if b.Auxiliary > 0 {
 			network += ", auxiliary head"
 		}
-		fmt.Fprintf(w, "network  %s, channels %d, cells %d, side %d", network, b.Channels, b.Cells, b.Side)
+		if b.Hidden > 0 {
+			fmt.Fprintf(w, "network  %s, hidden %d, words %d, length %d", network, b.Hidden, b.Words, b.Length)
+		} else {
+			fmt.Fprintf(w, "network  %s, channels %d, cells %d, side %d", network, b.Channels, b.Cells, b.Side)
+		}
 		if b.Partial > 1 {
 			fmt.Fprintf(w, ", partial %d", b.Partial)
 		}
@@ -125,6 +134,20 @@ func newBench(c *cli.Context) (*steptime.Bench, error) {
 			steps = []string{"weight", "forward"}
 		}
 	}
+	batch := c.Int("batch")
+	if genotype == nil && spaceOf(c) == rnn.Name {
+		if err := misplaced(c, "hessian-batch", "channels", "cells", "side", "partial", "sampled", "phases"); err != nil {
+			return nil, err
+		}
+		if !c.IsSet("steps") {
+			steps = []string{"arch", "weight", "pgd", "forward"}
+		}
+		if !c.IsSet("batch") {
+			batch = 256
+		}
+	} else if err := misplaced(c, "hidden", "words", "length"); err != nil {
+		return nil, err
+	}
 	for _, name := range steps {
 		if names := steptime.Names(); !slices.Contains(names, name) {
 			return nil, unknown("step", name, names, "choose from "+strings.Join(names, ", "))
@@ -133,7 +156,8 @@ func newBench(c *cli.Context) (*steptime.Bench, error) {
 	help := fmt.Sprintf("see %s --help", c.Command.HelpName)
 	b, err := steptime.Prepare(c.Context, steptime.Config{
 		Space: spaceOf(c), Genotype: genotype, Channels: c.Int("channels"), Cells: c.Int("cells"), Side: c.Int("side"),
-		Partial: c.Int("partial"), Sampled: c.Bool("sampled"), Phases: c.Bool("phases"), Batch: c.Int("batch"), HessianBatch: c.Int("hessian-batch"),
+		Partial: c.Int("partial"), Sampled: c.Bool("sampled"), Phases: c.Bool("phases"), Batch: batch, HessianBatch: c.Int("hessian-batch"),
+		Hidden: c.Int("hidden"), Words: c.Int("words"), Length: c.Int("length"),
 		Steps: steps, Repeats: c.Int("repeats"), Engine: c.String("engine"), Threads: c.Int("threads"),
 	})
 	if err != nil && c.Context.Err() != nil {
@@ -143,6 +167,16 @@ func newBench(c *cli.Context) (*steptime.Bench, error) {
 		return nil, misuse(err, "%s", help)
 	}
 	return b, nil
+}
+
+// misplaced is the error of an option that the network asked for has no use for.
+func misplaced(c *cli.Context, names ...string) error {
+	for _, name := range names {
+		if c.IsSet(name) {
+			return misuse(fmt.Errorf("--%s is for %s", name, map[bool]string{true: "images, and space rnn reads words", false: "space rnn alone"}[spaceOf(c) == rnn.Name]), "leave it out")
+		}
+	}
+	return nil
 }
 
 func benchProgress(p steptime.Progress) string {
@@ -157,8 +191,12 @@ func printReport(w io.Writer, r steptime.Report) error {
 		fmt.Fprintf(w, "peak     %.1f GFLOP/s by %s: %.1f before the steps, %.1f after\n", r.Peak, r.ISA, r.PeakBefore, r.PeakAfter)
 	}
 	fmt.Fprintln(w)
-	const row = "%-8s %6s %10s %10s %10s %9s %8s %10s\n"
-	fmt.Fprintf(w, row, "step", "images", "median s", "min s", "max s", "GFLOP/s", "of peak", "memory")
+	const row = "%-8s %8s %10s %10s %10s %9s %8s %10s\n"
+	what := "images"
+	if r.Hidden > 0 {
+		what = "passages"
+	}
+	fmt.Fprintf(w, row, "step", what, "median s", "min s", "max s", "GFLOP/s", "of peak", "memory")
 	for _, t := range r.Steps {
 		memory, share := "unknown", "–"
 		if r.Peak > 0 {

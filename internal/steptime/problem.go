@@ -3,12 +3,15 @@ package steptime
 import (
 	"math/rand/v2"
 
+	"github.com/nb1shot/nb1shot/algorithms"
 	"github.com/nb1shot/nb1shot/data"
 	"github.com/nb1shot/nb1shot/internal/engine"
 	"github.com/nb1shot/nb1shot/internal/formula"
 	"github.com/nb1shot/nb1shot/random"
 	"github.com/nb1shot/nb1shot/spaces"
+	"github.com/nb1shot/nb1shot/spaces/rnn"
 	"github.com/nb1shot/nb1shot/supernet"
+	"github.com/nb1shot/nb1shot/supernet/recurrent"
 )
 
 // The streams of the problem, see package formula. Other programs that are
@@ -26,8 +29,10 @@ const classes = 10
 // problem is what all steps work on: a network, architecture parameters and
 // labelled images, all given by formula.
 type problem struct {
-	net   *supernet.Net
-	space *spaces.Space
+	net    *supernet.Net
+	search *recurrent.Search // in its place, on the space of recurrent cells
+	space  *spaces.Space
+	sgd    supernet.SGD
 
 	weights, statistics []float64 // that every step starts from
 	alphas, mixing      []float64
@@ -60,6 +65,7 @@ func newEvaluation(c Config, e engine.Engine) (*problem, error) {
 	}
 	p := &problem{
 		net:        net,
+		sgd:        sgd,
 		weights:    formula.Weights(net.Shapes(), weightSeed),
 		statistics: make([]float64, net.StatisticsCount()),
 		images:     newBatch(c.Batch, c.Side),
@@ -72,6 +78,9 @@ func newEvaluation(c Config, e engine.Engine) (*problem, error) {
 func newProblem(c Config, e engine.Engine) (*problem, error) {
 	if c.Genotype != nil {
 		return newEvaluation(c, e)
+	}
+	if c.Space == rnn.Name {
+		return newLanguage(c, e)
 	}
 	space, err := spaces.Get(c.Space)
 	if err != nil {
@@ -87,7 +96,7 @@ func newProblem(c Config, e engine.Engine) (*problem, error) {
 	}
 	d := net.Config().MixingLen()
 	p := &problem{
-		net: net, space: space,
+		net: net, space: space, sgd: sgd,
 		weights:       formula.Weights(net.Shapes(), weightSeed),
 		statistics:    make([]float64, net.StatisticsCount()),
 		alphas:        formula.Uniform(alphaSeed, space.Dim(), 2, -1),
@@ -131,8 +140,20 @@ func newBatch(n, side int) data.Batch {
 	return b
 }
 
+// supernet is the network as algorithms see it.
+func (p *problem) supernet() algorithms.Supernet {
+	if p.search != nil {
+		return p.search
+	}
+	return p.net
+}
+
 // reset makes the network what it was at first.
 func (p *problem) reset() {
+	if p.search != nil {
+		p.resetLanguage()
+		return
+	}
 	p.net.WriteParameters(p.weights)
 	p.net.WriteMomentum(make([]float64, len(p.weights)))
 	p.net.WriteStatistics(p.statistics)

@@ -18,6 +18,7 @@ type Step struct {
 	Sampled bool // whether sampled networks can be timed
 	// Evaluation tells whether the network of a genotype can be.
 	Evaluation bool
+	Recurrent  bool // whether the space of recurrent cells can
 
 	batch func(*problem) data.Batch
 	do    func(context.Context, *problem) (Outcome, error)
@@ -26,11 +27,11 @@ type Step struct {
 
 // Steps are all steps there are.
 var Steps = []Step{
-	{"arch", "loss and its gradient with respect to the alphas, training mode", 10, true, false, all, arch, archFLOPs},
-	{"weight", "loss and its gradient with respect to the weights, training mode; clip, step of SGD", 10, true, true, all, weight, weightFLOPs},
-	{"pgd", "attack of SDARTS-ADV in 7 steps, evaluation mode", 10, false, false, all, attack, attackFLOPs},
-	{"forward", "loss alone, evaluation mode", 10, true, true, all, forward, forwardFLOPs},
-	{"hessian", "exact Hessian of the loss with respect to the alphas on a smaller batch, training mode", 3, false, false, some, hessian, hessianFLOPs},
+	{"arch", "loss and its gradient with respect to the alphas, training mode", 10, true, false, true, all, arch, archFLOPs},
+	{"weight", "loss and its gradient with respect to the weights, training mode; clip, step of SGD", 10, true, true, true, all, weight, weightFLOPs},
+	{"pgd", "attack of SDARTS-ADV in 7 steps, evaluation mode", 10, false, false, true, all, attack, attackFLOPs},
+	{"forward", "loss alone, evaluation mode", 10, true, true, true, all, forward, forwardFLOPs},
+	{"hessian", "exact Hessian of the loss with respect to the alphas on a smaller batch, training mode", 3, false, false, false, some, hessian, hessianFLOPs},
 }
 
 // Names lists the names of Steps.
@@ -54,7 +55,7 @@ func all(p *problem) data.Batch  { return p.images }
 func some(p *problem) data.Batch { return p.hessianImages }
 
 func arch(_ context.Context, p *problem) (Outcome, error) {
-	pass, err := p.net.MixingGradient(p.images, p.nextMixing(), supernet.BatchStatistics, p.gradient)
+	pass, err := p.supernet().MixingGradient(p.images, p.nextMixing(), supernet.BatchStatistics, p.gradient)
 	if p.choices == nil {
 		algorithms.SoftmaxGradient(p.space, p.mixing, p.gradient)
 	}
@@ -67,11 +68,12 @@ func archFLOPs(p *problem) (float64, error) { return p.net.MixingGradientFLOPs(p
 var sgd = supernet.SGD{LearningRate: 0.025, Momentum: 0.9, WeightDecay: 3e-4, Clip: 5}
 
 func weight(_ context.Context, p *problem) (Outcome, error) {
-	pass, err := p.net.WeightGradient(p.images, p.nextMixing(), supernet.BatchStatistics)
+	net := p.supernet()
+	pass, err := net.WeightGradient(p.images, p.nextMixing(), supernet.BatchStatistics)
 	if err != nil {
 		return Outcome{}, err
 	}
-	_, err = p.net.StepWeights(sgd)
+	_, err = net.StepWeights(p.sgd)
 	return Outcome{Loss: new(pass.Loss)}, err
 }
 
@@ -83,7 +85,7 @@ var pgd = algorithms.PGD{Steps: 7, Simplex: true, BatchNorm: supernet.RunningSta
 const epsilon = 0.1
 
 func attack(_ context.Context, p *problem) (Outcome, error) {
-	a, err := pgd.Attack(p.net, p.space, p.images, p.mixing, epsilon, nil)
+	a, err := pgd.Attack(p.supernet(), p.space, p.images, p.mixing, epsilon, nil)
 	return Outcome{Before: &a.Before, After: &a.After}, err
 }
 
@@ -98,7 +100,7 @@ func attackFLOPs(p *problem) (float64, error) {
 }
 
 func forward(_ context.Context, p *problem) (Outcome, error) {
-	pass, err := p.net.Forward(p.images, p.nextMixing(), supernet.RunningStatistics)
+	pass, err := p.supernet().Forward(p.images, p.nextMixing(), supernet.RunningStatistics)
 	return Outcome{Loss: new(pass.Loss)}, err
 }
 

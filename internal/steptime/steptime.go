@@ -18,6 +18,7 @@ import (
 	"github.com/nb1shot/nb1shot/internal/peak"
 	"github.com/nb1shot/nb1shot/spaces"
 	"github.com/nb1shot/nb1shot/spaces/darts"
+	"github.com/nb1shot/nb1shot/spaces/rnn"
 )
 
 // Config says what to time.
@@ -27,8 +28,11 @@ type Config struct {
 	Channels     int             // of the first cells
 	Cells        int             // at least 3
 	Side         int             // of the images, in pixels
+	Hidden       int             // units of the language model, on the space of recurrent cells, which has none of the four above
+	Words        int             // of its vocabulary
+	Length       int             // of its passages, in words
 	Partial      int             // see supernet.Variant; 0 is the network of DARTS
-	Batch        int             // images, but for the Hessian
+	Batch        int             // images, but for the Hessian; or passages
 	HessianBatch int             // images for the Hessian
 	Steps        []string
 	Repeats      int    // of each step; 0 is the step's own number
@@ -37,6 +41,9 @@ type Config struct {
 	Phases       bool   // also time every phase of the engine's programs, see PhaseTiming
 	Sampled      bool   // the network of GDAS, with one operation for each block drawn anew in every repeat
 }
+
+// recurrent tells whether the network is that of the recurrent space.
+func (c Config) recurrent() bool { return c.Genotype == nil && c.Space == rnn.Name }
 
 func (c Config) check() error {
 	between := func(name string, v, low, high int) error {
@@ -53,9 +60,22 @@ func (c Config) check() error {
 		if c.Sampled && !s.Sampled {
 			return fmt.Errorf("step %s is not for sampled networks", name)
 		}
+		if c.recurrent() && !s.Recurrent {
+			return fmt.Errorf("step %s is not for the space %s", name, c.Space)
+		}
 		if c.Genotype != nil && !s.Evaluation {
 			return fmt.Errorf("step %s is not for the network of a genotype", name)
 		}
+	}
+	if c.recurrent() {
+		return errors.Join(
+			between("hidden units", c.Hidden, 1, 10_000),
+			between("words", c.Words, 2, 1_000_000),
+			between("length", c.Length, 1, 1000),
+			between("batch", c.Batch, 2, 100_000),
+			between("repeats", c.Repeats, 0, 1_000_000),
+			between("threads", c.Threads, 1, 1024),
+		)
 	}
 	// The upper bounds are far beyond any use, as in a search.
 	return errors.Join(
@@ -80,9 +100,12 @@ type Setup struct {
 	Genotype  string      `json:"genotype,omitempty"`  // in its place
 	Auxiliary float64     `json:"auxiliary,omitempty"` // weight of the auxiliary head that the network of a genotype has
 	Batch     int         `json:"batch"`               // but for the Hessian
-	Channels  int         `json:"channels"`
-	Cells     int         `json:"cells"`
-	Side      int         `json:"side"`
+	Channels  int         `json:"channels,omitempty"`
+	Cells     int         `json:"cells,omitempty"`
+	Side      int         `json:"side,omitempty"`
+	Hidden    int         `json:"hidden,omitempty"` // of the space of recurrent cells
+	Words     int         `json:"words,omitempty"`
+	Length    int         `json:"length,omitempty"`
 	Partial   int         `json:"partial,omitempty"`
 	Sampled   bool        `json:"sampled,omitempty"` // see Config
 }
@@ -105,7 +128,7 @@ type Report struct {
 // Timing is what was measured of one step. Times are in seconds.
 type Timing struct {
 	Step  string `json:"step"`
-	Batch int    `json:"batch"` // images
+	Batch int    `json:"batch"` // images or passages
 	Outcome
 	Seconds []float64 `json:"seconds"` // of each repeat in turn
 	Median  float64   `json:"median"`
@@ -166,6 +189,9 @@ func prepare(c Config) (*Bench, error) {
 	if _, ok := e.(engine.Observable); c.Phases && !ok {
 		return nil, fmt.Errorf("engine %s does not tell how long its phases take; cpu does", name)
 	}
+	if c.recurrent() {
+		b.Channels, b.Cells, b.Side, b.Hidden, b.Words, b.Length = 0, 0, 0, c.Hidden, c.Words, c.Length
+	}
 	if c.Genotype != nil {
 		b.Space, b.Genotype, b.Auxiliary = "", c.Genotype.Line(), c.auxiliary()
 	}
@@ -216,7 +242,10 @@ func (b *Bench) run(ctx context.Context, progress func(Progress)) (Report, error
 	for i, s := range b.steps {
 		var err error
 		t := &r.Steps[i]
-		if t.FLOPs, err = s.flops(b.problem); err != nil {
+		if b.problem.search == nil {
+			t.FLOPs, err = s.flops(b.problem)
+		}
+		if err != nil {
 			return Report{}, fmt.Errorf("bench %s: %w", s.Name, err)
 		}
 		t.Rate = t.FLOPs / t.Median / 1e9
@@ -251,12 +280,14 @@ func (b *Bench) time(ctx context.Context, s Step, progress func(Progress)) (Timi
 		if progress != nil {
 			progress(Progress{Step: s.Name, Repeat: i, Repeats: repeats})
 		}
+		before := b.problem.flops()
 		start := time.Now()
 		outcome, err := s.do(ctx, b.problem)
 		took := time.Since(start).Seconds()
 		if err != nil {
 			return Timing{}, err
 		}
+		t.FLOPs = b.problem.flops() - before
 		if watch.next(); i > 0 {
 			t.Seconds = append(t.Seconds, took)
 			continue

@@ -95,6 +95,7 @@ type Model struct {
 	one, ofActivation, ofChange engine.Vector // seeds of the gradients
 
 	programs map[key]*program
+	flops    float64 // of all passes so far
 }
 
 // inputs of the graph that are not parameters.
@@ -183,6 +184,10 @@ func (m *Model) Parameters() []supernet.Tensor { return m.parameters }
 
 // ParameterCount is the number of weights.
 func (m *Model) ParameterCount() int { return m.size }
+
+// FLOPs is the arithmetic of the matrix products of all passes so far, see engine.Plan.FLOPs.
+// Repeated products with the Hessian are not in it.
+func (m *Model) FLOPs() float64 { return m.flops }
 
 // StatisticsCount is the number of running statistics: mean and variance of each feature, for
 // each state where Config.NormEachState is set.

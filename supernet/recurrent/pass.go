@@ -48,6 +48,7 @@ type Inspection struct {
 
 type program struct {
 	engine.Program
+	flops                      float64
 	tokens, targets, hidden    engine.Vector
 	maskX, maskH, maskOutput   engine.Vector // nil unless masked
 	last                       engine.Vector // the hidden states after
@@ -170,6 +171,7 @@ func (m *Model) run(k key, w Window, mixing []float64, r Regularisers) (Pass, *p
 	m.ofChange.Write([]float64{r.Temporal})
 	p.feed(m.config, k, w)
 	p.Run()
+	m.flops += p.flops
 	if len(p.statsBuffer) > 0 && k.task != hessianProduct {
 		m.moveStatistics(p, k)
 	}
@@ -364,6 +366,7 @@ func (m *Model) program(k key) (*program, error) {
 	if err != nil {
 		return nil, err
 	}
+	p.flops = plan.FLOPs()
 	if p.Program, err = m.engine.Compile(plan, m.bind(p, k), vectors); err != nil {
 		return nil, fmt.Errorf("recurrent network: %w", err)
 	}
