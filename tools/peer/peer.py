@@ -17,7 +17,8 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True  # leave the source folder as it is
 STEPS = ["arch", "weight", "pgd", "forward", "hessian"]
-SPACES = ["1", "2", "3", "darts", "darts-s1", "darts-s2", "DARTS_V2", "c10_s2_pgd"]
+SPACES = ["1", "2", "3", "darts", "darts-s1", "darts-s2", "DARTS_V2", "c10_s2_pgd", "rnn"]
+OPENBLAS = "/usr/lib/x86_64-linux-gnu/openblas-pthread"  # of Debian's libopenblas0-pthread
 RESTARTED = "NB1SHOT_PEER_RESTARTED"
 
 
@@ -27,7 +28,11 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--channels", type=positive, default=16, help="of the first cells")
     parser.add_argument("--cells", type=positive, default=9, help="of spaces 1 to 3 a multiple of 3")
     parser.add_argument("--side", type=positive, default=32, help="of the images, in pixels")
-    parser.add_argument("--batch", type=positive, default=96, help="images")
+    parser.add_argument("--batch", type=positive, default=96, help="images, or passages")
+    parser.add_argument("--hidden", type=positive, default=300, help="units of the language model of rnn")
+    parser.add_argument("--words", type=positive, default=10_000, help="of its vocabulary")
+    parser.add_argument("--length", type=positive, default=35, help="of its passages, in words")
+    parser.add_argument("--blas", metavar="DIR", default=OPENBLAS, help="folder with the libblas.so.3 for matrix products, default %(default)s if it is there")
     parser.add_argument("--hessian-batch", type=positive, default=40, help="images for the Hessian")
     parser.add_argument("--steps", default=",".join(STEPS), help="comma-separated, default all: %(default)s")
     parser.add_argument("--threads", type=positive, default=2)
@@ -50,6 +55,8 @@ def arguments() -> argparse.Namespace:
         parser.error("--variant hand is for spaces 1 to 3")
     if args.cells % 3 and args.space in ("1", "2", "3"):
         parser.error(f"--cells is {args.cells}, need a multiple of 3")
+    if args.space == "rnn" and (args.variant == "hand" or args.compile or "hessian" in args.steps):
+        parser.error("--space rnn has no hessian, --compile and --variant hand")
     if args.compile and args.variant not in ("tuned", "careful"):
         parser.error("--compile is for --variant tuned or careful")
     return args
@@ -62,7 +69,7 @@ def positive(text: str) -> int:
     return n
 
 
-def restart_tuned(threads: int, keep: bool) -> None:
+def restart_tuned(threads: int, keep: bool, blas: str) -> None:
     """Starts this program again with the settings that are read when a process
     starts. They are what a user can set without changing PyTorch. With keep, memory
     that is freed stays with the process instead of being returned to the system and
@@ -82,6 +89,8 @@ def restart_tuned(threads: int, keep: bool) -> None:
         "THP_MEM_ALLOC_ENABLE": "1",  # huge pages, PyTorch 2
         "GLIBC_TUNABLES": ":".join(tunables),  # huge pages
     }
+    if Path(blas, "libblas.so.3").exists():  # Debian's PyTorch takes the reference BLAS else, some 30 times as slow
+        settings["LD_LIBRARY_PATH"] = ":".join(filter(None, [blas, os.environ.get("LD_LIBRARY_PATH")]))
     if has_avx512():
         settings["ATEN_CPU_CAPABILITY"] = "avx512"
     os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **settings})
@@ -99,7 +108,7 @@ def has_avx512() -> bool:
 def main() -> None:
     args = arguments()
     if args.variant != "plain" and not args.check_golden:
-        restart_tuned(args.threads, keep=args.variant != "tuned")
+        restart_tuned(args.threads, keep=args.variant != "tuned", blas=args.blas)
     try:
         import torch
     except ImportError:
@@ -131,9 +140,19 @@ def measure(args: argparse.Namespace) -> dict:
         sys.exit("peer: this PyTorch sees no CUDA device: leave out --device")
     if args.compile and not hasattr(torch, "compile"):
         sys.exit(f"peer: PyTorch {torch.__version__} has no torch.compile: leave out --compile")
+    if args.space == "rnn":
+        import recurrent
+
+        work = recurrent.make(steps.VARIANTS[args.variant])(recurrent.Config(args.hidden, args.words, args.length, args.batch))
+        return time_all(args, work, device)
     config = steps.Config(args.space, args.channels, args.cells, args.side, args.batch, args.hessian_batch, device)
     options = {"compile": True} if args.compile else {}
-    work = steps.VARIANTS[args.variant](config, **options)
+    return time_all(args, steps.VARIANTS[args.variant](config, **options), device)
+
+
+def time_all(args: argparse.Namespace, work: "steps.Plain", device: "torch.device") -> dict:
+    """Times all steps of a variant."""
+    import torch
 
     def synchronize() -> None:
         if device.type == "cuda":
