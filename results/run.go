@@ -10,6 +10,7 @@ package results
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -83,11 +84,18 @@ func (p Provenance) StandIns() (images, table bool) {
 }
 
 // Setting returns the part of p that must agree for two runs to share a
-// figure: images, table, preset and scale, without the details for people.
+// figure: images, table, preset and scale, without the details for people, and whether
+// activations were rounded to bfloat16. Other precisions may share one.
 func (p Provenance) Setting() Provenance {
-	p.ImagesDetail, p.TableDetail, p.TableContent, p.Engine, p.Precision, p.Device = "", "", "", "", "", ""
+	p.ImagesDetail, p.TableDetail, p.TableContent, p.Engine, p.Device = "", "", "", "", ""
+	if p.Precision != MixedPrecision {
+		p.Precision = ""
+	}
 	return p
 }
+
+// MixedPrecision is the Precision of engines that round activations to bfloat16.
+const MixedPrecision = "bfloat16+float32"
 
 // Key returns the part of p that must agree for two runs to be averaged: its
 // Setting, engine and precision. Engines agree only up to rounding, and
@@ -115,11 +123,11 @@ func (p Provenance) key() []member {
 
 // Comparable returns a and b with what only one of them has taken out: a search
 // that trains nothing has no images and no scale, and may share a figure with
-// those that do.
+// those that do, whatever their precision.
 func Comparable(a, b Provenance) (Provenance, Provenance) {
 	if a.Images == NoImages || b.Images == NoImages {
 		for _, p := range []*Provenance{&a, &b} {
-			p.Images, p.ImagesDigest, p.Scale = "", "", ""
+			p.Images, p.ImagesDigest, p.Scale, p.Precision = "", "", "", ""
 		}
 	}
 	return a, b
@@ -131,8 +139,11 @@ func Comparable(a, b Provenance) (Provenance, Provenance) {
 func Difference(a, b Provenance) (name, inA, inB string) {
 	other := b.key()
 	for i, m := range a.key() {
-		if m.value != other[i].value {
-			return m.name, m.value, other[i].value
+		if x, y := m.value, other[i].value; x != y {
+			if m.name == "precision" { // of Settings
+				x, y = cmp.Or(x, "full"), cmp.Or(y, "full")
+			}
+			return m.name, x, y
 		}
 	}
 	return "", "", ""

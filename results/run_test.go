@@ -110,6 +110,11 @@ func TestDifference(t *testing.T) {
 	if name, _, _ := Difference(a.Setting(), b.Setting()); name != "" {
 		t.Errorf("settings differ in %s", name)
 	}
+	b.Precision = MixedPrecision
+	if name, x, y := Difference(a.Setting(), b.Setting()); name != "precision" || x != "full" || y != MixedPrecision {
+		t.Errorf("settings differ in %q: %s, %s, want precision", name, x, y)
+	}
+	b.Precision = a.Precision
 	b.TableDigest = "cc33"
 	if name, _, _ := Difference(a.Setting(), b.Setting()); name != "table_digest" {
 		t.Errorf("settings differ in %q, want table_digest", name)

@@ -9,6 +9,7 @@ import (
 	"github.com/nb1shot/nb1shot/internal/engine/cpu"
 	"github.com/nb1shot/nb1shot/internal/engine/enginetest"
 	"github.com/nb1shot/nb1shot/internal/graph"
+	"github.com/nb1shot/nb1shot/results"
 )
 
 // open returns engines that use the instruction set.
@@ -67,6 +68,17 @@ func TestMixedConformance(t *testing.T) {
 				}, mixedTolerance, mixedRounding)
 			})
 		}
+	}
+}
+
+// What records call the precision is what figures and comparisons keep apart.
+func TestMixedPrecisionHasItsName(t *testing.T) {
+	e, err := cpu.NewMixed(1, cpu.InstructionSets()[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := e.Precision(); got != results.MixedPrecision {
+		t.Errorf("precision %q, want %q", got, results.MixedPrecision)
 	}
 }
 
