@@ -10,12 +10,14 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/nb1shot/nb1shot/data/text"
 	"github.com/nb1shot/nb1shot/internal/checkpoint"
 	"github.com/nb1shot/nb1shot/nasbench"
 	"github.com/nb1shot/nb1shot/results"
 	"github.com/nb1shot/nb1shot/spaces"
 	"github.com/nb1shot/nb1shot/spaces/cell"
 	"github.com/nb1shot/nb1shot/spaces/darts"
+	"github.com/nb1shot/nb1shot/spaces/rnn"
 )
 
 // Finding is something that Verify found in a run.
@@ -136,7 +138,7 @@ func (v *verification) provenance() {
 	}
 	images, table := p.StandIns()
 	if images {
-		v.note("provenance", "its images are a stand-in, %s", p.Images)
+		v.note("provenance", "its %s a stand-in, %s", imagesOr(p), p.Images)
 	}
 	if table {
 		v.note("provenance", "its table is a stand-in, %s", p.Table)
@@ -167,7 +169,11 @@ func (v *verification) evaluation(e *results.Evaluation, end *spaces.Architectur
 		v.wrong("evaluation", "images_digest %q is no SHA-256", e.Provenance.ImagesDigest)
 	}
 	if images, _ := e.Provenance.StandIns(); images {
-		v.note("evaluation", "its images are a stand-in, %s", e.Provenance.Images)
+		v.note("evaluation", "its %s a stand-in, %s", imagesOr(e.Provenance), e.Provenance.Images)
+	}
+	if e.Subject.Form == results.FormRecurrent {
+		v.recurrent(e, end)
+		return
 	}
 	if e.Recipe.MeasuredOn != results.PartTest {
 		v.note("evaluation", "it was measured on the %s of the training images, not on the test images", e.Recipe.MeasuredOn)
@@ -194,6 +200,35 @@ func (v *verification) evaluation(e *results.Evaluation, end *spaces.Architectur
 	case cost.Parameters != e.Parameters:
 		v.wrong("evaluation", "a network of %d channels and %d cells has %d parameters, but %d are recorded", e.Recipe.Channels, e.Recipe.Cells, cost.Parameters, e.Parameters)
 	}
+}
+
+// recurrent checks the same of a recurrent cell.
+func (v *verification) recurrent(e *results.Evaluation, end *spaces.Architecture) {
+	g, err := rnn.ParseGenotype(e.Subject.Genotype)
+	if err != nil { // Read has seen to it
+		v.wrong("evaluation", "%v", err)
+		return
+	}
+	if end != nil {
+		if final, ok := rnn.GenotypeOf(*end); ok && final.Line() != e.Subject.Genotype {
+			v.note("evaluation", "it is not of the cell that the search ended with")
+		}
+	}
+	w := e.Recipe.Words
+	switch cost, err := (rnn.Network{Words: w.Vocabulary, Hidden: w.Hidden}).Cost(g); {
+	case err != nil:
+		v.wrong("evaluation", "%v", err)
+	case int64(cost.Parameters) != int64(e.Parameters):
+		v.wrong("evaluation", "a network of %d hidden units and %d words has %d parameters, but %d are recorded", w.Hidden, w.Vocabulary, cost.Parameters, e.Parameters)
+	}
+}
+
+// imagesOr is the subject of a sentence about what networks were trained on.
+func imagesOr(p results.Provenance) string {
+	if text.IsKind(p.Images) {
+		return "text is"
+	}
+	return "images are"
 }
 
 // tolerance of a recorded test error, which processors may round differently.

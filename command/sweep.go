@@ -496,9 +496,6 @@ func (p *sweepPlan) prepare(c *cli.Context, m *sweep.Manifest) error {
 	}
 	if family.ReadsText() {
 		r.Shared.Engine = benchmark.TextEngine(c.String("engine"))
-		if c.Bool("retrain") {
-			return misuse(errors.New("--retrain: a sweep does not train recurrent cells"), "nb1shot retrain RUN_DIR trains that of a run")
-		}
 	}
 	if r.Shared.Preset == "" {
 		r.Shared.Preset = m.Shared.Preset

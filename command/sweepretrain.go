@@ -13,6 +13,7 @@ import (
 
 	"github.com/nb1shot/nb1shot/benchmark/retrain"
 	"github.com/nb1shot/nb1shot/benchmark/sweep"
+	"github.com/nb1shot/nb1shot/results"
 )
 
 // retrainFlags say how a sweep trains networks.
@@ -62,11 +63,18 @@ func retraining(c *cli.Context, there *sweep.Retraining, preset, form, images st
 // form is that of the networks of what the sweep finds.
 func (p *sweepPlan) form() string { return sweep.Form(p.grid.Spaces[0]) }
 
-// openNetworkImages opens the images that networks are trained on, if any are.
+// openNetworkImages opens the images or the text that networks are trained on, if any are.
 func (p *sweepPlan) openNetworkImages(ctx context.Context) (err error) {
 	r := &p.runner
 	if r.Shared.Retrain == nil {
 		return nil
+	}
+	if p.form() == results.FormRecurrent {
+		config, err := r.Shared.Retrain.Config(p.form(), r.Text.Source.Kind)
+		if err == nil {
+			r.NetworkText, err = openText(ctx, p.paths.images, config.Language.Words)
+		}
+		return err
 	}
 	if !generated(p.paths.images) {
 		r.NetworkTrain, r.NetworkTest, err = openImages(ctx, p.paths.images, 0)

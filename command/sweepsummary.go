@@ -103,6 +103,9 @@ func (c *sweepCourse) done(o sweep.Outcome) {
 		}
 		if e := o.History.Evaluation; c.retrains && e != nil {
 			text = fmt.Sprintf("test error %s after training", percent(e.TestError()))
+			if e.Words != nil {
+				text = fmt.Sprintf("perplexity %s on the test text after training", perplexity(e.Words.Test.Perplexity))
+			}
 		}
 	case sweep.Failed:
 		c.failed++

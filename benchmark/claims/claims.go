@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/nb1shot/nb1shot/benchmark/stability"
+	"github.com/nb1shot/nb1shot/data/text"
 	"github.com/nb1shot/nb1shot/results"
 	"github.com/nb1shot/nb1shot/spaces"
 	"github.com/nb1shot/nb1shot/spaces/nb1shot1"
@@ -247,14 +248,26 @@ func (s Setting) Heading() string {
 		return kind + ", a stand-in for " + real
 	}
 	images, table := s.Provenance.StandIns()
-	return fmt.Sprintf("images: %s; table: %s; preset %s: %s; %d epochs",
-		kind(s.Provenance.Images, "CIFAR-10", !images), kind(s.Provenance.Table, "NAS-Bench-101", !table), s.Provenance.Preset, s.Provenance.Scale, s.Epochs)
+	what, real := read(s.Provenance)
+	return fmt.Sprintf("%s: %s; table: %s; preset %s: %s; %d epochs",
+		what, kind(s.Provenance.Images, real, !images), kind(s.Provenance.Table, "NAS-Bench-101", !table), s.Provenance.Preset, s.Provenance.Scale, s.Epochs)
+}
+
+// read says what networks read, and what that should be.
+func read(p results.Provenance) (what, real string) {
+	if text.IsKind(p.Images) {
+		return "text", "Penn Treebank"
+	}
+	return "images", "CIFAR-10"
 }
 
 func standIns(p results.Provenance) []string {
 	all := []string{}
 	images, table := p.StandIns()
-	if images {
+	switch {
+	case images && text.IsKind(p.Images):
+		all = append(all, "The text is a stand-in, not Penn Treebank.")
+	case images:
 		all = append(all, "The images are a stand-in, not CIFAR-10.")
 	}
 	if table {

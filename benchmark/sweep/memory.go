@@ -43,7 +43,7 @@ func (r *Runner) Memory(units []Unit) (largest int64, err error) {
 		}
 		largest = max(largest, bytes)
 	}
-	if r.Shared.Retrain == nil || len(units) == 0 {
+	if r.Shared.Retrain == nil || len(units) == 0 || r.NetworkText != nil {
 		return largest, nil
 	}
 	c, err := r.Shared.Retrain.Config(Form(units[0].Space), r.NetworkTrain.Source.Kind)

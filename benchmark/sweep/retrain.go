@@ -63,10 +63,21 @@ func (t Retraining) Config(form, images string) (retrain.Config, error) {
 
 // Form is the form of the network of what is found on a space.
 func Form(space spaces.Name) string {
-	if benchmark.FamilyOf(space).HasTable() {
+	switch family := benchmark.FamilyOf(space); {
+	case family.HasTable():
 		return results.FormNASBench101
+	case family.ReadsText():
+		return results.FormRecurrent
 	}
 	return results.FormCIFAR
+}
+
+// networkSource is the kind of images or text that networks are trained on.
+func (r *Runner) networkSource() string {
+	if r.NetworkText != nil {
+		return r.NetworkText.Source.Kind
+	}
+	return r.NetworkTrain.Source.Kind
 }
 
 // trained tells whether nothing is left to be done of a run whose search is finished: its
@@ -97,13 +108,13 @@ func (r *Runner) retrain(ctx context.Context, u Unit, h *results.History, thread
 	if err != nil {
 		return err
 	}
-	config, err := r.Shared.Retrain.Config(subject.Form, r.NetworkTrain.Source.Kind)
+	config, err := r.Shared.Retrain.Config(subject.Form, r.networkSource())
 	if err != nil {
 		return err
 	}
 	dir, seconds := filepath.Join(r.Root, u.Run), retrain.SearchSeconds(h)
 	training, err := retrain.Job{
-		Config: config, Subject: subject, Seed: u.Seed, Train: r.NetworkTrain, Test: r.NetworkTest, Engine: r.Shared.Engine, Threads: threads,
+		Config: config, Subject: subject, Seed: u.Seed, Train: r.NetworkTrain, Test: r.NetworkTest, Text: r.NetworkText, Engine: r.Shared.Engine, Threads: threads,
 		Dir: filepath.Join(dir, retrain.Folder), Result: filepath.Join(dir, results.EvaluationFile), SearchSeconds: &seconds, Program: r.Program,
 	}.Prepare()
 	if err != nil {

@@ -58,8 +58,9 @@ type Runner struct {
 	Test   *data.Set
 	Oracle nasbench.Oracle
 	// NetworkTrain and NetworkTest are the images that networks are trained on and tested
-	// with, as retrain.Job has them; nil where Shared.Retrain is.
+	// with, NetworkText is the text, as retrain.Job has them; nil where Shared.Retrain is.
 	NetworkTrain, NetworkTest *data.Set
+	NetworkText               *text.Corpus
 	Program                   string // version of the program, for people
 
 	Jobs int // runs at a time, at least 1

@@ -20,6 +20,9 @@ const (
 	KindGenerated = "generated" // the stand-in
 )
 
+// IsKind tells whether what a provenance names in the place of images is a text.
+func IsKind(kind string) bool { return kind == KindPTB || kind == KindText || kind == KindGenerated }
+
 // EndOfSentence is the word that ends every line. Where a text has it, it is the same word.
 const EndOfSentence = "<eos>"
 
