@@ -48,9 +48,6 @@ func TestConformance(t *testing.T) {
 const mixedTolerance, mixedRounding = 0.06, 1.0 / 256
 
 func TestMixedConformance(t *testing.T) {
-	if testing.Short() {
-		t.Skip("the reference engine finds out which results bear rounding, which takes minutes under the race detector or a sanitizer; not in short mode")
-	}
 	for _, set := range cpu.InstructionSets() {
 		for _, lanes := range []int{8, 16} {
 			t.Run(fmt.Sprintf("%s, planes of %d channels", set, lanes), func(t *testing.T) {
