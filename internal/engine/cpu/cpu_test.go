@@ -48,7 +48,11 @@ func TestConformance(t *testing.T) {
 const mixedTolerance, mixedRounding = 0.06, 1.0 / 256
 
 func TestMixedConformance(t *testing.T) {
-	for _, set := range cpu.InstructionSets() {
+	sets := cpu.InstructionSets()
+	if testing.Short() {
+		sets = sets[:1]
+	}
+	for _, set := range sets {
 		for _, lanes := range []int{8, 16} {
 			t.Run(fmt.Sprintf("%s, planes of %d channels", set, lanes), func(t *testing.T) {
 				open := func(threads int) engine.Engine {
