@@ -35,7 +35,7 @@ func (d Direction) reaches(entry int) bool {
 // with the Hessian costs one forward and one back.
 func (g *Graph) Forms(outputs []*Node, mixing *Node, directions []Direction) ([]*Node, error) {
 	f := forms{
-		mixing: mixing, directions: directions, tangents: map[*Node]tangents{},
+		mixing: mixing, directions: directions, gradients: g.gradients, tangents: map[*Node]tangents{},
 		terms: make([][]*Node, len(directions)),
 	}
 	for _, n := range Reach(outputs...) {
@@ -60,6 +60,7 @@ func (g *Graph) Forms(outputs []*Node, mixing *Node, directions []Direction) ([]
 type forms struct {
 	mixing     *Node
 	directions []Direction
+	gradients  map[*Node]*Node
 	tangents   map[*Node]tangents
 	terms      [][]*Node // of the vectors
 }
@@ -88,15 +89,15 @@ func (f *forms) step(n *Node) error {
 	switch op.Kind {
 	case Normalize:
 		f.pairs(f.tangents[in[0]], func(u *Node) *Node {
-			return apply(NormalizeBackBack, Attr{}, u.Shape(), in[0], in[1], n.Deriv(), u)
+			return apply(NormalizeBackBack, Attr{}, u.Shape(), in[0], in[1], f.gradients[n], u)
 		})
 	case CrossEntropy:
 		f.pairs(f.tangents[in[0]], func(u *Node) *Node {
-			return apply(CrossEntropyBackBack, Attr{}, u.Shape(), in[0], n.Deriv(), u)
+			return apply(CrossEntropyBackBack, Attr{}, u.Shape(), in[0], f.gradients[n], u)
 		})
 	case WeightedSum:
 		for i := range f.directions {
-			f.products(i, n.Deriv(), op.Attr.At, len(in)-1, func(j int) *Node { return f.tangents[in[1+j]].of(i) })
+			f.products(i, f.gradients[n], op.Attr.At, len(in)-1, func(j int) *Node { return f.tangents[in[1+j]].of(i) })
 		}
 	}
 	return nil

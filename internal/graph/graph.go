@@ -1,8 +1,8 @@
 // Package graph holds the supernet's expression graph: gorgonia's graph and
-// differentiator over operations of our own.
+// differentiable operations over operations of our own.
 //
-// Gorgonia keeps the nodes and walks the chain rule; the operations here carry
-// shapes and symbolic derivatives but no arithmetic. An engine compiles the
+// Gorgonia keeps the nodes, checks their types and sorts them for the chain rule; the
+// operations here carry shapes and symbolic derivatives but no arithmetic. An engine compiles the
 // finished graph into a plan and computes it. Every operation's derivative is
 // again made of these operations, so differentiating twice works and gives the
 // exact Hessian-vector products of the architecture.
@@ -39,8 +39,9 @@ const (
 
 // Graph is an expression graph with named inputs.
 type Graph struct {
-	expr   *gorgonia.ExprGraph
-	inputs map[string]Input
+	expr      *gorgonia.ExprGraph
+	inputs    map[string]Input
+	gradients map[*Node]*Node // what Gradients found last, of every node on the way
 }
 
 // Input is a leaf of the graph, fed from outside.
@@ -123,25 +124,87 @@ func Reach(outputs ...*Node) []*Node {
 // shape: seed 1 on a loss gives gradients, a vector on a gradient gives
 // Hessian-vector products. It must depend on all of wrt.
 //
-// It may be called once for a graph: gorgonia keeps each node's derivative, so
-// that a second call would silently return the sum of both. Differentiate the
-// result again in the copy that Replay makes.
+// The result is differentiated again in the copy that Replay makes.
 func (g *Graph) Gradients(output, seed *Node, wrt []*Node) ([]*Node, error) {
 	return g.GradientsOfSum([]*Node{output}, []*Node{seed}, wrt)
 }
 
 // GradientsOfSum is Gradients of the sum of several outputs, each contracted with a seed of
 // its own: a weighted sum of losses.
+//
+// Gorgonia's own Backpropagate would do, but for its sums of the gradients of a node with
+// several uses: they are merged where 32 bits of hash agree, whatever their operands, so that
+// one of thousands of graphs would silently have a wrong derivative.
 func (g *Graph) GradientsOfSum(outputs, seeds, wrt []*Node) ([]*Node, error) {
-	nodes, err := gorgonia.Backpropagate(outputs, seeds, wrt)
+	users, err := gorgonia.Sort(g.expr) // before their operands
 	if err != nil {
 		return nil, fmt.Errorf("differentiate graph: %w", err)
 	}
-	return nodes, nil
+	active := map[*Node]bool{} // depends on wrt
+	for _, n := range wrt {
+		active[n] = true
+	}
+	for _, n := range slices.Backward(users) {
+		children := Children(n)
+		for i, flow := range flows(n, children) {
+			active[n] = active[n] || flow && active[children[i]]
+		}
+	}
+	g.gradients = map[*Node]*Node{}
+	terms := map[*Node][]*Node{} // of the gradient of each node
+	for i, o := range outputs {
+		if !active[o] {
+			return nil, fmt.Errorf("differentiate graph: %v does not depend on what it is differentiated by", o)
+		}
+		terms[o] = append(terms[o], seeds[i])
+	}
+	for _, n := range users {
+		if !active[n] || len(terms[n]) == 0 {
+			continue
+		}
+		gradient := terms[n][0]
+		for _, t := range terms[n][1:] {
+			gradient = apply(Add, Attr{}, gradient.Shape(), gradient, t)
+		}
+		g.gradients[n] = gradient
+		if n.Op() == nil {
+			continue
+		}
+		op, err := AsOp(n)
+		if err != nil {
+			return nil, fmt.Errorf("differentiate graph: %w", err)
+		}
+		children := Children(n)
+		derivatives, err := op.SymDiff(children, n, gradient)
+		if err != nil {
+			return nil, fmt.Errorf("differentiate graph: %v: %w", n, err)
+		}
+		for i, flow := range flows(n, children) {
+			if flow {
+				terms[children[i]] = append(terms[children[i]], derivatives[i])
+			}
+		}
+	}
+	gradients := make([]*Node, len(wrt))
+	for i, n := range wrt {
+		if gradients[i] = g.gradients[n]; gradients[i] == nil {
+			return nil, fmt.Errorf("differentiate graph: no output depends on %v", n)
+		}
+	}
+	return gradients, nil
 }
 
-// Replay copies the expressions of the outputs into a fresh graph, in which
-// nothing has been differentiated yet, and returns it with the copied outputs.
+// flows tells through which operands of a node derivatives flow.
+func flows(n *Node, children []*Node) []bool {
+	op, ok := n.Op().(gorgonia.SDOp)
+	if !ok {
+		return nil
+	}
+	return op.DiffWRT(len(children))
+}
+
+// Replay copies the expressions of the outputs into a fresh graph, without what they do not
+// need, and returns it with the copied outputs.
 func (g *Graph) Replay(outputs ...*Node) (*Graph, []*Node) {
 	copied := New()
 	at := map[*Node]*Node{}

@@ -131,18 +131,13 @@ func apply(kind Kind, attr Attr, shape tensor.Shape, operands ...*Node) *Node {
 	return applied(op, operands)
 }
 
-// AsOp returns the operation of a computed node. The sums that gorgonia itself
-// makes of the gradients of a node with several uses come back as Add.
+// AsOp returns the operation of a computed node.
 func AsOp(n *Node) (*Op, error) {
-	switch op := n.Op().(type) {
-	case *Op:
-		return op, nil
-	case gorgonia.BinaryOp:
-		if s := op.String(); len(s) > 0 && s[0] == '+' {
-			return &Op{Kind: Add, shape: n.Shape()}, nil
-		}
+	op, ok := n.Op().(*Op)
+	if !ok {
+		return nil, fmt.Errorf("node %v is not an operation of this package", n)
 	}
-	return nil, fmt.Errorf("node %v is not an operation of this package", n)
+	return op, nil
 }
 
 func hmType(rank int) hm.Type {
