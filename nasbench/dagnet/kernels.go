@@ -1,6 +1,7 @@
 package dagnet
 
-// #cgo CFLAGS: -O3 -Wall
+// #cgo CFLAGS: -Wall
+// #cgo !asan,!race CFLAGS: -O3
 // #cgo noescape product
 // #cgo nocallback product
 // #cgo noescape gate

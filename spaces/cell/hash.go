@@ -1,6 +1,7 @@
 package cell
 
-// #cgo CFLAGS: -O3 -Wall
+// #cgo CFLAGS: -Wall
+// #cgo !asan,!race CFLAGS: -O3
 // #cgo noescape nb1_digests
 // #cgo nocallback nb1_digests
 // #include "digest.h"

@@ -9,7 +9,8 @@
 // fixed number of groups, and sums over images are added up group by group.
 package cpu
 
-// #cgo CFLAGS: -O3 -Wall
+// #cgo CFLAGS: -Wall
+// #cgo !asan,!race CFLAGS: -O3
 // #cgo LDFLAGS: -lm
 // #include "ops.h"
 import "C"

@@ -45,14 +45,9 @@ func TestConformance(t *testing.T) {
 
 // Activations in bfloat16 have 8 bits of significance, so that each is off by up to 1/512 of
 // itself, and what is computed of them by a few times as much, relative to the largest.
-const mixedTolerance, mixedRounding = 0.06, 1.0 / 256
-
 func TestMixedConformance(t *testing.T) {
-	sets := cpu.InstructionSets()
-	if testing.Short() {
-		sets = sets[:1]
-	}
-	for _, set := range sets {
+	suite := enginetest.Mixed{Tolerance: 0.06, Rounding: 1.0 / 256}
+	for _, set := range cpu.InstructionSets() {
 		for _, lanes := range []int{8, 16} {
 			t.Run(fmt.Sprintf("%s, planes of %d channels", set, lanes), func(t *testing.T) {
 				open := func(threads int) engine.Engine {
@@ -65,11 +60,11 @@ func TestMixedConformance(t *testing.T) {
 				if !open(1).(*cpu.Engine).OnlyLanes(lanes) {
 					t.Skipf("%s has no kernels for planes of %d channels", set, lanes)
 				}
-				enginetest.ConformMixed(t, func(threads int) engine.Engine {
+				suite.Conform(t, func(threads int) engine.Engine {
 					e := open(threads)
 					e.(*cpu.Engine).OnlyLanes(lanes)
 					return e
-				}, mixedTolerance, mixedRounding)
+				})
 			})
 		}
 	}

@@ -68,17 +68,28 @@ func Conform(t *testing.T, open func(threads int) engine.Engine, tolerance float
 	suite{open: open, tolerance: tolerance}.run(t)
 }
 
-// ConformMixed runs the suite on an engine that rounds values in between to so many parts of
-// themselves. Its results depend on where it divides a program, so a repetition is compared
-// with a run of the same program. And a value so close to a kink that rounding takes it to the
-// other side, as a rectifier has them, changes derivatives by any amount: so what is compared
-// with the reference engine are results that hardly change there when the inputs do, by more
-// than rounding would; that must be most of them. In short mode nothing is compared with it,
-// since finding out takes minutes under the race detector or a sanitizer, for which the
-// programs still run; repetitions are compared.
-func ConformMixed(t *testing.T, open func(threads int) engine.Engine, tolerance, rounding float64) {
+// Mixed is the suite for engines that round values in between to so many parts of themselves.
+// Their results depend on where they divide a program, so a repetition is compared with a run
+// of the same program. And a value so close to a kink that rounding takes it to the other side,
+// as a rectifier has them, changes derivatives by any amount: so what is compared with the
+// reference engine are results that hardly change there when the inputs do, by more than
+// rounding would; that must be most of them. Which these are, all engines that are held
+// against one Mixed share. In short mode nothing is compared with the reference engine, since
+// finding out takes minutes under the race detector or a sanitizer, for which the programs
+// still run; repetitions are compared.
+type Mixed struct {
+	Tolerance, Rounding float64
+
+	known map[string]bool // steady results
+}
+
+// Conform runs the suite on an engine.
+func (m *Mixed) Conform(t *testing.T, open func(threads int) engine.Engine) {
+	if m.known == nil {
+		m.known = map[string]bool{}
+	}
 	var all, compared int
-	suite{open: open, tolerance: tolerance, rounding: rounding, all: &all, compared: &compared, alone: testing.Short()}.run(t)
+	suite{open: open, tolerance: m.Tolerance, rounding: m.Rounding, known: m.known, all: &all, compared: &compared, alone: testing.Short()}.run(t)
 	if !testing.Short() && 5*compared < 4*all {
 		t.Errorf("only %d of %d results bear the rounding, so that they were compared", compared, all)
 	}
@@ -90,8 +101,9 @@ type suite struct {
 	tolerance float64
 	rounding  float64 // of values in between, 0 where they are as precise as the tolerance says
 
-	all, compared *int // results, with rounding
-	alone         bool // compares nothing with the reference engine
+	known         map[string]bool // steady results, with rounding
+	all, compared *int            // results, with rounding
+	alone         bool            // compares nothing with the reference engine
 }
 
 func (s suite) run(t *testing.T) {
@@ -104,13 +116,27 @@ func (s suite) run(t *testing.T) {
 	}
 }
 
-// steady reports whether a result, computed by the reference engine, changes by less than
+// steady reports whether a result is compared with the reference engine: always without
+// rounding, else if it bears the rounding. What names it among all of the suite.
+func (s suite) steady(what string, values map[string][]float64, ev *Evaluator) bool {
+	if s.alone {
+		return false
+	}
+	if s.rounding == 0 {
+		return true
+	}
+	steady, known := s.known[what]
+	if !known {
+		steady = bears(values, ev, s.rounding, s.tolerance)
+		s.known[what] = steady
+	}
+	return steady
+}
+
+// bears reports whether a result, computed by the reference engine, changes by less than
 // twice the tolerance when the inputs change by four times the rounding, each by itself or
 // together with its neighbours, since what pooling and convolutions make of many is rounded too.
-func (s suite) steady(values map[string][]float64, ev *Evaluator) bool {
-	if s.rounding == 0 || s.alone {
-		return !s.alone
-	}
+func bears(values map[string][]float64, ev *Evaluator, rounding, tolerance float64) bool {
 	want, scale := ev.At(values), 1.0
 	for _, w := range want {
 		scale = max(scale, math.Abs(w))
@@ -126,13 +152,13 @@ func (s suite) steady(values map[string][]float64, ev *Evaluator) bool {
 		for _, name := range slices.Sorted(maps.Keys(values)) {
 			for i := range other[name] {
 				if i%together == 0 {
-					change = 4 * s.rounding * (2*r.Float64() - 1)
+					change = 4 * rounding * (2*r.Float64() - 1)
 				}
 				other[name][i] *= 1 + change
 			}
 		}
 		for i, g := range ev.At(other) {
-			if math.Abs(g-want[i]) > 2*s.tolerance*scale {
+			if math.Abs(g-want[i]) > 2*tolerance*scale {
 				return false
 			}
 		}
@@ -140,22 +166,27 @@ func (s suite) steady(values map[string][]float64, ev *Evaluator) bool {
 	return true
 }
 
-// problem draws one whose output and derivatives are steady, if it finds one soon.
-func (s suite) problem(t *testing.T, g Graph) (p *Problem) {
+// problem draws one and gives it a name; with rounding one whose output and derivatives are
+// steady, if it finds one soon.
+func (s suite) problem(t *testing.T, g Graph) (p *Problem, name string) {
 	for seed := range uint64(40) {
 		var err error
 		if p, err = g.NewProblem(random.New(2+seed, g.Name)); err != nil {
 			t.Fatal(err)
 		}
-		steady := true
-		for _, node := range append([]*graph.Node{p.Output}, p.Gradients...) {
-			steady = steady && s.steady(p.Values, Compile(t, ref.New[float64](1), p.Graph, node))
+		name = fmt.Sprintf("%s, draw %d: ", g.Name, seed)
+		if s.alone || s.rounding == 0 {
+			break
 		}
-		if steady || s.alone {
+		steady := s.steady(name+"output", p.Values, Compile(t, ref.New[float64](1), p.Graph, p.Output))
+		for i, of := range p.Names {
+			steady = steady && s.steady(name+"gradient of "+of, p.Values, Compile(t, ref.New[float64](1), p.Graph, p.Gradients[i]))
+		}
+		if steady {
 			break
 		}
 	}
-	return p
+	return p, name
 }
 
 // ConformRecurrent runs the part of the suite that an engine must pass to train language
@@ -167,7 +198,8 @@ func ConformRecurrent(t *testing.T, open func(threads int) engine.Engine, tolera
 }
 
 func (s suite) conform(t *testing.T, g Graph) {
-	p, open, tolerance := s.problem(t, g), s.open, s.tolerance
+	p, name := s.problem(t, g)
+	open, tolerance := s.open, s.tolerance
 	same := func(what string, g *graph.Graph, node *graph.Node) {
 		oracle := Compile(t, ref.New[float64](1), g, node)
 		want, got := oracle.At(p.Values), Compile(t, open(1), g, node).At(p.Values)
@@ -175,7 +207,7 @@ func (s suite) conform(t *testing.T, g Graph) {
 		for _, w := range want {
 			scale = max(scale, math.Abs(w))
 		}
-		steady := s.steady(p.Values, oracle)
+		steady := s.steady(name+what, p.Values, oracle)
 		if s.rounding > 0 {
 			*s.all++
 			if steady {
@@ -195,11 +227,11 @@ func (s suite) conform(t *testing.T, g Graph) {
 		}
 	}
 	same("output", p.Graph, p.Output)
-	for i, name := range p.Names {
-		same("gradient of "+name, p.Graph, p.Gradients[i])
+	for i, of := range p.Names {
+		same("gradient of "+of, p.Graph, p.Gradients[i])
 		for _, other := range append(slices.Clone(p.Names), "seed") {
 			if second, product := p.Second(i, other); product != nil {
-				same(fmt.Sprintf("gradient of %s again by %s", name, other), second, product)
+				same(fmt.Sprintf("gradient of %s again by %s", of, other), second, product)
 			}
 		}
 		s.rerun(t, p, p.Gradients[i])

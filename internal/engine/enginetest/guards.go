@@ -1,6 +1,7 @@
 package enginetest
 
 import (
+	"fmt"
 	"math"
 	"slices"
 	"testing"
@@ -63,14 +64,14 @@ func (s suite) guards(t *testing.T) {
 		for name, v := range values {
 			nan[name] = slices.Repeat([]float64{math.NaN()}, len(v))
 		}
-		for range 8 {
+		for draw := range 8 {
 			for e := range operations {
 				values["m"][e] = float64(r.IntN(2)) * r.NormFloat64()
 				if byMixing && values["second"] != nil {
 					values["second"][e] = values["m"][e] * r.NormFloat64()
 				}
 			}
-			if !s.steady(values, all) {
+			if !s.steady(fmt.Sprintf("guards, %s, draw %d", what, draw), values, all) {
 				continue
 			}
 			want := all.At(values)

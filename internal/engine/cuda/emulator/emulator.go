@@ -9,7 +9,8 @@
 // nothing about speed.
 package emulator
 
-// #cgo CFLAGS: -O3 -Wall
+// #cgo CFLAGS: -Wall
+// #cgo !asan,!race CFLAGS: -O3
 // #cgo LDFLAGS: -lm
 // #include "emulator.h"
 import "C"
