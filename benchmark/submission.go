@@ -138,7 +138,7 @@ func (v *verification) provenance() {
 	}
 	images, table := p.StandIns()
 	if images {
-		v.note("provenance", "its %s a stand-in, %s", imagesOr(p), p.Images)
+		v.note("provenance", "its %s a stand-in, %s", whatWasRead(p), p.Images)
 	}
 	if table {
 		v.note("provenance", "its table is a stand-in, %s", p.Table)
@@ -169,7 +169,7 @@ func (v *verification) evaluation(e *results.Evaluation, end *spaces.Architectur
 		v.wrong("evaluation", "images_digest %q is no SHA-256", e.Provenance.ImagesDigest)
 	}
 	if images, _ := e.Provenance.StandIns(); images {
-		v.note("evaluation", "its %s a stand-in, %s", imagesOr(e.Provenance), e.Provenance.Images)
+		v.note("evaluation", "its %s a stand-in, %s", whatWasRead(e.Provenance), e.Provenance.Images)
 	}
 	if e.Subject.Form == results.FormRecurrent {
 		v.recurrent(e, end)
@@ -223,8 +223,8 @@ func (v *verification) recurrent(e *results.Evaluation, end *spaces.Architecture
 	}
 }
 
-// imagesOr is the subject of a sentence about what networks were trained on.
-func imagesOr(p results.Provenance) string {
+// whatWasRead is the subject of a sentence about what networks were trained on.
+func whatWasRead(p results.Provenance) string {
 	if text.IsKind(p.Images) {
 		return "text is"
 	}

@@ -136,7 +136,7 @@ func newBench(c *cli.Context) (*steptime.Bench, error) {
 	}
 	batch := c.Int("batch")
 	if genotype == nil && spaceOf(c) == rnn.Name {
-		if err := misplaced(c, "hessian-batch", "channels", "cells", "side", "partial", "sampled", "phases"); err != nil {
+		if err := misplaced(c, "images, and space rnn reads words", "hessian-batch", "channels", "cells", "side", "partial", "sampled", "phases"); err != nil {
 			return nil, err
 		}
 		if !c.IsSet("steps") {
@@ -145,7 +145,7 @@ func newBench(c *cli.Context) (*steptime.Bench, error) {
 		if !c.IsSet("batch") {
 			batch = 256
 		}
-	} else if err := misplaced(c, "hidden", "words", "length"); err != nil {
+	} else if err := misplaced(c, "space rnn alone", "hidden", "words", "length"); err != nil {
 		return nil, err
 	}
 	for _, name := range steps {
@@ -169,11 +169,12 @@ func newBench(c *cli.Context) (*steptime.Bench, error) {
 	return b, nil
 }
 
-// misplaced is the error of an option that the network asked for has no use for.
-func misplaced(c *cli.Context, names ...string) error {
+// misplaced is the error of an option among names that the network asked for has no use
+// for, since it is for something else.
+func misplaced(c *cli.Context, use string, names ...string) error {
 	for _, name := range names {
 		if c.IsSet(name) {
-			return misuse(fmt.Errorf("--%s is for %s", name, map[bool]string{true: "images, and space rnn reads words", false: "space rnn alone"}[spaceOf(c) == rnn.Name]), "leave it out")
+			return misuse(fmt.Errorf("--%s is for %s", name, use), "leave it out")
 		}
 	}
 	return nil

@@ -135,43 +135,19 @@ var shapes = []shape{
 }
 
 // The fast engine agrees with the reference in float64, whatever the sizes.
-// Norms are compared because a rectifier within rounding of its kink may switch
-// and move single entries.
 func TestCPUEngineAgrees(t *testing.T) {
-	for _, s := range shapes {
-		t.Run(fmt.Sprint(s), func(t *testing.T) {
-			if testing.Short() && s.side > 16 {
-				t.Skip("large images in short mode")
-			}
-			want := s.everything(t, ref.New[float64](2))
-			for _, set := range cpu.InstructionSets() {
-				agree(t, set, s.everything(t, newCPU(t, 2, set)), want)
-			}
-		})
-	}
-}
-
-// agree holds what an engine in single precision computes against the reference.
-func agree(t *testing.T, set string, got, want map[string][]float64) {
-	t.Helper()
-	for name, w := range want {
-		tolerance := 1e-4
-		switch name {
-		case "architecture gradient", "weight gradient", "Hessian products", "Hessian forms", "attack gradient":
-			tolerance = 5e-3
-		case "architecture loss", "weight loss", "Hessian loss", "Hessian at once loss", "attack loss":
-			tolerance = 1e-5
-		}
-		if d := distance(got[name], w); !(d <= tolerance) {
-			t.Errorf("%s: %s is off by %.1e of its norm, more than %.0e", set, name, d, tolerance)
-		}
-	}
+	agrees(t, newCPU, singleTolerance)
 }
 
 // With activations in bfloat16 the engine agrees by tolerances of its own, about twice what
 // was measured. Derivatives are far less precise than logits: rectifiers switch, and rounding
 // makes several entries of a window its maximum, so that gradients take other ways.
 func TestMixedEngineAgrees(t *testing.T) {
+	agrees(t, newMixed, mixedTolerance)
+}
+
+// agrees holds an engine against the reference in float64 on networks of all sizes.
+func agrees(t *testing.T, open func(t testing.TB, threads int, set string) engine.Engine, tolerance func(name string) float64) {
 	for _, s := range shapes {
 		t.Run(fmt.Sprint(s), func(t *testing.T) {
 			if testing.Short() && s.side > 16 {
@@ -179,15 +155,33 @@ func TestMixedEngineAgrees(t *testing.T) {
 			}
 			want := s.everything(t, ref.New[float64](2))
 			for _, set := range cpu.InstructionSets() {
-				for name, got := range s.everything(t, newMixed(t, 2, set)) {
-					tolerance := mixedTolerance(name)
-					if d := distance(got, want[name]); !(d <= tolerance) {
-						t.Errorf("%s: %s is off by %.1e of its norm, more than %.0e", set, name, d, tolerance)
-					}
-				}
+				agree(t, set, s.everything(t, open(t, 2, set)), want, tolerance)
 			}
 		})
 	}
+}
+
+// agree holds what an engine computes against the reference, by the tolerance of each
+// quantity. Norms are compared because a rectifier within rounding of its kink may switch
+// and move single entries.
+func agree(t *testing.T, set string, got, want map[string][]float64, tolerance func(name string) float64) {
+	t.Helper()
+	for name, w := range want {
+		if d := distance(got[name], w); !(d <= tolerance(name)) {
+			t.Errorf("%s: %s is off by %.1e of its norm, more than %.0e", set, name, d, tolerance(name))
+		}
+	}
+}
+
+// singleTolerance is what an engine in single precision may be off by.
+func singleTolerance(name string) float64 {
+	switch name {
+	case "architecture gradient", "weight gradient", "Hessian products", "Hessian forms", "attack gradient":
+		return 5e-3
+	case "architecture loss", "weight loss", "Hessian loss", "Hessian at once loss", "attack loss":
+		return 1e-5
+	}
+	return 1e-4
 }
 
 func newMixed(t testing.TB, threads int, set string) engine.Engine {

@@ -70,7 +70,7 @@ func TestCPUEngineAgreesOnVariants(t *testing.T) {
 			}
 			want := everythingOf(t, v.shape, v.Variant, ref.New[float64](2))
 			for _, set := range cpu.InstructionSets() {
-				agree(t, set, everythingOf(t, v.shape, v.Variant, newCPU(t, 2, set)), want)
+				agree(t, set, everythingOf(t, v.shape, v.Variant, newCPU(t, 2, set)), want, singleTolerance)
 			}
 		})
 	}

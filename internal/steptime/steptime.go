@@ -67,14 +67,17 @@ func (c Config) check() error {
 			return fmt.Errorf("step %s is not for the network of a genotype", name)
 		}
 	}
+	common := errors.Join(
+		between("repeats", c.Repeats, 0, 1_000_000),
+		between("threads", c.Threads, 1, 1024),
+	)
 	if c.recurrent() {
 		return errors.Join(
 			between("hidden units", c.Hidden, 1, 10_000),
 			between("words", c.Words, 2, 1_000_000),
 			between("length", c.Length, 1, 1000),
 			between("batch", c.Batch, 2, 100_000),
-			between("repeats", c.Repeats, 0, 1_000_000),
-			between("threads", c.Threads, 1, 1024),
+			common,
 		)
 	}
 	// The upper bounds are far beyond any use, as in a search.
@@ -85,8 +88,7 @@ func (c Config) check() error {
 		between("partial", c.Partial, 0, 512),
 		between("batch", c.Batch, 1, 100_000),
 		between("batch of the Hessian", c.HessianBatch, 1, 100_000),
-		between("repeats", c.Repeats, 0, 1_000_000),
-		between("threads", c.Threads, 1, 1024),
+		common,
 	)
 }
 

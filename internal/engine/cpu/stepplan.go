@@ -418,16 +418,15 @@ func (l *layout) schedule() {
 		}
 	}
 	varies := func(it *item) bool { return it.step >= l.plan.Split }
-	begin := slices.Clone(l.items)
-	waits := make([]int, len(begin))
-	for i, it := range begin {
-		waits[i] = it.waits
-	}
-	for i, it := range begin {
-		if waits[i] == 0 {
-			it.waits = 1
-			reach(it)
+	var first []*item
+	for _, it := range l.items {
+		if it.waits == 0 {
+			first = append(first, it)
 		}
+	}
+	for _, it := range first {
+		it.waits = 1
+		reach(it)
 	}
 	steady := 0
 	for _, it := range l.items {

@@ -79,11 +79,11 @@ type stepProgram struct {
 	rowsSize       int
 
 	// What follows is bound to memory, and made anew when that has moved.
-	arena, scratch, rows *vector
-	ops                  []*memory
-	units                [][]func()
-	packs                []*packedRows
-	softmax              map[int]*softmax
+	arena   *vector
+	ops     []*memory
+	units   [][]func()
+	packs   []*packedRows
+	softmax map[int]*softmax
 }
 
 // softmax is what the cross-entropy and its gradient share: of each position the largest logit
@@ -190,7 +190,6 @@ func (p *stepProgram) bind() (err error) {
 		p.units = append(p.units, do)
 	}
 	s.rows = larger(s.rows, p.rowsSize)
-	p.rows = s.rows
 	return nil
 }
 
