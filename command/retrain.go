@@ -295,6 +295,7 @@ func train(c *cli.Context, s trainee, folder string, halves bool) (results.Evalu
 	e, err := training.Run(c.Context, func(p retrain.Progress) {
 		at = p
 		if p.Note != "" {
+			show.end()
 			fmt.Fprintln(log, p.Note)
 		}
 		if p.Last != nil && p.Last.Epoch > newest {

@@ -167,6 +167,7 @@ type WordsRecipe struct {
 	AllWordsLearn bool    `json:"all_words_learn,omitempty"` // also the last one where it is read (quirk R7)
 	RateByRows    bool    `json:"rate_by_rows,omitempty"`    // learning rate by the rows that a window has (quirk R3)
 	RateOfStep    bool    `json:"rate_of_step,omitempty"`    // averaged SGD at the learning rate of the step itself (quirk R17)
+	NoRollBack    bool    `json:"no_roll_back,omitempty"`    // a loss that is not finite is the end (quirk R19)
 }
 
 // The images of a Recipe.

@@ -225,6 +225,7 @@ var Settings = []Setting{
 	{"patience", "newest epochs whose losses do not count when averaged SGD begins (quirk R16)", func(c *Config) any { return &c.Language.Patience }, 1, 1e6, inRecurrent},
 	{"rate-by-rows", "scale the learning rate of a step by the rows that its window has; off scales it by the length that was drawn, also where the text ends before (quirk R3)", func(c *Config) any { return &c.Language.RateByRows }, 0, 0, inRecurrent},
 	{"rate-of-step", "take each step of averaged SGD at its own learning rate; off takes it at that of the step before (quirk R17)", func(c *Config) any { return &c.Language.RateOfStep }, 0, 0, inRecurrent},
+	{"roll-back", "go back to the best weights where a loss is not finite, and begin the epoch again; off ends the training (quirk R19)", func(c *Config) any { return &c.Language.RollBack }, 0, 0, inRecurrent},
 	{"all-words-learn", "let the last word learn where it is read, too (quirk R7)", func(c *Config) any { return &c.Language.AllWordsLearn }, 0, 0, inRecurrent},
 }
 
@@ -333,7 +334,7 @@ func (c Config) recipe(classes, train, test int) results.Recipe {
 			Words: results.WordsRecipe{
 				Vocabulary: classes, Hidden: l.Hidden, BPTT: l.BPTT, Output: l.Dropout.Output, H: l.Dropout.H, X: l.Dropout.X, Input: l.Dropout.Input, Words: l.Dropout.Words,
 				Activation: l.Activation, Temporal: l.Temporal, Patience: l.Patience, ValidBatch: l.ValidBatch, TestBatch: l.TestBatch, AllWordsLearn: l.AllWordsLearn,
-				RateByRows: l.RateByRows, RateOfStep: l.RateOfStep,
+				RateByRows: l.RateByRows, RateOfStep: l.RateOfStep, NoRollBack: !l.RollBack,
 			},
 		}
 	}

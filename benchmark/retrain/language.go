@@ -31,6 +31,7 @@ type Language struct {
 	ValidBatch, TestBatch, MostExtra int     // sequences side by side; rows that a window may be longer than BPTT
 	AllWordsLearn                    bool    // see recurrent.Config
 	RateByRows, RateOfStep           bool    // the alternatives of the quirks R3 and R17, see Settings
+	RollBack                         bool    // after a loss that is not finite (quirk R19)
 }
 
 // penn is the recipe of DARTS for Penn Treebank at another size.
@@ -38,7 +39,7 @@ func penn(epochs, words, hidden, batch int) Config {
 	return Config{
 		Form: results.FormRecurrent, Epochs: epochs, Batch: batch, LearningRate: 20, WeightDecay: 8e-7, Clip: 0.25,
 		Language: Language{
-			Words: words, Hidden: hidden, BPTT: 35, Temporal: 1e-3, Patience: 5, ValidBatch: 10, TestBatch: 1, MostExtra: 20,
+			Words: words, Hidden: hidden, BPTT: 35, Temporal: 1e-3, Patience: 5, ValidBatch: 10, TestBatch: 1, MostExtra: 20, RollBack: true,
 			Dropout: recurrent.Dropout{Output: 0.75, H: 0.25, X: 0.75, Input: 0.2, Words: 0.1},
 		},
 	}
@@ -62,14 +63,20 @@ type language struct {
 	train, valid, test text.Columns
 
 	trigger recurrent.Trigger
-	average *recurrent.Average // nil before the first epoch of averaged SGD
-	best    []float64          // weights of the lowest loss of validation, or nothing
-	hidden  []float64          // before the next step
-	from    int                // first epoch of averaged SGD
+	average *recurrent.Average      // nil before the first epoch of averaged SGD
+	best    []float64               // weights of the lowest loss of validation, or nothing
+	bestOf  *recurrent.AverageState // averaged SGD after their epoch; nil where it was SGD
+	hidden  []float64               // before the next step
+	from    int                     // first epoch of averaged SGD
+
+	rolledBack int // times that the epoch began again
 
 	epoch   int // whose windows are known
 	windows []window
 }
+
+// mostRollBacks is how often an epoch may begin again.
+const mostRollBacks = 10
 
 // window is one of the training text: its first row, and the length that was drawn.
 type window struct{ row, length int }
@@ -124,13 +131,22 @@ func (l *language) describe(e *results.Evaluation) error {
 	return nil
 }
 
+// draws is a random stream of an epoch; it is another one after each roll-back.
+func (l *language) draws(purpose string, epoch, k int) *rand.Rand {
+	index := []uint64{uint64(epoch), uint64(k)}
+	if l.rolledBack > 0 {
+		index = append(index, uint64(l.rolledBack))
+	}
+	return random.New(l.seed, purpose, index...)
+}
+
 // spans are the windows of an epoch: as long as there are two rows more, so that each has two
 // rows and a change from one to the next.
 func (l *language) spans(epoch int) []window {
 	if l.epoch != epoch {
 		l.epoch, l.windows = epoch, nil
 		for row := 0; row < l.train.Rows-2; {
-			r := random.New(l.seed, "retrain/length", uint64(epoch), uint64(len(l.windows)))
+			r := l.draws("retrain/length", epoch, len(l.windows))
 			length := recurrent.TrainingLength(l.config.Language.BPTT, l.config.Language.MostExtra, r.Float64(), normal(r))
 			l.windows = append(l.windows, window{row, length})
 			row += length
@@ -173,16 +189,16 @@ func (l *language) step(_ context.Context, epoch, k int) (done begun, err error)
 	}
 	w := recurrent.Window{Batch: l.train.Batch, Hidden: l.hidden}
 	w.Inputs, w.Targets = l.train.Window(span.row, span.length)
-	w.Masks = c.Language.Dropout.Draw(random.New(l.seed, "retrain/masks", uint64(epoch), uint64(k)), len(l.corpus.Words), w.Batch, c.Language.Hidden)
+	w.Masks = c.Language.Dropout.Draw(l.draws("retrain/masks", epoch, k), len(l.corpus.Words), w.Batch, c.Language.Hidden)
 	pass, err := l.model.WeightGradient(w, nil, supernet.BatchStatistics, recurrent.Regularisers{Activation: c.Language.Activation, Temporal: c.Language.Temporal})
 	if err != nil {
 		return done, err
 	}
-	if math.IsNaN(pass.Total) || math.IsInf(pass.Total, 0) { // the end, unlike quirk R19
-		return done, fmt.Errorf("the loss is %v: %w", pass.Total, algorithms.ErrDiverged)
+	if math.IsNaN(pass.Total) || math.IsInf(pass.Total, 0) {
+		return done, l.rollBack(fmt.Errorf("the loss is %v: %w", pass.Total, algorithms.ErrDiverged))
 	}
 	if _, err := l.model.ClipGradient(c.Clip); err != nil {
-		return done, fmt.Errorf("%w: %w", algorithms.ErrDiverged, err)
+		return done, l.rollBack(fmt.Errorf("%w: %w", algorithms.ErrDiverged, err))
 	}
 	rows := float64(span.length) // quirk R3
 	if c.Language.RateByRows {
@@ -198,11 +214,36 @@ func (l *language) step(_ context.Context, epoch, k int) (done begun, err error)
 	return begun{Images: len(w.Targets), Loss: pass.Loss * float64(len(w.Targets))}, nil
 }
 
+// rollBack takes weights and optimiser back to the end of the best epoch and returns an errAgain,
+// or the cause where that is not to be (quirk R19). Unlike the released code it does not set the
+// number of the epoch back, as each has one record, and it changes the random streams, which would
+// lead to the same end.
+func (l *language) rollBack(cause error) error {
+	switch {
+	case !l.config.Language.RollBack:
+		return fmt.Errorf("%w; with roll-back on it would go back to the best weights: choose that or a lower learning-rate", cause)
+	case l.best == nil:
+		return fmt.Errorf("%w; no epoch is validated whose weights it could go back to: choose a lower learning-rate", cause)
+	case l.rolledBack == mostRollBacks:
+		return fmt.Errorf("%w; the epoch began again %d times from the best weights and never came to its end: choose a lower learning-rate", cause, mostRollBacks)
+	}
+	l.rolledBack++
+	l.epoch = -1 // it gets other windows
+	l.model.WriteParameters(l.best)
+	if l.bestOf != nil {
+		l.average.Restore(l.best, *l.bestOf) // the best weights are the averages themselves
+	} else {
+		l.average = nil
+		l.trigger.BackToSGD()
+	}
+	return errAgain{fmt.Sprintf("%v; the epoch begins again from the best weights, for the %d. of at most %d times", cause, l.rolledBack, mostRollBacks)}
+}
+
 // measure implements course: the perplexity of the validation text by the weights, or by their
 // averages; after the last epoch also that of the test text by the best.
 func (l *language) measure(_ context.Context, e *Epoch) error {
 	e.LearningRate = l.config.LearningRate
-	words := &WordsEpoch{Averaging: l.average != nil}
+	words := &WordsEpoch{Averaging: l.average != nil, RolledBack: l.rolledBack}
 	live := l.weights()
 	measured := live
 	if l.average != nil {
@@ -212,12 +253,15 @@ func (l *language) measure(_ context.Context, e *Epoch) error {
 	// What an interrupt abandons is done again from a checkpoint, so the weights may stay put.
 	l.model.WriteParameters(measured)
 	valid, err := l.perplexity(l.valid)
+	if errors.Is(err, algorithms.ErrDiverged) {
+		return l.rollBack(fmt.Errorf("validation: %w", err))
+	}
 	if err != nil {
 		return err
 	}
 	words.Valid = valid
 	if words.Best = l.trigger.Epoch(valid.Loss); words.Best {
-		l.best = measured
+		l.best, l.bestOf = measured, l.averageState()
 	}
 	if e.Epoch+1 == l.config.Epochs {
 		l.model.WriteParameters(l.best)
@@ -228,7 +272,7 @@ func (l *language) measure(_ context.Context, e *Epoch) error {
 		words.Test = &test
 	}
 	l.model.WriteParameters(live)
-	e.Words = words
+	e.Words, l.rolledBack = words, 0
 	return nil
 }
 
@@ -242,6 +286,15 @@ func (l *language) perplexity(c text.Columns) (results.Perplexity, error) {
 		return p, fmt.Errorf("%w: %w", algorithms.ErrDiverged, err)
 	}
 	return p, nil
+}
+
+// averageState is nil of SGD.
+func (l *language) averageState() *recurrent.AverageState {
+	if l.average == nil {
+		return nil
+	}
+	s := l.average.State()
+	return &s
 }
 
 func (l *language) weights() []float64 {
@@ -272,11 +325,14 @@ type languageMemory struct {
 	Averaging bool                   `json:"averaging"`
 	From      int                    `json:"from"` // its first epoch
 	Average   recurrent.AverageState `json:"average"`
+
+	RolledBack int                     `json:"rolled_back,omitempty"` // times that the epoch began again
+	BestOf     *recurrent.AverageState `json:"best_of,omitempty"`     // after the best epoch, where that averages
 }
 
 // memory implements course.
 func (l *language) memory() any {
-	m := languageMemory{Averaging: l.average != nil, From: l.from}
+	m := languageMemory{Averaging: l.average != nil, From: l.from, RolledBack: l.rolledBack, BestOf: l.bestOf}
 	if l.average != nil {
 		m.Average = l.average.State()
 	}
@@ -289,24 +345,56 @@ func (l *language) recall(memory json.RawMessage, epochs []Epoch, begun begun) e
 	if err := json.Unmarshal(memory, &m); err != nil {
 		return fmt.Errorf("averaging: %w", err)
 	}
-	if a := m.Average; m.Averaging && (a.Steps < 1 || !(a.Rate > 0) || !(a.Weight > 0 && a.Weight <= 1) || m.From < 1 || m.From > len(epochs)) {
+	impossible := func(a recurrent.AverageState) bool {
+		return a.Steps < 1 || !(a.Rate > 0) || !(a.Weight > 0 && a.Weight <= 1)
+	}
+	if a := m.Average; m.Averaging && (impossible(a) || m.From < 1 || m.From > len(epochs)) {
 		return fmt.Errorf("averaging since epoch %d, %d steps, rate %v, weight %v", m.From, a.Steps, a.Rate, a.Weight)
 	}
 	trigger := recurrent.Trigger{Patience: l.config.Language.Patience}
-	var best []float64
+	var best *WordsEpoch
+	rolled := func(epoch, times int) error { // what rollBack does to the trigger
+		if times < 0 || times > mostRollBacks || times > 0 && (best == nil || !l.config.Language.RollBack) {
+			return fmt.Errorf("epoch %d began again %d times: want at most %d, after a first epoch and with roll-back on", epoch, times, mostRollBacks)
+		}
+		if times > 0 && !best.Averaging {
+			trigger.BackToSGD()
+		}
+		return nil
+	}
 	for _, e := range epochs {
 		if e.Words == nil {
 			return fmt.Errorf("the record of epoch %d has no words", e.Epoch)
 		}
+		if err := rolled(e.Epoch, e.Words.RolledBack); err != nil {
+			return err
+		}
 		if trigger.Epoch(e.Words.Valid.Loss) {
-			best = make([]float64, l.model.ParameterCount())
+			best = e.Words
 		}
 	}
+	if err := rolled(len(epochs), m.RolledBack); err != nil {
+		return err
+	}
 	last := len(epochs) - 1
-	if want := last >= 0 && epochs[last].Words.Averaging || trigger.Averaging() && begun.Steps > 0; m.Averaging != want {
+	want := last >= 0 && epochs[last].Words.Averaging || trigger.Averaging() && begun.Steps > 0
+	if m.RolledBack > 0 {
+		want = best.Averaging
+	}
+	if m.Averaging != want {
 		return fmt.Errorf("averaging %v, by the records it should be %v", m.Averaging, want)
 	}
-	l.trigger, l.best, l.average, l.from = trigger, best, nil, m.From
+	if best != nil && best.Averaging && m.BestOf == nil {
+		m.BestOf = &m.Average // a program that kept none wrote it: the newest is near
+	}
+	if averages := best != nil && best.Averaging; averages != (m.BestOf != nil) || averages && (!m.Averaging || impossible(*m.BestOf)) {
+		return fmt.Errorf("averaging %v, after the best epoch %+v: want numbers above 0 if that averages, else none", m.Averaging, m.BestOf)
+	}
+	l.trigger, l.best, l.bestOf, l.average, l.from, l.rolledBack = trigger, nil, m.BestOf, nil, m.From, m.RolledBack
+	l.epoch = -1 // the windows are of the roll-backs
+	if best != nil {
+		l.best = make([]float64, l.model.ParameterCount())
+	}
 	if m.Averaging {
 		l.average = l.newAverage()
 		l.average.Restore(make([]float64, l.model.ParameterCount()), m.Average)

@@ -307,3 +307,213 @@ func TestRecallOfWords(t *testing.T) {
 		}
 	}
 }
+
+// damage trains and makes all weights NaN after a step of an epoch, the first so many times that
+// it comes there. See gets every report after that, with the network.
+func damage(ctx context.Context, t *testing.T, j Job, epoch, step, times int, see func(Progress, *language)) error {
+	t.Helper()
+	training, err := j.Prepare()
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := training.course.(*language)
+	_, err = training.Run(ctx, func(p Progress) {
+		if p.Doing == "" && p.Epoch == epoch && p.Step == step && len(training.epochs) == epoch && times > 0 {
+			times--
+			nan := make([]float64, l.model.ParameterCount())
+			for i := range nan {
+				nan[i] = math.NaN()
+			}
+			l.model.WriteParameters(nan)
+		}
+		see(p, l)
+	})
+	return err
+}
+
+// After a loss that is not finite the epoch begins again from the best weights, in the state that
+// the optimiser had with them, with other draws (quirk R19); also in a training that is
+// interrupted before and afterwards.
+func TestRollBack(t *testing.T) {
+	averaged := []string{"learning-rate", "100", "epochs", "9"} // averages from epoch 4 on, best first in epoch 1, then in 7
+	for _, c := range []struct {
+		name        string
+		set         []string
+		epoch, step int
+		averaging   bool
+	}{
+		{"in SGD", []string{"epochs", "4"}, 2, 3, false},
+		{"from averages to SGD", append(averaged, "epochs", "7"), 5, 3, false},
+		{"among averages", averaged, 8, 3, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			plain, whole, stopped := words(t, t.TempDir(), c.set...), words(t, t.TempDir(), c.set...), words(t, t.TempDir(), c.set...)
+			if _, err := run(t.Context(), plain, nil); err != nil {
+				t.Fatal(err)
+			}
+			notes := 0
+			if err := damage(t.Context(), t, whole, c.epoch, c.step, 1, func(p Progress, l *language) {
+				if p.Note == "" {
+					return
+				}
+				notes++
+				if !strings.Contains(p.Note, "begins again") || p.Epoch != c.epoch || p.Step != 0 {
+					t.Errorf("report %+v", p)
+				}
+				if d := cmp.Diff(l.best, l.weights()); d != "" {
+					t.Error("the weights are not the best ones")
+				}
+				if c.averaging {
+					average := make([]float64, len(l.best))
+					l.average.Read(average)
+					if s := l.average.State(); !cmp.Equal(average, l.best) || s != *l.bestOf || s.Steps < 13 {
+						t.Errorf("the average is not that of the best epoch, %+v", s)
+					}
+				} else if l.average != nil || l.averaging() {
+					t.Error("still averaging")
+				}
+			}); err != nil {
+				t.Fatal(err)
+			}
+			if notes != 1 {
+				t.Errorf("%d notes, want 1", notes)
+			}
+			before, err := ReadEpochs(plain.Dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			after, err := ReadEpochs(whole.Dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i, e := range after {
+				want := 0
+				if i == c.epoch {
+					want = 1
+				}
+				if e.Words.RolledBack != want || i < c.epoch && *e.Words != *before[i].Words {
+					t.Errorf("epoch %d is %+v, without damage %+v", i, *e.Words, *before[i].Words)
+				}
+			}
+			if e := after[c.epoch]; e.Words.Averaging != c.averaging || e.Train.Loss == before[c.epoch].Train.Loss {
+				t.Errorf("epoch %d is %+v with %+v, want averaging %v and other draws", c.epoch, e, e.Words, c.averaging)
+			}
+
+			for _, at := range []struct{ rolledBack, step int }{{0, 1}, {1, 4}} {
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				if err := damage(ctx, t, stopped, c.epoch, c.step, 1, func(p Progress, l *language) {
+					if p.Epoch == c.epoch && p.Step == at.step && l.rolledBack == at.rolledBack {
+						cancel()
+					}
+				}); !errors.Is(err, context.Canceled) {
+					t.Fatal(err)
+				}
+			}
+			if _, err := run(t.Context(), stopped, nil); err != nil {
+				t.Fatal(err)
+			}
+			if d := cmp.Diff(outcome(t, whole), outcome(t, stopped)); d != "" {
+				t.Error(d)
+			}
+		})
+	}
+}
+
+// Where there is nothing to go back to, or no end of it, the training ends with an error. A
+// perplexity that is not finite is like a loss.
+func TestNoRollBack(t *testing.T) {
+	for _, c := range []struct {
+		name               string
+		epoch, step, times int
+		set                []string
+		notes              int
+		want               string // nothing if it comes to its end
+	}{
+		{"in the first epoch", 0, 3, 1, nil, 0, "no epoch is validated"},
+		{"off", 2, 3, 1, []string{"roll-back", "off"}, 0, "with roll-back on"},
+		{"ever again", 1, 3, 100, nil, mostRollBacks, "began again 10 times"},
+		{"twice", 1, 3, 2, nil, 2, ""},
+		{"validation", 2, 0, 1, nil, 1, ""}, // after the last step
+	} {
+		j := words(t, t.TempDir(), append(c.set, "epochs", "3")...)
+		if c.step == 0 {
+			training, err := j.Prepare()
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.step = training.course.steps(c.epoch)
+		}
+		notes := 0
+		err := damage(t.Context(), t, j, c.epoch, c.step, c.times, func(p Progress, _ *language) {
+			if p.Note != "" {
+				notes++
+			}
+		})
+		if notes != c.notes {
+			t.Errorf("%s: %d notes, want %d", c.name, notes, c.notes)
+		}
+		if c.want == "" {
+			epochs, problem := ReadEpochs(j.Dir)
+			if err != nil || problem != nil || len(epochs) != 3 || epochs[c.epoch].Words.RolledBack != c.notes {
+				t.Errorf("%s: %v, %v, %d epochs", c.name, err, problem, len(epochs))
+			}
+			continue
+		}
+		if !errors.Is(err, algorithms.ErrDiverged) || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "lower learning-rate") {
+			t.Errorf("%s: %v, want an error with %q", c.name, err, c.want)
+		}
+	}
+}
+
+// What a checkpoint says of roll-backs and of the best epoch's optimiser fits the records, or is
+// not taken over.
+func TestRecallOfRollBacks(t *testing.T) {
+	const backInSGD = "back in SGD"
+	at := recurrent.AverageState{Steps: 26, Rate: 60, Weight: 1. / 26}
+	for _, c := range []struct {
+		name  string
+		spoil func(*language, *languageMemory, []Epoch)
+		ok    bool // and averaging, but for the last case
+	}{
+		{"as it is", func(*language, *languageMemory, []Epoch) {}, true},
+		{"of an older program", func(_ *language, m *languageMemory, _ []Epoch) { m.BestOf = nil }, true},
+		{"once", func(_ *language, m *languageMemory, _ []Epoch) { m.RolledBack = 1 }, true},
+		{"in a record", func(_ *language, _ *languageMemory, e []Epoch) { e[4].Words.RolledBack = 1 }, true},
+		{"too often", func(_ *language, m *languageMemory, _ []Epoch) { m.RolledBack = 11 }, false},
+		{"less than never", func(_ *language, m *languageMemory, _ []Epoch) { m.RolledBack = -1 }, false},
+		{"switched off", func(l *language, m *languageMemory, _ []Epoch) { m.RolledBack, l.config.Language.RollBack = 1, false }, false},
+		{"in the first record", func(_ *language, _ *languageMemory, e []Epoch) { e[0].Words.RolledBack = 1 }, false},
+		{"too often in a record", func(_ *language, _ *languageMemory, e []Epoch) { e[4].Words.RolledBack = 11 }, false},
+		{"no steps", func(_ *language, m *languageMemory, _ []Epoch) {
+			m.BestOf = &recurrent.AverageState{Rate: 1, Weight: 1}
+		}, false},
+		{"best of SGD", func(_ *language, _ *languageMemory, e []Epoch) { e[3].Words.Valid.Loss, e[4].Words.Valid.Loss = 7, 7 }, false},
+		{"best of averages, in SGD", func(_ *language, m *languageMemory, e []Epoch) { m.Averaging, e[4].Words.Averaging = false, false }, false},
+		{backInSGD, func(_ *language, m *languageMemory, e []Epoch) {
+			*m = languageMemory{From: 3}
+			e[3].Words.Valid.Loss, e[4].Words.Averaging, e[4].Words.RolledBack = 7, false, 1
+		}, true},
+	} {
+		training, err := words(t, t.TempDir()).Prepare()
+		if err != nil {
+			t.Fatal(err)
+		}
+		l := training.course.(*language)
+		var epochs []Epoch
+		for i, loss := range []float64{5, 4, 6, 3, 3.5} { // averaging from 3 on
+			epochs = append(epochs, Epoch{Epoch: i, Words: &WordsEpoch{Valid: results.NewPerplexity(loss, loss), Averaging: i >= 3}})
+		}
+		m := languageMemory{Averaging: true, From: 3, Average: at, BestOf: &recurrent.AverageState{Steps: 13, Rate: 50, Weight: 1. / 13}}
+		c.spoil(l, &m, epochs)
+		text, err := json.Marshal(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := l.recall(text, epochs, begun{Steps: 1}); (err == nil) != c.ok {
+			t.Errorf("%s: %v", c.name, err)
+		} else if sgd := c.name == backInSGD; c.ok && (l.best == nil || l.rolledBack != m.RolledBack || (l.bestOf == nil) != sgd || l.averaging() == sgd) {
+			t.Errorf("%s: not taken over", c.name)
+		}
+	}
+}

@@ -57,7 +57,7 @@ type Progress struct {
 	Doing         string // what is under way where it is no step: "compiling", "testing"; else empty
 	Last          *Epoch // newest record, nil before the first
 	Remaining     time.Duration
-	Note          string // on the first report: where a training goes on
+	Note          string // on the first report: where a training goes on; later: why an epoch begins again
 }
 
 // Training is a job made ready; nothing is on disk yet.
@@ -80,7 +80,8 @@ type Training struct {
 type course interface {
 	// steps is how many an epoch has.
 	steps(epoch int) int
-	// step makes step k of an epoch and returns what it adds to the sums of the epoch.
+	// step makes step k of an epoch and returns what it adds to the sums of the epoch. An
+	// errAgain of it or of measure says that the epoch begins again.
 	step(ctx context.Context, epoch, k int) (begun, error)
 	// measure measures the network after the steps of an epoch, and completes the record of
 	// the epoch.
@@ -107,6 +108,11 @@ type begun struct {
 	Loss    float64 `json:"loss"`    // summed over the images
 	Seconds float64 `json:"seconds"` // of earlier processes
 }
+
+// errAgain is why an epoch begins again, from a state that the course has gone back to.
+type errAgain struct{ note string }
+
+func (e errAgain) Error() string { return e.note }
 
 // ErrFinished reports a training whose evaluation is there already.
 var ErrFinished = errors.New("finished: nothing to do")
@@ -276,12 +282,18 @@ func (t *Training) run(ctx context.Context, note string) error {
 		start := time.Now()
 		before := t.begun.Seconds
 		seconds := func() float64 { return before + time.Since(start).Seconds() }
-		if err := t.steps(ctx, epoch, seconds); err != nil {
-			return err
-		}
-		t.tell(Progress{Epoch: epoch, Step: t.begun.Steps, Doing: "testing"})
 		e := Epoch{Epoch: epoch}
-		if err := t.course.measure(ctx, &e); err != nil {
+		err := t.steps(ctx, epoch, seconds)
+		if err == nil {
+			t.tell(Progress{Epoch: epoch, Step: t.begun.Steps, Doing: "testing"})
+			err = t.course.measure(ctx, &e)
+		}
+		if again, ok := errors.AsType[errAgain](err); ok {
+			t.begun = begun{Seconds: seconds()}
+			t.tell(Progress{Epoch: epoch, Note: again.note})
+			continue
+		}
+		if err != nil {
 			return err
 		}
 		t.work += t.course.measuring()

@@ -34,6 +34,8 @@ type WordsEpoch struct {
 	Valid     results.Perplexity  `json:"valid"`          // after the epoch, on the validation text
 	Best      bool                `json:"best"`           // the lowest loss of validation so far: its weights are kept
 	Test      *results.Perplexity `json:"test,omitempty"` // in the last epoch, of the best weights, on the test text
+	// RolledBack is how often the epoch began again from the best weights (quirk R19).
+	RolledBack int `json:"rolled_back,omitempty"`
 }
 
 // maxEpochs bounds epochs.jsonl, in bytes.
@@ -185,7 +187,7 @@ func (t *Training) resume() (note string, err error) {
 	return note, t.record()
 }
 
-// restore takes a state over, or leaves everything as it is.
+// restore takes a state over. After an error the training may not run before another one is.
 func (t *Training) restore(state checkpoint.State) error {
 	identity, err := t.identity()
 	if err != nil {
@@ -203,14 +205,14 @@ func (t *Training) restore(state checkpoint.State) error {
 		return fmt.Errorf("records: %w", err)
 	}
 	b := m.Begun
-	steps := t.course.steps(len(epochs))
+	if err := t.course.recall(m.Memory, epochs, b); err != nil {
+		return err
+	}
+	steps := t.course.steps(len(epochs)) // of words it depends on what was recalled
 	if len(epochs) > t.Config.Epochs || b.Steps < 0 || b.Steps > steps || len(epochs) == t.Config.Epochs && b.Steps > 0 ||
 		b.Images < 0 || b.Correct < 0 || b.Correct > b.Images || math.IsNaN(b.Loss) || !(b.Seconds >= 0) {
 		return fmt.Errorf("%d epochs and %d steps are done, %d of %d images right: the training has %d epochs of %d steps",
 			len(epochs), b.Steps, b.Correct, b.Images, t.Config.Epochs, steps)
-	}
-	if err := t.course.recall(m.Memory, epochs, b); err != nil {
-		return err
 	}
 	for _, v := range t.course.vectors() {
 		if n := len(state.Vectors[v.name].Values); n != v.n {

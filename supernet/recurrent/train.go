@@ -97,8 +97,11 @@ type Trigger struct {
 // Averaging tells whether the next epoch is one of averaged SGD.
 func (t *Trigger) Averaging() bool { return t.averaging }
 
+// BackToSGD makes the next epochs ones of SGD, until a loss ends it again. The losses stay.
+func (t *Trigger) BackToSGD() { t.averaging = false }
+
 // Epoch takes the validation loss of an epoch, that of the average where there is one, and
-// returns whether it is the lowest so far. SGD ends for good once a loss is above the lowest of
+// returns whether it is the lowest so far. SGD ends, but for BackToSGD for good, once a loss is above the lowest of
 // the losses before it without the last Patience of them (quirk R16).
 func (t *Trigger) Epoch(loss float64) (best bool) {
 	if best = !t.begun || loss < t.best; best {
