@@ -239,8 +239,40 @@ type sweptGroup struct {
 	// standard deviation; absent where none is trained.
 	Trained          *float64 `json:"trained_error,omitempty"`
 	TrainedDeviation *float64 `json:"trained_error_std,omitempty"`
+	// Where networks read words: the perplexity of the supernet on the validation text after
+	// the last epoch, and that of the networks after training on the test text.
+	Perplexity        *statistic `json:"perplexity,omitempty"`
+	TrainedPerplexity *statistic `json:"trained_perplexity,omitempty"`
 
 	Table string `json:"table,omitempty"` // kind
+}
+
+// statistic is a mean over seeds with the sample standard deviation, nil for one seed.
+type statistic struct {
+	Mean      float64  `json:"mean"`
+	Deviation *float64 `json:"std"`
+}
+
+// newStatistic returns that of values, or nil of none.
+func newStatistic(values []float64) *statistic {
+	if len(values) == 0 {
+		return nil
+	}
+	s := &statistic{Mean: stat.Mean(values, nil)}
+	if len(values) > 1 {
+		s.Deviation = new(stat.StdDev(values, nil))
+	}
+	return s
+}
+
+func (s *statistic) String() string {
+	switch {
+	case s == nil:
+		return "-"
+	case s.Deviation == nil:
+		return perplexity(s.Mean)
+	}
+	return perplexity(s.Mean) + " ± " + perplexity(*s.Deviation)
 }
 
 // sweptUnit is a unit in the output of sweep --json.
@@ -254,6 +286,9 @@ type sweptUnit struct {
 	Eigenvalue []float64   `json:"eigenvalue"` // λ of the first and the last epoch
 	// Trained is the test error of the network after training, absent without.
 	Trained *float64 `json:"trained_error,omitempty"`
+	// Perplexity and TrainedPerplexity are those of a sweptGroup, absent where networks read images.
+	Perplexity        *float64 `json:"perplexity,omitempty"`
+	TrainedPerplexity *float64 `json:"trained_perplexity,omitempty"`
 }
 
 func summariseSweep(dir string, outcomes []sweep.Outcome) sweepSummary {
@@ -281,6 +316,12 @@ func summariseSweep(dir string, outcomes []sweep.Outcome) sweepSummary {
 			summary := summarise(h)
 			u.Seconds, u.Final, u.Best, u.Eigenvalue = &summary.Seconds, summary.Final, summary.Best, summary.Eigenvalue
 			tables[k] = summary.Table
+			if n := len(summary.Perplexity); n > 0 {
+				u.Perplexity = &summary.Perplexity[n-1]
+			}
+			if h.Evaluation != nil && h.Evaluation.Words != nil {
+				u.TrainedPerplexity = &h.Evaluation.Words.Test.Perplexity
+			}
 			if h.Evaluation != nil && len(evaluated) > 0 && h.Evaluation.Key() == evaluated[0].Key {
 				u.Trained = new(h.Evaluation.TestError())
 			}
@@ -302,7 +343,7 @@ func newSweptGroup(units []sweptUnit, table string) sweptGroup {
 		Space: units[0].Space, Algorithm: units[0].Algorithm, Table: table,
 		Finished: []uint64{}, Failed: []uint64{}, Missing: []uint64{},
 	}
-	var final, best, eigenvalues, trained []float64
+	var final, best, eigenvalues, trained, perplexities, trainedPerplexities []float64
 	for _, u := range units {
 		switch u.State {
 		case sweep.Finished:
@@ -317,6 +358,12 @@ func newSweptGroup(units []sweptUnit, table string) sweptGroup {
 		}
 		if u.Trained != nil {
 			trained = append(trained, *u.Trained)
+		}
+		if u.Perplexity != nil {
+			perplexities = append(perplexities, *u.Perplexity)
+		}
+		if u.TrainedPerplexity != nil {
+			trainedPerplexities = append(trainedPerplexities, *u.TrainedPerplexity)
 		}
 		if n := len(u.Eigenvalue); n > 0 {
 			eigenvalues = append(eigenvalues, u.Eigenvalue[n-1])
@@ -336,6 +383,7 @@ func newSweptGroup(units []sweptUnit, table string) sweptGroup {
 	if len(trained) > 1 {
 		g.TrainedDeviation = new(stat.StdDev(trained, nil))
 	}
+	g.Perplexity, g.TrainedPerplexity = newStatistic(perplexities), newStatistic(trainedPerplexities)
 	if len(eigenvalues) > 0 {
 		mean := stat.Mean(eigenvalues, nil)
 		g.Eigenvalue = &mean
@@ -383,6 +431,10 @@ func (s sweepSummary) print(w io.Writer) error {
 	if trains {
 		rows[0] = append(rows[0], "trained")
 	}
+	read := slices.ContainsFunc(s.Groups, func(g sweptGroup) bool { return g.Perplexity != nil || g.TrainedPerplexity != nil })
+	if read {
+		rows[0] = append(rows[0], "perplexity", "after training")
+	}
 	tables := map[string]bool{}
 	for _, g := range s.Groups {
 		row := []string{g.Algorithm, string(g.Space), strconv.Itoa(len(g.Finished)), dashed(formatSeeds(g.Failed)), dashed(formatSeeds(g.Missing))}
@@ -403,6 +455,9 @@ func (s sweepSummary) print(w io.Writer) error {
 		case trains:
 			row = append(row, "-")
 		}
+		if read {
+			row = append(row, g.Perplexity.String(), g.TrainedPerplexity.String())
+		}
 		rows = append(rows, row)
 	}
 	if err := printAligned(w, rows); err != nil {
@@ -411,6 +466,9 @@ func (s sweepSummary) print(w io.Writer) error {
 	notes := []string{"done counts seeds, failed and missing list them; test error after the last epoch, mean ± standard deviation over the seeds; best at any epoch of any seed; λ of the last epoch, mean"}
 	if trains {
 		notes = append(notes, "trained: test error after training from scratch, mean ± standard deviation over the seeds")
+	}
+	if read {
+		notes = append(notes, "perplexity of the supernet on the validation text after the last epoch; after training from scratch, on the test text")
 	}
 	for _, kind := range slices.Sorted(maps.Keys(tables)) {
 		notes = append(notes, "by "+tableTitle(kind))
