@@ -8,6 +8,7 @@ bench-hog: # the engine beside a process that takes a core
 	tools/bench-hog $(ARGS)
 
 SANITIZED = ./internal/engine/cpu ./supernet
+# CGO_CFLAGS decides how far C is optimised: packages ask for -O3 only without a sanitizer.
 # Not what agrees with the reference: that is tested without sanitizers, and slow with them.
 sanitize: # the kernels, and whole networks, under the address and undefined-behaviour sanitizers
 	CGO_CFLAGS='-O1 -g -fsanitize=undefined -fno-sanitize-recover=undefined' CGO_LDFLAGS=-fsanitize=undefined \

@@ -229,12 +229,9 @@ func printDemo(w io.Writer, folder string, curves []results.Curve) error {
 			ends[i] = append(ends[i], e)
 			final, first, late, gap = append(final, e.final), append(first, e.first), append(late, e.late), append(gap, e.gap)
 		}
-		var deviation *float64
-		if len(final) > 1 {
-			deviation = new(stat.StdDev(final, nil))
-		}
+		test := newStatistic(final)
 		rows = append(rows, []string{
-			plots.CurveName(c), string(c.Space), strconv.Itoa(len(c.Runs)), withBar(stat.Mean(final, nil), deviation),
+			plots.CurveName(c), string(c.Space), strconv.Itoa(len(c.Runs)), withBar(test.Mean, test.Deviation),
 			eigenvalue(stat.Mean(first, nil)), eigenvalue(stat.Mean(late, nil)), fmt.Sprintf("%.1f points", 100*stat.Mean(gap, nil)),
 		})
 	}

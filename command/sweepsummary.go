@@ -305,7 +305,12 @@ func summariseSweep(dir string, outcomes []sweep.Outcome) sweepSummary {
 			finished = append(finished, o.History)
 		}
 	}
-	evaluated := results.GroupEvaluations(finished) // those of the first count
+	var counted []results.EvaluationKey // on images, on a text: how most were made
+	for _, part := range []string{results.PartTest, results.PartTestText} {
+		if groups := results.GroupEvaluations(finished, part); len(groups) > 0 {
+			counted = append(counted, groups[0].Key)
+		}
+	}
 	for _, o := range outcomes {
 		u := sweptUnit{Unit: o.Unit, State: o.State}
 		if o.Err != nil {
@@ -319,11 +324,12 @@ func summariseSweep(dir string, outcomes []sweep.Outcome) sweepSummary {
 			if n := len(summary.Perplexity); n > 0 {
 				u.Perplexity = &summary.Perplexity[n-1]
 			}
-			if h.Evaluation != nil && h.Evaluation.Words != nil {
-				u.TrainedPerplexity = &h.Evaluation.Words.Test.Perplexity
-			}
-			if h.Evaluation != nil && len(evaluated) > 0 && h.Evaluation.Key() == evaluated[0].Key {
-				u.Trained = new(h.Evaluation.TestError())
+			if e := h.Evaluation; e != nil && slices.Contains(counted, e.Key()) {
+				if e.Words != nil {
+					u.TrainedPerplexity = &e.Words.Test.Perplexity
+				} else {
+					u.Trained = new(e.TestError())
+				}
 			}
 		}
 		s.Units = append(s.Units, u)
@@ -369,19 +375,11 @@ func newSweptGroup(units []sweptUnit, table string) sweptGroup {
 			eigenvalues = append(eigenvalues, u.Eigenvalue[n-1])
 		}
 	}
-	if len(final) > 0 {
-		mean, lowest := stat.Mean(final, nil), slices.Min(best)
-		g.TestError, g.Best = &mean, &lowest
+	if s := newStatistic(final); s != nil {
+		g.TestError, g.Deviation, g.Best = &s.Mean, s.Deviation, new(slices.Min(best))
 	}
-	if len(final) > 1 {
-		std := stat.StdDev(final, nil)
-		g.Deviation = &std
-	}
-	if len(trained) > 0 {
-		g.Trained = new(stat.Mean(trained, nil))
-	}
-	if len(trained) > 1 {
-		g.TrainedDeviation = new(stat.StdDev(trained, nil))
+	if s := newStatistic(trained); s != nil {
+		g.Trained, g.TrainedDeviation = &s.Mean, s.Deviation
 	}
 	g.Perplexity, g.TrainedPerplexity = newStatistic(perplexities), newStatistic(trainedPerplexities)
 	if len(eigenvalues) > 0 {

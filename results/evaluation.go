@@ -226,13 +226,13 @@ type EvaluationGroup struct {
 	Runs []*History // in the order they were given
 }
 
-// GroupEvaluations sorts the runs that have an evaluation on the test images by how that
+// GroupEvaluations sorts the runs that have an evaluation on a part, PartTest say, by how that
 // was made, those of most runs first. The order of the runs makes no difference to that of
 // the groups.
-func GroupEvaluations(runs []*History) []EvaluationGroup {
+func GroupEvaluations(runs []*History, measuredOn string) []EvaluationGroup {
 	var groups []EvaluationGroup
 	for _, h := range runs {
-		if h.Evaluation == nil || h.Evaluation.Recipe.MeasuredOn != PartTest {
+		if h.Evaluation == nil || h.Evaluation.Recipe.MeasuredOn != measuredOn {
 			continue
 		}
 		key := h.Evaluation.Key()

@@ -186,7 +186,7 @@ func (j *judge) retrained(names ...string) (q quantity, note string) {
 	for _, name := range names {
 		runs = append(runs, j.curves[name].Runs...)
 	}
-	groups := results.GroupEvaluations(runs)
+	groups := results.GroupEvaluations(runs, results.PartTest)
 	q.of = func(h *results.History) (float64, bool) {
 		if len(groups) == 0 || h.Evaluation == nil || h.Evaluation.Key() != groups[0].Key {
 			return 0, false

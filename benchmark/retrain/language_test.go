@@ -89,9 +89,7 @@ func TestInterruptOfWords(t *testing.T) {
 	if stops < 5 {
 		t.Errorf("stopped %d times", stops)
 	}
-	if d := cmp.Diff(outcome(t, whole), outcome(t, j)); d != "" {
-		t.Error(d)
-	}
+	sameOutcome(t, whole, j)
 }
 
 // The epochs are those of the steps written out: windows, masks, rates, averaging, validation.
@@ -413,9 +411,7 @@ func TestRollBack(t *testing.T) {
 			if _, err := run(t.Context(), stopped, nil); err != nil {
 				t.Fatal(err)
 			}
-			if d := cmp.Diff(outcome(t, whole), outcome(t, stopped)); d != "" {
-				t.Error(d)
-			}
+			sameOutcome(t, whole, stopped)
 		})
 	}
 }

@@ -51,6 +51,14 @@ func run(ctx context.Context, j Job, report func(Progress)) (results.Evaluation,
 	return training.Run(ctx, report)
 }
 
+// sameOutcome compares what two trainings left.
+func sameOutcome(t *testing.T, want, got Job) {
+	t.Helper()
+	if d := cmp.Diff(outcome(t, want), outcome(t, got)); d != "" {
+		t.Error(d)
+	}
+}
+
 // outcome is what a training leaves, without times.
 func outcome(t *testing.T, j Job) string {
 	t.Helper()
@@ -121,9 +129,7 @@ func TestInterrupt(t *testing.T) {
 	if stops < 4 {
 		t.Errorf("stopped %d times", stops)
 	}
-	if d := cmp.Diff(outcome(t, whole), outcome(t, j)); d != "" {
-		t.Error(d)
-	}
+	sameOutcome(t, whole, j)
 }
 
 // The environment variables that make the test binary a training in a folder, which waits at
@@ -183,9 +189,7 @@ func TestKill(t *testing.T) {
 	if _, err := run(t.Context(), j, nil); err != nil {
 		t.Fatal(err)
 	}
-	if d := cmp.Diff(outcome(t, whole), outcome(t, j)); d != "" {
-		t.Error(d)
-	}
+	sameOutcome(t, whole, j)
 }
 
 // A damaged checkpoint is passed over for the one before it, and two end the training.
@@ -227,9 +231,7 @@ func TestDamage(t *testing.T) {
 	if !strings.Contains(note, "the checkpoint before it serves") {
 		t.Errorf("note %q", note)
 	}
-	if d := cmp.Diff(outcome(t, whole), outcome(t, j)); d != "" {
-		t.Error(d)
-	}
+	sameOutcome(t, whole, j)
 }
 
 // What is there of another training stays as it is.
@@ -419,9 +421,7 @@ func TestImageNet(t *testing.T) {
 	if _, err := run(t.Context(), j, nil); err != nil {
 		t.Fatal(err)
 	}
-	if d := cmp.Diff(outcome(t, whole), outcome(t, j)); d != "" {
-		t.Error(d)
-	}
+	sameOutcome(t, whole, j)
 	j = prepare()
 	j.Config.Halves = true
 	if _, err := j.Prepare(); err == nil || !strings.Contains(err.Error(), "sorted by class") {

@@ -93,7 +93,7 @@ func Tabulate(runs []*results.History, anchors map[spaces.Name]Anchor, wanted []
 		wanted = seeds(runs)
 	}
 	t := &Table{Anchors: anchors}
-	for i, g := range results.GroupEvaluations(completeOf(runs)) {
+	for i, g := range results.GroupEvaluations(completeOf(runs), results.PartTest) {
 		if i == 0 {
 			t.Evaluated = &g.Key
 		} else {

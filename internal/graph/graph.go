@@ -1,5 +1,5 @@
-// Package graph holds the supernet's expression graph: gorgonia's graph and
-// differentiable operations over operations of our own.
+// Package graph holds the supernet's expression graph: gorgonia's graph
+// over operations of our own.
 //
 // Gorgonia keeps the nodes, checks their types and sorts them for the chain rule; the
 // operations here carry shapes and symbolic derivatives but no arithmetic. An engine compiles the
@@ -14,6 +14,7 @@ package graph
 
 import (
 	"fmt"
+	"iter"
 	"slices"
 
 	"gorgonia.org/gorgonia"
@@ -145,9 +146,8 @@ func (g *Graph) GradientsOfSum(outputs, seeds, wrt []*Node) ([]*Node, error) {
 		active[n] = true
 	}
 	for _, n := range slices.Backward(users) {
-		children := Children(n)
-		for i, flow := range flows(n, children) {
-			active[n] = active[n] || flow && active[children[i]]
+		for _, operand := range through(n) {
+			active[n] = active[n] || active[operand]
 		}
 	}
 	g.gradients = map[*Node]*Node{}
@@ -174,15 +174,12 @@ func (g *Graph) GradientsOfSum(outputs, seeds, wrt []*Node) ([]*Node, error) {
 		if err != nil {
 			return nil, fmt.Errorf("differentiate graph: %w", err)
 		}
-		children := Children(n)
-		derivatives, err := op.SymDiff(children, n, gradient)
+		derivatives, err := op.SymDiff(Children(n), n, gradient)
 		if err != nil {
 			return nil, fmt.Errorf("differentiate graph: %v: %w", n, err)
 		}
-		for i, flow := range flows(n, children) {
-			if flow {
-				terms[children[i]] = append(terms[children[i]], derivatives[i])
-			}
+		for i, operand := range through(n) {
+			terms[operand] = append(terms[operand], derivatives[i])
 		}
 	}
 	gradients := make([]*Node, len(wrt))
@@ -194,13 +191,20 @@ func (g *Graph) GradientsOfSum(outputs, seeds, wrt []*Node) ([]*Node, error) {
 	return gradients, nil
 }
 
-// flows tells through which operands of a node derivatives flow.
-func flows(n *Node, children []*Node) []bool {
-	op, ok := n.Op().(gorgonia.SDOp)
-	if !ok {
-		return nil
+// through yields the operands of a node through which derivatives flow, by their number.
+func through(n *Node) iter.Seq2[int, *Node] {
+	return func(yield func(int, *Node) bool) {
+		op, err := AsOp(n)
+		if err != nil {
+			return // an input has none
+		}
+		operands := Children(n)
+		for i, flows := range op.DiffWRT(len(operands)) {
+			if flows && !yield(i, operands[i]) {
+				return
+			}
+		}
 	}
-	return op.DiffWRT(len(children))
 }
 
 // Replay copies the expressions of the outputs into a fresh graph, without what they do not

@@ -63,7 +63,7 @@ func (s *study) manners() [][]trained {
 			runs = append(runs, complete(c)...)
 		}
 		last := map[manner]int{} // index in found, of this setting
-		for _, g := range results.GroupEvaluations(runs) {
+		for _, g := range results.GroupEvaluations(runs, results.PartTest) {
 			m := mannerOf(g.Key)
 			if i, there := last[m]; there {
 				found[m][i].others += len(g.Runs)

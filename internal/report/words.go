@@ -1,10 +1,7 @@
 package report
 
 import (
-	"cmp"
-	"encoding/json"
 	"fmt"
-	"maps"
 	"slices"
 
 	"github.com/nb1shot/nb1shot/plots"
@@ -21,33 +18,12 @@ var paperPerplexity = map[string]struct{ valid, test, parameters float64 }{
 // perplexityTables are of language models that were trained from scratch, in the form of the
 // paper's Table 3: one for each way of training, that of most runs first.
 func (s *study) perplexityTables() (all []table) {
-	type trainedWords struct {
-		key  results.EvaluationKey
-		runs int
-	}
-	found := map[string]*trainedWords{}
 	curves := slices.Concat(append([][]results.Curve{s.curves}, s.beside...)...)
-	of := func(h *results.History) (text string) {
-		if h.Evaluation == nil || h.Evaluation.Words == nil {
-			return ""
-		}
-		line, _ := json.Marshal(h.Evaluation.Key()) // of finite numbers, as Check sees to
-		return string(line)
-	}
+	var runs []*results.History
 	for _, c := range curves {
-		for _, h := range complete(c) {
-			if text := of(h); text != "" {
-				if found[text] == nil {
-					found[text] = &trainedWords{key: h.Evaluation.Key()}
-				}
-				found[text].runs++
-			}
-		}
+		runs = append(runs, complete(c)...)
 	}
-	order := slices.SortedFunc(maps.Keys(found), func(a, b string) int {
-		return cmp.Or(-cmp.Compare(found[a].runs, found[b].runs), cmp.Compare(a, b))
-	})
-	for i, text := range order {
+	for i, g := range results.GroupEvaluations(runs, results.PartTestText) {
 		t := table{
 			name: "trained-perplexity", title: "Perplexity of language models trained from scratch",
 			columns: []column{
@@ -62,7 +38,7 @@ func (s *study) perplexityTables() (all []table) {
 		for _, c := range curves {
 			over := func(number func(results.Evaluation) float64) entry {
 				return entry{statistic: overRuns(c, func(h *results.History) *float64 {
-					if of(h) != text {
+					if h.Evaluation == nil || h.Evaluation.Key() != g.Key {
 						return nil
 					}
 					return new(number(*h.Evaluation))
@@ -83,7 +59,7 @@ func (s *study) perplexityTables() (all []table) {
 			}})
 		}
 		t.markBest(2)
-		t.caption = perplexityCaption(found[text].key, searched)
+		t.caption = perplexityCaption(g.Key, searched)
 		all = append(all, t)
 	}
 	return all

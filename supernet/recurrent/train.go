@@ -101,8 +101,8 @@ func (t *Trigger) Averaging() bool { return t.averaging }
 func (t *Trigger) BackToSGD() { t.averaging = false }
 
 // Epoch takes the validation loss of an epoch, that of the average where there is one, and
-// returns whether it is the lowest so far. SGD ends, but for BackToSGD for good, once a loss is above the lowest of
-// the losses before it without the last Patience of them (quirk R16).
+// returns whether it is the lowest so far. SGD ends, but for BackToSGD for good, once a loss is
+// above the lowest of the losses before it without the last Patience of them (quirk R16).
 func (t *Trigger) Epoch(loss float64) (best bool) {
 	if best = !t.begun || loss < t.best; best {
 		t.best, t.begun = loss, true
