@@ -9,13 +9,14 @@ bench-hog: # the engine beside a process that takes a core
 
 SANITIZED = ./internal/engine/cpu ./supernet
 # CGO_CFLAGS decides how far C is optimised: packages ask for -O3 only without a sanitizer.
+# With -g in the place of -g1 the kernels take minutes to compile.
 # Not what agrees with the reference: that is tested without sanitizers, and slow with them.
 sanitize: # the kernels, and whole networks, under the address and undefined-behaviour sanitizers
-	CGO_CFLAGS='-O1 -g -fsanitize=undefined -fno-sanitize-recover=undefined' CGO_LDFLAGS=-fsanitize=undefined \
+	CGO_CFLAGS='-O1 -g1 -fsanitize=undefined -fno-sanitize-recover=undefined' CGO_LDFLAGS=-fsanitize=undefined \
 		ASAN_OPTIONS=allocator_may_return_null=1 go test -asan -short -run 'Conformance|OutOfMemory|CPUEngineIsDeterministic' $(SANITIZED)
 
 sanitize-cuda: # the kernels for GPUs, on the emulated device; three minutes
-	CGO_CFLAGS='-O1 -g -fsanitize=undefined -fno-sanitize-recover=undefined' CGO_LDFLAGS=-fsanitize=undefined \
+	CGO_CFLAGS='-O1 -g1 -fsanitize=undefined -fno-sanitize-recover=undefined' CGO_LDFLAGS=-fsanitize=undefined \
 		go test -asan -short -skip 'Conformance|PaperSetting|Failures|Memory|Unused|Traffic' ./internal/engine/cuda
 
 BASELINE_SEEDS = 3
