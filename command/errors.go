@@ -220,16 +220,22 @@ func (s stopSignal) Error() string { return s.String() }
 // Is tells that what a signal ends was cancelled.
 func (s stopSignal) Is(target error) bool { return target == context.Canceled }
 
-// interruptible lets SIGINT, SIGTERM, SIGHUP, unless it is ignored as by nohup, and
-// SIGUSR1, by which clusters announce the end of a job, cancel the action's context, and
-// says so at once. A second signal kills the program.
+// endings are the signals that ask the program to end: SIGHUP is none where it is ignored, as
+// by nohup.
+func endings() []os.Signal {
+	all := []os.Signal{syscall.SIGINT, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) {
+		all = append(all, syscall.SIGHUP)
+	}
+	return all
+}
+
+// interruptible lets endings and SIGUSR1, by which clusters announce the end of a job,
+// cancel the action's context, and says so at once. A second signal kills the program.
 func interruptible(action cli.ActionFunc) cli.ActionFunc {
 	return func(c *cli.Context) error {
 		signals := make(chan os.Signal, 1)
-		signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGUSR1)
-		if !signal.Ignored(syscall.SIGHUP) {
-			signal.Notify(signals, syscall.SIGHUP)
-		}
+		signal.Notify(signals, append(endings(), syscall.SIGUSR1)...)
 		ctx, cancel := context.WithCancelCause(c.Context)
 		code := make(chan int, 1)
 		fault.Start(func() {

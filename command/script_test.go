@@ -10,9 +10,11 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -72,6 +74,9 @@ func TestScripts(t *testing.T) {
 		http.NotFound(w, r)
 	}))
 	t.Cleanup(site.Close)
+	if signal.Ignored(syscall.SIGHUP) { // as by nohup, and then in the scripts too
+		signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
+	}
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
 		Setup: func(env *testscript.Env) error {

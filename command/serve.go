@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
-	"syscall"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -60,7 +59,7 @@ func serveRuns(c *cli.Context) error {
 			return err
 		}
 	}
-	ctx, stop := signal.NotifyContext(c.Context, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	ctx, stop := signal.NotifyContext(c.Context, endings()...)
 	defer stop()
 	handler, err := serve.New(serve.Options{
 		Dir: dir, Program: "nb1shot " + version(), Hosts: hostNames(host),
