@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"text/tabwriter"
 	"time"
 
@@ -313,16 +312,14 @@ func train(c *cli.Context, s trainee, folder string, halves bool) (results.Evalu
 		if undrawn := drawTraining(c, cmp.Or(s.title, s.name), e, job.Dir); undrawn != nil {
 			return e, job.Result, &failure{fmt.Errorf("the training is finished, but not its figure: %w", undrawn), "its numbers are in " + job.Dir, exitFigures}
 		}
-	case errors.Is(err, context.Canceled):
-		err = hinted(fmt.Errorf("interrupted in epoch %d of %d, step %d of %d: %s", at.Epoch, at.Epochs, at.Step, at.Steps, job.Dir), "the same command continues it")
 	case errors.Is(err, algorithms.ErrDiverged):
 		err = hinted(err, "the record so far is in %s; a lower learning rate may help, in another folder by --out", job.Dir)
 	case errors.Is(err, retrain.ErrOther):
 		err = hinted(err, "--out names another folder")
 	case errors.Is(err, durable.ErrLocked):
 		err = hinted(err, "wait for it, or choose another folder by --out")
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		err = hinted(err, "free some space: the same command then continues from the newest checkpoint, nothing is lost")
+	case err != nil:
+		err = halted(err, job.Dir, at.Epoch, at.Epochs, at.Step, at.Steps)
 	}
 	return e, job.Result, err
 }

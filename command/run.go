@@ -559,18 +559,25 @@ func stopped(err error, dir string, at benchmark.Progress) error {
 		return hinted(err, "wait for it, or choose another folder by --out")
 	case errors.As(err, &unfinished):
 		return hinted(err, "--restart starts it again and keeps the old record aside")
-	case errors.Is(err, context.Canceled):
-		where := "before the first step"
-		if at.Step > 0 {
-			where = fmt.Sprintf("in epoch %d of %d, step %d of %d", at.Epoch, at.Epochs, at.Step, at.Steps)
-		}
-		return hinted(fmt.Errorf("interrupted %s: %s", where, dir), "the same command continues it")
 	case errors.Is(err, algorithms.ErrDiverged):
 		return hinted(err, "the record so far is in %s; a lower learning rate may help", dir)
+	}
+	return halted(err, dir, at.Epoch, at.Epochs, at.Step, at.Steps)
+}
+
+// halted words what ends any long computation that writes into a folder, at a step of an epoch.
+func halted(err error, dir string, epoch, epochs, step, steps int) error {
+	switch {
+	case errors.Is(err, context.Canceled):
+		where := "before the first step"
+		if step > 0 {
+			where = fmt.Sprintf("in epoch %d of %d, step %d of %d", epoch, epochs, step, steps)
+		}
+		return hinted(fmt.Errorf("interrupted %s: %s", where, dir), "the same command continues it")
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return hinted(err, "free some space: the same command then continues from the newest checkpoint, nothing is lost")
 	case errors.Is(err, syscall.EROFS), errors.Is(err, fs.ErrPermission):
-		return hinted(err, "runs are written into %s: make it writable, or choose another folder by --out", filepath.Dir(dir))
+		return hinted(err, "it writes into %s: make that writable, or choose another folder by --out", filepath.Dir(dir))
 	}
 	return err
 }
