@@ -63,7 +63,7 @@ func TestKilledImport(t *testing.T) {
 	if testing.Short() {
 		t.Skip("20 imports in processes of their own: not in short mode")
 	}
-	const cells, kills = 1500, 20
+	const cells, kills = 3000, 20
 	folder := t.TempDir()
 	src := writeFile(t, filepath.Join(folder, "records"), manyCells(t, cells))
 	oldSource := writeFile(t, filepath.Join(folder, "means"), []byte(meansHeader+chainLine))

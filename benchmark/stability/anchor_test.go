@@ -17,7 +17,7 @@ import (
 
 // predictions is the embedded surrogate, which answers once for all tests that ask for every
 // cell of a space.
-var predictions = &remembered{Oracle: nasbench.Default()}
+var predictions = sync.OnceValue(func() *remembered { return &remembered{Oracle: nasbench.Default()} })
 
 type remembered struct {
 	nasbench.Oracle
@@ -58,7 +58,7 @@ func checkExpectation(t *testing.T, o nasbench.Oracle, known map[spaces.Name]flo
 
 // The errors that the embedded surrogate predicts for a random architecture.
 func TestPredictedExpectation(t *testing.T) {
-	checkExpectation(t, predictions, predictedExpectation)
+	checkExpectation(t, predictions(), predictedExpectation)
 }
 
 // The errors that NAS-Bench-101 has for a random architecture, where its means lie
@@ -86,7 +86,7 @@ func TestPredictedLowest(t *testing.T) {
 		if space > "1" && testing.Short() {
 			break
 		}
-		got, err := Lowest(t.Context(), predictions, space)
+		got, err := Lowest(t.Context(), predictions(), space)
 		if err != nil {
 			t.Fatal(err)
 		}
