@@ -45,20 +45,22 @@ func init() {
 // instructionSets are the kernels by name, the fastest first.
 var instructionSets = []struct {
 	name    string
-	kernels *C.nb_kernel
-	narrow  *C.nb_kernel // for planes of narrowLanes; not tried with AVX-512 yet
+	kernels layouts
 	steps   *C.nb_steps
 }{
-	{"AVX-512", C.nb_avx512(), nil, C.nb_avx512_steps()},
-	{"AVX2", C.nb_avx2(), C.nb_avx2_narrow(), C.nb_avx2_steps()},
-	{"plain C", C.nb_generic(), C.nb_generic_narrow(), C.nb_generic_steps()},
+	{"AVX-512", layouts{wide: C.nb_avx512(), twoImages: C.nb_avx512_narrow()}, C.nb_avx512_steps()},
+	{"AVX2", layouts{wide: C.nb_avx2(), narrow: C.nb_avx2_narrow()}, C.nb_avx2_steps()},
+	{"plain C", layouts{wide: C.nb_generic(), narrow: C.nb_generic_narrow()}, C.nb_generic_steps()},
 }
+
+// layouts are kernels by the layout of the planes that they are for.
+type layouts map[phases.Layout]*C.nb_kernel
 
 // InstructionSets lists those that this machine has, the fastest first.
 func InstructionSets() []string {
 	var names []string
 	for _, s := range instructionSets {
-		if s.kernels != nil {
+		if s.kernels[wide] != nil {
 			names = append(names, s.name)
 		}
 	}
@@ -69,7 +71,8 @@ func InstructionSets() []string {
 type Engine struct {
 	name    string
 	half    bool                 // activations are held in bfloat16, see phases.Machine
-	kernels map[int]*C.nb_kernel // by the lanes of a plane
+	kernels layouts
+	layout  func(*engine.Plan) phases.Layout // of the planes of a plan's program: layoutOf
 	steps   *C.nb_steps
 	stepper *stepper // nil until a plan is computed step by step
 	pool    *pool
@@ -99,18 +102,15 @@ type renewal struct {
 // New returns an engine with the given number of threads that uses one of InstructionSets.
 func New(threads int, instructionSet string) (*Engine, error) {
 	for _, s := range instructionSets {
-		if s.name == instructionSet && s.kernels != nil {
-			kernels := map[int]*C.nb_kernel{phases.Lanes: s.kernels}
-			if s.narrow != nil {
-				kernels[narrowLanes] = s.narrow
-			}
-			e := &Engine{name: s.name, kernels: kernels, steps: s.steps, pool: newPool(max(threads, 1)), packings: map[string]*packing{}}
+		if s.name == instructionSet && s.kernels[wide] != nil {
+			e := &Engine{name: s.name, kernels: s.kernels, steps: s.steps, pool: newPool(max(threads, 1)), packings: map[string]*packing{}}
+			e.layout = e.layoutOf
 			e.gradients = newVector(0)
 			e.scratch, e.work = make([]*memory, e.pool.threads), make([]*memory, e.pool.threads)
 			e.reserve(room{batch: 1, scratch: 1, work: 1})
 			e.renew = func(_, task int) {
 				r := e.renewed[task]
-				C.nb_pack(pointer(r.packing.packed.data), pointer(r.packing.Arrays[r.piece].(*vector).data), (*C.nb_weights)(unsafe.Pointer(&r.packing.Pieces[r.piece])), C.int(r.packing.Lanes))
+				C.nb_pack(pointer(r.packing.packed.data), pointer(r.packing.Arrays[r.piece].(*vector).data), (*C.nb_weights)(unsafe.Pointer(&r.packing.Pieces[r.piece])), planeOf(r.packing.Layout))
 			}
 			runtime.AddCleanup(e, func(p *pool) { p.stop() }, e.pool)
 			return e, nil
@@ -161,7 +161,7 @@ func (e *Engine) Compile(plan *engine.Plan, inputs map[string]engine.Vector, out
 		}
 		return p, nil
 	}
-	m := &machine{engine: e, lanes: e.lanesOf(plan), packings: map[*phases.Packing]*packing{}}
+	m := &machine{engine: e, layout: e.layout(plan), packings: map[*phases.Packing]*packing{}}
 	code, err := phases.Compile(m, plan, inputs, outputs)
 	if err != nil {
 		return nil, fmt.Errorf("CPU engine: %w", err)
@@ -219,6 +219,11 @@ func (e *Engine) gradientsOf(group int) []float32 {
 	return e.gradients.data[group*e.has.gradients : (group+1)*e.has.gradients]
 }
 
+// planeOf is a layout as the kernels have it.
+func planeOf(l phases.Layout) C.nb_plane {
+	return C.nb_plane{channels: C.int32_t(l.Channels), images: C.int32_t(l.Images)}
+}
+
 // packing is packed weights and the versions of what they were made of.
 type packing struct {
 	*phases.Packing
@@ -230,7 +235,7 @@ type packing struct {
 // unless they are results of one of them.
 func (e *Engine) packing(p *phases.Packing) *packing {
 	var key strings.Builder
-	fmt.Fprint(&key, p.Lanes, " ")
+	fmt.Fprint(&key, p.Layout, " ")
 	for i, at := range p.Pieces {
 		fmt.Fprint(&key, at, p.Arrays[i].Address(), " ")
 	}
@@ -239,7 +244,7 @@ func (e *Engine) packing(p *phases.Packing) *packing {
 	}
 	size := p.Floats()
 	if !p.Depthwise {
-		size = int(C.nb_packed_size(C.int64_t(p.OutBlocks), C.int64_t(p.InBlocks), C.int64_t(p.K), C.int64_t(p.Lanes)))
+		size = int(C.nb_packed_size(C.int64_t(p.OutBlocks), C.int64_t(p.InBlocks), C.int64_t(p.K), planeOf(p.Layout)))
 	}
 	made := &packing{Packing: p, packed: newVector(size), versions: slices.Repeat([]int{-1}, len(p.Pieces))}
 	if !p.Computed {

@@ -8,6 +8,7 @@ import (
 	"github.com/nb1shot/nb1shot/internal/engine"
 	"github.com/nb1shot/nb1shot/internal/engine/cpu"
 	"github.com/nb1shot/nb1shot/internal/engine/enginetest"
+	"github.com/nb1shot/nb1shot/internal/engine/phases"
 	"github.com/nb1shot/nb1shot/internal/graph"
 	"github.com/nb1shot/nb1shot/results"
 )
@@ -28,14 +29,14 @@ func TestConformance(t *testing.T) {
 		t.Run(set, func(t *testing.T) {
 			enginetest.ConformRecurrent(t, open(t, set), 4e-6)
 		})
-		for _, lanes := range []int{8, 16} {
-			t.Run(fmt.Sprintf("%s, planes of %d channels", set, lanes), func(t *testing.T) {
-				if !open(t, set)(1).(*cpu.Engine).OnlyLanes(lanes) {
-					t.Skipf("%s has no kernels for planes of %d channels", set, lanes)
+		for _, channels := range []int{8, 16} {
+			t.Run(fmt.Sprintf("%s, planes of %d channels", set, channels), func(t *testing.T) {
+				if !open(t, set)(1).(*cpu.Engine).PlanesOf(channels) {
+					t.Skipf("%s has no kernels for planes of %d channels", set, channels)
 				}
 				enginetest.Conform(t, func(threads int) engine.Engine {
 					e := open(t, set)(threads)
-					e.(*cpu.Engine).OnlyLanes(lanes)
+					e.(*cpu.Engine).PlanesOf(channels)
 					return e
 				}, 2e-5)
 			})
@@ -48,8 +49,8 @@ func TestConformance(t *testing.T) {
 func TestMixedConformance(t *testing.T) {
 	suite := enginetest.Mixed{Tolerance: 0.06, Rounding: 1.0 / 256}
 	for _, set := range cpu.InstructionSets() {
-		for _, lanes := range []int{8, 16} {
-			t.Run(fmt.Sprintf("%s, planes of %d channels", set, lanes), func(t *testing.T) {
+		for _, channels := range []int{8, 16} {
+			t.Run(fmt.Sprintf("%s, planes of %d channels", set, channels), func(t *testing.T) {
 				open := func(threads int) engine.Engine {
 					e, err := cpu.NewMixed(threads, set)
 					if err != nil {
@@ -57,12 +58,12 @@ func TestMixedConformance(t *testing.T) {
 					}
 					return e
 				}
-				if !open(1).(*cpu.Engine).OnlyLanes(lanes) {
-					t.Skipf("%s has no kernels for planes of %d channels", set, lanes)
+				if !open(1).(*cpu.Engine).PlanesOf(channels) {
+					t.Skipf("%s has no kernels for planes of %d channels", set, channels)
 				}
 				suite.Conform(t, func(threads int) engine.Engine {
 					e := open(threads)
-					e.(*cpu.Engine).OnlyLanes(lanes)
+					e.(*cpu.Engine).PlanesOf(channels)
 					return e
 				})
 			})
@@ -81,22 +82,31 @@ func TestMixedPrecisionHasItsName(t *testing.T) {
 	}
 }
 
-// Narrow networks have planes of 8 channels where there are kernels for them.
-func TestLanes(t *testing.T) {
+// Narrow networks have planes of 8 channels; those for AVX-512 are of two images, which not
+// every batch has.
+func TestLayout(t *testing.T) {
 	for _, set := range cpu.InstructionSets() {
 		e := open(t, set)(1).(*cpu.Engine)
-		narrow := 8
+		narrow, images := 8, 1
 		if set == "AVX-512" {
-			narrow = 16
+			images = 2
 		}
 		for channels, want := range map[int]int{1: narrow, 8: narrow, 16: 16, 20: narrow, 36: narrow, 40: narrow, 64: 16} {
-			g := graph.New()
-			plan, err := engine.NewPlan(g, []*graph.Node{graph.NewMean(g.Input("x", graph.Activation, 1, channels, 4, 4))})
-			if err != nil {
-				t.Fatal(err)
-			}
-			if got := e.LanesOf(plan); got != want {
-				t.Errorf("%s: planes of %d channels for %d, want %d", set, got, channels, want)
+			for batch := range 4 {
+				g := graph.New()
+				plan, err := engine.NewPlan(g, []*graph.Node{graph.NewMean(g.Input("x", graph.Activation, batch+1, channels, 4, 4))})
+				if err != nil {
+					t.Fatal(err)
+				}
+				want := phases.Layout{Channels: want, Images: 1}
+				if want.Channels == narrow {
+					if want.Images = images; (batch+1)%images != 0 {
+						want = phases.Layout{Channels: 16, Images: 1}
+					}
+				}
+				if got := e.LayoutOf(plan); got != want {
+					t.Errorf("%s: planes %+v for %d images of %d channels, want %+v", set, got, batch+1, channels, want)
+				}
 			}
 		}
 	}

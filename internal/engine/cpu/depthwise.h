@@ -24,7 +24,7 @@ typedef struct {
 	int accumulate;    // add to what is there
 	int far;           // store past the caches, which is for whole lines
 	const float *mask; // those that are not positive times coef[0] plus coef[1] count as 0; or NULL
-	const float *coef; // slope and shift, LANES apart
+	const float *coef; // slope and shift, CHANNELS apart
 } outputs;
 
 // window_N_K_S_D computes N results of windows that are S pixels apart, with K taps in a
@@ -57,7 +57,7 @@ typedef struct {
 			int64_t step = o->step; \
 			if (o->mask) { \
 				const float *m = o->mask + at + l; \
-				vf slope = LD(o->coef + l), shift = LD(o->coef + LANES + l); \
+				vf slope = LD_EACH(o->coef, l), shift = LD_EACH(o->coef + CHANNELS, l); \
 				REPEAT(N, MASK) \
 			} \
 			if (o->accumulate) { REPEAT(N, ADD_UP) } \
@@ -120,7 +120,7 @@ static inline void fill(float *to, const float *x, int64_t pixels, const float *
 		return;
 	}
 	EACH_PART(l) {
-		vf s = LD(coef + l), t = LD(coef + LANES + l);
+		vf s = LD_EACH(coef, l), t = LD_EACH(coef + CHANNELS, l);
 		for (int64_t p = l; p < pixels * LANES; p += LANES) {
 			__builtin_prefetch(x + p + AHEAD);
 			ST(to + p, MAX(ZERO, FMA(s, LD(x + p), t)));
@@ -229,7 +229,7 @@ static void backward(const nb_op *op, reader *r, const float *w, float *y, const
 	}
 }
 
-static const float *affine_of(const nb_op *op, int plane) { return op->coef ? op->coef + plane * 2 * LANES : 0; }
+static const float *affine_of(const nb_op *op, int plane) { return op->coef ? op->coef + plane * 2 * CHANNELS : 0; }
 
 static void op_depth(const nb_op *op, const nb_context *c) {
 	reader r = reader_of(op, c->work);

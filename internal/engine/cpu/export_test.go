@@ -8,19 +8,25 @@ import (
 	"github.com/nb1shot/nb1shot/internal/engine/phases"
 )
 
-// OnlyLanes lets planes have so many channels, whatever the plan. It reports whether the
-// instruction set has kernels for them.
-func (e *Engine) OnlyLanes(lanes int) bool {
+// PlanesOf lets planes have so many channels, whatever the plan, if its batch divides. It
+// reports whether the instruction set has kernels for them.
+func (e *Engine) PlanesOf(channels int) bool {
 	for l := range e.kernels {
-		if l != lanes {
-			delete(e.kernels, l)
+		if l.Channels == channels {
+			e.layout = func(plan *engine.Plan) phases.Layout {
+				if batchOf(plan)%l.Images == 0 {
+					return l
+				}
+				return wide
+			}
+			return true
 		}
 	}
-	return len(e.kernels) > 0
+	return false
 }
 
-// LanesOf is how many channels the planes of a plan's program have.
-func (e *Engine) LanesOf(plan *engine.Plan) int { return e.lanesOf(plan) }
+// LayoutOf is that of the planes of a plan's program.
+func (e *Engine) LayoutOf(plan *engine.Plan) phases.Layout { return e.layoutOf(plan) }
 
 // Instruction is one instruction that is executed for a batch of images, whose planes are
 // in memory, for measurements of its kernel alone.
@@ -43,8 +49,8 @@ func (i *Instruction) Bytes() int {
 
 // Ready returns what executes the instruction for all images.
 func (i *Instruction) Ready(e *Engine) (run func()) {
-	m := &machine{engine: e, lanes: phases.Lanes}
-	code := &phases.Program{Images: i.Images, Levels: make([]phases.Level, 1)}
+	m := &machine{engine: e, layout: wide}
+	code := &phases.Program{Turns: i.Images, Levels: make([]phases.Level, 1)}
 	l := &code.Levels[0]
 	refs := func(planes, pixels int) (phases.Address, []phases.Ref) {
 		if planes == 0 {

@@ -1,5 +1,6 @@
-// The kernels, written once for vectors of VL floats and planes of LANES channels, one or
-// several vectors. Each instruction set includes this file after defining both, the vector
+// The kernels, written once for vectors of VL floats and pixels of LANES floats, one or
+// several vectors: those of CHANNELS channels of IMAGES images, channel by channel (see
+// phases/format.h). Each instruction set includes this file after defining these, the vector
 // type vf, the mask type vm and the operations below. Functions are static: the tables at the end are what
 // leaves the file.
 //
@@ -7,6 +8,8 @@
 //   STREAM(p, v) stores past the caches, to an aligned place; nb_run ends it with a fence
 //   LDH(p) loads VL bfloat16; ROUND(v) rounds to bfloat16, half to even, and STH(p, v) and STREAMH(p, v) store
 //   VL such as bfloat16
+//   with IMAGES > 1: EXPAND(p) loads LANES/IMAGES numbers and repeats each IMAGES times,
+//   BROADCAST(p) loads IMAGES numbers and repeats them all
 //   LDI(p) loads VL indices, PERMUTE(i, x) takes those elements of x
 //   GT(a,b) → vm, ANDNOT(a,b)=b and not a, OR(a,b), ALL, NONE, KEEP(m,x)=x where m, else 0, MERGE(m,x,y)=x where m, else y
 //
@@ -20,6 +23,26 @@
 
 #define ZERO SET1(0.f)
 
+#if IMAGES == 1
+enum { CHANNELS = LANES };
+#define EXPAND(p) LD(p)
+#define BROADCAST(p) SET1(*(p))
+#else
+enum { CHANNELS = LANES / IMAGES };
+_Static_assert(VL == LANES, "images side by side fill one vector");
+#endif
+
+// LD_EACH loads the lanes from l on of numbers that are one for each channel. (l is 0 where a
+// vector is all lanes.)
+#define LD_EACH(p, l) EXPAND((p) + (l))
+
+// repeated writes n times CHANNELS numbers, each once for every image.
+static inline void repeated(float *to, const float *from, int n) {
+	if (IMAGES == 1) memcpy(to, from, sizeof(float) * n * CHANNELS);
+	else
+		for (int i = 0; i < n; i++) ST(to + i * LANES, EXPAND(from + i * CHANNELS));
+}
+
 // compensate adds v to the sum at p and keeps what rounding took, times -1, at
 // p + LANES (Kahan): statistics of many positions need it, or the errors of all
 // layers' variances show in the loss.
@@ -29,6 +52,17 @@ static inline __attribute__((always_inline)) void compensate(float *p, vf v) {
 	ST(p, t);
 }
 #define EACH_PART(h) for (int h = 0; h < LANES; h += VL) // vectors of one pixel
+
+// add_up adds to the sums of channels what compensate has left at p, times a factor for
+// each image if given.
+static inline __attribute__((always_inline)) void add_up(double *sums, const float *p, const float *factors) {
+	double all[VL];
+	for (int l = 0; l < VL; l++) all[l] = (double)p[l] - p[LANES + l];
+	if (factors)
+		for (int l = 0; l < VL; l++) all[l] *= factors[l % IMAGES];
+	for (int c = 0; c < VL / IMAGES; c++)
+		for (int i = 0; i < IMAGES; i++) sums[c] += all[c * IMAGES + i];
+}
 
 static inline float *at(const nb_ref *r, const nb_context *c) { return nb_at(r, c->spaces, c->image); }
 
@@ -138,15 +172,15 @@ static void op_combine(const nb_op *op, const nb_context *c) {
 				const void *z[3] = { 0 }, *y[3] = { 0 };
 				const float *coef = q->coef;
 				float own[(1 + 3 * 3) * LANES]; // coefficients where those of the pass do not serve
-				if (q->skip || q->images) coef = memcpy(own, q->coef, sizeof(float) * LANES);
+				if (IMAGES > 1 || q->skip || q->images) repeated(own, q->coef, 1), coef = own;
 				int key = 0, weight = 9, k = 0, half = 0;
 				for (int t = 0; t < q->terms; t++) {
 					if (q->skip >> t & 1) continue;
 					float *a = own + (1 + 3 * k) * LANES;
-					if (coef == own) memcpy(a, q->coef + (1 + 3 * t) * LANES, sizeof(float) * 3 * LANES);
+					if (coef == own) repeated(a, q->coef + (1 + 3 * t) * CHANNELS, 3);
 					if (q->images && q->image[t].space != SPACE_NONE) {
-						float factor = *at(&q->image[t], c);
-						for (int l = 0; l < LANES; l++) a[l] *= factor;
+						const float *factors = at(&q->image[t], c);
+						for (int l = 0; l < LANES; l++) a[l] *= factors[l % IMAGES];
 					}
 					key += 27 + q->kind[t] * weight;
 					int half_y = q->kind[t] != TERM_PLAIN && is_half(&q->y[t]), half_z = q->kind[t] != TERM_RELU && is_half(&q->z[t]);
@@ -166,10 +200,10 @@ static void op_combine(const nb_op *op, const nb_context *c) {
 // ---- Reductions
 
 static inline __attribute__((always_inline)) void reduce(int masked, int has_z, int nw, int half,
-	const void *y, const void *z, const void *w0, const void *w1, const void *w2, const float *coef, int64_t pixels, double factor, double *sums) {
+	const void *y, const void *z, const void *w0, const void *w1, const void *w2, const float *coef, int64_t pixels, const float *factors, double *sums) {
 	EACH_PART(h) {
 		vf s = ZERO, t = ZERO, one = SET1(1.f);
-		if (masked) s = LD(coef + h), t = LD(coef + LANES + h);
+		if (masked) s = LD_EACH(coef, h), t = LD_EACH(coef + CHANNELS, h);
 		float total[4][2 * LANES] = { 0 };
 #define STEP(a, b, c, d, i) do { \
 		vf v = has_z ? load(z, i, half & 2) : one; \
@@ -195,7 +229,7 @@ static inline __attribute__((always_inline)) void reduce(int masked, int has_z, 
 		}
 #undef STEP
 		for (int k = 0; k <= nw; k++)
-			for (int l = 0; l < VL; l++) sums[k * LANES + h + l] += factor * ((double)total[k][l] - total[k][LANES + l]);
+			add_up(sums + k * CHANNELS + h, total[k], factors);
 	}
 }
 
@@ -206,10 +240,11 @@ static void op_reduce(const nb_op *op, const nb_context *c) {
 		const float *y = r->masked ? at(&r->y, c) : 0, *z = r->has_z ? at(&r->z, c) : 0, *w[3] = { 0 };
 		int half = (r->masked && is_half(&r->y)) | (r->has_z && is_half(&r->z)) << 1; // and a bit for each w
 		for (int k = 0; k < r->nw; k++) w[k] = at(&r->w[k], c), half |= is_half(&r->w[k]) << (2 + k);
-		double *sums = c->sums + r->slot, factor = r->image.space == SPACE_NONE ? 1 : *at(&r->image, c);
+		double *sums = c->sums + r->slot;
+		const float *factors = r->image.space == SPACE_NONE ? 0 : at(&r->image, c);
 #define CASE(m, v, n) \
-	case (m) * 8 + (v) * 4 + (n): reduce(m, v, n, 0, y, z, w[0], w[1], w[2], r->coef, pixels, factor, sums); break; \
-	case 16 + (m) * 8 + (v) * 4 + (n): reduce(m, v, n, half, y, z, w[0], w[1], w[2], r->coef, pixels, factor, sums); break;
+	case (m) * 8 + (v) * 4 + (n): reduce(m, v, n, 0, y, z, w[0], w[1], w[2], r->coef, pixels, factors, sums); break; \
+	case 16 + (m) * 8 + (v) * 4 + (n): reduce(m, v, n, half, y, z, w[0], w[1], w[2], r->coef, pixels, factors, sums); break;
 		switch ((half ? 16 : 0) + r->masked * 8 + r->has_z * 4 + r->nw) {
 			CASE(0, 0, 0) CASE(0, 0, 1) CASE(0, 0, 2) CASE(0, 0, 3) CASE(0, 1, 0) CASE(0, 1, 1) CASE(0, 1, 2) CASE(0, 1, 3)
 			CASE(1, 0, 0) CASE(1, 0, 1) CASE(1, 0, 2) CASE(1, 0, 3) CASE(1, 1, 0) CASE(1, 1, 1) CASE(1, 1, 2) CASE(1, 1, 3)
@@ -250,6 +285,8 @@ static inline void next_plane(nb_stream *s) {
 	if (s->next >= s->end && s->count > 0) nb_advance(s);
 }
 
+enum { BLOCK = CHANNELS * LANES }; // floats of packed weights, or gradients of them, for one plane by one
+
 // pair_N computes N pixels of two vectors of output channels: out = Σ over the
 // input planes and their channels of weight·x. x holds the planes, off the first
 // pixel's place in them; w is [in block][in][lane] and its second vector ws floats
@@ -258,7 +295,7 @@ static inline void next_plane(nb_stream *s) {
 enum { MOMENT_FLOATS = 4 * LANES }; // of one output plane
 #define DECLARE(n) vf a##n = ZERO, b##n = ZERO;
 #define LOAD(n) a##n = LD(y0 + n * LANES); b##n = LD(y1 + n * LANES);
-#define MULTIPLY(n) { vf s = SET1(p[n * LANES]); a##n = FMA(w0, s, a##n); b##n = FMA(w1, s, b##n); }
+#define MULTIPLY(n) { vf s = BROADCAST(p + n * LANES); a##n = FMA(w0, s, a##n); b##n = FMA(w1, s, b##n); }
 #define STORE(n) ST(y0 + n * LANES, a##n); ST(y1 + n * LANES, b##n);
 #define STORE_FAR(n) STREAM(y0 + n * LANES, a##n); STREAM(y1 + n * LANES, b##n);
 #define TO_HALF(n) a##n = ROUND(a##n); b##n = ROUND(b##n);
@@ -271,9 +308,9 @@ enum { MOMENT_FLOATS = 4 * LANES }; // of one output plane
 		REPEAT(N, DECLARE) \
 		if (mode == ACCUMULATE) { REPEAT(N, LOAD) } \
 		for (int ib = 0; ib < nin; ib++) { \
-			const float *p = x[ib] + off, *v = w + ib * LANES * LANES; \
+			const float *p = x[ib] + off, *v = w + ib * BLOCK; \
 			const char *ahead = stream->next; \
-			for (const float *end = v + depth[ib] * LANES; v < end; v += LANES, p++, ahead += LINE) { \
+			for (const float *end = v + depth[ib] * LANES; v < end; v += LANES, p += IMAGES, ahead += LINE) { \
 				__builtin_prefetch(ahead, 0, 2); \
 				vf w0 = LD(v), w1 = LD(v + ws); \
 				REPEAT(N, MULTIPLY) \
@@ -315,7 +352,7 @@ static const pair pairs[] = { 0, pair_1, pair_2, pair_3, pair_4, pair_5, pair_6 
 // single_N is the same for one vector, when the number of output blocks is odd.
 #define DECLARE(n) vf a##n = ZERO;
 #define LOAD(n) a##n = LD(y + n * LANES);
-#define MULTIPLY(n) a##n = FMA(w0, SET1(p[n * LANES]), a##n);
+#define MULTIPLY(n) a##n = FMA(w0, BROADCAST(p + n * LANES), a##n);
 #define STORE(n) ST(y + n * LANES, a##n);
 #define STORE_FAR(n) STREAM(y + n * LANES, a##n);
 #define TO_HALF(n) a##n = ROUND(a##n);
@@ -327,9 +364,9 @@ static const pair pairs[] = { 0, pair_1, pair_2, pair_3, pair_4, pair_5, pair_6 
 		REPEAT(N, DECLARE) \
 		if (mode == ACCUMULATE) { REPEAT(N, LOAD) } \
 		for (int ib = 0; ib < nin; ib++) { \
-			const float *p = x[ib] + off, *v = w + ib * LANES * LANES; \
+			const float *p = x[ib] + off, *v = w + ib * BLOCK; \
 			const char *ahead = stream->next; \
-			for (const float *end = v + depth[ib] * LANES; v < end; v += LANES, p++, ahead += LINE) { \
+			for (const float *end = v + depth[ib] * LANES; v < end; v += LANES, p += IMAGES, ahead += LINE) { \
 				__builtin_prefetch(ahead, 0, 2); \
 				vf w0 = LD(v); \
 				REPEAT(N, MULTIPLY) \
@@ -453,7 +490,7 @@ static void product(const float *const *inputs, const char *half, float *room, i
 #undef PLACE
 }
 
-// outer adds Σ over the pixels of x[i]·g[o] to the blocks dw, [LANES][LANES], of one input
+// outer adds Σ over the pixels of x[i]·g[o] to the blocks dw, [CHANNELS][LANES], of one input
 // plane and several output planes, which are `between` floats apart.
 #define OUTER_4(N, ...) \
 	static void outer_4(const float *x, const float *const *g, float *dw, int64_t between, int64_t pixels) { \
@@ -468,7 +505,7 @@ static void product(const float *const *inputs, const char *half, float *room, i
 	}
 #if VL == 16
 #define LOAD(n) vf a##n = LD(d0 + n * LANES), b##n = LD(d1 + n * LANES), c##n = LD(d2 + n * LANES), e##n = LD(d3 + n * LANES);
-#define MULTIPLY(n) { vf s = SET1(x[p + n]); a##n = FMA(v0, s, a##n); b##n = FMA(v1, s, b##n); c##n = FMA(v2, s, c##n); e##n = FMA(v3, s, e##n); }
+#define MULTIPLY(n) { vf s = BROADCAST(x + p + n * IMAGES); a##n = FMA(v0, s, a##n); b##n = FMA(v1, s, b##n); c##n = FMA(v2, s, c##n); e##n = FMA(v3, s, e##n); }
 #define STORE(n) ST(d0 + n * LANES, a##n); ST(d1 + n * LANES, b##n); ST(d2 + n * LANES, c##n); ST(d3 + n * LANES, e##n);
 OUTER_4(4)
 #undef LOAD
@@ -476,9 +513,9 @@ OUTER_4(4)
 #undef STORE
 #endif
 
-enum { OUTER_ROWS = VL == 16 ? 8 : 4 };
+enum { OUTER_ROWS = VL == 16 && IMAGES < 4 ? 8 : 4 };
 #define LOAD(n) vf a##n = LD(d0 + n * LANES), b##n = LD(d1 + n * LANES);
-#define MULTIPLY(n) { vf s = SET1(x[p + n]); a##n = FMA(v0, s, a##n); b##n = FMA(v1, s, b##n); }
+#define MULTIPLY(n) { vf s = BROADCAST(x + p + n * IMAGES); a##n = FMA(v0, s, a##n); b##n = FMA(v1, s, b##n); }
 #define STORE(n) ST(d0 + n * LANES, a##n); ST(d1 + n * LANES, b##n);
 #define OUTER_2(N) \
 	static void outer_2(const float *x, const float *g0, const float *g1, float *d0, float *d1, int64_t pixels) { \
@@ -489,7 +526,7 @@ enum { OUTER_ROWS = VL == 16 ? 8 : 4 };
 		} \
 		REPEAT(N, STORE) \
 	}
-#if VL == 16
+#if VL == 16 && IMAGES < 4
 OUTER_2(8)
 #else
 OUTER_2(4)
@@ -500,7 +537,7 @@ OUTER_2(4)
 
 #if VL == LANES
 #define LOAD(n) vf a##n = LD(d + n * LANES);
-#define MULTIPLY(n) a##n = FMA(v, SET1(x[p + n]), a##n);
+#define MULTIPLY(n) a##n = FMA(v, BROADCAST(x + p + n * IMAGES), a##n);
 #define STORE(n) ST(d + n * LANES, a##n);
 #define OUTER_1(N) \
 	static void outer_1(const float *x, const float *g, float *d, int64_t pixels) { \
@@ -511,10 +548,12 @@ OUTER_2(4)
 		} \
 		REPEAT(N, STORE) \
 	}
-#if VL == 16
+#if VL / IMAGES == 16
 OUTER_1(16)
-#else
+#elif VL / IMAGES == 8
 OUTER_1(8)
+#else
+OUTER_1(4)
 #endif
 #undef LOAD
 #undef MULTIPLY
@@ -522,9 +561,9 @@ OUTER_1(8)
 #endif
 
 // outer_product adds the products of all input with all output planes to dw
-// [out block][in block][LANES][LANES], chunk of pixels by chunk.
+// [out block][in block][CHANNELS][LANES], chunk of pixels by chunk.
 static void outer_product(const float *const *x, int nin, const int32_t *depth, const float *const *g, int nout, float *dw, int64_t pixels) {
-	int64_t between = (int64_t)nin * LANES * LANES;
+	int64_t between = (int64_t)nin * BLOCK;
 	for (int64_t from = 0; from < pixels; from += NB_OUTER) {
 		int64_t n = pixels - from < NB_OUTER ? pixels - from : NB_OUTER, off = from * LANES;
 		int o = 0;
@@ -533,25 +572,25 @@ static void outer_product(const float *const *x, int nin, const int32_t *depth, 
 			const float *q[4] = { g[o] + off, g[o + 1] + off, g[o + 2] + off, g[o + 3] + off };
 			for (int i = 0; i < nin; i++)
 				for (int r = 0; r < depth[i]; r += 4)
-					outer_4(x[i] + off + r, q, dw + o * between + (i * LANES + r) * LANES, between, n);
+					outer_4(x[i] + off + r * IMAGES, q, dw + o * between + i * BLOCK + r * LANES, between, n);
 		}
 #endif
 #if VL == LANES
 		for (; o + 1 < nout; o += 2)
 			for (int i = 0; i < nin; i++)
 				for (int r = 0; r < depth[i]; r += OUTER_ROWS) {
-					float *d = dw + o * between + (i * LANES + r) * LANES;
-					outer_2(x[i] + off + r, g[o] + off, g[o + 1] + off, d, d + between, n);
+					float *d = dw + o * between + i * BLOCK + r * LANES;
+					outer_2(x[i] + off + r * IMAGES, g[o] + off, g[o + 1] + off, d, d + between, n);
 				}
 		if (o < nout)
 			for (int i = 0; i < nin; i++)
-				outer_1(x[i] + off, g[o] + off, dw + o * between + i * LANES * LANES, n);
+				outer_1(x[i] + off, g[o] + off, dw + o * between + i * BLOCK, n);
 #else
 		for (; o < nout; o++)
 			for (int h = 0; h < LANES; h += 2 * VL)
 				for (int i = 0; i < nin; i++)
 					for (int r = 0; r < depth[i]; r += OUTER_ROWS) {
-						float *d = dw + o * between + (i * LANES + r) * LANES + h;
+						float *d = dw + o * between + i * BLOCK + r * LANES + h;
 						outer_2(x[i] + off + r, g[o] + off + h, g[o] + off + h + VL, d, d + VL, n);
 					}
 #endif
@@ -567,12 +606,9 @@ static void planes(float **p, const nb_ref *r, int n, const nb_context *c) {
 // flush adds the image's moments of every output plane to the group's.
 static void flush(const nb_op *op, const nb_context *c, const float *moments) {
 	for (int o = 0; o < op->nout; o++, moments += MOMENT_FLOATS) {
-		const float *st = moments;
-		if (op->slots[o] >= 0)
-			for (int l = 0; l < LANES; l++, st++) {
-				c->sums[op->slots[o] + l] += (double)st[0] - st[LANES];
-				c->sums[op->slots[o] + LANES + l] += (double)st[2 * LANES] - st[3 * LANES];
-			}
+		if (op->slots[o] < 0) continue;
+		double *sums = c->sums + op->slots[o];
+		EACH_PART(l) add_up(sums + l, moments + l, 0), add_up(sums + CHANNELS + l, moments + 2 * LANES + l, 0);
 	}
 }
 
@@ -585,7 +621,7 @@ static void op_conv1(const nb_op *op, const nb_context *c) {
 	char half[MAX_PLANES];
 	for (int i = 0; i < op->nin; i++) half[i] = (char)is_half(&op->in[i]);
 	product((const float *const *)x, any_half(op->in, op->nin) ? half : 0, c->work + nb_own_work(op, LANES), op->nin, op->depth, op->weights,
-		(int64_t)op->nin * LANES * LANES, y, op->nout, (int64_t)op->h * op->w, mode_of(op), st, c->stream);
+		(int64_t)op->nin * BLOCK, y, op->nout, (int64_t)op->h * op->w, mode_of(op), st, c->stream);
 	if (st) flush(op, c, st);
 }
 
@@ -779,8 +815,8 @@ static void op_conv3(const nb_op *op, const nb_context *c) {
 		for (int position = 0; position < 16; position++) {
 			for (int i = 0; i < op->nin; i++) from[i] = v + position * in_position + i * strip;
 			for (int o = 0; o < op->nout; o++) to[o] = m + position * out_position + o * strip;
-			product((const float *const *)from, 0, 0, op->nin, op->depth, op->weights + (int64_t)position * op->nout * op->nin * LANES * LANES,
-				(int64_t)op->nin * LANES * LANES, to, op->nout, (int64_t)rows * t.across, NEAR, 0, c->stream);
+			product((const float *const *)from, 0, 0, op->nin, op->depth, op->weights + (int64_t)position * op->nout * op->nin * BLOCK,
+				(int64_t)op->nin * BLOCK, to, op->nout, (int64_t)rows * t.across, NEAR, 0, c->stream);
 		}
 		for (int o = 0; o < op->nout; o++)
 			for (int r = 0; r < rows; r++) {
@@ -821,7 +857,7 @@ static void op_weight3(const nb_op *op, const nb_context *c) {
 			for (int i = 0; i < op->nin; i++) from[i] = v + position * in_position + i * strip;
 			for (int o = 0; o < op->naux; o++) to[o] = u + position * out_position + o * strip;
 			outer_product(from, op->nin, op->depth, to, op->naux,
-				c->gradients + op->slot + (int64_t)position * op->naux * op->nin * LANES * LANES, (int64_t)rows * t.across);
+				c->gradients + op->slot + (int64_t)position * op->naux * op->nin * BLOCK, (int64_t)rows * t.across);
 		}
 	}
 }
@@ -838,17 +874,17 @@ static void op_convk(const nb_op *op, const nb_context *c) {
 				if (row < 0 || row >= h || col < 0 || col >= w) continue;
 				for (int i = 0; i < op->nin; i++) {
 					int64_t x = ((int64_t)row * w + col) * LANES;
-					const float *v = op->weights + (((int64_t)tap * op->nout + o) * op->nin + i) * LANES * LANES;
+					const float *v = op->weights + (((int64_t)tap * op->nout + o) * op->nin + i) * BLOCK;
 					for (int a = 0; a < op->depth[i]; a++)
-						for (int l = 0; l < LANES; l++) sum[l] += element(&op->in[i], c, x + a) * v[a * LANES + l];
+						for (int l = 0; l < LANES; l++) sum[l] += element(&op->in[i], c, x + a * IMAGES + l % IMAGES) * v[a * LANES + l];
 				}
 			}
 			for (int l = 0; l < LANES; l++) {
 				float v = op->accumulate ? y[p * LANES + l] + sum[l] : sum[l];
 				y[p * LANES + l] = v;
 				if (op->slots && op->slots[o] >= 0) {
-					c->sums[op->slots[o] + l] += v;
-					c->sums[op->slots[o] + LANES + l] += (double)v * v;
+					c->sums[op->slots[o] + l / IMAGES] += v;
+					c->sums[op->slots[o] + CHANNELS + l / IMAGES] += (double)v * v;
 				}
 			}
 		}
@@ -864,9 +900,9 @@ static void op_weightk(const nb_op *op, const nb_context *c) {
 				if (row < 0 || row >= h || col < 0 || col >= w) continue;
 				for (int i = 0; i < op->nin; i++) {
 					int64_t x = ((int64_t)row * w + col) * LANES;
-					float *d = c->gradients + op->slot + (((int64_t)tap * op->naux + o) * op->nin + i) * LANES * LANES;
+					float *d = c->gradients + op->slot + (((int64_t)tap * op->naux + o) * op->nin + i) * BLOCK;
 					for (int a = 0; a < op->depth[i]; a++)
-						for (int l = 0; l < LANES; l++) d[a * LANES + l] += element(&op->in[i], c, x + a) * element(&op->aux[o], c, p * LANES + l);
+						for (int l = 0; l < LANES; l++) d[a * LANES + l] += element(&op->in[i], c, x + a * IMAGES + l % IMAGES) * element(&op->aux[o], c, p * LANES + l);
 				}
 			}
 	}
@@ -875,6 +911,10 @@ static void op_weightk(const nb_op *op, const nb_context *c) {
 // ---- Pooling
 
 static int is_3x3(const nb_op *op) { return op->k == 3 && op->stride == 1 && op->pad == 1; }
+
+// is_halving reports whether the windows are 2×2 pixels side by side that make up the plane,
+// as between cells.
+static int is_halving(const nb_op *op) { return op->k == 2 && op->stride == 2 && op->pad == 0 && op->h % 2 == 0 && op->w % 2 == 0; }
 
 // clip returns the part of a window that begins at `from` inside 0..n.
 static inline int lower(int from) { return from < 0 ? 0 : from; }
@@ -897,12 +937,29 @@ static void pool_3x3(const float *x, float *y, int h, int w) {
 	}
 }
 
+// HALVING goes over such windows row by row; a, b, c and d are their pixels from i on, and y
+// is where the result is, in floats from the first one.
+#define HALVING(h, w, l, i, y, ...) do { \
+	for (int64_t row_ = 0, y = (l); row_ < (h) / 2; row_++) \
+		for (int64_t i = row_ * 2 * (w) * LANES + (l), end_ = i + (w) * LANES; i < end_; i += 2 * LANES, y += LANES) { __VA_ARGS__ } \
+} while (0)
+
+static void pool_halving(const float *x, float *to, int h, int w) {
+	int64_t row = (int64_t)w * LANES;
+	EACH_PART(l)
+		HALVING(h, w, l, i, y, ST(to + y, MAX(MAX(MAX(LD(x + i), LD(x + i + LANES)), LD(x + i + row)), LD(x + i + row + LANES))););
+}
+
 static void op_pool(const nb_op *op, const nb_context *c) {
 	for (int b = 0; b < op->nin; b++) {
 		const float *x = whole(op, c, &op->in[b], (int64_t)op->h * op->w, 0);
 		float *y = at(&op->out[b], c);
 		if (is_3x3(op)) {
 			pool_3x3(x, y, op->h, op->w);
+			continue;
+		}
+		if (is_halving(op)) {
+			pool_halving(x, y, op->h, op->w);
 			continue;
 		}
 		for (int i = 0; i < op->oh; i++)
@@ -996,6 +1053,33 @@ static inline __attribute__((always_inline)) void pool_back_3x3(const float *x, 
 	along_row(x + (h - 1) * row, open[(h - 1) % 3], d + (h - 1) * row, w, scale, dot, add);
 }
 
+// FIRSTS lets f0 to f3 be where each pixel of such a window is its first maximum m.
+#define FIRSTS(x, i, row) \
+	vf x0 = LD(x + i), x1 = LD(x + i + LANES), x2 = LD(x + i + row), x3 = LD(x + i + row + LANES), m = MAX(MAX(MAX(x0, x1), x2), x3); \
+	vm f0 = ANDNOT(GT(m, x0), ALL), found = f0; \
+	vm f1 = ANDNOT(OR(found, GT(m, x1)), ALL); \
+	found = OR(found, f1); \
+	vm f2 = ANDNOT(OR(found, GT(m, x2)), ALL); \
+	found = OR(found, f2); \
+	vm f3 = ANDNOT(OR(found, GT(m, x3)), ALL);
+
+static inline __attribute__((always_inline)) void pool_back_halving(const float *x, const float *g, float *d, int h, int w, const float *scale, float *dot, int add) {
+	int64_t row = (int64_t)w * LANES;
+	EACH_PART(l) {
+		vf factor = LD(scale + l), sum = ZERO;
+#define PUT(place, f) ST(d + (place), add ? ADD(LD(d + (place)), KEEP(f, v)) : KEEP(f, v))
+		HALVING(h, w, l, i, y, {
+			FIRSTS(x, i, row)
+			vf v = LD(g + y);
+			sum = FMA(v, m, sum);
+			v = MUL(v, factor);
+			PUT(i, f0), PUT(i + LANES, f1), PUT(i + row, f2), PUT(i + row + LANES, f3);
+		});
+#undef PUT
+		ST(dot + l, sum);
+	}
+}
+
 // maxima_of calls ONE(place, mask) for every place of the window, the mask being
 // where its first maximum is.
 #define EACH_MAXIMUM(op, x, i, j, l, ONE) do { \
@@ -1018,10 +1102,13 @@ static void op_pool_back(const nb_op *op, const nb_context *c) {
 	for (int b = 0; b < op->nin; b++) {
 		const float *x = whole(op, c, &op->in[b], (int64_t)op->h * op->w, 0), *g = whole(op, c, &op->aux[b], (int64_t)op->oh * op->ow, 1);
 		float *d = at(&op->out[b], c), dot[LANES] = { 0 }, scale[LANES];
-		for (int l = 0; l < LANES; l++) scale[l] = op->weights ? op->weights[b * LANES + l] : 1;
+		for (int l = 0; l < LANES; l++) scale[l] = op->weights ? op->weights[b * CHANNELS + l / IMAGES] : 1;
 		if (is_3x3(op)) {
 			if (op->accumulate) pool_back_3x3(x, g, d, op->h, op->w, c->work, scale, dot, 1);
 			else pool_back_3x3(x, g, d, op->h, op->w, c->work, scale, dot, 0);
+		} else if (is_halving(op)) {
+			if (op->accumulate) pool_back_halving(x, g, d, op->h, op->w, scale, dot, 1);
+			else pool_back_halving(x, g, d, op->h, op->w, scale, dot, 0);
 		} else {
 			int64_t size = (int64_t)op->h * op->w * LANES;
 			if (!op->accumulate) memset(d, 0, sizeof(float) * size);
@@ -1037,7 +1124,7 @@ static void op_pool_back(const nb_op *op, const nb_context *c) {
 			}
 		}
 		if (op->slot >= 0)
-			for (int l = 0; l < LANES; l++) c->sums[op->slot + b * LANES + l] += dot[l];
+			for (int l = 0; l < LANES; l++) c->sums[op->slot + b * CHANNELS + l / IMAGES] += dot[l];
 	}
 }
 
@@ -1080,12 +1167,25 @@ static void pool_take_3x3(const float *x, const float *u, float *y, int h, int w
 	}
 }
 
+static void pool_take_halving(const float *x, const float *u, float *to, int h, int w) {
+	int64_t row = (int64_t)w * LANES;
+	EACH_PART(l)
+		HALVING(h, w, l, i, y, {
+			FIRSTS(x, i, row)
+			ST(to + y, ADD(ADD(KEEP(f0, LD(u + i)), KEEP(f1, LD(u + i + LANES))), ADD(KEEP(f2, LD(u + i + row)), KEEP(f3, LD(u + i + row + LANES)))));
+		});
+}
+
 static void op_pool_take(const nb_op *op, const nb_context *c) {
 	for (int b = 0; b < op->nin; b++) {
 		const float *x = whole(op, c, &op->in[b], (int64_t)op->h * op->w, 0), *u = whole(op, c, &op->aux[b], (int64_t)op->h * op->w, 1);
 		float *y = at(&op->out[b], c);
 		if (is_3x3(op)) {
 			pool_take_3x3(x, u, y, op->h, op->w, c->work);
+			continue;
+		}
+		if (is_halving(op)) {
+			pool_take_halving(x, u, y, op->h, op->w);
 			continue;
 		}
 		for (int i = 0; i < op->oh; i++)
@@ -1127,14 +1227,20 @@ static void op_mean_back(const nb_op *op, const nb_context *c) {
 	}
 }
 
+// in_block is how many of the channels are in a block.
+static int in_block(const nb_op *op, int b) { return op->channels - b * CHANNELS < CHANNELS ? op->channels - b * CHANNELS : CHANNELS; }
+
+// Images that are side by side in planes follow each other in the vector.
 static void op_load(const nb_op *op, const nb_context *c) {
 	const float *x = at(&op->in[0], c);
 	int64_t pixels = (int64_t)op->h * op->w;
 	for (int b = 0; b < op->nout; b++) {
 		float *y = at(&op->out[b], c);
-		int n = op->channels - b * LANES < LANES ? op->channels - b * LANES : LANES;
+		int n = in_block(op, b);
 		for (int64_t p = 0; p < pixels; p++)
-			for (int l = 0; l < LANES; l++) y[p * LANES + l] = l < n ? x[(b * LANES + l) * pixels + p] : 0;
+			for (int l = 0; l < CHANNELS; l++)
+				for (int i = 0; i < IMAGES; i++)
+					y[p * LANES + l * IMAGES + i] = l < n ? x[(i * op->channels + b * CHANNELS + l) * pixels + p] : 0;
 	}
 }
 
@@ -1143,9 +1249,10 @@ static void op_store(const nb_op *op, const nb_context *c) {
 	int64_t pixels = (int64_t)op->h * op->w;
 	for (int b = 0; b < op->nin; b++) {
 		const float *x = whole(op, c, &op->in[b], pixels, 0);
-		int n = op->channels - b * LANES < LANES ? op->channels - b * LANES : LANES;
-		for (int l = 0; l < n; l++)
-			for (int64_t p = 0; p < pixels; p++) y[(b * LANES + l) * pixels + p] = x[p * LANES + l];
+		int n = in_block(op, b);
+		for (int i = 0; i < IMAGES; i++)
+			for (int l = 0; l < n; l++)
+				for (int64_t p = 0; p < pixels; p++) y[(i * op->channels + b * CHANNELS + l) * pixels + p] = x[p * LANES + l * IMAGES + i];
 	}
 }
 
@@ -1166,7 +1273,7 @@ static int pieces(const float *const *planes, const nb_move *first, const nb_mov
 			piece p = { planes[m->src] + part };
 			int some = 0;
 			for (int l = 0; l < VL; l++) {
-				int lane = m->lanes[h + l] - part;
+				int lane = m->lanes[(h + l) / IMAGES] * IMAGES + l % IMAGES - part;
 				if (lane < 0 || lane >= VL) continue;
 				p.index[l] = lane, p.taken[l] = 1, some = 1;
 			}
@@ -1235,11 +1342,15 @@ static void op_stream(const nb_op *op, const nb_context *c) {
 }
 
 // The loss is computed in double: there is little of it, and everything else
-// hangs on it.
-static double softmax(const nb_op *op, const nb_context *c, double *p) {
+// hangs on it. Each image has its own.
+static inline float *entry(const nb_ref *planes, const nb_context *c, int i, int image) {
+	return at(&planes[i / CHANNELS], c) + i % CHANNELS * IMAGES + image;
+}
+
+static double softmax(const nb_op *op, const nb_context *c, int image, double *p) {
 	double top = -INFINITY, sum = 0;
 	for (int i = 0; i < op->channels; i++) {
-		p[i] = at(&op->in[i / LANES], c)[i % LANES];
+		p[i] = *entry(op->in, c, i, image);
 		if (p[i] > top || p[i] != p[i]) top = p[i];
 	}
 	for (int i = 0; i < op->channels; i++) {
@@ -1250,12 +1361,15 @@ static double softmax(const nb_op *op, const nb_context *c, double *p) {
 	return top + log(sum);
 }
 
-static inline double entry(const nb_ref *planes, const nb_context *c, int i) { return at(&planes[i / LANES], c)[i % LANES]; }
+#define EACH_IMAGE(k) for (int k = 0; k < IMAGES; k++)
 
 static void op_loss(const nb_op *op, const nb_context *c) { // in: logits, aux: labels
-	double p[MAX_PLANES * LANES], total = 0, log_sum = softmax(op, c, p);
-	for (int i = 0; i < op->channels; i++) total += entry(op->aux, c, i) * (log_sum - entry(op->in, c, i));
-	c->sums[op->slot] += total * op->scale;
+	double p[MAX_PLANES * CHANNELS];
+	EACH_IMAGE(k) {
+		double total = 0, log_sum = softmax(op, c, k, p);
+		for (int i = 0; i < op->channels; i++) total += *entry(op->aux, c, i, k) * (log_sum - *entry(op->in, c, i, k));
+		c->sums[op->slot] += total * op->scale;
+	}
 }
 
 static void clear_outputs(const nb_op *op, const nb_context *c) {
@@ -1263,27 +1377,33 @@ static void clear_outputs(const nb_op *op, const nb_context *c) {
 }
 
 static void op_loss_back(const nb_op *op, const nb_context *c) { // in: logits, aux: labels, weights: the seed
-	double p[MAX_PLANES * LANES], s = op->weights[0];
-	softmax(op, c, p);
+	double p[MAX_PLANES * CHANNELS], s = op->weights[0];
 	clear_outputs(op, c);
-	for (int i = 0; i < op->channels; i++)
-		at(&op->out[i / LANES], c)[i % LANES] = (float)(s * (p[i] - entry(op->aux, c, i)) * op->scale);
+	EACH_IMAGE(k) {
+		softmax(op, c, k, p);
+		for (int i = 0; i < op->channels; i++) *entry(op->out, c, i, k) = (float)(s * (p[i] - *entry(op->aux, c, i, k)) * op->scale);
+	}
 }
 
 static void op_loss_back_back(const nb_op *op, const nb_context *c) { // in: logits, aux: u, weights: the seed
-	double p[MAX_PLANES * LANES], s = op->weights[0], mean = 0;
-	softmax(op, c, p);
-	for (int i = 0; i < op->channels; i++) mean += p[i] * entry(op->aux, c, i);
+	double p[MAX_PLANES * CHANNELS], s = op->weights[0];
 	clear_outputs(op, c);
-	for (int i = 0; i < op->channels; i++)
-		at(&op->out[i / LANES], c)[i % LANES] = (float)(s * p[i] * (entry(op->aux, c, i) - mean) * op->scale);
+	EACH_IMAGE(k) {
+		double mean = 0;
+		softmax(op, c, k, p);
+		for (int i = 0; i < op->channels; i++) mean += p[i] * *entry(op->aux, c, i, k);
+		for (int i = 0; i < op->channels; i++) *entry(op->out, c, i, k) = (float)(s * p[i] * (*entry(op->aux, c, i, k) - mean) * op->scale);
+	}
 }
 
 static void op_loss_dot(const nb_op *op, const nb_context *c) { // in: logits, aux: labels, then u
-	double p[MAX_PLANES * LANES], total = 0;
-	softmax(op, c, p);
-	for (int i = 0; i < op->channels; i++) total += (p[i] - entry(op->aux, c, i)) * entry(op->aux + op->nin, c, i);
-	c->sums[op->slot] += total * op->scale;
+	double p[MAX_PLANES * CHANNELS];
+	EACH_IMAGE(k) {
+		double total = 0;
+		softmax(op, c, k, p);
+		for (int i = 0; i < op->channels; i++) total += (p[i] - *entry(op->aux, c, i, k)) * *entry(op->aux + op->nin, c, i, k);
+		c->sums[op->slot] += total * op->scale;
+	}
 }
 
 static const nb_kernel table[OP_COUNT] = {

@@ -18,6 +18,7 @@
 #else
 #define LANES 16
 #endif
+#define IMAGES 1
 typedef __m256 vf;
 typedef __m256 vm;
 typedef __m256i vi;

@@ -14,6 +14,14 @@
 
 #define VL 16
 #define LANES 16
+#ifdef NARROW
+#define IMAGES 2
+#define EXPAND(p) _mm512_permutexvar_ps(_mm512_set_epi32(7, 7, 6, 6, 5, 5, 4, 4, 3, 3, 2, 2, 1, 1, 0, 0), _mm512_castps256_ps512(_mm256_loadu_ps(p)))
+#define BROADCAST(p) _mm512_castpd_ps(_mm512_set1_pd(*(const two *)(p)))
+typedef double two __attribute__((may_alias, aligned(4)));
+#else
+#define IMAGES 1
+#endif
 typedef __m512 vf;
 typedef __mmask16 vm;
 typedef __m512i vi;
@@ -49,7 +57,9 @@ static inline __m256i halves(vf v) { // of rounded ones
 }
 
 #include "kernels.h"
+#ifndef NARROW
 #include "steps.h"
+#endif
 
 #if defined(__clang__)
 #pragma clang attribute pop
@@ -57,14 +67,22 @@ static inline __m256i halves(vf v) { // of rounded ones
 #pragma GCC reset_options
 #endif
 
-const nb_kernel *nb_avx512(void) {
+static const nb_kernel *kernels(void) {
 	__builtin_cpu_init();
 	return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
 		__builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("fma") ? table : 0;
 }
 
-const nb_steps *nb_avx512_steps(void) { return &steps; }
+#ifdef NARROW
+const nb_kernel *nb_avx512_narrow(void) { return kernels(); }
+#else
+const nb_kernel *nb_avx512(void) { return kernels(); }
 
+const nb_steps *nb_avx512_steps(void) { return &steps; }
+#endif
+
+#elif defined(NARROW)
+const nb_kernel *nb_avx512_narrow(void) { return 0; }
 #else
 const nb_kernel *nb_avx512(void) { return 0; }
 const nb_steps *nb_avx512_steps(void) { return 0; }

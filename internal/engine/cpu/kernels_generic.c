@@ -9,6 +9,7 @@
 #else
 #define LANES 16
 #endif
+#define IMAGES 1
 typedef float vf __attribute__((vector_size(16)));
 typedef int vm __attribute__((vector_size(16)));
 typedef vm vi;

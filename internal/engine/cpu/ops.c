@@ -133,104 +133,124 @@ int64_t nb_work(const nb_op *op, int lanes) {
 	}
 }
 
-// taps reads the block, [lanes][lanes], of the kernel for one pair of channel blocks, tap by
+static int blocks(int all, int channels) { return (all + channels - 1) / channels; }
+
+// A block is what one block of channels has to do with another: a number for each pair.
+typedef float block[LANES * LANES];
+
+// taps reads the block, [in][out], of the kernel for one pair of channel blocks, tap by
 // tap, zero outside.
-static void taps(float t[][LANES * LANES], const float *w, const nb_weights *at, int out_block, int in_block, int lanes) {
+static void taps(block *t, const float *w, const nb_weights *at, int out_block, int in_block, int channels) {
 	int k2 = at->k * at->k;
 	int outs = at->transposed ? at->ins : at->outs, ins = at->transposed ? at->outs : at->ins;
 	memset(t, 0, sizeof *t * k2);
-	for (int i = 0; i < lanes && in_block * lanes + i < ins; i++)
-		for (int o = 0; o < lanes && out_block * lanes + o < outs; o++) {
-			int64_t from = in_block * lanes + i, to = out_block * lanes + o;
+	for (int i = 0; i < channels && in_block * channels + i < ins; i++)
+		for (int o = 0; o < channels && out_block * channels + o < outs; o++) {
+			int64_t from = in_block * channels + i, to = out_block * channels + o;
 			const float *s = at->transposed ? w + (from * at->ins + to) * k2 : w + (to * at->ins + from) * k2;
-			for (int q = 0; q < k2; q++) t[at->transposed ? k2 - 1 - q : q][i * lanes + o] = s[q];
+			for (int q = 0; q < k2; q++) t[at->transposed ? k2 - 1 - q : q][i * channels + o] = s[q];
 		}
 }
 
-static int blocks(int channels, int lanes) { return (channels + lanes - 1) / lanes; }
+// four makes of three numbers, n times, the four that a filter is in Winograd's domain, G·g.
+static void four(float *restrict r0, float *restrict r1, float *restrict r2, float *restrict r3, const float *restrict a, const float *restrict b, const float *restrict d, int n) {
+	for (int e = 0; e < n; e++) {
+		float ends = a[e] + d[e];
+		r0[e] = a[e], r1[e] = (ends + b[e]) * 0.5f, r2[e] = (ends - b[e]) * 0.5f, r3[e] = d[e];
+	}
+}
 
-void nb_pack(float *packed, const float *w, const nb_weights *at, int lanes) {
-	const int block = lanes * lanes;
+// three makes of four numbers, n times, the three that a gradient is outside it, Gᵀ·u.
+static void three(float *restrict r0, float *restrict r1, float *restrict r2, const float *restrict a, const float *restrict b, const float *restrict c, const float *restrict d, int n) {
+	for (int e = 0; e < n; e++) {
+		float sum = (b[e] + c[e]) * 0.5f;
+		r0[e] = a[e] + sum, r1[e] = (b[e] - c[e]) * 0.5f, r2[e] = sum + d[e];
+	}
+}
+
+// repeat writes each of n numbers once for every image.
+static void repeat(float *restrict to, const float *restrict from, int64_t n, int images) {
+	switch (images) {
+	case 1: memcpy(to, from, sizeof(float) * n); break;
+	case 2:
+		for (int64_t e = 0; e < n; e++) to[2 * e] = to[2 * e + 1] = from[e];
+		break;
+	default:
+		for (int64_t e = 0; e < n * images; e++) to[e] = from[e / images];
+	}
+}
+
+void nb_pack(float *packed, const float *w, const nb_weights *at, nb_plane plane) {
+	const int channels = plane.channels, images = plane.images, size = channels * channels, k2 = at->k * at->k;
 	if (at->depthwise) {
-		int64_t k2 = at->k * at->k, rest = at->outs % lanes;
-		if (rest) memset(packed + at->outs / lanes * k2 * lanes, 0, sizeof(float) * k2 * lanes);
+		int64_t lanes = channels * images, rest = at->outs % channels;
+		if (rest) memset(packed + at->outs / channels * k2 * lanes, 0, sizeof(float) * k2 * lanes);
 		for (int64_t o = 0; o < at->outs; o++)
-			for (int64_t q = 0; q < k2; q++) packed[(o / lanes * k2 + q) * lanes + o % lanes] = w[o * k2 + q];
+			for (int64_t q = 0; q < k2; q++) repeat(packed + (o / channels * k2 + q) * lanes + o % channels * images, w + o * k2 + q, 1, images);
 		return;
 	}
-	float(*t)[LANES * LANES] = malloc(sizeof *t * at->k * at->k);
-	int nout = blocks(at->transposed ? at->ins : at->outs, lanes), nin = blocks(at->transposed ? at->outs : at->ins, lanes);
-	int64_t position = (int64_t)at->out_blocks * at->in_blocks * block;
+	block *t = malloc(sizeof *t * k2), r[12], u[16];
+	int nout = blocks(at->transposed ? at->ins : at->outs, channels), nin = blocks(at->transposed ? at->outs : at->ins, channels);
+	int64_t position = (int64_t)at->out_blocks * at->in_blocks * size * images;
 	for (int o = 0; o < nout; o++)
 		for (int i = 0; i < nin; i++) {
-			taps(t, w, at, o, i, lanes);
-			float *p = packed + ((int64_t)(at->out_block + o) * at->in_blocks + at->in_block + i) * block;
+			taps(t, w, at, o, i, channels);
+			float *p = packed + ((int64_t)(at->out_block + o) * at->in_blocks + at->in_block + i) * size * images;
 			if (at->k != 3) {
-				for (int q = 0; q < at->k * at->k; q++) memcpy(p + q * position, t[q], sizeof(float) * block);
+				for (int q = 0; q < k2; q++) repeat(p + q * position, t[q], size, images);
 				continue;
 			}
-			for (int e = 0; e < block; e++) { // G·g·Gᵀ
-				float r[4][3];
-				for (int c = 0; c < 3; c++) {
-					float a = t[c][e], b = t[3 + c][e], d = t[6 + c][e];
-					r[0][c] = a, r[1][c] = (a + b + d) * 0.5f, r[2][c] = (a - b + d) * 0.5f, r[3][c] = d;
-				}
-				for (int q = 0; q < 4; q++) {
-					float a = r[q][0], b = r[q][1], d = r[q][2];
-					p[(q * 4 + 0) * position + e] = a;
-					p[(q * 4 + 1) * position + e] = (a + b + d) * 0.5f;
-					p[(q * 4 + 2) * position + e] = (a - b + d) * 0.5f;
-					p[(q * 4 + 3) * position + e] = d;
-				}
-			}
+			for (int c = 0; c < 3; c++) four(r[c], r[3 + c], r[6 + c], r[9 + c], t[c], t[3 + c], t[6 + c], size);
+			for (int q = 0; q < 4; q++) four(u[4 * q], u[4 * q + 1], u[4 * q + 2], u[4 * q + 3], r[3 * q], r[3 * q + 1], r[3 * q + 2], size);
+			for (int q = 0; q < 16; q++) repeat(p + q * position, u[q], size, images);
 		}
 	free(t);
 }
 
-void nb_unpack(float *w, const float *packed, const nb_weights *at, int64_t groups, int64_t between, int lanes) {
-	const int block = lanes * lanes;
+// of_images is the sum of what each image has.
+static inline float of_images(const float *p, int images) {
+	float sum = p[0];
+	for (int i = 1; i < images; i++) sum += p[i];
+	return sum;
+}
+
+void nb_unpack(float *w, const float *packed, const nb_weights *at, int64_t groups, int64_t between, nb_plane plane) {
+	const int channels = plane.channels, images = plane.images, size = channels * channels, k2 = at->k * at->k;
 	if (at->depthwise) {
-		int64_t k2 = at->k * at->k;
 		for (int64_t o = 0; o < at->outs; o++)
 			for (int64_t q = 0; q < k2; q++) {
 				float sum = 0;
-				for (int64_t g = 0; g < groups; g++) sum += packed[g * between + (o / lanes * k2 + q) * lanes + o % lanes];
+				for (int64_t g = 0; g < groups; g++) sum += of_images(packed + g * between + ((o / channels * k2 + q) * channels + o % channels) * images, images);
 				w[o * k2 + q] = sum;
 			}
 		return;
 	}
-	int k2 = at->k * at->k, positions = at->k == 3 ? 16 : k2, nout = blocks(at->outs, lanes), nin = blocks(at->ins, lanes);
-	int64_t position = (int64_t)at->out_blocks * at->in_blocks * block;
-	float(*sum)[LANES * LANES] = malloc(sizeof *sum * positions);
+	int positions = at->k == 3 ? 16 : k2, nout = blocks(at->outs, channels), nin = blocks(at->ins, channels);
+	int64_t position = (int64_t)at->out_blocks * at->in_blocks * size * images;
+	block *t = malloc(sizeof *t * positions), r[12];
 	for (int o = 0; o < nout; o++)
 		for (int i = 0; i < nin; i++) {
-			const float *p = packed + ((int64_t)(at->out_block + o) * at->in_blocks + at->in_block + i) * block;
+			const float *p = packed + ((int64_t)(at->out_block + o) * at->in_blocks + at->in_block + i) * size * images;
 			for (int q = 0; q < positions; q++) {
-				memcpy(sum[q], p + q * position, sizeof(float) * block);
+				float *sum = t[q];
+				memcpy(sum, p + q * position, sizeof(float) * size * images);
 				for (int64_t g = 1; g < groups; g++)
-					for (int e = 0; e < block; e++) sum[q][e] += p[q * position + g * between + e];
+					for (int e = 0; e < size * images; e++) sum[e] += p[q * position + g * between + e];
+				if (images > 1)
+					for (int e = 0; e < size; e++) sum[e] = of_images(sum + e * images, images);
 			}
-			for (int a = 0; a < lanes && i * lanes + a < at->ins; a++)
-				for (int b = 0; b < lanes && o * lanes + b < at->outs; b++) {
-					int e = a * lanes + b;
-					float *d = w + ((int64_t)(o * lanes + b) * at->ins + i * lanes + a) * k2;
-					if (at->k != 3) {
-						for (int q = 0; q < k2; q++) d[q] = sum[q][e];
-						continue;
-					}
-					float r[3][4]; // Gᵀ·u·G
-					for (int c = 0; c < 4; c++) {
-						float u0 = sum[c][e], u1 = sum[4 + c][e], u2 = sum[8 + c][e], u3 = sum[12 + c][e];
-						r[0][c] = u0 + (u1 + u2) * 0.5f, r[1][c] = (u1 - u2) * 0.5f, r[2][c] = (u1 + u2) * 0.5f + u3;
-					}
-					for (int q = 0; q < 3; q++) {
-						d[q * 3 + 0] = r[q][0] + (r[q][1] + r[q][2]) * 0.5f;
-						d[q * 3 + 1] = (r[q][1] - r[q][2]) * 0.5f;
-						d[q * 3 + 2] = (r[q][1] + r[q][2]) * 0.5f + r[q][3];
-					}
+			const block *d = t;
+			if (at->k == 3) {
+				for (int c = 0; c < 4; c++) three(r[c], r[4 + c], r[8 + c], t[c], t[4 + c], t[8 + c], t[12 + c], size);
+				for (int q = 0; q < 3; q++) three(t[3 * q], t[3 * q + 1], t[3 * q + 2], r[4 * q], r[4 * q + 1], r[4 * q + 2], r[4 * q + 3], size);
+			}
+			for (int b = 0; b < channels && o * channels + b < at->outs; b++)
+				for (int a = 0; a < channels && i * channels + a < at->ins; a++) {
+					float *to = w + ((int64_t)(o * channels + b) * at->ins + i * channels + a) * k2;
+					for (int q = 0; q < k2; q++) to[q] = d[q][a * channels + b];
 				}
 		}
-	free(sum);
+	free(t);
 }
 
 enum { HUGE_PAGE = 2 << 20 };

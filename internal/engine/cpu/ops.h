@@ -94,7 +94,8 @@ const nb_kernel *nb_avx512(void);
 const nb_kernel *nb_avx2(void);
 const nb_kernel *nb_generic(void);
 
-// Those whose planes have 8 channels wherever format.h says 16, for narrow networks.
+// Those for narrow networks: planes of 8 channels, with AVX-512 of two images.
+const nb_kernel *nb_avx512_narrow(void);
 const nb_kernel *nb_avx2_narrow(void);
 const nb_kernel *nb_generic_narrow(void);
 
@@ -116,7 +117,8 @@ void nb_run(const nb_phase *phase, nb_context context, int64_t from, int64_t to)
 // nb_total adds up the n sums of all groups, which are `between` apart.
 void nb_total(double *total, const double *sums, int64_t n, int64_t groups, int64_t between);
 
-// nb_work is how many floats of nb_context.work the instruction needs.
+// nb_work is how many floats of nb_context.work the instruction needs, for pixels of so many
+// floats.
 int64_t nb_work(const nb_op *op, int lanes);
 
 // nb_own_work is that without room for what is widened from bfloat16, which comes after it.
@@ -139,17 +141,22 @@ static inline nb_ring nb_ring_of(const nb_op *op) {
 	return (nb_ring){ reach / s + 2, left, left + (op->w > right ? op->w : right) };
 }
 
-// Weights, for planes of so many lanes. A packed 1×1 convolution is [out block][in block][in][out], a 3×3
-// one has in front its 16 positions in the Winograd domain, any other its K²
-// taps, a depthwise one is [block][K²][lane]. nb_pack writes the piece of w [O][I][K][K] that belongs to output
+// A pixel of a plane is `channels` channels, of each of them `images` images.
+typedef struct {
+	int32_t channels, images;
+} nb_plane;
+
+// Packed weights are repeated for every image of a plane. A packed 1×1 convolution is
+// [out block][in block][in][out][image], a 3×3 one has in front its 16 positions in the
+// Winograd domain, any other its K² taps, a depthwise one is [block][K²][out][image]. nb_pack writes the piece of w [O][I][K][K] that belongs to output
 // blocks from o0 and input blocks from i0 on; transposed, w becomes the kernel
 // of the gradient by the input. nb_unpack reverses it for gradients, adding up
-// the partial sums of all groups, which are `between` floats apart.
-void nb_pack(float *packed, const float *w, const nb_weights *at, int lanes);
-void nb_unpack(float *w, const float *packed, const nb_weights *at, int64_t groups, int64_t between, int lanes);
+// the partial sums of all groups, which are `between` floats apart, and of all images.
+void nb_pack(float *packed, const float *w, const nb_weights *at, nb_plane plane);
+void nb_unpack(float *w, const float *packed, const nb_weights *at, int64_t groups, int64_t between, nb_plane plane);
 
-static inline int64_t nb_packed_size(int64_t outs, int64_t ins, int64_t k, int64_t lanes) {
-	return outs * ins * lanes * lanes * (k == 3 ? 16 : k * k);
+static inline int64_t nb_packed_size(int64_t outs, int64_t ins, int64_t k, nb_plane plane) {
+	return outs * ins * plane.channels * plane.channels * plane.images * (k == 3 ? 16 : k * k);
 }
 
 // The kernels of nb_steps, for Go, which cannot call pointers.

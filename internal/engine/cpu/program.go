@@ -28,7 +28,7 @@ var (
 // machine gives a program memory for its instructions.
 type machine struct {
 	engine   *Engine
-	lanes    int
+	layout   phases.Layout
 	chunks   []*memory
 	used     int // of the last one
 	packings map[*phases.Packing]*packing
@@ -59,12 +59,12 @@ func (m *machine) Pack(p *phases.Packing) phases.Address {
 }
 
 func (m *machine) PackedGradients(outBlocks, inBlocks, k int) int {
-	return int(C.nb_packed_size(C.int64_t(outBlocks), C.int64_t(inBlocks), C.int64_t(k), C.int64_t(m.lanes)))
+	return int(C.nb_packed_size(C.int64_t(outBlocks), C.int64_t(inBlocks), C.int64_t(k), planeOf(m.layout)))
 }
 
 func (m *machine) Together() bool { return false }
 
-func (m *machine) Lanes() int { return m.lanes }
+func (m *machine) Layout() phases.Layout { return m.layout }
 
 func (m *machine) Half() bool { return m.engine.half }
 
@@ -93,7 +93,7 @@ type level struct {
 	// Every other phase goes through the images backwards: what the last phase
 	// left in the caches comes first.
 	backwards bool
-	groups    []int // group g is the images groups[g]..groups[g+1]
+	groups    []int // group g is the turns groups[g]..groups[g+1]
 	run       func(thread, group int)
 	again     func(thread, group int)
 	unpackOne func(thread, task int)
@@ -102,7 +102,8 @@ type level struct {
 // The images of a batch are divided into this many groups, at most. Sums are
 // added up over the images of a group, then over the groups, so their number must
 // not depend on that of the threads. More groups leave less waiting at the end of
-// a phase, but each needs its own sums, and those of weight gradients are large.
+// a phase, but each needs its own sums, and those of weight gradients are large, and
+// larger by the images of a plane.
 const (
 	maxGroups         = 32
 	maxGradientGroups = 16
@@ -113,7 +114,7 @@ func newProgram(e *Engine, code *phases.Program, m *machine) *program {
 	p := &program{Program: code, engine: e, machine: m, needs: room{batch: code.Batch, scratch: code.Scratch}}
 	ops := view[C.nb_op](code.Ops)
 	for i := range ops {
-		p.needs.work = max(p.needs.work, 4*int(C.nb_work(&ops[i], C.int(m.lanes))))
+		p.needs.work = max(p.needs.work, 4*int(C.nb_work(&ops[i], C.int(m.layout.Floats()))))
 	}
 	p.levels = make([]level, len(code.Levels))
 	for i := range p.levels {
@@ -125,12 +126,12 @@ func newProgram(e *Engine, code *phases.Program, m *machine) *program {
 				l.packs = append(l.packs, shared)
 			}
 		}
-		groups := min(code.Images, maxGroups)
+		groups := min(code.Turns, maxGroups)
 		if l.Gradients > 0 {
-			groups = min(code.Images, maxGradientGroups)
+			groups = min(code.Turns, maxGradientGroups/m.layout.Images)
 		}
 		for g := range groups + 1 {
-			l.groups = append(l.groups, g*code.Images/groups)
+			l.groups = append(l.groups, g*code.Turns/groups)
 		}
 		p.needs.sums, p.needs.gradients = max(p.needs.sums, l.Sums), max(p.needs.gradients, l.Gradients)
 		l.bind(p, ops[l.From:l.To:l.To])
@@ -149,8 +150,8 @@ func (l *level) bind(p *program, ops []C.nb_op) {
 	phase := func(ops []C.nb_op) func(thread, group int) {
 		_, at := p.machine.Alloc(int(unsafe.Sizeof(C.nb_phase{})))
 		phase := (*C.nb_phase)(at)
-		*phase = C.nb_phase{kernels: e.kernels[p.machine.lanes], ops: unsafe.SliceData(ops), count: C.int64_t(len(ops)),
-			reads: unsafe.SliceData(view[C.nb_read](l.Reads)), read_count: C.int64_t(len(l.Reads)), images: C.int64_t(p.Images)}
+		*phase = C.nb_phase{kernels: e.kernels[p.machine.layout], ops: unsafe.SliceData(ops), count: C.int64_t(len(ops)),
+			reads: unsafe.SliceData(view[C.nb_read](l.Reads)), read_count: C.int64_t(len(l.Reads)), images: C.int64_t(p.Turns)}
 		if l.backwards {
 			phase.backwards = 1
 		}
@@ -176,7 +177,7 @@ func (l *level) bind(p *program, ops []C.nb_op) {
 	l.run, l.again = phase(ops), phase(ops[l.SteadyOps:])
 	l.unpackOne = func(_, task int) {
 		u := &l.Unpack[task]
-		C.nb_unpack(pointer(u.Result.(*vector).data), pointer(e.gradients.data[u.Slot:]), (*C.nb_weights)(unsafe.Pointer(&u.At)), C.int64_t(len(l.groups)-1), C.int64_t(e.has.gradients), C.int(p.machine.lanes))
+		C.nb_unpack(pointer(u.Result.(*vector).data), pointer(e.gradients.data[u.Slot:]), (*C.nb_weights)(unsafe.Pointer(&u.At)), C.int64_t(len(l.groups)-1), C.int64_t(e.has.gradients), planeOf(p.machine.layout))
 	}
 }
 
@@ -206,7 +207,7 @@ func (p *program) execute(again bool) {
 			p.do(i, again, nil)
 			continue
 		}
-		start, cost := time.Now(), p.levels[i].cost(p.Images, again)
+		start, cost := time.Now(), p.levels[i].cost(p.Turns, again)
 		p.do(i, again, func(images time.Duration) { cost.Images = images })
 		cost.Batch = time.Since(start) - cost.Images
 		e.observe(p, i, cost)
@@ -242,9 +243,9 @@ func (p *program) do(level int, again bool, tell func(images time.Duration)) {
 	}
 }
 
-// cost is that of the level for so many images, without times.
-func (l *level) cost(images int, again bool) engine.Phase {
-	n, c := float64(images), &l.Cost
+// cost is that of the level for so many turns, without times.
+func (l *level) cost(turns int, again bool) engine.Phase {
+	n, c := float64(turns), &l.Cost
 	if again {
 		c = &l.Again
 	}

@@ -266,8 +266,8 @@ func (m *machine) PackedGradients(outBlocks, inBlocks, k int) int {
 
 func (m *machine) Together() bool { return true }
 
-// Lanes is that of the kernels.
-func (m *machine) Lanes() int { return phases.Lanes }
+// Layout is that of the kernels.
+func (m *machine) Layout() phases.Layout { return phases.Layout{Channels: phases.Lanes, Images: 1} }
 
 // Half reports that all planes are floats.
 func (m *machine) Half() bool { return false }

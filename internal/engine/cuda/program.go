@@ -76,7 +76,7 @@ func newProgram(e *Engine, code *phases.Program, m *machine) *program {
 	at, view := m.Alloc(int(unsafe.Sizeof(kernels.Device{})))
 	p.device, p.deviceAddress = (*kernels.Device)(view), at
 	d := p.device
-	d.Images, d.Groups = int64(code.Images), int64(min(code.Images, maxGradientGroups))
+	d.Images, d.Groups = int64(code.Turns), int64(min(code.Turns, maxGradientGroups))
 	for _, l := range code.Levels {
 		d.SumsBetween, d.GradientsBetween = max(d.SumsBetween, int64(l.Sums)), max(d.GradientsBetween, int64(l.Gradients))
 		var all, computed []kernels.Packing
@@ -96,7 +96,7 @@ func newProgram(e *Engine, code *phases.Program, m *machine) *program {
 		}
 		p.unpacks = append(p.unpacks, listOf(m, unpacks))
 	}
-	p.needs = room{batch: code.Batch, scratch: code.Scratch * code.Images,
+	p.needs = room{batch: code.Batch, scratch: code.Scratch * code.Turns,
 		sums: int(d.SumsBetween*d.Images) * 8, gradients: int(d.GradientsBetween*d.Groups) * 4}
 	return p
 }

@@ -28,8 +28,8 @@ type Machine interface {
 	// Together reports whether all images of a phase are worked on at once. Each
 	// then has scratch memory of its own, and nothing is arranged for caches.
 	Together() bool
-	// Lanes is how many channels the planes of the program have, at most Lanes.
-	Lanes() int
+	// Layout is that of the program's planes.
+	Layout() Layout
 	// Half reports whether planes that go through memory from one phase to another are
 	// held in bfloat16 there. Those of single pixels, and those that a repetition starts
 	// from, are floats all the same.
@@ -46,7 +46,7 @@ type Vector interface {
 // must be packed anew whenever one of the arrays has changed.
 type Packing struct {
 	OutBlocks, InBlocks, K int
-	Lanes                  int
+	Layout                 Layout
 	Depthwise              bool // of OutBlocks, see Floats
 	Pieces                 []Weights
 	Arrays                 []Vector // of each piece, [O][I][K][K]
@@ -54,7 +54,7 @@ type Packing struct {
 }
 
 // Floats is how many there are of depthwise weights, packed as [block][K²][lane].
-func (p *Packing) Floats() int { return p.OutBlocks * p.K * p.K * p.Lanes }
+func (p *Packing) Floats() int { return p.OutBlocks * p.K * p.K * p.Layout.Floats() }
 
 // Unpacking adds up the groups' gradients of a convolution's weights, which are at
 // a slot of each group's partial sums, into an array [O][I][K][K].
@@ -67,8 +67,8 @@ type Unpacking struct {
 // Program is a compiled plan. To run it is to do, level after level, what Level
 // says.
 type Program struct {
-	Images  int // of the batch
-	Scratch int // bytes of scratch memory: of each image if they are worked on together, else of a thread
+	Turns   int // how often a phase is gone through: the images of the batch, by those of a Layout
+	Scratch int // bytes of scratch memory: of each turn if all are worked on together, else of a thread
 	Batch   int // bytes of memory for the batch
 	Split   int // the level that a repetition starts from
 	Levels  []Level
@@ -122,8 +122,7 @@ func Compile(m Machine, plan *engine.Plan, inputs map[string]engine.Vector, outp
 
 // assemble writes the instructions.
 func (c *compiler) assemble() *Program {
-	c.batch = max(c.batch, 1)
-	p := &Program{Images: c.batch, Split: c.split}
+	p := &Program{Turns: c.turns(), Split: c.split}
 	p.Scratch, p.Batch = c.place()
 
 	a := &assembler{compiler: c, program: p, constants: map[*numbers]Address{}}
@@ -136,14 +135,14 @@ func (c *compiler) assemble() *Program {
 		a.level.From = n
 		for ; n < len(c.instructions) && c.instructions[n].phase == i; n++ {
 			a.instruction(&p.Ops[n], c.instructions[n])
-			p.Traffic += c.instructions[n].traffic() * c.batch
+			p.Traffic += c.instructions[n].traffic() * p.Turns
 			if !c.instructions[n].varies {
 				a.level.SteadyOps++
 			}
 		}
 		a.level.To = n
 		list := c.instructions[a.level.From:n]
-		a.level.Cost, a.level.Again = costOf(list), costOf(list[a.level.SteadyOps:])
+		a.level.Cost, a.level.Again = costOf(list, a.layout), costOf(list[a.level.SteadyOps:], a.layout)
 		if !c.machine.Together() {
 			a.reads(c.instructions[a.level.From:n])
 		}
@@ -158,7 +157,7 @@ func (c *compiler) assemble() *Program {
 	return p
 }
 
-// traffic is the bytes of one image that the instruction reads and writes.
+// traffic is the bytes of one turn that the instruction reads and writes.
 func (in *instruction) traffic() int {
 	bytes := 0
 	seen := map[plane]bool{}
@@ -167,7 +166,7 @@ func (in *instruction) traffic() int {
 			switch {
 			case p.storage == nil || seen[p]:
 			case p.vector != nil:
-				bytes += p.channels * p.h * p.w * 4
+				bytes += p.vectorBytes()
 			default:
 				bytes += p.planeBytes()
 			}
@@ -278,7 +277,7 @@ func (a *assembler) ref(p plane) Ref {
 		return Ref{Space: None}
 	case p.vector != nil:
 		a.keep(p.vector)
-		return Ref{Space: Absolute, Base: int64(p.vector.Address()), Stride: int64(p.channels * p.h * p.w * 4)}
+		return Ref{Space: Absolute, Base: int64(p.vector.Address()), Stride: int64(p.vectorBytes())}
 	case p.scratch:
 		return a.inScratch(p.at + p.block*p.planeBytes())
 	case p.streamed && !p.direct && p.uses[0].phase == a.phase:
@@ -297,7 +296,7 @@ func (a *assembler) inScratch(at int) Ref {
 
 // inBatch is where a plane is once it has been streamed.
 func (a *assembler) inBatch(p plane) Ref {
-	r := Ref{Space: Batch, Base: int64(p.at + p.block*p.kept(p.planeBytes())), Stride: int64(p.kept(p.imageBytes()))}
+	r := Ref{Space: Batch, Base: int64(p.at + p.block*p.kept(p.planeBytes())), Stride: int64(p.kept(p.turnBytes()))}
 	if p.half {
 		r.Space = Half
 	}
@@ -524,7 +523,7 @@ func (a *assembler) convolution(op *Op, in *instruction) {
 // pack lets the level in which they are known pack weights, and returns where they will
 // be.
 func (a *assembler) pack(w *weights) Address {
-	pack := &Packing{OutBlocks: w.outBlocks, InBlocks: w.inBlock, K: w.k, Lanes: a.lanes, Depthwise: w.depthwise}
+	pack := &Packing{OutBlocks: w.outBlocks, InBlocks: w.inBlock, K: w.k, Layout: a.layout, Depthwise: w.depthwise}
 	for _, p := range w.pieces {
 		pack.Pieces = append(pack.Pieces, w.at(p))
 		pack.Arrays = append(pack.Arrays, p.w.array)
@@ -545,7 +544,7 @@ func (a *assembler) unpack(op *Op, w *weights) {
 	op.Slot = int64(a.level.Gradients)
 	a.level.Unpack = append(a.level.Unpack, Unpacking{w.at(w.pieces[0]), a.level.Gradients, w.pieces[0].w.array})
 	if w.depthwise {
-		a.level.Gradients += (&Packing{OutBlocks: w.outBlocks, K: w.k, Lanes: a.lanes}).Floats()
+		a.level.Gradients += (&Packing{OutBlocks: w.outBlocks, K: w.k, Layout: a.layout}).Floats()
 		return
 	}
 	a.level.Gradients += a.machine.PackedGradients(w.outBlocks, w.inBlock, w.k)

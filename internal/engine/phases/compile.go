@@ -18,7 +18,8 @@ type compiler struct {
 	machine Machine
 	plan    *engine.Plan
 	batch   int
-	lanes   int  // channels of a plane
+	layout  Layout
+	lanes   int  // layout.Channels
 	far     bool // more is kept for the batch than a cache holds
 	split   int  // first phase for what depends on the varying inputs
 	values  []*value
@@ -171,7 +172,7 @@ func newCompiler(machine Machine, plan *engine.Plan, inputs map[string]engine.Ve
 		plan = withoutTwins(plan)
 	}
 	c := &compiler{
-		machine: machine, plan: plan, lanes: machine.Lanes(), separable: separable, values: make([]*value, len(plan.Values)), uses: make([]int, len(plan.Values)),
+		machine: machine, plan: plan, layout: machine.Layout(), lanes: machine.Layout().Channels, separable: separable, values: make([]*value, len(plan.Values)), uses: make([]int, len(plan.Values)),
 		wanted: map[int]Vector{}, pending: map[int]bool{},
 		sums: map[sumKey]*coef{}, reductions: map[reductionKey][]*reduction{}, splats: map[entryKey]*coef{}, channels: map[entryKey]*coef{},
 		masks: map[uint16]*coef{}, products: map[[2]*coef]*coef{}, poolings: map[poolingKey]*pooling{},
@@ -289,7 +290,7 @@ func (c *compiler) input(v engine.Value, bound Vector) *value {
 		return out
 	}
 	s := c.newStorage(v.Shape)
-	raw := &storage{id: -1, lanes: c.lanes, vector: bound, varies: v.Varies, channels: v.Shape[1], h: v.Shape[2], w: v.Shape[3], phase: -1}
+	raw := &storage{id: -1, layout: c.layout, vector: bound, varies: v.Varies, channels: v.Shape[1], h: v.Shape[2], w: v.Shape[3], phase: -1}
 	c.emit(&instruction{kind: OpLoad, in: []plane{{raw, 0}}, out: planesOf(s), channels: v.Shape[1], sinkable: true})
 	out.blocks = blocksFrom(s)
 	return out
@@ -312,7 +313,7 @@ func blocksFrom(s *storage) []expression {
 }
 
 func (c *compiler) newStorage(shape []int) *storage {
-	s := &storage{id: len(c.storages), lanes: c.lanes, channels: shape[1], h: shape[2], w: shape[3]}
+	s := &storage{id: len(c.storages), layout: c.layout, channels: shape[1], h: shape[2], w: shape[3]}
 	c.storages = append(c.storages, s)
 	return s
 }
@@ -661,3 +662,6 @@ func (c *compiler) meanAndScale(stats *parameter, block int) (mean, scale *coef)
 	}
 	return mean, c.products[key]
 }
+
+// turns is how often a phase is gone through.
+func (c *compiler) turns() int { return max(c.batch/c.layout.Images, 1) }

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Cost is what a phase asks of the machine for each image.
+// Cost is what a phase asks of the machine in each turn.
 type Cost struct {
 	Read, Written int     // bytes of memory; not what lives in scratch memory
 	FLOPs         float64 // of convolutions, each done directly, as engine.Plan.FLOPs
@@ -31,21 +31,21 @@ func (c Cost) String() string {
 
 // costOf is the cost of the instructions of a phase, all guards open. A plane counts once
 // for reading, unless it is made in the phase, and once for writing.
-func costOf(list []*instruction) (cost Cost) {
+func costOf(list []*instruction, layout Layout) (cost Cost) {
 	made, read := map[*storage]bool{}, map[*storage]bool{}
 	for _, in := range list {
 		cost.Kinds[in.kind]++
-		cost.FLOPs += in.flops()
+		cost.FLOPs += in.flops() * float64(layout.Images)
 		for _, s := range in.reads {
 			if !made[s] && !read[s] && !s.scratch {
 				read[s] = true
-				cost.Read += s.kept(s.imageBytes())
+				cost.Read += s.kept(s.turnBytes())
 			}
 		}
 		for _, p := range in.out {
 			if s := p.storage; !made[s] && !s.scratch {
 				made[s] = true
-				cost.Written += s.kept(s.imageBytes())
+				cost.Written += s.kept(s.turnBytes())
 			}
 		}
 	}

@@ -48,8 +48,9 @@
 // A Program (assemble.go): for each level numbers to compute, weights to pack,
 // instructions to execute for every image, and sums to add up over the images. format.h
 // describes the instructions as the kernels read them, format.go is the same in Go. An
-// activation is stored as planes of 16 channels, or as many as [Machine.Lanes] says, so
-// that one or two vector registers hold a pixel.
+// activation is stored as planes of 16 channels, or as [Machine.Layout] says, so that one
+// or two vector registers hold a pixel. With planes of two images, what is said of one image
+// here is true of the two together.
 //
 // Listing prints a compiled program. testdata has the listings of two small networks,
 // which are the best way into the code: change something and see what becomes of them.

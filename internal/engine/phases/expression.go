@@ -5,7 +5,7 @@ import "slices"
 // A storage is memory for the planes of one value.
 type storage struct {
 	id       int
-	lanes    int // channels of a plane
+	layout   Layout
 	channels int
 	h, w     int
 	phase    int  // in which it is written
@@ -27,11 +27,13 @@ type storage struct {
 // blocksOf is how many planes have so many channels.
 func (c *compiler) blocksOf(channels int) int { return (channels + c.lanes - 1) / c.lanes }
 
-func (s *storage) blocks() int { return (s.channels + s.lanes - 1) / s.lanes }
+func (s *storage) blocks() int { return (s.channels + s.layout.Channels - 1) / s.layout.Channels }
 
-// planeBytes is the size of one plane, imageBytes that of all planes of an image.
-func (s *storage) planeBytes() int { return s.h * s.w * s.lanes * 4 }
-func (s *storage) imageBytes() int { return s.blocks() * s.planeBytes() }
+// planeBytes is the size of one plane, turnBytes that of all planes of an image, or of the
+// images that share them, and vectorBytes what these are in a vector.
+func (s *storage) planeBytes() int  { return s.h * s.w * s.layout.Floats() * 4 }
+func (s *storage) turnBytes() int   { return s.blocks() * s.planeBytes() }
+func (s *storage) vectorBytes() int { return s.channels * s.h * s.w * s.layout.Images * 4 }
 
 // kept is how many bytes so many of the storage are in memory of the batch.
 func (s *storage) kept(bytes int) int {

@@ -11,8 +11,16 @@ import (
 //go:embed format.h
 var Format string
 
-// Lanes is how many channels a plane holds, unless the machine says fewer.
+// Lanes is how many channels a plane holds at most.
 const Lanes = 16
+
+// Layout is what a pixel of a plane consists of: floats of so many channels, and of each
+// channel those of so many images, which are worked on at once. The images of a batch must
+// be a multiple of these.
+type Layout struct{ Channels, Images int }
+
+// Floats is how many a pixel has.
+func (l Layout) Floats() int { return l.Channels * l.Images }
 
 // A Ref locates a plane: Base + image·Stride bytes into a space of memory.
 type Ref struct{ Space, Base, Stride int64 }

@@ -82,7 +82,7 @@ func (m *paper) NewVector(n int) Vector {
 func (m *paper) Pack(*Packing) Address              { return m.Room(8) }
 func (m *paper) PackedGradients(out, in, k int) int { return out * in * k * k * Lanes * Lanes }
 func (m *paper) Together() bool                     { return false }
-func (m *paper) Lanes() int                         { return Lanes }
+func (m *paper) Layout() Layout                     { return Layout{Lanes, 1} }
 func (m *paper) Half() bool                         { return false }
 
 func (v paperVector) Len() int         { return v.n }

@@ -889,6 +889,6 @@ func (c *compiler) store(v *value, to Vector) {
 		return
 	}
 	v = &value{Value: v.Value, blocks: v.blocks, pooled: v.pooled, pool: v.pool, moved: v.moved} // with zeros where its guard leaves it out
-	raw := &storage{id: -1, lanes: c.lanes, vector: to, channels: v.Shape[1], h: v.Shape[2], w: v.Shape[3], phase: -1}
+	raw := &storage{id: -1, layout: c.layout, vector: to, channels: v.Shape[1], h: v.Shape[2], w: v.Shape[3], phase: -1}
 	c.emit(&instruction{kind: OpStore, in: c.planes(v), out: []plane{{raw, 0}}, channels: v.Shape[1]})
 }

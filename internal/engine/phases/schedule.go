@@ -30,7 +30,7 @@ func (c *compiler) schedule() {
 			s.scratch = s.scratch && in.phase == s.uses[0].phase && in.varies == s.uses[0].varies
 		}
 		if !s.scratch {
-			large += s.imageBytes() * c.batch
+			large += s.turnBytes() * c.turns()
 		}
 	}
 	c.far = large > farAway
@@ -230,7 +230,7 @@ func (c *compiler) place() (scratch, batch int) {
 	inScratch := -1
 	for _, st := range order {
 		first, last := st.uses[0], st.uses[0]
-		kept, bytes := false, (st.kept(st.imageBytes()*c.batch)+line-1)/line*line
+		kept, bytes := false, (st.kept(st.turnBytes()*c.turns())+line-1)/line*line
 		for _, in := range st.uses {
 			if in.phase > last.phase || in.phase == last.phase && position[in] > position[last] {
 				last = in
@@ -242,7 +242,7 @@ func (c *compiler) place() (scratch, batch int) {
 			if first.phase != inScratch {
 				s.live, inScratch = nil, first.phase
 			}
-			st.at = s.place(st.imageBytes(), position[first], position[last])
+			st.at = s.place(st.turnBytes(), position[first], position[last])
 			continue
 		case kept:
 			st.at = b.place(bytes, first.phase, forever)
@@ -259,7 +259,7 @@ func (c *compiler) place() (scratch, batch int) {
 					until = max(until, position[in])
 				}
 			}
-			st.origin = s.place(st.imageBytes(), position[first], until)
+			st.origin = s.place(st.turnBytes(), position[first], until)
 		}
 	}
 	return s.size, b.size

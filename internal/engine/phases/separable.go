@@ -144,7 +144,7 @@ func (in *instruction) canWait(phase int) bool {
 // repetition is the instruction once more, in another phase and with a storage of its own.
 func (c *compiler) repetition(in *instruction, phase int, varies bool) *instruction {
 	again, old := *in, in.out[0].storage
-	st := &storage{id: len(c.storages), lanes: c.lanes, channels: old.channels, h: old.h, w: old.w, phase: phase, varies: varies, producer: &again, uses: []*instruction{&again}}
+	st := &storage{id: len(c.storages), layout: c.layout, channels: old.channels, h: old.h, w: old.w, phase: phase, varies: varies, producer: &again, uses: []*instruction{&again}}
 	c.storages = append(c.storages, st)
 	again.phase, again.varies, again.out = phase, varies, planesOf(st)
 	again.passes = slices.Clone(in.passes)
@@ -268,15 +268,15 @@ func (c *compiler) ordered(list []*instruction) []*instruction {
 		for _, s := range in.writes() {
 			u := uses[s]
 			if u.all > 1 && !u.begun {
-				bytes += s.imageBytes()
+				bytes += s.turnBytes()
 			}
 			if u.all > 1 && u.left == 1 {
-				bytes -= s.imageBytes()
+				bytes -= s.turnBytes()
 			}
 		}
 		for _, s := range in.reads {
 			if u := uses[s]; u.written && u.left == 1 {
-				bytes -= s.imageBytes()
+				bytes -= s.turnBytes()
 			}
 		}
 		return bytes
