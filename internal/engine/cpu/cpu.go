@@ -70,7 +70,7 @@ func InstructionSets() []string {
 // Engine is the CPU engine. Its programs share memory and run one at a time.
 type Engine struct {
 	name    string
-	half    bool                 // activations are held in bfloat16, see phases.Machine
+	half    bool // activations are held in bfloat16, see phases.Machine
 	kernels layouts
 	layout  func(*engine.Plan) phases.Layout // of the planes of a plan's program: layoutOf
 	steps   *C.nb_steps

@@ -1063,19 +1063,17 @@ static inline __attribute__((always_inline)) void pool_back_3x3(const float *x, 
 	found = OR(found, f2); \
 	vm f3 = ANDNOT(OR(found, GT(m, x3)), ALL);
 
-static inline __attribute__((always_inline)) void pool_back_halving(const float *x, const float *g, float *d, int h, int w, const float *scale, float *dot, int add) {
+static void pool_back_halving(const float *x, const float *g, float *d, int h, int w, const float *scale, float *dot) {
 	int64_t row = (int64_t)w * LANES;
 	EACH_PART(l) {
 		vf factor = LD(scale + l), sum = ZERO;
-#define PUT(place, f) ST(d + (place), add ? ADD(LD(d + (place)), KEEP(f, v)) : KEEP(f, v))
 		HALVING(h, w, l, i, y, {
 			FIRSTS(x, i, row)
 			vf v = LD(g + y);
 			sum = FMA(v, m, sum);
 			v = MUL(v, factor);
-			PUT(i, f0), PUT(i + LANES, f1), PUT(i + row, f2), PUT(i + row + LANES, f3);
+			ST(d + i, KEEP(f0, v)), ST(d + i + LANES, KEEP(f1, v)), ST(d + i + row, KEEP(f2, v)), ST(d + i + row + LANES, KEEP(f3, v));
 		});
-#undef PUT
 		ST(dot + l, sum);
 	}
 }
@@ -1106,9 +1104,8 @@ static void op_pool_back(const nb_op *op, const nb_context *c) {
 		if (is_3x3(op)) {
 			if (op->accumulate) pool_back_3x3(x, g, d, op->h, op->w, c->work, scale, dot, 1);
 			else pool_back_3x3(x, g, d, op->h, op->w, c->work, scale, dot, 0);
-		} else if (is_halving(op)) {
-			if (op->accumulate) pool_back_halving(x, g, d, op->h, op->w, scale, dot, 1);
-			else pool_back_halving(x, g, d, op->h, op->w, scale, dot, 0);
+		} else if (is_halving(op) && !op->accumulate) {
+			pool_back_halving(x, g, d, op->h, op->w, scale, dot);
 		} else {
 			int64_t size = (int64_t)op->h * op->w * LANES;
 			if (!op->accumulate) memset(d, 0, sizeof(float) * size);

@@ -111,7 +111,7 @@ func (s suite) run(t *testing.T) {
 	t.Run("unbound inputs are refused", func(t *testing.T) { unbound(t, s.open(1)) })
 	t.Run("guards", func(t *testing.T) { s.guards(t) })
 	t.Run("guarded outputs", func(t *testing.T) { guardedOutput(t, s.open(1)) })
-	for _, g := range Graphs {
+	for _, g := range slices.Concat(Graphs, Kinks) {
 		t.Run(g.Name, func(t *testing.T) { s.conform(t, g) })
 	}
 }

@@ -38,6 +38,13 @@ func positive(r *rand.Rand, v []float64) {
 	}
 }
 
+// whole draws numbers of which many are equal.
+func whole(r *rand.Rand, v []float64) {
+	for i := range v {
+		v[i] = float64(r.IntN(4) - 1)
+	}
+}
+
 func activation(name string, shape ...int) Input {
 	return Input{Name: name, Role: graph.Activation, Shape: shape, Draw: normal}
 }
@@ -48,13 +55,14 @@ func parameter(name string, shape ...int) Input {
 
 func normalize(x *graph.Node) *graph.Node { return graph.NewNormalize(x, graph.NewBatchStats(x)) }
 
-// Graphs are the graphs of the suite.
+// Graphs are the graphs of the suite. Most have an even number of images, which an engine
+// may compute two at a time.
 var Graphs = []Graph{
 	{"3×3 convolution", []Input{activation("x", 2, 3, 4, 5), parameter("w", 5, 3, 3, 3)},
 		func(n map[string]*graph.Node) *graph.Node { return graph.NewConv(n["x"], n["w"]) }},
 	{"1×1 convolution", []Input{activation("x", 2, 5, 3, 3), parameter("w", 2, 5, 1, 1)},
 		func(n map[string]*graph.Node) *graph.Node { return graph.NewConv(n["x"], n["w"]) }},
-	{"1×1 convolution of many elements", []Input{activation("x", 9, 4, 17, 17), parameter("w", 3, 4, 1, 1)},
+	{"1×1 convolution of many elements", []Input{activation("x", 10, 4, 17, 17), parameter("w", 3, 4, 1, 1)},
 		func(n map[string]*graph.Node) *graph.Node { return graph.NewMean(graph.NewConv(n["x"], n["w"])) }},
 	{"5×5 convolution, window larger than the image", []Input{activation("x", 1, 2, 3, 2), parameter("w", 2, 2, 5, 5)},
 		func(n map[string]*graph.Node) *graph.Node { return graph.NewConv(n["x"], n["w"]) }},
@@ -62,10 +70,15 @@ var Graphs = []Graph{
 		func(n map[string]*graph.Node) *graph.Node { return graph.NewMaxPool(n["x"], 3, 1, 1) }},
 	{"2×2 max-pool, stride 2, padding 1", []Input{activation("x", 2, 2, 5, 4)},
 		func(n map[string]*graph.Node) *graph.Node { return graph.NewMaxPool(n["x"], 2, 2, 1) }},
-	{"batch normalisation", []Input{activation("x", 3, 2, 2, 3)},
+	{"2×2 max-pool, stride 2, and a convolution", []Input{activation("x", 2, 9, 4, 6), parameter("w", 9, 9, 3, 3), parameter("m", 2)},
+		func(n map[string]*graph.Node) *graph.Node {
+			x := n["x"]
+			return graph.NewWeightedSum(n["m"], 0, graph.NewMaxPool(x, 2, 2, 0), graph.NewSubsample(graph.NewConv(x, n["w"]), 2, 1))
+		}},
+	{"batch normalisation", []Input{activation("x", 4, 2, 2, 3)},
 		func(n map[string]*graph.Node) *graph.Node { return normalize(n["x"]) }},
 	{"normalisation by running statistics",
-		[]Input{activation("x", 3, 2, 2, 2), {Name: "stats", Role: graph.Parameter, Shape: []int{2, 2}, Constant: true, Draw: positive}},
+		[]Input{activation("x", 4, 2, 2, 2), {Name: "stats", Role: graph.Parameter, Shape: []int{2, 2}, Constant: true, Draw: positive}},
 		func(n map[string]*graph.Node) *graph.Node { return graph.NewNormalizeFixed(n["x"], n["stats"]) }},
 	{"scaled and shifted channels", []Input{activation("x", 2, 3, 2, 2), parameter("a", 3), parameter("b", 3)},
 		func(n map[string]*graph.Node) *graph.Node {
@@ -89,14 +102,14 @@ var Graphs = []Graph{
 		func(n map[string]*graph.Node) *graph.Node { return graph.NewShuffle(n["x"], 4) }},
 	{"shuffled channels, more than one block, odd groups", []Input{activation("x", 2, 35, 2, 1)},
 		func(n map[string]*graph.Node) *graph.Node { return graph.NewShuffle(graph.NewShuffle(n["x"], 5), 5) }},
-	{"scaled images", []Input{activation("x", 3, 2, 2, 3), constants("d", 3)},
+	{"scaled images", []Input{activation("x", 4, 2, 2, 3), constants("d", 4)},
 		func(n map[string]*graph.Node) *graph.Node { return graph.NewScaleImages(n["x"], n["d"]) }},
-	{"images scaled twice, shifted between", []Input{activation("x", 3, 2, 2, 3), parameter("b", 2), constants("d", 3), constants("e", 3)},
+	{"images scaled twice, shifted between", []Input{activation("x", 4, 2, 2, 3), parameter("b", 2), constants("d", 4), constants("e", 4)},
 		func(n map[string]*graph.Node) *graph.Node {
 			return graph.NewReLU(graph.NewScaleImages(graph.NewShiftChannels(graph.NewScaleImages(n["x"], n["d"]), n["b"]), n["e"]))
 		}},
 	depthwise("3×3", 2, 3, 5, 4, graph.Attr{K: 3, S: 1, P: 1, D: 1}),
-	depthwise("3×3, stride 2", 3, 2, 5, 6, graph.Attr{K: 3, S: 2, P: 1, D: 1}),
+	depthwise("3×3, stride 2", 4, 2, 5, 6, graph.Attr{K: 3, S: 2, P: 1, D: 1}),
 	depthwise("3×3, dilation 2", 2, 17, 5, 3, graph.Attr{K: 3, S: 1, P: 2, D: 2}),
 	depthwise("5×5", 1, 33, 4, 3, graph.Attr{K: 5, S: 1, P: 2, D: 1}),
 	depthwise("5×5, stride 2, dilation 2", 2, 3, 7, 6, graph.Attr{K: 5, S: 2, P: 4, D: 2}),
@@ -115,7 +128,7 @@ var Graphs = []Graph{
 		func(n map[string]*graph.Node) *graph.Node { return graph.NewSubsample(n["x"], 2, 1) }},
 	{"masked activation", []Input{activation("x", 2, 3, 2, 3), {Name: "m", Role: graph.Activation, Shape: []int{2, 3, 2, 3}, Constant: true, Draw: positive}},
 		func(n map[string]*graph.Node) *graph.Node { return graph.NewMask(n["x"], n["m"]) }},
-	{"factorised reduction", []Input{activation("x", 3, 5, 6, 4), parameter("even", 3, 5, 1, 1), parameter("odd", 3, 5, 1, 1)},
+	{"factorised reduction", []Input{activation("x", 4, 5, 6, 4), parameter("even", 3, 5, 1, 1), parameter("odd", 3, 5, 1, 1)},
 		func(n map[string]*graph.Node) *graph.Node {
 			r := graph.NewReLU(n["x"])
 			half := func(from int, w string) *graph.Node { return graph.NewConv(graph.NewSubsample(r, 2, from), n[w]) }
@@ -126,9 +139,9 @@ var Graphs = []Graph{
 	{"mean over positions", []Input{activation("x", 2, 3, 3, 2)},
 		func(n map[string]*graph.Node) *graph.Node { return graph.NewMean(n["x"]) }},
 	{"cross-entropy",
-		[]Input{activation("x", 3, 4, 1, 1), {Name: "labels", Role: graph.Activation, Shape: []int{3, 4, 1, 1}, Constant: true, Draw: oneHot}},
+		[]Input{activation("x", 4, 4, 1, 1), {Name: "labels", Role: graph.Activation, Shape: []int{4, 4, 1, 1}, Constant: true, Draw: oneHot}},
 		func(n map[string]*graph.Node) *graph.Node { return graph.NewCrossEntropy(n["x"], n["labels"]) }},
-	{"convolution, batch norm, ReLU and pooling together", []Input{activation("x", 3, 2, 4, 4), parameter("w", 3, 2, 3, 3), parameter("m", 2)},
+	{"convolution, batch norm, ReLU and pooling together", []Input{activation("x", 4, 2, 4, 4), parameter("w", 3, 2, 3, 3), parameter("m", 2)},
 		func(n map[string]*graph.Node) *graph.Node {
 			c := graph.NewReLU(normalize(graph.NewConv(n["x"], n["w"])))
 			return graph.NewWeightedSum(n["m"], 0, c, graph.NewMaxPool(c, 3, 1, 1))
@@ -143,7 +156,7 @@ var Graphs = []Graph{
 			c := graph.NewReLU(normalize(graph.NewConv(n["x"], n["w"])))
 			return graph.NewWeightedSum(n["m"], 0, graph.NewScaleImages(c, n["d"]), graph.NewMaxPool(n["x"], 3, 1, 1))
 		}},
-	{"auxiliary head, but for its last batch norm", []Input{activation("x", 3, 3, 8, 8), parameter("v", 5, 3, 1, 1), parameter("w", 18, 20, 1, 1), position(0, 5), position(1, 5), position(2, 5), position(3, 5)},
+	{"auxiliary head, but for its last batch norm", []Input{activation("x", 4, 3, 8, 8), parameter("v", 5, 3, 1, 1), parameter("w", 18, 20, 1, 1), position(0, 5), position(1, 5), position(2, 5), position(3, 5)},
 		func(n map[string]*graph.Node) *graph.Node {
 			x := graph.NewReLU(normalize(graph.NewConv(graph.NewAveragePool(graph.NewReLU(n["x"]), 5, 3, 0), n["v"])))
 			var positions []*graph.Node
@@ -154,10 +167,19 @@ var Graphs = []Graph{
 		}},
 }
 
+// Kinks are more graphs of the suite, whose inputs are where they have no derivative but
+// the one that the specification chooses: the first of several maxima gets the gradient.
+var Kinks = []Graph{
+	{"max-pools of equal entries", []Input{{Name: "x", Role: graph.Activation, Shape: []int{2, 9, 4, 6}, Draw: whole}},
+		func(n map[string]*graph.Node) *graph.Node {
+			return graph.NewAdd(graph.NewMaxPool(n["x"], 2, 2, 0), graph.NewMaxPool(n["x"], 3, 2, 1))
+		}},
+}
+
 // Recurrent are graphs of the operations that language models need. An engine that has them
 // passes ConformRecurrent; the CUDA engine does not.
 var Recurrent = []Graph{
-	{"product with a matrix", []Input{activation("x", 3, 4, 2, 1), parameter("w", 4, 5, 1, 1)},
+	{"product with a matrix", []Input{activation("x", 4, 4, 2, 1), parameter("w", 4, 5, 1, 1)},
 		func(n map[string]*graph.Node) *graph.Node { return graph.NewProduct(n["x"], n["w"]) }},
 	{"sigmoid", []Input{activation("x", 2, 3, 2, 1)},
 		func(n map[string]*graph.Node) *graph.Node { return graph.NewSigmoid(n["x"]) }},
