@@ -154,10 +154,7 @@ static void taps(block *t, const float *w, const nb_weights *at, int out_block, 
 
 // four makes of three numbers, n times, the four that a filter is in Winograd's domain, G·g.
 static void four(float *restrict r0, float *restrict r1, float *restrict r2, float *restrict r3, const float *restrict a, const float *restrict b, const float *restrict d, int n) {
-	for (int e = 0; e < n; e++) {
-		float ends = a[e] + d[e];
-		r0[e] = a[e], r1[e] = (ends + b[e]) * 0.5f, r2[e] = (ends - b[e]) * 0.5f, r3[e] = d[e];
-	}
+	for (int e = 0; e < n; e++) r0[e] = a[e], r1[e] = (a[e] + b[e] + d[e]) * 0.5f, r2[e] = (a[e] - b[e] + d[e]) * 0.5f, r3[e] = d[e];
 }
 
 // three makes of four numbers, n times, the three that a gradient is outside it, Gᵀ·u.
