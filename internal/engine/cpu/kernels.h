@@ -912,9 +912,9 @@ static void op_weightk(const nb_op *op, const nb_context *c) {
 
 static int is_3x3(const nb_op *op) { return op->k == 3 && op->stride == 1 && op->pad == 1; }
 
-// is_halving reports whether the windows are 2×2 pixels side by side that make up the plane,
-// as between cells.
-static int is_halving(const nb_op *op) { return op->k == 2 && op->stride == 2 && op->pad == 0 && op->h % 2 == 0 && op->w % 2 == 0; }
+// is_halving reports whether the windows are 2×2 pixels side by side, from outside of the
+// plane on, as between cells.
+static int is_halving(const nb_op *op) { return op->k == 2 && op->stride == 2 && op->pad == 1; }
 
 // clip returns the part of a window that begins at `from` inside 0..n.
 static inline int lower(int from) { return from < 0 ? 0 : from; }
@@ -937,17 +937,22 @@ static void pool_3x3(const float *x, float *y, int h, int w) {
 	}
 }
 
-// HALVING goes over such windows row by row; a, b, c and d are their pixels from i on, and y
-// is where the result is, in floats from the first one.
-#define HALVING(h, w, l, i, y, ...) do { \
-	for (int64_t row_ = 0, y = (l); row_ < (h) / 2; row_++) \
-		for (int64_t i = row_ * 2 * (w) * LANES + (l), end_ = i + (w) * LANES; i < end_; i += 2 * LANES, y += LANES) { __VA_ARGS__ } \
+// HALVING goes over such windows. Their pixels are at p0 to p3, in floats, of which those
+// outside are the one next to them once more, and their result is at y.
+#define HALVING(op, l, ...) do { \
+	for (int64_t i_ = 0, y = (l); i_ < (op)->oh; i_++) { \
+		int64_t above_ = i_ ? 2 * i_ - 1 : 0, below_ = 2 * i_ < (op)->h ? 2 * i_ : above_; \
+		for (int64_t j_ = 0; j_ < (op)->ow; j_++, y += LANES) { \
+			int64_t left_ = j_ ? 2 * j_ - 1 : 0, right_ = 2 * j_ < (op)->w ? 2 * j_ : left_; \
+			int64_t p0 = (above_ * (op)->w + left_) * LANES + (l), p1 = p0 + (right_ - left_) * LANES; \
+			int64_t p2 = p0 + (below_ - above_) * (op)->w * LANES, p3 = p2 + (p1 - p0); \
+			__VA_ARGS__ \
+		} \
+	} \
 } while (0)
 
-static void pool_halving(const float *x, float *to, int h, int w) {
-	int64_t row = (int64_t)w * LANES;
-	EACH_PART(l)
-		HALVING(h, w, l, i, y, ST(to + y, MAX(MAX(MAX(LD(x + i), LD(x + i + LANES)), LD(x + i + row)), LD(x + i + row + LANES))););
+static void pool_halving(const nb_op *op, const float *x, float *to) {
+	EACH_PART(l) HALVING(op, l, ST(to + y, MAX(MAX(MAX(LD(x + p0), LD(x + p1)), LD(x + p2)), LD(x + p3))););
 }
 
 static void op_pool(const nb_op *op, const nb_context *c) {
@@ -959,7 +964,7 @@ static void op_pool(const nb_op *op, const nb_context *c) {
 			continue;
 		}
 		if (is_halving(op)) {
-			pool_halving(x, y, op->h, op->w);
+			pool_halving(op, x, y);
 			continue;
 		}
 		for (int i = 0; i < op->oh; i++)
@@ -1053,9 +1058,10 @@ static inline __attribute__((always_inline)) void pool_back_3x3(const float *x, 
 	along_row(x + (h - 1) * row, open[(h - 1) % 3], d + (h - 1) * row, w, scale, dot, add);
 }
 
-// FIRSTS lets f0 to f3 be where each pixel of such a window is its first maximum m.
-#define FIRSTS(x, i, row) \
-	vf x0 = LD(x + i), x1 = LD(x + i + LANES), x2 = LD(x + i + row), x3 = LD(x + i + row + LANES), m = MAX(MAX(MAX(x0, x1), x2), x3); \
+// FIRSTS lets f0 to f3 be where each pixel of such a window is its first maximum m. A pixel
+// that is there twice is so in the first place alone.
+#define FIRSTS(x) \
+	vf x0 = LD(x + p0), x1 = LD(x + p1), x2 = LD(x + p2), x3 = LD(x + p3), m = MAX(MAX(MAX(x0, x1), x2), x3); \
 	vm f0 = ANDNOT(GT(m, x0), ALL), found = f0; \
 	vm f1 = ANDNOT(OR(found, GT(m, x1)), ALL); \
 	found = OR(found, f1); \
@@ -1063,16 +1069,15 @@ static inline __attribute__((always_inline)) void pool_back_3x3(const float *x, 
 	found = OR(found, f2); \
 	vm f3 = ANDNOT(OR(found, GT(m, x3)), ALL);
 
-static void pool_back_halving(const float *x, const float *g, float *d, int h, int w, const float *scale, float *dot) {
-	int64_t row = (int64_t)w * LANES;
+static void pool_back_halving(const nb_op *op, const float *x, const float *g, float *d, const float *scale, float *dot) {
 	EACH_PART(l) {
 		vf factor = LD(scale + l), sum = ZERO;
-		HALVING(h, w, l, i, y, {
-			FIRSTS(x, i, row)
+		HALVING(op, l, {
+			FIRSTS(x)
 			vf v = LD(g + y);
 			sum = FMA(v, m, sum);
 			v = MUL(v, factor);
-			ST(d + i, KEEP(f0, v)), ST(d + i + LANES, KEEP(f1, v)), ST(d + i + row, KEEP(f2, v)), ST(d + i + row + LANES, KEEP(f3, v));
+			ST(d + p3, KEEP(f3, v)), ST(d + p2, KEEP(f2, v)), ST(d + p1, KEEP(f1, v)), ST(d + p0, KEEP(f0, v)); // the first place last
 		});
 		ST(dot + l, sum);
 	}
@@ -1105,7 +1110,7 @@ static void op_pool_back(const nb_op *op, const nb_context *c) {
 			if (op->accumulate) pool_back_3x3(x, g, d, op->h, op->w, c->work, scale, dot, 1);
 			else pool_back_3x3(x, g, d, op->h, op->w, c->work, scale, dot, 0);
 		} else if (is_halving(op) && !op->accumulate) {
-			pool_back_halving(x, g, d, op->h, op->w, scale, dot);
+			pool_back_halving(op, x, g, d, scale, dot);
 		} else {
 			int64_t size = (int64_t)op->h * op->w * LANES;
 			if (!op->accumulate) memset(d, 0, sizeof(float) * size);
@@ -1164,12 +1169,11 @@ static void pool_take_3x3(const float *x, const float *u, float *y, int h, int w
 	}
 }
 
-static void pool_take_halving(const float *x, const float *u, float *to, int h, int w) {
-	int64_t row = (int64_t)w * LANES;
+static void pool_take_halving(const nb_op *op, const float *x, const float *u, float *to) {
 	EACH_PART(l)
-		HALVING(h, w, l, i, y, {
-			FIRSTS(x, i, row)
-			ST(to + y, ADD(ADD(KEEP(f0, LD(u + i)), KEEP(f1, LD(u + i + LANES))), ADD(KEEP(f2, LD(u + i + row)), KEEP(f3, LD(u + i + row + LANES)))));
+		HALVING(op, l, {
+			FIRSTS(x)
+			ST(to + y, ADD(ADD(KEEP(f0, LD(u + p0)), KEEP(f1, LD(u + p1))), ADD(KEEP(f2, LD(u + p2)), KEEP(f3, LD(u + p3)))));
 		});
 }
 
@@ -1182,7 +1186,7 @@ static void op_pool_take(const nb_op *op, const nb_context *c) {
 			continue;
 		}
 		if (is_halving(op)) {
-			pool_take_halving(x, u, y, op->h, op->w);
+			pool_take_halving(op, x, u, y);
 			continue;
 		}
 		for (int i = 0; i < op->oh; i++)

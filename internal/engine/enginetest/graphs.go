@@ -70,10 +70,10 @@ var Graphs = []Graph{
 		func(n map[string]*graph.Node) *graph.Node { return graph.NewMaxPool(n["x"], 3, 1, 1) }},
 	{"2×2 max-pool, stride 2, padding 1", []Input{activation("x", 2, 2, 5, 4)},
 		func(n map[string]*graph.Node) *graph.Node { return graph.NewMaxPool(n["x"], 2, 2, 1) }},
-	{"2×2 max-pool, stride 2, and a convolution", []Input{activation("x", 2, 9, 4, 6), parameter("w", 9, 9, 3, 3), parameter("m", 2)},
+	{"2×2 max-pools, stride 2, padding 1, and a convolution", []Input{activation("x", 2, 9, 4, 7), parameter("w", 9, 9, 3, 3), parameter("m", 2)},
 		func(n map[string]*graph.Node) *graph.Node {
 			x := n["x"]
-			return graph.NewWeightedSum(n["m"], 0, graph.NewMaxPool(x, 2, 2, 0), graph.NewSubsample(graph.NewConv(x, n["w"]), 2, 1))
+			return graph.NewWeightedSum(n["m"], 0, graph.NewMaxPool(x, 2, 2, 1), graph.NewMaxPool(graph.NewConv(x, n["w"]), 2, 2, 1))
 		}},
 	{"batch normalisation", []Input{activation("x", 4, 2, 2, 3)},
 		func(n map[string]*graph.Node) *graph.Node { return normalize(n["x"]) }},
@@ -170,9 +170,9 @@ var Graphs = []Graph{
 // Kinks are more graphs of the suite, whose inputs are where they have no derivative but
 // the one that the specification chooses: the first of several maxima gets the gradient.
 var Kinks = []Graph{
-	{"max-pools of equal entries", []Input{{Name: "x", Role: graph.Activation, Shape: []int{2, 9, 4, 6}, Draw: whole}},
+	{"max-pools of equal entries", []Input{{Name: "x", Role: graph.Activation, Shape: []int{2, 9, 5, 7}, Draw: whole}},
 		func(n map[string]*graph.Node) *graph.Node {
-			return graph.NewAdd(graph.NewMaxPool(n["x"], 2, 2, 0), graph.NewMaxPool(n["x"], 3, 2, 1))
+			return graph.NewConcat(graph.NewMaxPool(n["x"], 2, 2, 1), graph.NewMaxPool(n["x"], 3, 2, 1))
 		}},
 }
 
