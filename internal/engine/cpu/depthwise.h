@@ -57,7 +57,7 @@ typedef struct {
 			int64_t step = o->step; \
 			if (o->mask) { \
 				const float *m = o->mask + at + l; \
-				vf slope = LD_EACH(o->coef, l), shift = LD_EACH(o->coef + CHANNELS, l); \
+				vf slope = EXPAND(o->coef + l), shift = EXPAND(o->coef + CHANNELS + l); \
 				REPEAT(N, MASK) \
 			} \
 			if (o->accumulate) { REPEAT(N, ADD_UP) } \
@@ -120,7 +120,7 @@ static inline void fill(float *to, const float *x, int64_t pixels, const float *
 		return;
 	}
 	EACH_PART(l) {
-		vf s = LD_EACH(coef, l), t = LD_EACH(coef + CHANNELS, l);
+		vf s = EXPAND(coef + l), t = EXPAND(coef + CHANNELS + l);
 		for (int64_t p = l; p < pixels * LANES; p += LANES) {
 			__builtin_prefetch(x + p + AHEAD);
 			ST(to + p, MAX(ZERO, FMA(s, LD(x + p), t)));

@@ -8,8 +8,8 @@
 //   STREAM(p, v) stores past the caches, to an aligned place; nb_run ends it with a fence
 //   LDH(p) loads VL bfloat16; ROUND(v) rounds to bfloat16, half to even, and STH(p, v) and STREAMH(p, v) store
 //   VL such as bfloat16
-//   with IMAGES > 1: EXPAND(p) loads LANES/IMAGES numbers and repeats each IMAGES times,
-//   BROADCAST(p) loads IMAGES numbers and repeats them all
+//   with IMAGES > 1: EXPAND(p) loads CHANNELS numbers, one for each channel, and has each once for every
+//   image; BROADCAST(p) loads IMAGES numbers, one for each image, and has them for all channels
 //   LDI(p) loads VL indices, PERMUTE(i, x) takes those elements of x
 //   GT(a,b) → vm, ANDNOT(a,b)=b and not a, OR(a,b), ALL, NONE, KEEP(m,x)=x where m, else 0, MERGE(m,x,y)=x where m, else y
 //
@@ -31,10 +31,6 @@ enum { CHANNELS = LANES };
 enum { CHANNELS = LANES / IMAGES };
 _Static_assert(VL == LANES, "images side by side fill one vector");
 #endif
-
-// LD_EACH loads the lanes from l on of numbers that are one for each channel. (l is 0 where a
-// vector is all lanes.)
-#define LD_EACH(p, l) EXPAND((p) + (l))
 
 // repeated writes n times CHANNELS numbers, each once for every image.
 static inline void repeated(float *to, const float *from, int n) {
@@ -203,7 +199,7 @@ static inline __attribute__((always_inline)) void reduce(int masked, int has_z, 
 	const void *y, const void *z, const void *w0, const void *w1, const void *w2, const float *coef, int64_t pixels, const float *factors, double *sums) {
 	EACH_PART(h) {
 		vf s = ZERO, t = ZERO, one = SET1(1.f);
-		if (masked) s = LD_EACH(coef, h), t = LD_EACH(coef + CHANNELS, h);
+		if (masked) s = EXPAND(coef + h), t = EXPAND(coef + CHANNELS + h);
 		float total[4][2 * LANES] = { 0 };
 #define STEP(a, b, c, d, i) do { \
 		vf v = has_z ? load(z, i, half & 2) : one; \

@@ -21,7 +21,7 @@ void nb_advance(nb_stream *s);
 
 // What is the same for all instructions of a call.
 typedef struct {
-	int64_t image;
+	int64_t image;        // its number, or that of the images that share planes
 	char *spaces[SPACES]; // NULL, values of the whole batch, temporaries of this thread
 	float *work;          // room for the kernels' own use, see nb_work
 	double *sums;         // of this group of images
@@ -107,7 +107,7 @@ typedef struct {
 	int64_t count;
 	const nb_read *reads;
 	int64_t read_count;
-	int64_t images; // of the batch
+	int64_t images; // of the batch, those that share planes counting once
 	int32_t backwards;
 } nb_phase;
 
