@@ -45,22 +45,25 @@ func init() {
 // instructionSets are the kernels by name, the fastest first.
 var instructionSets = []struct {
 	name    string
-	kernels layouts
+	kernels []kernels // the first are those for wide planes
 	steps   *C.nb_steps
 }{
-	{"AVX-512", layouts{wide: C.nb_avx512(), twoImages: C.nb_avx512_narrow()}, C.nb_avx512_steps()},
-	{"AVX2", layouts{wide: C.nb_avx2(), narrow: C.nb_avx2_narrow()}, C.nb_avx2_steps()},
-	{"plain C", layouts{wide: C.nb_generic(), narrow: C.nb_generic_narrow()}, C.nb_generic_steps()},
+	{"AVX-512", []kernels{{wide, C.nb_avx512()}, {twoImages, C.nb_avx512_narrow()}}, C.nb_avx512_steps()},
+	{"AVX2", []kernels{{wide, C.nb_avx2()}, {narrow, C.nb_avx2_narrow()}}, C.nb_avx2_steps()},
+	{"plain C", []kernels{{wide, C.nb_generic()}, {narrow, C.nb_generic_narrow()}}, C.nb_generic_steps()},
 }
 
-// layouts are kernels by the layout of the planes that they are for.
-type layouts map[phases.Layout]*C.nb_kernel
+// kernels are those for planes of one layout, or nil if this machine lacks the instructions.
+type kernels struct {
+	layout phases.Layout
+	table  *C.nb_kernel
+}
 
 // InstructionSets lists those that this machine has, the fastest first.
 func InstructionSets() []string {
 	var names []string
 	for _, s := range instructionSets {
-		if s.kernels[wide] != nil {
+		if s.kernels[0].table != nil {
 			names = append(names, s.name)
 		}
 	}
@@ -71,7 +74,7 @@ func InstructionSets() []string {
 type Engine struct {
 	name    string
 	half    bool // activations are held in bfloat16, see phases.Machine
-	kernels layouts
+	kernels []kernels
 	layout  func(*engine.Plan) phases.Layout // of the planes of a plan's program: layoutOf
 	steps   *C.nb_steps
 	stepper *stepper // nil until a plan is computed step by step
@@ -102,7 +105,7 @@ type renewal struct {
 // New returns an engine with the given number of threads that uses one of InstructionSets.
 func New(threads int, instructionSet string) (*Engine, error) {
 	for _, s := range instructionSets {
-		if s.name == instructionSet && s.kernels[wide] != nil {
+		if s.name == instructionSet && s.kernels[0].table != nil {
 			e := &Engine{name: s.name, kernels: s.kernels, steps: s.steps, pool: newPool(max(threads, 1)), packings: map[string]*packing{}}
 			e.layout = e.layoutOf
 			e.gradients = newVector(0)

@@ -11,8 +11,8 @@ import (
 // PlanesOf lets planes have so many channels, whatever the plan, if its batch divides. It
 // reports whether the instruction set has kernels for them.
 func (e *Engine) PlanesOf(channels int) bool {
-	for l := range e.kernels {
-		if l.Channels == channels {
+	for _, k := range e.kernels {
+		if l := k.layout; l.Channels == channels {
 			e.layout = func(plan *engine.Plan) phases.Layout {
 				if batchOf(plan)%l.Images == 0 {
 					return l

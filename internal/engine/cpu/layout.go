@@ -1,6 +1,11 @@
 package cpu
 
+// #include "ops.h"
+import "C"
+
 import (
+	"slices"
+
 	"github.com/nb1shot/nb1shot/internal/engine"
 	"github.com/nb1shot/nb1shot/internal/engine/phases"
 	"github.com/nb1shot/nb1shot/internal/graph"
@@ -19,12 +24,18 @@ var (
 // set has kernels for that, the batch divides, and wide planes would be a twentieth larger
 // in all. Where the channels fill 16, each of the two is the faster one in some steps.
 func (e *Engine) layoutOf(plan *engine.Plan) phases.Layout {
-	for l := range e.kernels {
-		if l != wide && batchOf(plan)%l.Images == 0 && 20*floatsOf(plan, wide.Channels) > 21*floatsOf(plan, l.Channels) {
+	for _, k := range e.kernels[1:] {
+		if l := k.layout; batchOf(plan)%l.Images == 0 && 20*floatsOf(plan, wide.Channels) > 21*floatsOf(plan, l.Channels) {
 			return l
 		}
 	}
 	return wide
+}
+
+// kernelsFor are the kernels for planes of a layout that the engine has.
+func (e *Engine) kernelsFor(l phases.Layout) *C.nb_kernel {
+	i := slices.IndexFunc(e.kernels, func(k kernels) bool { return k.layout == l })
+	return e.kernels[i].table
 }
 
 // batchOf is how many images the activations of a plan have, or 0 if there are none.

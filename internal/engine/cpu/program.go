@@ -150,7 +150,7 @@ func (l *level) bind(p *program, ops []C.nb_op) {
 	phase := func(ops []C.nb_op) func(thread, group int) {
 		_, at := p.machine.Alloc(int(unsafe.Sizeof(C.nb_phase{})))
 		phase := (*C.nb_phase)(at)
-		*phase = C.nb_phase{kernels: e.kernels[p.machine.layout], ops: unsafe.SliceData(ops), count: C.int64_t(len(ops)),
+		*phase = C.nb_phase{kernels: e.kernelsFor(p.machine.layout), ops: unsafe.SliceData(ops), count: C.int64_t(len(ops)),
 			reads: unsafe.SliceData(view[C.nb_read](l.Reads)), read_count: C.int64_t(len(l.Reads)), images: C.int64_t(p.Turns)}
 		if l.backwards {
 			phase.backwards = 1
