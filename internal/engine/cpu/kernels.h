@@ -1,6 +1,6 @@
 // The kernels, written once for vectors of VL floats and pixels of LANES floats, one or
 // several vectors: those of CHANNELS channels of IMAGES images, channel by channel (see
-// phases/format.h). Each instruction set includes this file after defining these, the vector
+// phases.Layout). Each instruction set includes this file after defining these, the vector
 // type vf, the mask type vm and the operations below. Functions are static: the tables at the end are what
 // leaves the file.
 //

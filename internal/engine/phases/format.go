@@ -15,8 +15,10 @@ var Format string
 const Lanes = 16
 
 // Layout is what a pixel of a plane consists of: floats of so many channels, and of each
-// channel those of so many images, which are worked on at once. The images of a batch must
-// be a multiple of these.
+// channel those of so many images, which are worked on at once: [H·W][channel][image]. The
+// images of a batch must be a multiple of these. Format.h describes planes of 16 channels of
+// one image; elsewhere its 16 are the channels of a plane, its image the images of one, and
+// what it says of a plane's first number its first channel.
 type Layout struct{ Channels, Images int }
 
 // Floats is how many a pixel has.

@@ -4,9 +4,7 @@
 // An activation is stored as planes: 16 channels of one image, [H·W][16]
 // floats, channels past the last one being zero. Everything but the reductions
 // works on one image at a time, which is what lets a whole phase of the network
-// run on an image while it is in the cache. An engine may have fewer channels in a
-// plane, and several images (Layout): [H·W][channel][image]. What follows says 16 where
-// it is the channels of a plane, and image where it is the images of one.
+// run on an image while it is in the cache.
 
 #ifndef NB1SHOT_FORMAT_H
 #define NB1SHOT_FORMAT_H
@@ -38,13 +36,13 @@ typedef struct {
 	int32_t images;     // some terms have an image
 	int32_t skip;       // bit t: leave out term t
 	nb_ref z[3], y[3];
-	nb_ref image[3];    // its first channel multiplies the term in the whole image
+	nb_ref image[3];    // its first number multiplies the term in the whole image
 	const float *coef;  // b, then a, A, B of each term; 16 floats each
 } nb_pass;
 
 // A reduction adds up, over the positions of a plane, z and z·w[k], all of them
 // only where A·y+B > 0 if it is masked; without z, that is 1 in its place. With
-// image, its first channel multiplies them all.
+// image, its first number multiplies them all.
 typedef struct {
 	int32_t masked, has_z, nw;
 	nb_ref y, z, w[3], image;
@@ -87,7 +85,7 @@ typedef enum {
 
 typedef struct {
 	int32_t src, block;
-	int32_t lanes[LANES]; // the channel of in[src] for each of out[block], or -1; what no move fills is 0
+	int32_t lanes[LANES]; // of in[src], for each lane of out[block], or -1; what no move fills is 0
 } nb_move;
 
 typedef struct {
