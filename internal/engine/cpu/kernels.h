@@ -1079,8 +1079,8 @@ static void pool_back_halving(const nb_op *op, const float *x, const float *g, f
 	}
 }
 
-// maxima_of calls ONE(place, mask) for every place of the window, the mask being
-// where its first maximum is.
+// EACH_MAXIMUM does ONE at every `place` of the window, `here` being where its first maximum
+// is there.
 #define EACH_MAXIMUM(op, x, i, j, l, ONE) do { \
 	int top = (i) * (op)->stride - (op)->pad, left = (j) * (op)->stride - (op)->pad; \
 	int row0 = lower(top), row1 = upper(top + (op)->k, (op)->h), col0 = lower(left), col1 = upper(left + (op)->k, (op)->w); \

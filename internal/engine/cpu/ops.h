@@ -148,10 +148,11 @@ typedef struct {
 
 // Packed weights are repeated for every image of a plane. A packed 1×1 convolution is
 // [out block][in block][in][out][image], a 3×3 one has in front its 16 positions in the
-// Winograd domain, any other its K² taps, a depthwise one is [block][K²][out][image]. nb_pack writes the piece of w [O][I][K][K] that belongs to output
-// blocks from o0 and input blocks from i0 on; transposed, w becomes the kernel
-// of the gradient by the input. nb_unpack reverses it for gradients, adding up
-// the partial sums of all groups, which are `between` floats apart, and of all images.
+// Winograd domain, any other its K² taps, a depthwise one is [block][K²][out][image].
+// nb_pack writes the piece of w [O][I][K][K] that belongs to output blocks from o0 and input
+// blocks from i0 on; transposed, w becomes the kernel of the gradient by the input.
+// nb_unpack reverses it for gradients, adding up the partial sums of all groups, which are
+// `between` floats apart, and of all images.
 void nb_pack(float *packed, const float *w, const nb_weights *at, nb_plane plane);
 void nb_unpack(float *w, const float *packed, const nb_weights *at, int64_t groups, int64_t between, nb_plane plane);
 
