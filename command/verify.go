@@ -20,9 +20,11 @@ the program has no check for a case. docs/verify.md describes what is compared.
 
 Examples:
   nb1shot verify
+  nb1shot verify --cases 'steps_darts_*'
   nb1shot verify --engine cpu --golden shared/golden`,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "golden", Usage: "`DIR` of golden data, a folder per case", DefaultText: "the cases in this program"},
+			&cli.StringFlag{Name: "cases", Usage: "those whose names match `PATTERN`, with * for any text", DefaultText: "all"},
 			engineFlag("ref"),
 			threadsFlag(),
 		},
@@ -40,6 +42,12 @@ func verifyGolden(c *cli.Context) error {
 	source := verify.Embedded()
 	if c.IsSet("golden") {
 		source = verify.Folder(c.String("golden"))
+	}
+	if c.IsSet("cases") {
+		var err error
+		if source, err = source.Like(c.String("cases")); err != nil {
+			return misuse(fmt.Errorf("--cases: %w", err), "* stands for any text, ? for any character: --cases 'forward_*'")
+		}
 	}
 	w := c.App.Writer
 	const row = "%-26s %-28s %-15s %-10s %s\n"
@@ -72,6 +80,8 @@ func verifyGolden(c *cli.Context) error {
 		}
 	})
 	switch {
+	case errors.Is(err, verify.ErrNoCases) && c.IsSet("cases"):
+		return hinted(err, "without --cases all are checked, and their names are listed")
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, verify.ErrNoCases):
 		return hinted(err, "give a folder of golden data with --golden DIR, or leave it out to check the cases in this program")
 	case err != nil:

@@ -16,6 +16,7 @@ type Source struct {
 	name  string
 	dir   string // where they are files; else they are in files
 	files fs.FS
+	like  string // pattern of the names of those that count, "" for all
 }
 
 // Folder is the cases in a directory.
@@ -24,10 +25,19 @@ func Folder(dir string) Source { return Source{name: dir, dir: dir} }
 // Embedded is the cases in this program.
 func Embedded() Source { return Source{name: "the embedded golden data", files: goldens.FS()} }
 
+// Like returns the cases of a source whose names match a pattern as of [path.Match].
+func (s Source) Like(pattern string) (Source, error) {
+	if _, err := path.Match(pattern, ""); err != nil {
+		return Source{}, fmt.Errorf("%w: %q", err, pattern)
+	}
+	s.like = pattern
+	return s, nil
+}
+
 // String names the source in messages.
 func (s Source) String() string { return s.name }
 
-// cases lists the folders, in alphabetical order.
+// cases lists the folders that count, in alphabetical order.
 func (s Source) cases() ([]string, error) {
 	entries, err := s.list(".")
 	if err != nil {
@@ -35,7 +45,7 @@ func (s Source) cases() ([]string, error) {
 	}
 	var names []string
 	for _, e := range entries {
-		if e.IsDir() {
+		if like, _ := path.Match(s.like, e.Name()); e.IsDir() && (s.like == "" || like) {
 			names = append(names, e.Name())
 		}
 	}

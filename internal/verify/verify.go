@@ -86,7 +86,11 @@ func Run(ctx context.Context, source Source, engineName string, threads int, rep
 		return nil, err
 	}
 	if !slices.ContainsFunc(names, source.isCase) {
-		return nil, fmt.Errorf("%w in %s: a case is a folder with a %s", ErrNoCases, source, manifestFile)
+		like := ""
+		if source.like != "" {
+			like = fmt.Sprintf(" like %q", source.like)
+		}
+		return nil, fmt.Errorf("%w%s in %s: a case is a folder with a %s", ErrNoCases, like, source, manifestFile)
 	}
 	var all []Result
 	for _, name := range names {
