@@ -47,8 +47,8 @@ static const int shifts[4][4] = {{7, 12, 17, 22}, {5, 9, 14, 20}, {4, 11, 16, 23
 		a = d, d = c, c = b, b += x << shift | x >> (32 - shift);                    \
 	}
 
-// sum writes the MD5 sum of each text, which it pads in place.
-INLINE void sum(texts *t, unsigned char (*sums)[SUM]) {
+// sum_all writes the MD5 sum of each text, which it pads in place.
+INLINE void sum_all(texts *t, unsigned char (*sums)[SUM]) {
 	vector blocks; // of each text
 	int most = 0;
 	for (int lane = 0; lane < LANES; lane++) {
@@ -84,6 +84,9 @@ INLINE void sum(texts *t, unsigned char (*sums)[SUM]) {
 		for (int i = 0; i < SUM; i++)
 			sums[lane][i] = state[i / 4][lane] >> 8 * (i % 4);
 }
+
+// summing is sum_all for a set of instructions. It takes seconds to compile, so each set has it once.
+typedef void summing(texts *t, unsigned char (*sums)[SUM]);
 
 // spell writes sums in hexadecimal digits.
 INLINE void spell(unsigned char (*sums)[SUM], char (*labels)[DIGITS], int n) {
@@ -187,7 +190,7 @@ INLINE int list(char *text, char (*labels)[DIGITS], const int *order, int n) {
 // label writes the final lists of up to four cells, whose vertices share the lanes:
 // every vertex mixes the labels of its neighbours into its own as many times as
 // there are vertices, so that each learns of the whole graph.
-INLINE void label(const nb1_cell *cells, int n, texts *lists, int at) {
+INLINE void label(const nb1_cell *cells, int n, texts *lists, int at, summing *sum) {
 	texts t;
 	memset(t.length, 0, sizeof t.length);
 	neighbours s[CELLS];
@@ -218,29 +221,32 @@ INLINE void label(const nb1_cell *cells, int n, texts *lists, int at) {
 	}
 }
 
-INLINE void digests(const nb1_cell *cells, int n, unsigned char (*hashes)[SUM]) {
+INLINE void digests(const nb1_cell *cells, int n, unsigned char (*hashes)[SUM], summing *sum) {
 	texts lists;
 	unsigned char sums[LANES][SUM];
 	for (int from = 0; from < n; from += LANES) {
 		const int some = n - from < LANES ? n - from : LANES;
 		memset(lists.length, 0, sizeof lists.length);
 		for (int i = 0; i < some; i += CELLS)
-			label(cells + from + i, some - i < CELLS ? some - i : CELLS, &lists, i);
+			label(cells + from + i, some - i < CELLS ? some - i : CELLS, &lists, i, sum);
 		sum(&lists, sums);
 		memcpy(hashes[from], sums, some * SUM);
 	}
 }
 
-static void plain(const nb1_cell *cells, int n, unsigned char (*hashes)[SUM]) { digests(cells, n, hashes); }
+// FOR defines the digests by a set of instructions.
+#define FOR(name, attributes)                                                                        \
+	attributes static __attribute__((noinline)) void sum_##name(texts *t, unsigned char (*sums)[SUM]) { \
+		sum_all(t, sums);                                                                            \
+	}                                                                                                \
+	attributes static void name(const nb1_cell *cells, int n, unsigned char (*hashes)[SUM]) {           \
+		digests(cells, n, hashes, sum_##name);                                                       \
+	}
 
+FOR(plain, )
 #if defined(__x86_64__)
-__attribute__((target("avx2"))) static void avx2(const nb1_cell *cells, int n, unsigned char (*hashes)[SUM]) {
-	digests(cells, n, hashes);
-}
-
-__attribute__((target("avx512f,avx512bw,avx512vl"))) static void avx512(const nb1_cell *cells, int n, unsigned char (*hashes)[SUM]) {
-	digests(cells, n, hashes);
-}
+FOR(avx2, __attribute__((target("avx2"))))
+FOR(avx512, __attribute__((target("avx512f,avx512bw,avx512vl"))))
 #endif
 
 void nb1_digests(const nb1_cell *cells, int n, unsigned char (*hashes)[SUM], int level) {
