@@ -130,9 +130,9 @@ func stepByStep(t *testing.T, j benchmark.Job) (dir string) {
 	}
 }
 
-// endsAndWhole is the Hessian of the first epoch as Lanczos takes it and whole, in the same run
-// otherwise. That the ends of both are the same is tested here.
-func endsAndWhole(t *testing.T, job func(hessian string) benchmark.Job) (ends, whole *results.Hessian) {
+// testEnds tests that Lanczos finds the ends of the spectrum that the whole Hessian has, in the
+// same run otherwise, and returns the whole one.
+func testEnds(t *testing.T, job func(hessian string) benchmark.Job) *results.Hessian {
 	t.Helper()
 	var found []*results.Hessian
 	for _, hessian := range []string{"last", "exact"} {
@@ -145,7 +145,7 @@ func endsAndWhole(t *testing.T, job func(hessian string) benchmark.Job) (ends, w
 		}
 		found = append(found, h.Epochs[0].Hessian)
 	}
-	ends, whole = found[0], found[1]
+	ends, whole := found[0], found[1]
 	if ends.Method != results.Lanczos || ends.Whole() || ends.Products < 2 || ends.Products > 60 || ends.Trace != nil {
 		t.Errorf("ends %+v", ends)
 	}
@@ -159,12 +159,11 @@ func endsAndWhole(t *testing.T, job func(hessian string) benchmark.Job) (ends, w
 			t.Errorf("%s is %v, of the whole Hessian %v", what, pair[0], pair[1])
 		}
 	}
-	return ends, whole
+	return whole
 }
 
-// Lanczos finds the ends of the spectrum that the whole Hessian has.
 func TestEndsOfTheSpectrum(t *testing.T) {
-	_, whole := endsAndWhole(t, func(hessian string) benchmark.Job {
+	whole := testEnds(t, func(hessian string) benchmark.Job {
 		return onDARTS(t, "darts", "darts", "hessian", hessian, "epochs", "1")
 	})
 	if len(whole.Eigenvalues) != 196 {

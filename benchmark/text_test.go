@@ -165,9 +165,8 @@ func TestThreadsOnText(t *testing.T) {
 	}
 }
 
-// Lanczos finds the ends of the spectrum that the whole Hessian has.
 func TestEndsOfTheSpectrumOnText(t *testing.T) {
-	_, whole := endsAndWhole(t, func(hessian string) benchmark.Job {
+	whole := testEnds(t, func(hessian string) benchmark.Job {
 		return onText(t, "darts", "hessian", hessian, "epochs", "1")
 	})
 	if len(whole.Eigenvalues) != rnn.Dim || whole.Reported != math.Abs(whole.Eigenvalues[rnn.Dim-1]) {
